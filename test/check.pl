@@ -1,0 +1,224 @@
+#!/usr/bin/perl
+# Runs DBNet's tests and prints one closing line "N passed, N failed[, N skipped]".
+#
+# Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), isolation, tap (pgTAP files in
+# test/tap), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
+# --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl; --bench runs test/bench/run.pl.
+# Everything is written below build/check. As root it goes on as an unprivileged user, since PostgreSQL refuses root.
+use strict;
+use warnings;
+use Cwd qw(getcwd abs_path);
+use File::Basename qw(basename dirname);
+use File::Path qw(make_path remove_tree);
+use Getopt::Long;
+use TAP::Parser;
+use POSIX ();
+
+my ($root, $only, $torture, $bench) = ('', '', 0, 0);
+GetOptions('root=s' => \$root, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench)
+  or die "usage: check.pl --root=DIR [--only=REGEX] [--torture] [--bench]\n";
+my $top = abs_path(dirname(__FILE__) . '/..');
+chdir $top or die "$top: $!\n";
+become_unprivileged() if $> == 0;
+
+my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
+chomp(my $bindir = `$pg_config --bindir`);
+chomp(my $pgxs = `$pg_config --pgxs`);
+chomp(my $pkglibdir = `$pg_config --pkglibdir`);
+my $pgxs_test = dirname($pgxs) . '/../test';    # …/pgxs/src/test
+$bindir = "$root$bindir";
+my $work = "$top/build/check";
+remove_tree($work) if -d $work;
+make_path("$work/log");
+
+# The tests get exactly this environment: nothing of the caller's PostgreSQL or Kubernetes set-up leaks in.
+delete $ENV{$_} for grep { /^PG(?!_)/ || /^(KUBECONFIG|HTTPS?_PROXY|ALL_PROXY|https?_proxy|all_proxy|LANGUAGE|LC_ALL|LANG)$/ } keys %ENV;
+$ENV{PATH} = "$bindir:$ENV{PATH}";
+$ENV{LC_ALL} = 'C.UTF-8';
+$ENV{HOME} = $work;
+$ENV{TMPDIR} = '/tmp';
+$ENV{PERL5LIB} = join ':', "$top/test/perl", "$pgxs_test/perl", grep { defined } $ENV{PERL5LIB};
+$ENV{PG_REGRESS} = "$pgxs_test/regress/pg_regress";
+$ENV{DBNET_TOP} = $top;
+$ENV{DBNET_KUBESIM} = "$top/build/kubesim";
+$ENV{DBNET_TEST_LIBRARY} = "$root$pkglibdir/dbnet_test.so";
+
+if ($bench) {
+    local $ENV{TESTDATADIR} = "$work/bench";
+    local $ENV{TESTLOGDIR} = "$work/log/bench";
+    exec 'perl', 'test/bench/run.pl', $only or die "test/bench/run.pl: $!\n";
+}
+
+my ($passed, $failed, %skipped) = (0, 0);
+run_unit();
+run_fuzz();
+run_regress('regress', "$pgxs_test/regress/pg_regress", 'sql', 'sql');
+run_regress('isolation', "$pgxs_test/isolation/pg_isolation_regress", 'specs', 'spec');
+run_pgtap();
+run_programs();
+
+my $skips = 0;
+$skips += $skipped{$_} for keys %skipped;
+print "\nSkipped:\n", map { "  $skipped{$_} x $_\n" } sort keys %skipped if $skips;
+print "\n$passed passed, $failed failed", ($skips ? ", $skips skipped" : ''), "\n";
+exit($failed || !$passed ? 1 : 0);
+
+# Re-executes this script as user postgres (or nobody) with build/check its own; a tree that user cannot read is copied.
+sub become_unprivileged {
+    my ($user) = grep { defined getpwnam $_ } qw(postgres nobody);
+    my (undef, undef, $uid, $gid) = getpwnam $user;
+    my $reachable = system('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', 'test', '-r', "$top/test/check.pl") == 0;
+    my $place = $top;
+    if (!$reachable) {
+        chomp($place = `mktemp -d /var/tmp/dbnet-check.XXXXXX`);
+        system('cp', '-a', "$top/.", $place) == 0 or die "cannot copy $top to $place\n";
+        system('chmod', '-R', 'a+rX', $place);
+        $root =~ s/^\Q$top\E/$place/;
+        print "$top cannot be read by $user: the tests run in $place\n";
+    }
+    for my $directory ("$place/build/check", $bench ? ("$place/test/bench") : ()) {
+        remove_tree($directory) if $directory =~ m{/build/check$};
+        make_path($directory);
+        system('chown', '-R', "$uid:$gid", $directory);
+    }
+    my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', $^X, "$place/test/check.pl", "--root=$root",
+        ($only ne '' ? "--only=$only" : ()), ($torture ? '--torture' : ()), ($bench ? '--bench' : ()));
+    exec @command or die "setpriv: $!\n" if $reachable;
+    my $status = system @command;
+    system('rm', '-rf', $place);
+    exit($status >> 8 || ($status ? 1 : 0));
+}
+
+sub wanted { my ($name) = @_; return $only eq '' || $name =~ /$only/ }
+
+sub report {
+    my ($name, $good, $bad, $log, @skips) = @_;
+    $passed += $good;
+    $failed += $bad;
+    $skipped{"$name: $_"}++ for @skips;
+    printf "%-58s %5d passed%s%s\n", $name, $good, ($bad ? ", $bad FAILED ($log)" : ''), (@skips ? ', ' . @skips . ' skipped' : '');
+    return if !$bad || !open my $in, '<', $log;
+    my @lines = <$in>;
+    my @telling = grep { $lines[$_] =~ /^\s*not ok|^\s*#  |FAILED|Failure|ERROR|^[-+]/ } 0 .. $#lines;
+    print map { "    $lines[$_]" } @telling > 40 ? @telling[0 .. 39] : @telling;
+}
+
+sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; return scalar(<$in>) // '' }
+
+sub run_unit {
+    my $log = "$work/log/unit.log";
+    return if !wanted('unit/') || !-x 'build/unit';
+    my $status = system("./build/unit --gtest_color=no > $log 2>&1 < /dev/null");
+    my $text = slurp($log);
+    my ($good) = $text =~ /\[  PASSED  \] (\d+) test/;
+    my ($bad) = $text =~ /(\d+) FAILED TEST/;
+    my @skips = $text =~ /^\[  SKIPPED \] (\S+)$/mg;
+    $bad ||= 1 if $status != 0;
+    report('unit/', $good // 0, $bad // 0, $log, @skips);
+}
+
+sub run_fuzz {
+    for my $program (sort glob 'build/fuzz/*_replay') {
+        my ($name) = basename($program) =~ /(.*)_replay$/;
+        next if !wanted("fuzz/$name") || !-e "test/fuzz/${name}_fuzz.cpp";
+        my $log = "$work/log/fuzz_$name.log";
+        my $status = system("./$program test/fuzz/corpus/$name > $log 2>&1 < /dev/null");
+        report("fuzz/$name", $status == 0 ? 1 : 0, $status == 0 ? 0 : 1, $log);
+    }
+}
+
+# pg_regress and pg_isolation_regress on a temporary cluster of their own.
+sub run_regress {
+    my ($suite, $program, $folder, $ending) = @_;
+    my @tests = grep { wanted("$suite/$_") } map { basename($_, ".$ending") } sort glob "test/$folder/*.$ending";
+    return if !@tests;
+    my $output = "$work/$suite";
+    make_path($output);
+    my $log = "$work/log/$suite.log";
+    my $bindir_option = $suite eq 'isolation' ? "--bindir=$bindir" : "--bindir=$bindir";
+    my $command = "$program $bindir_option --dlpath=$root$pkglibdir --inputdir=test --outputdir=$output --temp-instance=$output/instance"
+      . " --temp-config=test/dbnet.conf --encoding=UTF8 --no-locale --load-extension=dbnet @tests";
+    $command .= ' --expecteddir=.' if `$program --help` =~ /--expecteddir/;
+    system("$command > $log 2>&1 < /dev/null");
+    my $text = slurp($log);
+    my ($good, $bad) = (0, 0);
+    my %seen;
+    for my $test (@tests) {
+        if ($text =~ /^(?:test |ok \d+\s+[-+] )?\Q$test\E\s+(?:\.\.\. )?(?:ok\s+)?\d+ ms/m && $text !~ /^not ok \d+\s+[-+] \Q$test\E\s/m && $text !~ /^test \Q$test\E\s+\.\.\. FAILED/m) {
+            $good++;
+        } else {
+            $bad++;
+        }
+    }
+    report("$suite/", $good, $bad, -s "$output/regression.diffs" ? "$output/regression.diffs" : $log);
+}
+
+# pgTAP files, each in a database of its own on one temporary cluster.
+sub run_pgtap {
+    my @files = grep { wanted('tap/' . basename($_, '.sql')) } sort glob 'test/tap/*.sql';
+    return if !@files;
+    my $data = "$work/pgtap";
+    my $socket = POSIX::getpid() . '';
+    chomp($socket = `mktemp -d /tmp/dbnet-pgtap.XXXXXX`);
+    system("initdb -D $data -U postgres -A trust --no-sync -E UTF8 --no-locale > $work/log/pgtap.log 2>&1") == 0
+      && system("cat test/dbnet.conf >> $data/postgresql.conf") == 0
+      && system("pg_ctl -D $data -w -l $work/log/pgtap_server.log -o \"-c listen_addresses='' -k $socket\" start >> $work/log/pgtap.log 2>&1") == 0
+      or do { report('tap/', 0, 1, "$work/log/pgtap.log"); return };
+    local @ENV{qw(PGHOST PGUSER)} = ($socket, 'postgres');
+    for my $file (@files) {
+        my $name = basename($file, '.sql');
+        my $log = "$work/log/tap_$name.tap";
+        system("psql -XAtq -d postgres -c 'CREATE DATABASE \"$name\"' > $log 2>&1"
+              . " && psql -XAtq -v ON_ERROR_STOP=1 -d $name -c 'CREATE EXTENSION pgtap' -c 'CREATE EXTENSION dbnet' >> $log 2>&1"
+              . " && psql -XAtq -v ON_ERROR_STOP=1 -P pager=off -d $name -f $file > $log 2>&1 < /dev/null");
+        report_tap("tap/$name", $log, $?);
+    }
+    system("pg_ctl -D $data -m fast -w stop >> $work/log/pgtap.log 2>&1");
+    remove_tree($socket);
+}
+
+# The programs in test/t, two at a time: each has its own cluster and mostly waits.
+sub run_programs {
+    my @files = grep { wanted('t/' . basename($_, '.pl')) && ($torture || !/_torture\.pl$/) } sort glob 'test/t/*.pl';
+    my (%running, @finished);
+    my $jobs = $ENV{DBNET_TEST_JOBS} // 2;
+    while (@files || %running) {
+        while (@files && keys %running < $jobs) {
+            my $file = shift @files;
+            my $name = basename($file, '.pl');
+            my $pid = fork // die "fork: $!\n";
+            if (!$pid) {
+                @ENV{qw(TESTDATADIR TESTLOGDIR)} = ("$work/t_$name", "$work/log/t_$name");
+                make_path($ENV{TESTDATADIR}, $ENV{TESTLOGDIR});
+                open STDIN, '<', '/dev/null';
+                open STDOUT, '>', "$work/log/t_$name.tap";
+                open STDERR, '>', "$work/log/t_$name.err";
+                exec $^X, $file or POSIX::_exit(127);
+            }
+            $running{$pid} = $name;
+        }
+        my $pid = waitpid -1, 0;
+        my $name = delete $running{$pid} // next;
+        report_tap("t/$name", "$work/log/t_$name.tap", $?);
+    }
+}
+
+sub report_tap {
+    my ($name, $log, $status) = @_;
+    my $parser = TAP::Parser->new({ tap => slurp($log) });
+    my ($good, $bad, @skips) = (0, 0);
+    while (my $result = $parser->next) {
+        if ($result->is_plan && $result->has_skip) { push @skips, $result->explanation || 'whole file' }
+        next if !$result->is_test;
+        if ($result->has_skip) { push @skips, $result->explanation }
+        elsif ($result->is_ok) { $good++ }
+        else { $bad++ }
+    }
+    $bad ||= 1 if $status != 0 || $parser->parse_errors;
+    report($name, $good, $bad, $log, @skips);
+    if ($bad) {
+        my $errors = slurp("$log" =~ s/\.tap$/.err/r);
+        print map { "    $_\n" } (split /\n/, $errors)[0 .. 39] if $errors ne '' && $log =~ /\.tap$/;
+        print "    $_\n" for $parser->parse_errors;
+    }
+}

@@ -1,0 +1,88 @@
+# Everything that tests and measures. The server under test is always a private copy of the PostgreSQL tree in
+# build/root with the extension installed into it: the system's own PostgreSQL is read, never written.
+
+BUILD := build
+ROOT := $(CURDIR)/$(BUILD)/root
+PG_BINDIR = $(shell $(PG_CONFIG) --bindir)
+
+# Pure sources say so themselves: they end with pg/no_postgres.hpp. They are built once more here, without
+# PostgreSQL's flags and with the address and undefined-behaviour sanitizers.
+PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) 2>/dev/null)
+PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(BUILD)/pure/%.o)
+UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp))
+UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(BUILD)/pure/%.o)
+FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.cpp,%,$(sort $(wildcard test/fuzz/*_fuzz.cpp)))
+KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
+KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(BUILD)/kubesim.objects/%.o)
+KUBESIM_LIBRARIES := -lmicrohttpd -lgnutls -lssl -lcrypto -lyaml-cpp -lpthread
+BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
+TEST_LIBRARY_SOURCES := $(sort $(wildcard test/src/*.cpp))
+TEST_LIBRARY_OBJECTS := $(TEST_LIBRARY_SOURCES:.cpp=.o)
+
+PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$(VERSION)"'
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+$(BUILD)/pure/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) $(SANITIZE) -DDBNET_TEST_DATA='"$(CURDIR)/test"' -c $< -o $@
+$(BUILD)/unit: $(PURE_OBJECTS) $(UNIT_OBJECTS)
+	$(CXX) $(SANITIZE) $^ -lgtest -lgtest_main -lmicrohttpd -lgnutls -lcurl -lyaml-cpp -lssl -lcrypto -lpthread -o $@
+$(BUILD)/fuzz/%_replay: $(BUILD)/pure/test/fuzz/%_fuzz.o $(BUILD)/pure/test/fuzz/replay_main.o $(PURE_OBJECTS)
+	@mkdir -p $(@D)
+	$(CXX) $(SANITIZE) $^ -lcurl -lyaml-cpp -o $@
+$(BUILD)/kubesim.objects/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) -O2 -g -c $< -o $@
+$(BUILD)/kubesim: $(KUBESIM_OBJECTS)
+	$(CXX) $^ $(KUBESIM_LIBRARIES) -o $@
+$(BUILD)/bench_%: test/bench/%.cpp
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) -O2 -g -MF $@.d $< -lcurl -lpq -lpthread -I$(shell $(PG_CONFIG) --includedir) -o $@
+-include $(PURE_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(KUBESIM_OBJECTS:.o=.d) $(TEST_LIBRARY_SOURCES:.cpp=.d)
+
+# A second library with test-only functions; it carries its own copy of DBNet's objects, without _PG_init.
+$(BUILD)/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(filter-out src/dbnet.o,$(OBJS))
+	@mkdir -p $(@D)
+	$(CXX) -shared $^ $(SHLIB_LINK) -o $@
+
+.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed fuzz fuzz-replay packages
+packages:
+	@PG_CONFIG=$(PG_CONFIG) test/packages.sh
+
+test-root: all $(BUILD)/dbnet_test.so
+	@mkdir -p $(ROOT)
+	@for directory in $$($(PG_CONFIG) --bindir) $$($(PG_CONFIG) --pkglibdir) $$($(PG_CONFIG) --sharedir); do \
+	    mkdir -p "$(ROOT)$$directory" && cp -a --update "$$directory/." "$(ROOT)$$directory/" || exit 1; done
+	@rm -f "$(ROOT)$$($(PG_CONFIG) --pkglibdir)/dbnet"* "$(ROOT)$$($(PG_CONFIG) --sharedir)/extension/dbnet"*
+	@$(MAKE) -s install DESTDIR=$(ROOT) PG_CONFIG=$(PG_CONFIG)
+	@install -m 755 $(BUILD)/dbnet_test.so "$(ROOT)$$($(PG_CONFIG) --pkglibdir)/"
+
+test-binaries: $(BUILD)/unit $(FUZZ_NAMES:%=$(BUILD)/fuzz/%_replay) $(BUILD)/kubesim
+
+check: packages
+	@$(MAKE) check-installed
+check-installed: test-root test-binaries
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) $(if $(ONLY),--only='$(ONLY)')
+
+torture: packages
+	@$(MAKE) torture-installed
+torture-installed: test-root test-binaries
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --torture $(if $(ONLY),--only='$(ONLY)')
+
+bench: packages
+	@$(MAKE) bench-installed
+bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --bench $(if $(ONLY),--only='$(ONLY)')
+
+SECONDS_EACH ?= 60
+fuzz:
+	@mkdir -p $(BUILD)/libfuzzer
+	@for name in $(FUZZ_NAMES); do mkdir -p $(BUILD)/libfuzzer/$$name.corpus && \
+	    clang++ -std=c++20 -Isrc -I. -DDBNET_VERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined test/fuzz/$${name}_fuzz.cpp $(PURE_SOURCES) \
+	        -lcurl -lyaml-cpp -o $(BUILD)/libfuzzer/$$name && \
+	    $(BUILD)/libfuzzer/$$name -max_total_time=$(SECONDS_EACH) $(BUILD)/libfuzzer/$$name.corpus test/fuzz/corpus/$$name || exit 1; done
+
+clean: clean-tests
+clean-tests:
+	rm -rf $(BUILD) $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
+.PHONY: clean-tests
