@@ -135,8 +135,7 @@ sub run_regress {
     my $output = "$work/$suite";
     make_path($output);
     my $log = "$work/log/$suite.log";
-    my $bindir_option = $suite eq 'isolation' ? "--bindir=$bindir" : "--bindir=$bindir";
-    my $command = "$program $bindir_option --dlpath=$root$pkglibdir --inputdir=test --outputdir=$output --temp-instance=$output/instance"
+    my $command = "$program --bindir=$bindir --inputdir=test --outputdir=$output --temp-instance=$output/instance"
       . " --temp-config=test/dbnet.conf --encoding=UTF8 --no-locale --load-extension=dbnet @tests";
     $command .= ' --expecteddir=.' if `$program --help` =~ /--expecteddir/;
     system("$command > $log 2>&1 < /dev/null");
@@ -158,8 +157,7 @@ sub run_pgtap {
     my @files = grep { wanted('tap/' . basename($_, '.sql')) } sort glob 'test/tap/*.sql';
     return if !@files;
     my $data = "$work/pgtap";
-    my $socket = POSIX::getpid() . '';
-    chomp($socket = `mktemp -d /tmp/dbnet-pgtap.XXXXXX`);
+    chomp(my $socket = `mktemp -d /tmp/dbnet-pgtap.XXXXXX`);
     system("initdb -D $data -U postgres -A trust --no-sync -E UTF8 --no-locale > $work/log/pgtap.log 2>&1") == 0
       && system("cat test/dbnet.conf >> $data/postgresql.conf") == 0
       && system("pg_ctl -D $data -w -l $work/log/pgtap_server.log -o \"-c listen_addresses='' -k $socket\" start >> $work/log/pgtap.log 2>&1") == 0

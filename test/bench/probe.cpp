@@ -1,0 +1,196 @@
+// Measuring instruments of `make bench`: each subcommand does one measurement and prints its raw figures, one per line.
+// A process of its own, beside the server and the API server; knows nothing of DBNet's code.
+//
+//   probe bare <url> <ca> <cert> <key> <count> <in flight>        bare libcurl: applies <count> ConfigMaps bare-<i>; prints seconds
+//   probe commits <conninfo> <count> <pause ms>                   commits UPDATEs of bench.latency; prints "<key> <time in µs>"
+//   probe rows <conninfo> <statement> <key> <limit s>             runs <statement>($1=key) until it yields a row; prints time in µs
+//   probe load <conninfo> <rows/s> <seconds>                      inserts into bench.load at a steady pace; prints rows/s reached
+//   probe backend <conninfo> <statement> <count>                  runs <statement> in <count> transactions; prints the backend's CPU seconds
+#include <curl/curl.h>
+#include <libpq-fe.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+[[noreturn]] void fail(const std::string &what) {
+    std::fprintf(stderr, "probe: %s\n", what.c_str());
+    std::exit(1);
+}
+
+long long wall_microseconds() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
+size_t discard(char *, size_t size, size_t count, void *) { return size * count; }
+
+// The reference of actuation.rows_ratio: what one thread of plain libcurl reaches against the same server.
+void bare(const char *url, const char *ca, const char *certificate, const char *key, int count, int in_flight) {
+    curl_global_init(CURL_GLOBAL_ALL);
+    CURLM *multi = curl_multi_init();
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(in_flight));
+    curl_slist *headers = curl_slist_append(nullptr, "Content-Type: application/apply-patch+yaml");
+    headers = curl_slist_append(headers, "Expect:");
+    int next = 0;
+    std::vector<std::string> bodies(in_flight);
+    auto load = [&](CURL *handle, int slot) {
+        std::string name = "bare-" + std::to_string(next++);
+        bodies[slot] = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
+                       R"(","namespace":"default","annotations":{"dbnet.io/stamp":"7300000000000000000/1/0/1234568/0"}},"data":{"value":"1"}})";
+        std::string address = std::string(url) + "/api/v1/namespaces/default/configmaps/" + name +
+                              "?fieldManager=bare&force=false&fieldValidation=Strict";
+        curl_easy_setopt(handle, CURLOPT_URL, address.c_str());
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, static_cast<long>(bodies[slot].size()));
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDS, bodies[slot].data());
+    };
+    auto start = Clock::now();
+    for (int slot = 0; slot < in_flight && next < count; ++slot) {
+        CURL *handle = curl_easy_init();
+        curl_easy_setopt(handle, CURLOPT_CAINFO, ca);
+        curl_easy_setopt(handle, CURLOPT_SSLCERT, certificate);
+        curl_easy_setopt(handle, CURLOPT_SSLKEY, key);
+        curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+        curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, "PATCH");
+        curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+        curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, discard);
+        curl_easy_setopt(handle, CURLOPT_PRIVATE, reinterpret_cast<void *>(static_cast<intptr_t>(slot)));
+        load(handle, slot);
+        curl_multi_add_handle(multi, handle);
+    }
+    int running = 0;
+    int done = 0;
+    while (done < count) {
+        curl_multi_perform(multi, &running);
+        int left = 0;
+        while (CURLMsg *message = curl_multi_info_read(multi, &left)) {
+            if (message->msg != CURLMSG_DONE)
+                continue;
+            CURL *handle = message->easy_handle;
+            long status = 0;
+            curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+            if (message->data.result != CURLE_OK || status / 100 != 2)
+                fail("bare client: " + std::string(curl_easy_strerror(message->data.result)) + ", HTTP " +
+                     std::to_string(status));
+            ++done;
+            void *slot = nullptr;
+            curl_easy_getinfo(handle, CURLINFO_PRIVATE, &slot);
+            curl_multi_remove_handle(multi, handle);
+            if (next < count) {
+                load(handle, static_cast<int>(reinterpret_cast<intptr_t>(slot)));
+                curl_multi_add_handle(multi, handle);
+            } else {
+                curl_easy_cleanup(handle);
+            }
+        }
+        if (done < count)
+            curl_multi_poll(multi, nullptr, 0, 100, nullptr);
+    }
+    std::printf("%.6f\n", std::chrono::duration<double>(Clock::now() - start).count());
+}
+
+PGconn *connect(const char *conninfo) {
+    PGconn *connection = PQconnectdb(conninfo);
+    if (PQstatus(connection) != CONNECTION_OK)
+        fail(PQerrorMessage(connection));
+    return connection;
+}
+
+PGresult *run(PGconn *connection, const char *statement, std::vector<const char *> values = {}) {
+    PGresult *result =
+        PQexecParams(connection, statement, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
+        fail(std::string(statement) + ": " + PQerrorMessage(connection));
+    return result;
+}
+
+void commits(const char *conninfo, int count, int pause) {
+    PGconn *connection = connect(conninfo);
+    for (int i = 0; i < count; ++i) {
+        std::string name = "latency-" + std::to_string(i);
+        PQclear(run(connection, "UPDATE bench.latency SET value = 'changed' WHERE name = $1", {name.c_str()}));
+        std::printf("%s %lld\n", name.c_str(), wall_microseconds());
+        std::this_thread::sleep_for(std::chrono::milliseconds(pause));
+    }
+}
+
+void rows(const char *conninfo, const char *statement, const char *key, int limit) {
+    PGconn *connection = connect(conninfo);
+    auto end = Clock::now() + std::chrono::seconds(limit);
+    std::puts("ready");
+    std::fflush(stdout);
+    while (Clock::now() < end) {
+        PGresult *result = run(connection, statement, {key});
+        long long now = wall_microseconds();
+        if (PQntuples(result) > 0) {
+            std::printf("%lld\n", now);
+            return;
+        }
+        PQclear(result);
+    }
+    fail(std::string("no row for ") + key);
+}
+
+void load(const char *conninfo, int pace, int seconds) {
+    PGconn *connection = connect(conninfo);
+    auto start = Clock::now();
+    long long inserted = 0;
+    std::string batch = std::to_string(pace / 20);
+    while (Clock::now() - start < std::chrono::seconds(seconds)) {
+        PQclear(run(connection, "INSERT INTO bench.load SELECT n, 'row ' || n FROM generate_series(1, $1::int) AS n", {batch.c_str()}));
+        inserted += pace / 20;
+        std::this_thread::sleep_until(start + std::chrono::milliseconds(1000 * inserted / pace));
+    }
+    std::printf("%.0f\n", inserted / std::chrono::duration<double>(Clock::now() - start).count());
+}
+
+// Nanoseconds that the scheduler gave the backend, so that waiting and the client cost nothing.
+long long backend_nanoseconds(int pid) {
+    std::ifstream statistics("/proc/" + std::to_string(pid) + "/schedstat");
+    long long nanoseconds = 0;
+    statistics >> nanoseconds;
+    return nanoseconds;
+}
+
+void backend(const char *conninfo, const char *statement, int count) {
+    PGconn *connection = connect(conninfo);
+    PQclear(run(connection, "SET synchronous_commit = off"));
+    PGresult *prepared = PQprepare(connection, "statement", statement, 0, nullptr);
+    if (PQresultStatus(prepared) != PGRES_COMMAND_OK)
+        fail(PQerrorMessage(connection));
+    for (int i = 0; i < count / 10; ++i)
+        PQclear(PQexecPrepared(connection, "statement", 0, nullptr, nullptr, nullptr, 0));
+    long long before = backend_nanoseconds(PQbackendPID(connection));
+    for (int i = 0; i < count; ++i)
+        PQclear(PQexecPrepared(connection, "statement", 0, nullptr, nullptr, nullptr, 0));
+    std::printf("%.9f\n", (backend_nanoseconds(PQbackendPID(connection)) - before) / 1e9);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    std::string command = argc > 1 ? argv[1] : "";
+    if (command == "bare" && argc == 8)
+        bare(argv[2], argv[3], argv[4], argv[5], std::atoi(argv[6]), std::atoi(argv[7]));
+    else if (command == "commits" && argc == 5)
+        commits(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
+    else if (command == "rows" && argc == 6)
+        rows(argv[2], argv[3], argv[4], std::atoi(argv[5]));
+    else if (command == "load" && argc == 5)
+        load(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
+    else if (command == "backend" && argc == 5)
+        backend(argv[2], argv[3], std::atoi(argv[4]));
+    else
+        fail("see the head of test/bench/probe.cpp for its subcommands");
+    return 0;
+}
