@@ -1,0 +1,281 @@
+-- Tables of mirrors: configuration (dumped), what each object has and what was sent to it, and the log of device calls.
+-- Written by the functions of 06_control.sql (as the extension's owner) and by the mirror worker; read through the views of 05_views.sql.
+
+-- Configuration ------------------------------------------------------------------------------------------------------
+
+CREATE TABLE dbnet.mirrored_relation (
+    relation           regclass PRIMARY KEY,
+    server             name     NOT NULL,
+    api_version        text     NOT NULL,
+    kind               text     NOT NULL,
+    resource           text     NOT NULL,
+    namespaced         boolean  NOT NULL,
+    namespace          text,
+    label_selector     text     NOT NULL DEFAULT '',
+    mode               text     NOT NULL DEFAULT 'observe' CHECK (mode IN ('observe', 'manage')),
+    on_drift           text     NOT NULL DEFAULT 'report' CHECK (on_drift IN ('report', 'enforce', 'follow')),
+    on_external_delete text     CHECK (on_external_delete IN ('drop_row', 'flag', 'recreate')),
+    initial            text     NOT NULL DEFAULT 'compare' CHECK (initial IN ('compare', 'pull', 'push')),
+    field_manager      text     NOT NULL UNIQUE CHECK (field_manager ~ '^dbnet-[0-9a-f]{16}$'),
+    paused_reason      text,
+    paused_by          name,
+    paused_at          timestamptz,
+    generation         bigint   NOT NULL DEFAULT pg_catalog.nextval('dbnet.generation'),
+    created_at         timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CHECK (namespaced OR namespace IS NULL),
+    CHECK ((paused_reason IS NULL) = (paused_at IS NULL))
+);
+COMMENT ON TABLE dbnet.mirrored_relation IS 'Which table mirrors which kind of which server. Change it with dbnet.mirror, alter_mirror, unmirror, pause and resume';
+COMMENT ON COLUMN dbnet.mirrored_relation.relation IS 'the user''s table; its owner owns the mirror';
+COMMENT ON COLUMN dbnet.mirrored_relation.server IS 'foreign server of wrapper dbnet_kubernetes';
+COMMENT ON COLUMN dbnet.mirrored_relation.api_version IS 'group/version, or version alone for the core group: apps/v1, v1';
+COMMENT ON COLUMN dbnet.mirrored_relation.kind IS 'kind as the server spells it: Deployment';
+COMMENT ON COLUMN dbnet.mirrored_relation.resource IS 'plural name in request paths: deployments';
+COMMENT ON COLUMN dbnet.mirrored_relation.namespaced IS 'objects of the kind live in namespaces';
+COMMENT ON COLUMN dbnet.mirrored_relation.namespace IS 'the one namespace that is mirrored; NULL = all, and the table has a column for metadata.namespace';
+COMMENT ON COLUMN dbnet.mirrored_relation.label_selector IS 'only objects that match; empty = all';
+COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
+COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow; mirrored_column.on_drift goes first';
+COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate; NULL = drop_row for what DBNet did not create, else flag';
+COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'how rows and objects that both exist at the start are reconciled: compare (touch nothing) | pull | push';
+COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
+COMMENT ON COLUMN dbnet.mirrored_relation.paused_reason IS 'why no request that changes a device is sent for this mirror; NULL = not paused (see also dbnet.paused_server)';
+COMMENT ON COLUMN dbnet.mirrored_relation.paused_by IS 'role that paused';
+COMMENT ON COLUMN dbnet.mirrored_relation.paused_at IS 'when it was paused';
+COMMENT ON COLUMN dbnet.mirrored_relation.generation IS 'changes with every change of the configuration';
+COMMENT ON COLUMN dbnet.mirrored_relation.created_at IS 'when dbnet.mirror made it';
+
+CREATE TABLE dbnet.mirrored_column (
+    relation    regclass NOT NULL REFERENCES dbnet.mirrored_relation ON DELETE CASCADE,
+    column_name name     NOT NULL,
+    path        text     NOT NULL,
+    role        text     NOT NULL CHECK (role IN ('key', 'spec', 'status', 'meta')),
+    value_type  text     NOT NULL CHECK (value_type IN
+                    ('string', 'integer', 'number', 'boolean', 'json', 'time', 'quantity', 'int_or_string')),
+    column_type text     NOT NULL,
+    on_drift    text     CHECK (on_drift IN ('report', 'enforce', 'follow')),
+    PRIMARY KEY (relation, column_name),
+    UNIQUE (relation, path)
+);
+COMMENT ON TABLE dbnet.mirrored_column IS 'Which column of a mirror holds which field; columns that are not listed are local';
+COMMENT ON COLUMN dbnet.mirrored_column.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.mirrored_column.column_name IS 'column of the user''s table';
+COMMENT ON COLUMN dbnet.mirrored_column.path IS 'field of the object: spec.template.spec.containers[name=app].image';
+COMMENT ON COLUMN dbnet.mirrored_column.role IS 'key = name or namespace; spec and meta = written by users, claimed and applied; status = written by reports only';
+COMMENT ON COLUMN dbnet.mirrored_column.value_type IS 'type of the field on the server';
+COMMENT ON COLUMN dbnet.mirrored_column.column_type IS 'type of the column as format_type spells it, when the mirror was made';
+COMMENT ON COLUMN dbnet.mirrored_column.on_drift IS 'as mirrored_relation.on_drift, for this field; NULL = as the mirror';
+
+CREATE TABLE dbnet.paused_server (
+    server    name PRIMARY KEY,
+    reason    text NOT NULL,
+    paused_by name NOT NULL DEFAULT session_user,
+    paused_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE dbnet.paused_server IS 'Servers to which no request that changes a device is sent. Change it with dbnet.pause and dbnet.resume';
+COMMENT ON COLUMN dbnet.paused_server.server IS 'foreign server';
+COMMENT ON COLUMN dbnet.paused_server.reason IS 'why, in the words of who paused it';
+COMMENT ON COLUMN dbnet.paused_server.paused_by IS 'role that paused';
+COMMENT ON COLUMN dbnet.paused_server.paused_at IS 'when it was paused';
+
+CREATE TABLE dbnet.arming (
+    singleton         boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    system_identifier bigint NOT NULL,
+    database          oid    NOT NULL
+);
+COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devices; anywhere else (a restored dump, a clone) every mirror is disarmed until dbnet.claim()';
+COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror';
+COMMENT ON COLUMN dbnet.arming.system_identifier IS 'pg_control_system().system_identifier of the server';
+COMMENT ON COLUMN dbnet.arming.database IS 'oid of the database';
+
+-- State --------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE dbnet.mirror_state (
+    relation         regclass PRIMARY KEY,
+    state            text NOT NULL DEFAULT 'starting' CHECK (state IN ('starting', 'synced', 'degraded', 'disarmed')),
+    message          text,
+    listed           bigint,
+    expected         bigint,
+    resource_version text,
+    watch_since      timestamptz,
+    last_event_at    timestamptz
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
+COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker says of each mirror; not dumped';
+COMMENT ON COLUMN dbnet.mirror_state.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = see dbnet.arming';
+COMMENT ON COLUMN dbnet.mirror_state.message IS 'what is wrong, in the server''s words where there are any';
+COMMENT ON COLUMN dbnet.mirror_state.listed IS 'objects seen by the running or last list';
+COMMENT ON COLUMN dbnet.mirror_state.expected IS 'objects the server announced for that list; NULL = it did not say';
+COMMENT ON COLUMN dbnet.mirror_state.resource_version IS 'version from which the watch goes on';
+COMMENT ON COLUMN dbnet.mirror_state.watch_since IS 'start of the running watch; NULL = none is running';
+COMMENT ON COLUMN dbnet.mirror_state.last_event_at IS 'last sign of life of the watch (event, bookmark or renewal)';
+
+-- One row per object, rewritten on each report and each answer. The partial index leaves the common rewrite
+-- (synced stays synced) a heap-only update.
+CREATE TABLE dbnet.object (
+    relation           regclass NOT NULL,
+    namespace          text     NOT NULL DEFAULT '',
+    name               text     NOT NULL,
+    uid                text,
+    resource_version   text,
+    generation         bigint,
+    live               jsonb,
+    managers           jsonb    NOT NULL DEFAULT '{}',
+    base               jsonb    NOT NULL DEFAULT '{}',
+    claimed            text[]   NOT NULL DEFAULT '{}',
+    applied            jsonb    NOT NULL DEFAULT '{}',
+    first_written      text[]   NOT NULL DEFAULT '{}',
+    stamp              text,
+    phase              text     NOT NULL DEFAULT 'synced' CHECK (phase IN
+                           ('pending', 'applying', 'synced', 'conflict', 'invalid', 'denied', 'stale', 'uncertain', 'deleting',
+                            'waiting_deleted', 'held', 'fighting', 'drifted', 'absent', 'report_failed')),
+    health             text,
+    message            text,
+    reason             text,
+    attempts           integer  NOT NULL DEFAULT 0,
+    next_attempt_at    timestamptz,
+    created_by_us      boolean  NOT NULL DEFAULT false,
+    controller         text,
+    last_manager       text,
+    commit_transaction xid8,
+    commit_lsn         pg_lsn,
+    changed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (relation, namespace, name)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1);
+CREATE INDEX object_unsettled ON dbnet.object (relation, phase) WHERE phase <> 'synced';
+COMMENT ON INDEX dbnet.object_unsettled IS 'Objects that wait or need attention';
+COMMENT ON TABLE dbnet.object IS 'One row per object of a mirror: what the device has, what was sent, what was answered. Read dbnet.object_status';
+COMMENT ON COLUMN dbnet.object.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.object.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.object.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.object.uid IS 'metadata.uid of the incarnation last seen; NULL = never seen';
+COMMENT ON COLUMN dbnet.object.resource_version IS 'metadata.resourceVersion last seen';
+COMMENT ON COLUMN dbnet.object.generation IS 'metadata.generation last seen';
+COMMENT ON COLUMN dbnet.object.live IS 'the whole object last seen, without metadata.managedFields; NULL = absent';
+COMMENT ON COLUMN dbnet.object.managers IS '{path: [manager, time]} of the mapped fields';
+COMMENT ON COLUMN dbnet.object.base IS '{path: value} last written into the row by a report, or read equal from it; a row value that differs was set by a user';
+COMMENT ON COLUMN dbnet.object.claimed IS 'paths that users of this mirror have set and DBNet therefore owns';
+COMMENT ON COLUMN dbnet.object.applied IS '{path: value} that the server last accepted from us';
+COMMENT ON COLUMN dbnet.object.first_written IS 'paths for which an apply has been attempted';
+COMMENT ON COLUMN dbnet.object.stamp IS 'our annotation of the last accepted apply: system identifier/timeline/commit LSN/provenance id';
+COMMENT ON COLUMN dbnet.object.phase IS 'where the object stands; dbnet.object_status says what it means and what to do';
+COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating | unknown, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object.message IS 'the server''s own words about the last failure, or ours';
+COMMENT ON COLUMN dbnet.object.reason IS 'the server''s reason code of the last failure';
+COMMENT ON COLUMN dbnet.object.attempts IS 'failed attempts since the last success';
+COMMENT ON COLUMN dbnet.object.next_attempt_at IS 'when it is tried again; NULL = not by itself';
+COMMENT ON COLUMN dbnet.object.created_by_us IS 'the object exists because a row was inserted';
+COMMENT ON COLUMN dbnet.object.controller IS 'kind/name of the controller ownerReference; such objects are never created nor enforced';
+COMMENT ON COLUMN dbnet.object.last_manager IS 'field manager of the newest change seen';
+COMMENT ON COLUMN dbnet.object.commit_transaction IS 'transaction of the newest change acted upon';
+COMMENT ON COLUMN dbnet.object.commit_lsn IS 'its commit in the WAL';
+COMMENT ON COLUMN dbnet.object.changed_at IS 'when this row was last written';
+
+CREATE TABLE dbnet.tombstone (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relation    regclass NOT NULL,
+    namespace   text     NOT NULL DEFAULT '',
+    name        text     NOT NULL,
+    uid         text,
+    last_body   jsonb,
+    deleted_by  name     NOT NULL DEFAULT session_user,
+    transaction xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX tombstone_key ON dbnet.tombstone (relation, namespace, name);
+COMMENT ON INDEX dbnet.tombstone_key IS 'The tombstone of a key';
+COMMENT ON TABLE dbnet.tombstone IS 'Rows that were deleted and whose objects must go too; removed once the object is gone. Only a tombstone deletes: an absent row never does';
+COMMENT ON COLUMN dbnet.tombstone.id IS 'order of deletion';
+COMMENT ON COLUMN dbnet.tombstone.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.tombstone.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.tombstone.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.tombstone.uid IS 'incarnation that is to be deleted, and no other; NULL = the row''s object was never seen';
+COMMENT ON COLUMN dbnet.tombstone.last_body IS 'the object as last seen';
+COMMENT ON COLUMN dbnet.tombstone.deleted_by IS 'role that deleted the row';
+COMMENT ON COLUMN dbnet.tombstone.transaction IS 'transaction that deleted the row';
+COMMENT ON COLUMN dbnet.tombstone.at IS 'when the row was deleted';
+
+CREATE TABLE dbnet.held_change (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relation    regclass NOT NULL,
+    namespace   text     NOT NULL DEFAULT '',
+    name        text     NOT NULL,
+    operation   text     NOT NULL CHECK (operation IN ('apply', 'delete')),
+    transaction xid8,
+    reason      text     NOT NULL,
+    since       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    decision    text     CHECK (decision IN ('approved', 'rejected')),
+    decided_by  name,
+    decided_at  timestamptz,
+    CHECK ((decision IS NULL) = (decided_at IS NULL))
+);
+CREATE UNIQUE INDEX held_change_undecided ON dbnet.held_change (relation, namespace, name, operation) WHERE decision IS NULL;
+COMMENT ON INDEX dbnet.held_change_undecided IS 'An object waits for one decision per operation';
+COMMENT ON TABLE dbnet.held_change IS 'Changes that wait for somebody''s decision because they are many or dangerous. Read dbnet.held; decide with dbnet.approve and dbnet.reject';
+COMMENT ON COLUMN dbnet.held_change.id IS 'number of the held change; the smallest of a group names the group in dbnet.held';
+COMMENT ON COLUMN dbnet.held_change.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.held_change.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.held_change.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.held_change.operation IS 'apply | delete';
+COMMENT ON COLUMN dbnet.held_change.transaction IS 'transaction that made the change; NULL = found by a compare';
+COMMENT ON COLUMN dbnet.held_change.reason IS 'which limit or rule held it';
+COMMENT ON COLUMN dbnet.held_change.since IS 'when it was held';
+COMMENT ON COLUMN dbnet.held_change.decision IS 'approved | rejected; NULL = undecided';
+COMMENT ON COLUMN dbnet.held_change.decided_by IS 'role that decided';
+COMMENT ON COLUMN dbnet.held_change.decided_at IS 'when it was decided';
+
+CREATE TABLE dbnet.actuation (
+    at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    relation    regclass    NOT NULL,
+    namespace   text        NOT NULL DEFAULT '',
+    name        text        NOT NULL,
+    operation   text        NOT NULL,
+    paths       text[],
+    transaction xid8,
+    commit_lsn  pg_lsn,
+    role        name,
+    attempt     integer     NOT NULL DEFAULT 1,
+    http_status integer,
+    reason      text,
+    message     text,
+    latency_ms  double precision,
+    forced      boolean     NOT NULL DEFAULT false
+) PARTITION BY RANGE (at);
+CREATE TABLE dbnet.actuation_default PARTITION OF dbnet.actuation DEFAULT;
+CREATE INDEX actuation_at ON dbnet.actuation (at);
+CREATE INDEX actuation_key ON dbnet.actuation (relation, namespace, name);
+COMMENT ON INDEX dbnet.actuation_at IS 'Newest calls first';
+COMMENT ON INDEX dbnet.actuation_key IS 'Calls for one object';
+COMMENT ON TABLE dbnet.actuation IS 'Every call that was to change a device, one row per answer. Paths, never values';
+COMMENT ON TABLE dbnet.actuation_default IS 'Calls that no dated partition takes';
+COMMENT ON COLUMN dbnet.actuation.at IS 'when the answer arrived';
+COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.actuation.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.actuation.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete';
+COMMENT ON COLUMN dbnet.actuation.paths IS 'fields that were sent; NULL for delete';
+COMMENT ON COLUMN dbnet.actuation.transaction IS 'newest transaction whose change the call carried; NULL = found by a compare';
+COMMENT ON COLUMN dbnet.actuation.commit_lsn IS 'its commit in the WAL';
+COMMENT ON COLUMN dbnet.actuation.role IS 'role that made that change';
+COMMENT ON COLUMN dbnet.actuation.attempt IS 'which try, from 1';
+COMMENT ON COLUMN dbnet.actuation.http_status IS 'status code of the answer; NULL = there was none';
+COMMENT ON COLUMN dbnet.actuation.reason IS 'the server''s reason code';
+COMMENT ON COLUMN dbnet.actuation.message IS 'the server''s own words when it refused, or what went wrong with the connection';
+COMMENT ON COLUMN dbnet.actuation.latency_ms IS 'request sent to answer read, milliseconds';
+COMMENT ON COLUMN dbnet.actuation.forced IS 'fields were taken from another manager';
+
+-- A dump carries configuration and what we own of each object, else a restored database could not tell a deleted object
+-- from one that is to be created. States and calls belong to the running server.
+SELECT pg_catalog.pg_extension_config_dump(name, '')
+FROM (VALUES ('dbnet.mirrored_relation'), ('dbnet.mirrored_column'), ('dbnet.paused_server'), ('dbnet.arming'),
+             ('dbnet.object'), ('dbnet.tombstone')) AS dumped(name);
+
+-- The mirror worker reads its configuration again when a transaction that changed it commits.
+CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.mirrored_relation
+    FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_configuration();
+CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.mirrored_column
+    FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_configuration();
+CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.paused_server
+    FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_configuration();
+CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.arming
+    FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_configuration();
