@@ -266,9 +266,13 @@ COMMENT ON COLUMN dbnet.actuation.forced IS 'fields were taken from another mana
 
 -- A dump carries configuration and what we own of each object, else a restored database could not tell a deleted object
 -- from one that is to be created. States and calls belong to the running server.
-SELECT pg_catalog.pg_extension_config_dump(name, '')
-FROM (VALUES ('dbnet.mirrored_relation'), ('dbnet.mirrored_column'), ('dbnet.paused_server'), ('dbnet.arming'),
-             ('dbnet.object'), ('dbnet.tombstone')) AS dumped(name);
+SELECT pg_catalog.pg_extension_config_dump('dbnet.mirrored_relation', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.mirrored_column', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.paused_server', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.arming', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.object', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone_id_seq', '');
 
 -- The mirror worker reads its configuration again when a transaction that changed it commits.
 CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.mirrored_relation
