@@ -9,41 +9,53 @@
 # `make check` and its kin work before any package is there: they call test/packages.sh first.
 
 PG_CONFIG ?= pg_config
-VERSION := 0.1
+# Not VERSION: that is PostgreSQL's own in PGXS.
+DBNET_VERSION := 0.1
 
 EXTENSION = dbnet
 MODULE_big = dbnet
-SOURCES := $(sort $(shell find src bgworker -name '*.cpp'))
+SOURCES := $(sort $(shell find src bgworker -name "*.cpp"))
 OBJS = $(SOURCES:.cpp=.o)
-DATA_built = dbnet--$(VERSION).sql
+DATA_built = dbnet--$(DBNET_VERSION).sql
 DATA = $(wildcard sql/dbnet--*--*.sql)
 DOCS = README.md
 
 REGRESS = $(sort $(notdir $(basename $(wildcard test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=test --load-extension=dbnet
-EXTRA_CLEAN = dbnet--$(VERSION).sql $(SOURCES:.cpp=.d) results regression.diffs regression.out
+EXTRA_CLEAN = dbnet--$(DBNET_VERSION).sql $(SOURCES:.cpp=.d) results regression.diffs regression.out
 
-PG_CPPFLAGS = -I$(CURDIR)/src -I$(CURDIR) -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null) -DDBNET_VERSION='"$(VERSION)"'
+PG_CPPFLAGS = -Isrc -I. -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null) -DDBNET_VERSION='"$(DBNET_VERSION)"'
 WARNINGS = -Wall -Wextra -Werror
 PG_CXXFLAGS = -std=c++20 $(WARNINGS) -Wno-register -fvisibility=hidden -fvisibility-inlines-hidden -MMD -MP
 SHLIB_LINK = -lcurl -lyaml-cpp -lstdc++
 # The bitcode rule of PGXS ignores PG_CXXFLAGS, and inlining across an extension's functions gains DBNet nothing.
 override with_llvm = no
 
+# A second library with test-only functions; it carries its own copy of DBNet's objects, without _PG_init.
+TEST_LIBRARY_SOURCES := $(sort $(wildcard test/src/*.cpp))
+TEST_LIBRARY_OBJECTS := $(TEST_LIBRARY_SOURCES:.cpp=.o)
+EXTRA_CLEAN += build $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
+
+# PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifneq ($(wildcard $(PGXS)),)
+TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% build/unit build/kubesim build/bench_% build/fuzz/%
+ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
+include test/tests.mk
+else ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 else
 all install installcheck:
 	@echo "No PGXS found by '$(PG_CONFIG)': install postgresql-server-dev-15 or give PG_CONFIG=/path/to/pg_config." >&2; exit 1
 endif
 
--include $(SOURCES:.cpp=.d)
+-include $(SOURCES:.cpp=.d) $(TEST_LIBRARY_SOURCES:.cpp=.d)
 
-dbnet--$(VERSION).sql: $(sort $(wildcard sql/[0-9]*.sql))
+build/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(filter-out src/dbnet.o,$(OBJS))
+	@mkdir -p $(@D)
+	$(CXX) -shared $^ $(SHLIB_LINK) -o $@
+
+dbnet--$(DBNET_VERSION).sql: $(sort $(wildcard sql/[0-9]*.sql))
 	cat $^ > $@
-
-include test/tests.mk
 
 .PHONY: format lint
 FORMATTED = $(shell git ls-files '*.cpp' '*.hpp')

@@ -3,7 +3,6 @@
 
 BUILD := build
 ROOT := $(CURDIR)/$(BUILD)/root
-PG_BINDIR = $(shell $(PG_CONFIG) --bindir)
 
 # Pure sources say so themselves: they end with pg/no_postgres.hpp. They are built once more here, without
 # PostgreSQL's flags and with the address and undefined-behaviour sanitizers.
@@ -16,10 +15,8 @@ KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
 KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(BUILD)/kubesim.objects/%.o)
 KUBESIM_LIBRARIES := -lmicrohttpd -lgnutls -lssl -lcrypto -lyaml-cpp -lpthread
 BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
-TEST_LIBRARY_SOURCES := $(sort $(wildcard test/src/*.cpp))
-TEST_LIBRARY_OBJECTS := $(TEST_LIBRARY_SOURCES:.cpp=.o)
 
-PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$(VERSION)"'
+PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$(DBNET_VERSION)"'
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 $(BUILD)/pure/%.o: %.cpp
@@ -38,18 +35,14 @@ $(BUILD)/kubesim: $(KUBESIM_OBJECTS)
 $(BUILD)/bench_%: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) -O2 -g -MF $@.d $< -lcurl -lpq -lpthread -I$(shell $(PG_CONFIG) --includedir) -o $@
--include $(PURE_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(KUBESIM_OBJECTS:.o=.d) $(TEST_LIBRARY_SOURCES:.cpp=.d)
-
-# A second library with test-only functions; it carries its own copy of DBNet's objects, without _PG_init.
-$(BUILD)/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(filter-out src/dbnet.o,$(OBJS))
-	@mkdir -p $(@D)
-	$(CXX) -shared $^ $(SHLIB_LINK) -o $@
+-include $(PURE_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(KUBESIM_OBJECTS:.o=.d)
 
 .PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed fuzz fuzz-replay packages
 packages:
 	@PG_CONFIG=$(PG_CONFIG) test/packages.sh
 
-test-root: all $(BUILD)/dbnet_test.so
+test-root:
+	@$(MAKE) --no-print-directory all $(BUILD)/dbnet_test.so PG_CONFIG=$(PG_CONFIG)
 	@mkdir -p $(ROOT)
 	@for directory in $$($(PG_CONFIG) --bindir) $$($(PG_CONFIG) --pkglibdir) $$($(PG_CONFIG) --sharedir); do \
 	    mkdir -p "$(ROOT)$$directory" && cp -a --update "$$directory/." "$(ROOT)$$directory/" || exit 1; done
@@ -78,11 +71,6 @@ SECONDS_EACH ?= 60
 fuzz:
 	@mkdir -p $(BUILD)/libfuzzer
 	@for name in $(FUZZ_NAMES); do mkdir -p $(BUILD)/libfuzzer/$$name.corpus && \
-	    clang++ -std=c++20 -Isrc -I. -DDBNET_VERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined test/fuzz/$${name}_fuzz.cpp $(PURE_SOURCES) \
+	    clang++ -std=c++20 -Isrc -I. -DDBNET_VERSION='"$(DBNET_VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined test/fuzz/$${name}_fuzz.cpp $(PURE_SOURCES) \
 	        -lcurl -lyaml-cpp -o $(BUILD)/libfuzzer/$$name && \
 	    $(BUILD)/libfuzzer/$$name -max_total_time=$(SECONDS_EACH) $(BUILD)/libfuzzer/$$name.corpus test/fuzz/corpus/$$name || exit 1; done
-
-clean: clean-tests
-clean-tests:
-	rm -rf $(BUILD) $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
-.PHONY: clean-tests
