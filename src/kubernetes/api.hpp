@@ -1,0 +1,94 @@
+// Builds every request that DBNet sends to the Kubernetes API, with exactly the parameters and body form the server
+// needs. Used by the mirror worker and by backends.
+#pragma once
+
+#include "kubernetes/path.hpp"
+#include "kubernetes/request.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace dbnet::kubernetes {
+
+// One served kind of object.
+struct Resource {
+    std::string group; // "" = core
+    std::string version;
+    std::string kind;
+    std::string plural;
+    bool namespaced = false;
+
+    std::string api_version() const { return group.empty() ? version : group + "/" + version; }
+    bool operator==(const Resource &) const = default;
+};
+
+// "apps/v1" → {"apps", "v1"}; "v1" → {"", "v1"}. Throws Failure on anything else.
+std::pair<std::string, std::string> split_api_version(std::string_view api_version);
+
+// Percent-encodes all but unreserved characters (RFC 3986).
+std::string percent_encode(std::string_view text);
+
+// /api/v1/namespaces/x/configmaps[/name[/subresource]]; an empty name_space means all namespaces (or cluster-scoped).
+std::string resource_path(const Resource &resource, std::string_view name_space, std::string_view name = {},
+                          std::string_view subresource = {});
+
+// JSON text that the server's YAML reader takes for exactly the same JSON (kubernetes.md A2). Throws Failure when a
+// string is not UTF-8 or a key is longer than the reader allows (1024 characters).
+std::string yaml_safe_dump(const nlohmann::json &document);
+
+struct ListOptions {
+    std::string label_selector;
+    std::string field_selector;
+    int limit = 0;                // page size; 0: everything in one answer
+    std::string continue_token;   // with it the server refuses a resource_version
+    std::string resource_version; // "" newest from the store, "0" whatever the cache has, else not older than this
+    bool metadata_only = false;   // PartialObjectMetadataList: names, uids, versions, labels
+};
+
+Request get_request(const Resource &resource, std::string_view name_space, std::string_view name);
+Request list_request(const Resource &resource, std::string_view name_space, const ListOptions &options);
+
+// A watch from a resource version with bookmarks. Its length is drawn between 300 and 600 s with `random` in [0, 1).
+Request watch_request(const Resource &resource, std::string_view name_space, std::string_view resource_version,
+                      std::string_view label_selector, double random);
+
+// Asks whether the server still knows a resource version (kubernetes.md W7): answers 200 with an empty list at once, or
+// 504 (Outcome::future_version) when the store was rewound.
+Request probe_version_request(const Resource &resource, std::string_view name_space, std::string_view resource_version);
+
+// The body of a server-side apply: the given fields and nothing else. `uid` non-empty makes it update-only.
+nlohmann::json apply_body(const Resource &resource, std::string_view name_space, std::string_view name,
+                          std::string_view uid, const std::vector<std::pair<FieldPath, nlohmann::json>> &fields,
+                          const std::vector<std::pair<std::string, std::string>> &annotations);
+
+Request apply_request(const Resource &resource, std::string_view name_space, std::string_view name,
+                      std::string_view field_manager, bool force, const nlohmann::json &body, bool dry_run = false);
+
+// Background deletion; with a uid only that incarnation is deleted (409 uid_mismatch otherwise).
+Request remove_request(const Resource &resource, std::string_view name_space, std::string_view name,
+                       std::string_view uid);
+
+Request merge_patch_request(const Resource &resource, std::string_view name_space, std::string_view name,
+                            std::string_view field_manager, const nlohmann::json &patch,
+                            std::string_view subresource = {});
+
+// A GET of a fixed path: /version, /readyz, /openapi/v3 and its documents, discovery.
+Request path_request(std::string_view path, std::string_view accept = "application/json");
+
+// POST authorization.k8s.io/v1 SelfSubjectAccessReview: may we do `verb` on the resource? Answer: status.allowed.
+Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb);
+
+// The object in this answer is being deleted: what was written to it will be lost (kubernetes.md A10).
+bool is_terminating(const nlohmann::json &object);
+
+// The answer to a DELETE says that the object is gone; false: it is the object itself, waiting for its finalizers.
+bool is_gone(const nlohmann::json &delete_answer);
+
+} // namespace dbnet::kubernetes
+
+#include "pg/no_postgres.hpp"

@@ -1,0 +1,34 @@
+// Who owns a field of an object, read from metadata.managedFields (FieldsV1: f: fields, k: list elements, v: set
+// members, "." the node itself). Used by the mirror worker.
+#pragma once
+
+#include "kubernetes/path.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dbnet::kubernetes {
+
+struct FieldOwner {
+    std::string manager;
+    std::string operation;   // "Apply" or "Update"
+    std::string subresource; // "scale", "status"; "" = the object itself
+    std::string time;        // RFC 3339; "" where the server recorded none
+    enum class Extent {
+        whole, // owns the field, or a value around it that the server treats as one (atomic)
+        part   // owns something inside it only
+    } extent = Extent::whole;
+};
+
+// Every owner of the path, owners of the whole first and within that the newest first.
+std::vector<FieldOwner> owners_of(const nlohmann::json &object, const FieldPath &path);
+
+// The first of these; the object's metadata.managedFields may be absent.
+std::optional<FieldOwner> owner_of(const nlohmann::json &object, const FieldPath &path);
+
+} // namespace dbnet::kubernetes
+
+#include "pg/no_postgres.hpp"

@@ -1,0 +1,75 @@
+// HTTP to any number of API servers in one event loop without threads: a curl multi handle driven through one epoll
+// descriptor. Used by the mirror worker's loop (WaitLatchOrSocket on descriptor()) and by backends that wait for one
+// answer. Handlers run inside run(), never inside a curl callback, so they may send, cancel, pause and resume.
+#pragma once
+
+#include "kubernetes/connection.hpp"
+#include "kubernetes/request.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+namespace dbnet::kubernetes {
+
+// Must be called once per process, after fork and before the first Transport; further calls do nothing. Never call it
+// from _PG_init or the postmaster. Throws Failure.
+void initialize_transport();
+
+struct TransportLimits {
+    size_t requests_in_flight = 128;           // further requests wait in a queue; streams are not counted
+    size_t response_bytes = 256 * 1024 * 1024; // of one answer after decompression; above: transport error
+    size_t line_bytes = 16 * 1024 * 1024;      // of one line of a stream; above: the stream ends with an error
+    size_t stream_buffer_bytes = 1024 * 1024;  // whole lines kept for a paused stream before its socket is left unread
+};
+
+class Transport {
+public:
+    using Id = uint64_t; // never 0, never used twice
+    using ResponseHandler = std::function<void(Response &&)>;
+    using LineHandler = std::function<void(std::string_view line)>; // without the newline; valid during the call only
+    using EndHandler = std::function<void(Response &&)>;
+
+    explicit Transport(TransportLimits limits = {});
+    ~Transport();
+    Transport(const Transport &) = delete;
+    Transport &operator=(const Transport &) = delete;
+
+    // Readable whenever run() has work, timers included. Belongs to the transport.
+    int descriptor() const noexcept;
+    // 0: run() has work now. Otherwise milliseconds until the next timer, -1: none. Only for callers that poll; the
+    // descriptor alone is enough.
+    int timeout_ms() const noexcept;
+    // Does what can be done without waiting and calls handlers, which must not throw.
+    void run() noexcept;
+
+    // Starts (or queues) one request. The handler is called exactly once, from run(), also for requests that cannot
+    // even start (transport_error says why), unless the request is cancelled. Throws std::bad_alloc only.
+    Id send(const Connection &connection, Request request, ResponseHandler on_response);
+
+    // Starts a request whose answer is lines without end (watch). `on_line` sees each line of a 2xx answer; `on_end` is
+    // called once when the stream is over: status 200 and no transport_error = the server ended it in order; another
+    // status with its body = refused; a transport_error otherwise. Given up when silent for longer than its timeout
+    // plus a margin.
+    Id stream(const Connection &connection, Request request, LineHandler on_line, EndHandler on_end);
+
+    // Forgets a request or stream; its handlers are not called any more and destroyed. Unknown ids are ignored.
+    void cancel(Id id) noexcept;
+
+    // Back-pressure for a stream: no lines until resume(); the socket is left unread once a buffer is full.
+    void pause(Id id) noexcept;
+    void resume(Id id) noexcept;
+
+    size_t in_flight() const noexcept; // requests sent and not answered, streams not counted
+    size_t queued() const noexcept;    // requests waiting for a free place
+
+private:
+    class Engine;
+    std::unique_ptr<Engine> engine_;
+};
+
+} // namespace dbnet::kubernetes
+
+#include "pg/no_postgres.hpp"
