@@ -15,6 +15,7 @@ CREATE TABLE dbnet.mirrored_relation (
     mode               text     NOT NULL DEFAULT 'observe' CHECK (mode IN ('observe', 'manage')),
     on_drift           text     NOT NULL DEFAULT 'report' CHECK (on_drift IN ('report', 'enforce', 'follow')),
     on_external_delete text     CHECK (on_external_delete IN ('drop_row', 'flag', 'recreate')),
+    delete_foreign     boolean  NOT NULL DEFAULT false,
     initial            text     NOT NULL DEFAULT 'compare' CHECK (initial IN ('compare', 'pull', 'push')),
     field_manager      text     NOT NULL UNIQUE CHECK (field_manager ~ '^dbnet-[0-9a-f]{16}$'),
     paused_reason      text,
@@ -37,6 +38,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.label_selector IS 'only objects that m
 COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow; mirrored_column.on_drift goes first';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate; NULL = drop_row for what DBNet did not create, else flag';
+COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
 COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'how rows and objects that both exist at the start are reconciled: compare (touch nothing) | pull | push';
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_reason IS 'why no request that changes a device is sent for this mirror; NULL = not paused (see also dbnet.paused_server)';
@@ -52,6 +54,7 @@ CREATE TABLE dbnet.mirrored_column (
     role        text     NOT NULL CHECK (role IN ('key', 'spec', 'status', 'meta')),
     value_type  text     NOT NULL CHECK (value_type IN
                     ('string', 'integer', 'number', 'boolean', 'json', 'time', 'quantity', 'int_or_string')),
+    format      text     NOT NULL DEFAULT '',
     column_type text     NOT NULL,
     on_drift    text     CHECK (on_drift IN ('report', 'enforce', 'follow')),
     PRIMARY KEY (relation, column_name),
@@ -63,6 +66,7 @@ COMMENT ON COLUMN dbnet.mirrored_column.column_name IS 'column of the user''s ta
 COMMENT ON COLUMN dbnet.mirrored_column.path IS 'field of the object: spec.template.spec.containers[name=app].image';
 COMMENT ON COLUMN dbnet.mirrored_column.role IS 'key = name or namespace; spec and meta = written by users, claimed and applied; status = written by reports only';
 COMMENT ON COLUMN dbnet.mirrored_column.value_type IS 'type of the field on the server';
+COMMENT ON COLUMN dbnet.mirrored_column.format IS 'OpenAPI format of the field: int32, int64, date-time, micro-time, byte; empty = none';
 COMMENT ON COLUMN dbnet.mirrored_column.column_type IS 'type of the column as format_type spells it, when the mirror was made';
 COMMENT ON COLUMN dbnet.mirrored_column.on_drift IS 'as mirrored_relation.on_drift, for this field; NULL = as the mirror';
 
@@ -126,7 +130,7 @@ CREATE TABLE dbnet.object (
     applied            jsonb    NOT NULL DEFAULT '{}',
     first_written      text[]   NOT NULL DEFAULT '{}',
     stamp              text,
-    phase              text     NOT NULL DEFAULT 'synced' CHECK (phase IN
+    phase              text     CHECK (phase IN
                            ('pending', 'applying', 'synced', 'conflict', 'invalid', 'denied', 'stale', 'uncertain', 'deleting',
                             'waiting_deleted', 'held', 'fighting', 'drifted', 'absent', 'report_failed')),
     health             text,
@@ -158,7 +162,7 @@ COMMENT ON COLUMN dbnet.object.claimed IS 'paths that users of this mirror have 
 COMMENT ON COLUMN dbnet.object.applied IS '{path: value} that the server last accepted from us';
 COMMENT ON COLUMN dbnet.object.first_written IS 'paths for which an apply has been attempted';
 COMMENT ON COLUMN dbnet.object.stamp IS 'our annotation of the last accepted apply: system identifier/timeline/commit LSN/provenance id';
-COMMENT ON COLUMN dbnet.object.phase IS 'where the object stands; dbnet.object_status says what it means and what to do';
+COMMENT ON COLUMN dbnet.object.phase IS 'where the object stands, NULL = observed, nothing was ever asked of it; dbnet.object_status says what it means and what to do';
 COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating | unknown, by the rules of the kind';
 COMMENT ON COLUMN dbnet.object.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object.reason IS 'the server''s reason code of the last failure';
