@@ -1,0 +1,247 @@
+# The Kubernetes API that a test talks to: the simulator, real servers started from KUBEBUILDER_ASSETS, or, only with
+# USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT, an existing cluster. Tests are written once, against this class.
+#
+#   my $api = DBNet::Api->start;                       # one that answers /readyz; stopped when the test ends
+#   $node->safe_psql('postgres', $api->create_server('prod'));
+#   $api->create_node('n1');  $api->get('/api/v1/nodes/n1')->{body}{status};
+#
+# Options of start: kind (default: what the environment asks for), nodes_ready (default 1: created Nodes become Ready,
+# by the simulator's own controller or by a stand-in for the kubelet), node_ready_delay_ms, controllers (default 1: also
+# kube-controller-manager and kube-scheduler when they are there), arguments (array: more arguments of the simulator).
+package DBNet::Api;
+
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Environment;
+use DBNet::Need;
+use Carp;
+use File::Temp ();
+use IPC::Run ();
+use JSON::PP ();
+use MIME::Base64 qw(decode_base64);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $json = JSON::PP->new->utf8->canonical->allow_nonref;
+my @started;
+
+sub need { return DBNet::Need::need(@_) }
+
+sub start {
+    my ($class, %options) = @_;
+    my $kind = delete $options{kind} // DBNet::Need::kind();
+    my %class_of = (simulator => 'Simulator', binaries => 'Binaries', cluster => 'Existing');
+    my $backend = "DBNet::Api::$class_of{$kind}";
+    eval "require $backend; 1" or die $@;
+    my $self = bless {
+        kind      => $kind,
+        directory => PostgreSQL::Test::Utils::tempdir("api_$kind"),
+        run       => join('-', 'dbnet', $$, int(rand 1e6)),
+        parent    => $$,
+        options   => { nodes_ready => 1, controllers => 1, %options },
+    }, $backend;
+    push @started, $self;
+    note('KUBECONFIG is ignored: only USE_EXISTING_CLUSTER=true with DBNET_TEST_CONTEXT touches an existing cluster')
+      if $kind ne 'cluster' && defined $ENV{KUBECONFIG};
+    $self->launch;
+    $self->read_kubeconfig;
+    $self->wait_until(sub { $self->is_ready }, "$kind API server answers /readyz");
+    $self->create('/api/v1/namespaces', { metadata => { name => $self->namespace, labels => $self->labels } });
+    $self->start_nodes_ready if $self->{options}{nodes_ready};
+    return $self;
+}
+
+# --- what a backend provides or overrides ---
+sub launch            { confess 'a backend must say how it starts' }
+sub shut_down         { return }                  # ends what launch started
+sub start_nodes_ready { return }
+sub diagnostics       { return '' }               # text for a failed wait
+
+sub stop {
+    my ($self) = @_;
+    return if $self->{stopped}++ || $self->{parent} != $$;
+    $self->shut_down;
+    return;
+}
+
+END {
+    my $status = $?;
+    $_->stop for reverse @started;
+    $? = $status;
+}
+
+# --- what tests ask ---
+sub kind       { return $_[0]{kind} }
+sub url        { return $_[0]{url} }
+sub kubeconfig { return $_[0]{kubeconfig} }
+sub directory  { return $_[0]{directory} }
+sub context    { return $_[0]{context} }
+
+# A namespace of this run; cluster-scoped objects carry the label of the run, and on a shared cluster its name too.
+sub namespace { return $_[0]{run} }
+sub label_key { return 'dbnet.io/test' }
+sub labels    { my ($self) = @_; return { $self->label_key => $self->{run} } }
+sub selector  { my ($self) = @_; return $self->label_key . "=$self->{run}" }
+sub name      { my ($self, $name) = @_; return $self->{kind} eq 'cluster' ? "$self->{run}-$name" : $name }
+
+# SQL: OPTIONS (…) of CREATE SERVER for this API, and the whole statement. %more: further options.
+sub server_options {
+    my ($self, %more) = @_;
+    my %options = (kubeconfig => $self->{kubeconfig}, (defined $self->{context} ? (context => $self->{context}) : ()), %more);
+    return 'OPTIONS (' . join(', ', map { "$_ " . quote($options{$_}) } sort keys %options) . ')';
+}
+
+sub create_server {
+    my ($self, $name, %more) = @_;
+    return "CREATE SERVER $name FOREIGN DATA WRAPPER dbnet_kubernetes " . $self->server_options(%more) . ';';
+}
+
+sub quote { my ($text) = @_; $text =~ s/'/''/g; return "'$text'" }
+
+# --- HTTP, by curl ---
+# Options: body (data structure or text), content_type, accept, query (hash), timeout (s).
+# Returns {status, headers (lower-case names), text, body (decoded JSON, else undef)}; status 0 when there was no answer.
+sub request {
+    my ($self, $method, $path, %options) = @_;
+    my $query = join '&', map { escape($_) . '=' . escape($options{query}{$_}) } sort keys %{ $options{query} // {} };
+    $query = ($path =~ /\?/ ? '&' : '?') . $query if $query ne '';
+    my $file = File::Temp->new(DIR => $self->{directory}, TEMPLATE => 'answer_XXXXXX');
+    my @command = (
+        'curl', '-sS', '-g', '-i', '--http1.1', '--noproxy', '*', '--max-time', $options{timeout} // 30, '-X', $method,
+        @{ $self->{credentials} }, '-o', "$file", '-w', '%{http_code}', '-H', 'Accept: ' . ($options{accept} // 'application/json'));
+    my $input = '';
+    if (defined $options{body}) {
+        $input = ref $options{body} ? $json->encode($options{body}) : $options{body};
+        push @command, '-H', 'Expect:', '-H', 'Content-Type: ' . ($options{content_type} // 'application/json'), '--data-binary', '@-';
+    }
+    my ($status, $errors) = ('', '');
+    IPC::Run::run([ @command, "$self->{url}$path$query" ], '<', \$input, '>', \$status, '2>', \$errors);
+    my $answer = { status => $status =~ /^(\d+)$/ ? $1 + 0 : 0, headers => {}, text => '', error => $errors };
+    my $text = PostgreSQL::Test::Utils::slurp_file("$file");
+    while ($text =~ s/\AHTTP\/[\d.]+ \d+[^\n]*\n(.*?)\r?\n\r?\n//s) {
+        $answer->{headers} = { map { /^([^:]+):\s*(.*?)\r?$/ ? (lc $1 => $2) : () } split /\n/, $1 };
+    }
+    $answer->{text} = $text;
+    $answer->{body} = eval { $json->decode($text) };
+    return $answer;
+}
+
+sub escape {
+    my ($text) = @_;
+    utf8::encode($text);
+    $text =~ s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ge;
+    return $text;
+}
+
+sub get    { my ($self, $path, %options) = @_; return $self->request('GET', $path, %options) }
+sub create { my ($self, $path, $body, %options) = @_; return $self->request('POST', $path, body => $body, %options) }
+sub put    { my ($self, $path, $body, %options) = @_; return $self->request('PUT', $path, body => $body, %options) }
+sub delete { my ($self, $path, %options) = @_; return $self->request('DELETE', $path, %options) }
+
+# A merge patch unless content_type says otherwise.
+sub patch {
+    my ($self, $path, $body, %options) = @_;
+    return $self->request('PATCH', $path, body => $body, content_type => 'application/merge-patch+json', %options);
+}
+
+# Server-side apply. Options: manager (default 'test'), force.
+sub apply {
+    my ($self, $path, $body, %options) = @_;
+    my %query = (fieldManager => delete $options{manager} // 'test', (delete $options{force} ? (force => 'true') : ()), %{ delete $options{query} // {} });
+    return $self->request('PATCH', $path, body => $body, content_type => 'application/apply-patch+yaml', query => \%query, %options);
+}
+
+# Dies unless the answer is a success; returns the object.
+sub expect_success {
+    my ($self, $answer) = @_;
+    confess "the API answered $answer->{status}: $answer->{text}$answer->{error}" if $answer->{status} < 200 || $answer->{status} > 299;
+    return $answer->{body};
+}
+
+sub create_node {
+    my ($self, $name, %metadata) = @_;
+    my $labels = { %{ $self->labels }, %{ delete $metadata{labels} // {} } };
+    return $self->expect_success($self->create('/api/v1/nodes',
+        { apiVersion => 'v1', kind => 'Node', metadata => { name => $self->name($name), labels => $labels, %metadata } }));
+}
+
+# kubectl with this API's kubeconfig: (exit status, output, errors).
+sub kubectl {
+    my ($self, @arguments) = @_;
+    my ($output, $errors) = ('', '');
+    my $input = ref $arguments[-1] ? ${ pop @arguments } : '';
+    IPC::Run::run([ DBNet::Need::kubectl(), '--kubeconfig', $self->{kubeconfig}, '--cache-dir', "$self->{directory}/kubectl_cache",
+            (defined $self->{context} ? ('--context', $self->{context}) : ()), @arguments ],
+        '<', \$input, '>', \$output, '2>', \$errors);
+    return ($? >> 8, $output, $errors);
+}
+
+sub is_ready {
+    my ($self) = @_;
+    my $answer = $self->get('/readyz', timeout => 5, accept => '*/*');
+    return $answer->{status} == 200;
+}
+
+# Polls until the condition holds; dies with what is known when `timeout` seconds (default 60) have passed.
+sub wait_until {
+    my ($self, $condition, $what, $timeout) = @_;
+    my $deadline = time + ($timeout // 60);
+    my $pause = 0.02;
+    while (1) {
+        my $result = $condition->();
+        return $result if $result;
+        last if time > $deadline || $self->{failed};
+        sleep $pause;
+        $pause = $pause * 1.5 < 0.25 ? $pause * 1.5 : 0.25;
+    }
+    croak "waited in vain until $what\n" . ($self->{failed} // '') . $self->diagnostics;
+}
+
+# Waits until GET path satisfies the condition, called with the answer; returns the answer.
+sub wait_for_object {
+    my ($self, $path, $condition, $timeout) = @_;
+    my $answer;
+    eval {
+        $self->wait_until(sub { $answer = $self->get($path); return $condition->($answer) }, "GET $path is as expected", $timeout);
+        1;
+    } or confess "$@\nlast answer: $answer->{status} $answer->{text}";
+    return $answer;
+}
+
+# Ready is the status of the Node's condition of that type, '' when it has none.
+sub node_ready {
+    my ($self, $name) = @_;
+    my $node = $self->get('/api/v1/nodes/' . $self->name($name))->{body};
+    my ($ready) = grep { $_->{type} eq 'Ready' } @{ $node->{status}{conditions} // [] };
+    return $ready ? $ready->{status} : '';
+}
+
+# Takes url and credentials from the kubeconfig (block YAML with embedded or file credentials, as kubectl writes it) for curl.
+sub read_kubeconfig {
+    my ($self) = @_;
+    my $text = PostgreSQL::Test::Utils::slurp_file($self->{kubeconfig});
+    my %value;
+    while ($text =~ /^[\s-]*"?(server|certificate-authority(?:-data)?|client-(?:certificate|key)(?:-data)?|token)"?:\s*"?([^\s",]+)"?,?\s*$/mg) {
+        $value{$1} = $2;
+    }
+    $self->{url} = $value{server} // confess "no server in $self->{kubeconfig}";
+    $self->{url} =~ s{/$}{};
+    my %option = ('certificate-authority' => '--cacert', 'client-certificate' => '--cert', 'client-key' => '--key');
+    my @credentials;
+    for my $name (sort keys %option) {
+        my $file = $value{$name};
+        if (defined $value{"$name-data"}) {
+            $file = "$self->{directory}/$name.pem";
+            open my $out, '>', $file or confess "$file: $!";
+            print $out decode_base64($value{"$name-data"});
+            close $out;
+        }
+        push @credentials, $option{$name}, $file if defined $file;
+    }
+    push @credentials, '-H', "Authorization: Bearer $value{token}" if defined $value{token};
+    $self->{credentials} = \@credentials;
+    return;
+}
+
+1;

@@ -1,0 +1,40 @@
+# An existing cluster, used only when USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT say so. Everything that a run makes
+# is in its own namespace or carries its label, and is removed at the end; nothing else is touched.
+package DBNet::Api::Existing;
+
+use strict;
+use warnings FATAL => 'all';
+use parent -norequire, 'DBNet::Api';
+use Carp;
+use DBNet::Need;
+use IPC::Run ();
+
+sub launch {
+    my ($self) = @_;
+    my $context = $ENV{DBNET_TEST_CONTEXT};
+    my ($output, $errors) = ('', '');
+    IPC::Run::run([ DBNet::Need::kubectl(), 'config', 'view', '--context', $context, '--minify', '--flatten', '--raw' ],
+        '>', \$output, '2>', \$errors)
+      or die "kubectl config view --context $context: $errors\n";
+    $self->{kubeconfig} = "$self->{directory}/kubeconfig";
+    my $before = umask 077;
+    open my $out, '>', $self->{kubeconfig} or confess "$self->{kubeconfig}: $!";
+    print $out $output;
+    close $out;
+    umask $before;
+    $self->{context} = $context;
+    return;
+}
+
+sub shut_down {
+    my ($self) = @_;
+    $self->delete('/api/v1/namespaces/' . $self->namespace);
+    my $nodes = $self->get('/api/v1/nodes', query => { labelSelector => $self->selector })->{body}{items} // [];
+    for my $node (@$nodes) {
+        next if ($node->{metadata}{labels}{ $self->label_key } // '') ne $self->{run};
+        $self->delete("/api/v1/nodes/$node->{metadata}{name}");
+    }
+    return;
+}
+
+1;

@@ -1,0 +1,95 @@
+# What a test may need beyond PostgreSQL, and what happens when it is missing: the test is skipped under the name
+# of the missing thing, or fails when DBNET_REQUIRE (a list with commas; 'all') names it.
+package DBNet::Need;
+
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Environment;
+use JSON::PP ();
+use Test::More;
+
+my %missing = (
+    # Faults, clocks and service times that only the simulator can be told to have.
+    simulator => sub {
+        return 'this run is on real servers' if kind() ne 'simulator';
+        my $program = DBNet::Environment::program('kubesim');
+        return -x $program ? undef : "$program is not built";
+    },
+    # Servers that the harness starts itself, and so may stop and restart.
+    own_servers => sub { return kind() eq 'cluster' ? 'this run is on an existing cluster' : undef },
+    binaries => sub {
+        return kind() eq 'binaries' ? undef : 'KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver';
+    },
+    # Garbage collection, namespaces that finish deleting, deployments with pods.
+    controllers => sub {
+        return undef if kind() ne 'binaries' || -x "$ENV{KUBEBUILDER_ASSETS}/kube-controller-manager";
+        return 'KUBEBUILDER_ASSETS holds no kube-controller-manager';
+    },
+    kubectl => sub {
+        my $version = kubectl_version();
+        return 'kubectl 1.27 or newer is not in PATH' if !defined $version;
+        return $version < 27 ? "kubectl is 1.$version, older than 1.27" : undef;
+    },
+    existing_cluster => sub {
+        return kind() eq 'cluster' ? undef : 'USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT are not set';
+    },
+    extension => sub {
+        chomp(my $folder = `pg_config --sharedir`);
+        return -e "$folder/extension/dbnet.control" ? undef : "the extension is not installed in $folder";
+    },
+);
+
+# Which Kubernetes API this run is on: 'cluster' only when asked for by both variables.
+sub kind {
+    if (($ENV{USE_EXISTING_CLUSTER} // '') eq 'true') {
+        return 'cluster' if ($ENV{DBNET_TEST_CONTEXT} // '') ne '';
+        die "USE_EXISTING_CLUSTER=true needs DBNET_TEST_CONTEXT, the kubeconfig context that tests may use\n";
+    }
+    return ($ENV{KUBEBUILDER_ASSETS} // '') ne '' ? 'binaries' : 'simulator';
+}
+
+# The reason why NAME is not there, undef when it is.
+sub lacks {
+    my ($name) = @_;
+    my $check = $missing{$name} // die "DBNet::Need knows no '$name'; it knows " . join(', ', sort keys %missing) . "\n";
+    return $check->();
+}
+
+sub is_required {
+    my ($name) = @_;
+    return scalar grep { $_ eq $name || $_ eq 'all' } split /,/, $ENV{DBNET_REQUIRE} // '';
+}
+
+# For a whole test program, before its first test: ends it as skipped, or as failed when it is required.
+sub need {
+    for my $name (@_) {
+        my $reason = lacks($name) // next;
+        die "DBNET_REQUIRE names '$name', but $reason\n" if is_required($name);
+        plan(skip_all => "needs $name: $reason");
+    }
+    return;
+}
+
+# For a part of a program: SKIP: { DBNet::Need::or_skip('kubectl', 3); … }
+sub or_skip {
+    my ($name, $tests) = @_;
+    my $reason = lacks($name) // return;
+    die "DBNET_REQUIRE names '$name', but $reason\n" if is_required($name);
+    no warnings 'exiting';
+    skip("needs $name: $reason", $tests);
+}
+
+sub kubectl {
+    my $folder = $ENV{KUBEBUILDER_ASSETS} // '';
+    return -x "$folder/kubectl" ? "$folder/kubectl" : 'kubectl';
+}
+
+# The minor version of kubectl 1.x, undef without one.
+sub kubectl_version {
+    my $program = kubectl();
+    my $text = `'$program' version --client -o json 2>/dev/null` // '';
+    my $version = eval { JSON::PP::decode_json($text)->{clientVersion}{minor} } // return;
+    return $version =~ /^(\d+)/ ? $1 : undef;
+}
+
+1;

@@ -1,0 +1,77 @@
+# The harness itself: what every other test program here relies on.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Api;
+use DBNet::Cluster;
+use Test::More;
+
+# --- what tests may ask for ---
+{
+    local $ENV{DBNET_REQUIRE} = 'kubectl,binaries';
+    ok(DBNet::Need::is_required('binaries'), 'DBNET_REQUIRE names it');
+    ok(!DBNet::Need::is_required('simulator'), 'DBNET_REQUIRE does not name it');
+    local @ENV{qw(USE_EXISTING_CLUSTER DBNET_TEST_CONTEXT KUBEBUILDER_ASSETS KUBECONFIG)} = ('', '', '', '/nonexistent');
+    is(DBNet::Need::kind(), 'simulator', 'a bare KUBECONFIG selects nothing');
+    ok(!eval { DBNet::Need::need('binaries'); 1 } && $@ =~ /^DBNET_REQUIRE names 'binaries', but KUBEBUILDER_ASSETS/,
+        'what is required and missing is an error, not a skip');
+    $ENV{DBNET_TEST_CONTEXT} = 'prod';
+    is(DBNet::Need::kind(), 'simulator', 'a context alone selects no existing cluster');
+    $ENV{USE_EXISTING_CLUSTER} = 'true';
+    is(DBNet::Need::kind(), 'cluster', 'both variables together do');
+    $ENV{DBNET_TEST_CONTEXT} = '';
+    ok(!eval { DBNet::Need::kind(); 1 }, 'USE_EXISTING_CLUSTER without a context is an error');
+}
+
+# --- the API ---
+my $api = DBNet::Api->start(node_ready_delay_ms => 10);
+like($api->url, qr{^https://}, 'an API server with TLS: ' . $api->kind . ' at ' . $api->url);
+is($api->get('/api/v1/namespaces/' . $api->namespace)->{body}{metadata}{labels}{ $api->label_key }, $api->namespace,
+    'the namespace of this run carries its label');
+is($api->create_node('n1', labels => { zone => 'a' })->{kind}, 'Node', 'a Node is created');
+$api->wait_until(sub { $api->node_ready('n1') eq 'True' }, 'the Node is Ready');
+pass('a created Node becomes Ready');
+my $maps = '/api/v1/namespaces/' . $api->namespace . '/configmaps';
+my $map = { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'm' }, data => { a => '1' } };
+is($api->apply("$maps/m", $map)->{status}, 201, 'server-side apply creates');
+is($api->apply("$maps/m", $map)->{status}, 200, 'server-side apply again changes nothing');
+is($api->patch("$maps/m", { data => { b => '2' } })->{body}{data}{b}, '2', 'merge patch');
+my $missing = $api->get("$maps/none");
+is("$missing->{status} $missing->{body}{reason}", '404 NotFound', 'an absent object is 404 NotFound');
+is($api->delete("$maps/m")->{status}, 200, 'delete');
+like($api->server_options(context => q{it's}), qr/^OPTIONS \(context 'it''s', kubeconfig '[^']+'\)$/, 'the options of CREATE SERVER');
+
+SKIP: {
+    DBNet::Need::or_skip('kubectl', 2);
+    my ($status, $output, $errors) = $api->kubectl('get', 'node', $api->name('n1'), '-o', 'jsonpath={.metadata.labels.zone}');
+    is("$status $output $errors", '0 a ', 'kubectl get');
+    my $yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: k\ndata:\n  a: '1'\n";
+    ($status, $output, $errors) = $api->kubectl('-n', $api->namespace, 'apply', '--server-side', '-f', '-', \$yaml);
+    is("$status $output $errors", "0 configmap/k serverside-applied\n ", 'kubectl apply --server-side');
+}
+
+$api->stop;
+is($api->get('/readyz', timeout => 2)->{status}, 0, 'a stopped API server does not answer');
+
+# --- PostgreSQL ---
+SKIP: {
+    DBNet::Need::or_skip('extension', 12);
+    my $node = DBNet::Cluster->started('main');
+    $node->query_is('SHOW shared_preload_libraries', 'dbnet', 'DBNet is preloaded');
+    $node->query_is('SHOW wal_level', 'replica', 'with the wal_level a server has by default');
+    $node->query_is(q{SELECT extname FROM pg_extension WHERE extname = 'dbnet'}, 'dbnet', 'the extension is created');
+    is($node->psql_ok('SELECT 1 AS one', 'SQL that succeeds'), '1', 'and its output');
+    $node->fails_like('SELECT 1 / 0', '22012', qr/division by zero/, 'SQL that fails with the expected SQLSTATE');
+    my $position = $node->log_position;
+    my $session = $node->background_psql('postgres');
+    $session->query_safe('CREATE TABLE t (a int)');
+    $node->wait_for(q{SELECT to_regclass('t') IS NOT NULL}, 'a wait that ends');
+    $session->quit;
+    $node->log_like(qr/CREATE TABLE t/, $position, 'the log since a position');
+    like($node->worker_pid('launcher'), qr/^\d+$/, 'the pid of a worker');
+    $node->no_crash_in_log;
+    $node->safe_psql('postgres', q{DO $$ BEGIN RAISE LOG 'TRAP: a made-up failure'; END $$});
+    is(scalar(() = $node->crashes_in_log), 1, 'a failed assertion in the log is noticed');
+    $node->no_crash_in_log(except => qr/made-up failure/);
+}
+
+done_testing();
