@@ -1,0 +1,127 @@
+// What one object needs now, decided from the committed row and from what is known of the object: content decides, so
+// an echo, a repeated message or a restart decides the same again.
+//
+// Pure C++; used by the mirror worker (to act) and by dbnet.preview (to explain). Nothing here sends or writes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mirror/mapping.hpp"
+
+namespace dbnet::mirror {
+
+enum class Phase {
+    pending,
+    applying,
+    synced,
+    conflict,
+    invalid,
+    denied,
+    stale,
+    uncertain,
+    deleting,
+    waiting_deleted,
+    held,
+    fighting,
+    drifted,
+    absent,
+    report_failed
+};
+const char *to_text(Phase phase);
+std::optional<Phase> parse_phase(std::string_view text);
+bool is_waiting(Phase phase);   // the worker goes on by itself
+bool needs_user(Phase phase);   // it does not
+
+enum class OnExternalDelete { drop_row, flag, recreate };
+std::optional<OnExternalDelete> parse_on_external_delete(std::string_view text);
+
+// The part of dbnet.mirrored_relation that decides.
+struct MirrorSettings {
+    std::string group; // API group, "" for the core one
+    std::string kind;
+    bool manage = false; // false: observe, which never sends anything
+    OnDrift on_drift = OnDrift::report;
+    std::optional<OnExternalDelete> on_external_delete; // none: drop_row for what DBNet did not create, else flag
+    bool delete_foreign = false; // deletes of objects that DBNet did not create need no approval
+};
+
+// The part of dbnet.object that decides.
+struct ObjectRecord {
+    std::string uid; // empty: never seen at the server
+    std::string resource_version;
+    Json live;       // whole body, null when there is none
+    Fields base;     // last written into the row or read equal from it
+    Fields applied;  // last accepted by the server from us
+    std::set<std::string> claimed;
+    std::set<std::string> first_written; // paths with a recorded attempt of ours
+    Phase phase = Phase::synced;
+    bool created_by_us = false;
+    bool controlled = false; // has an ownerReference with controller = true
+};
+
+struct TombstoneRecord {
+    std::string uid; // empty: the object was never seen at the server when the row went
+};
+
+enum class HoldDecision { none, waiting, approved, rejected };
+
+struct Situation {
+    const Mapping *mapping = nullptr;
+    const MirrorSettings *settings = nullptr;
+    const RowFields *row = nullptr;       // nullptr: no such row
+    const ObjectRecord *object = nullptr; // nullptr: no record
+    const TombstoneRecord *tombstone = nullptr; // the newest one; nullptr: none
+    HoldDecision hold = HoldDecision::none;
+    bool replaced = false; // the row was deleted and inserted again since the record's object went away
+};
+
+enum class Action {
+    nothing, // settled, or nothing of ours to do
+    create,  // apply without a uid
+    update,  // apply with `uid` as the guard
+    remove,  // delete with `uid` as the precondition; an empty uid: look first whose object it is
+    refuse,  // the row cannot be sent: phase, message and hint say why
+    wait,    // for an event or another object
+    hold,    // for a user's approval
+    restore, // a rejected change: the row gets back what the device has
+    forget   // nothing is left of row and object: drop record and tombstones
+};
+
+struct Decision {
+    Action action = Action::nothing;
+    Phase phase = Phase::synced;
+    std::string message; // for refuse, wait, hold and settled phases that need words
+    std::string hint;
+    std::string uid;
+    Fields fields;                     // create, update: all claimed paths with their values, fully specified intent
+    std::vector<std::string> changed;  // paths whose value differs from what was last applied
+    bool enforce = false;              // the claims are enforced: force is allowed
+};
+
+Decision decide(const Situation &situation);
+
+// Paths a user has asked for: those claimed already and those whose row value differs from the base. NULL asks nothing.
+std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const ObjectRecord *object);
+
+// A controller (ownerReference with controller = true) looks after the object.
+bool is_controlled(const Json &live);
+
+// What to do about a 409 FieldManagerConflict. `paths` are the conflicting columns' paths, `managers` the owners.
+struct ConflictQuestion {
+    std::set<std::string> paths;
+    std::set<std::string> managers;
+    const std::set<std::string> *first_written = nullptr; // before this attempt; nullptr: none
+    bool enforce = false;
+    bool forced_already = false;
+};
+bool may_force(const ConflictQuestion &question, const std::vector<std::string> &respected_managers);
+
+// The column that a field named by the server (a conflict's or an invalid value's) belongs to: at, above or below it.
+const Column *column_of_field(const Mapping &mapping, const kubernetes::FieldPath &field);
+
+} // namespace dbnet::mirror

@@ -1,0 +1,63 @@
+// The brakes' arithmetic. Pure C++; mirror worker.
+#include "mirror/mass_change.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "pg/no_postgres.hpp"
+
+namespace dbnet::mirror {
+
+namespace {
+
+constexpr int64_t window_ms = 60'000;
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> dangerous_kinds{{
+    {"", "Namespace"},
+    {"", "PersistentVolume"},
+    {"", "PersistentVolumeClaim"},
+    {"apiextensions.k8s.io", "CustomResourceDefinition"},
+    {"admissionregistration.k8s.io", "MutatingWebhookConfiguration"},
+    {"admissionregistration.k8s.io", "ValidatingWebhookConfiguration"},
+    {"apiregistration.k8s.io", "APIService"},
+}};
+
+} // namespace
+
+bool is_mass_change(int64_t changed, int64_t total, const HoldLimits &limits) {
+    if (changed > limits.objects)
+        return true;
+    // In this order the product cannot overflow: changed is at most limits.objects here, and that a 32-bit setting.
+    return changed >= limits.minimum && changed * 100 > std::max<int64_t>(total, 0) * limits.percent;
+}
+
+bool always_held_delete(std::string_view group, std::string_view kind) {
+    return std::find(dangerous_kinds.begin(), dangerous_kinds.end(), std::pair(group, kind)) != dangerous_kinds.end();
+}
+
+bool MassChangeGate::admit(ChangeClass change, const std::string &key, int64_t total, const HoldLimits &limits,
+                           int64_t now_ms) {
+    Window &window = change == ChangeClass::update ? updates_ : removes_;
+    while (!window.order.empty() && window.order.front().first <= now_ms - window_ms) {
+        const auto &[at, oldest] = window.order.front();
+        const auto newest = window.newest.find(oldest);
+        if (newest != window.newest.end() && newest->second == at)
+            window.newest.erase(newest);
+        window.order.pop_front();
+    }
+    const auto known = window.newest.find(key);
+    if (known == window.newest.end()) {
+        if (is_mass_change(static_cast<int64_t>(window.newest.size()) + 1, total, limits))
+            return false;
+        window.newest.emplace(key, now_ms);
+        window.order.emplace_back(now_ms, key);
+    } else if (known->second < now_ms - window_ms / 60) {
+        // A hot object is entered again at most once per second, so the window stays small.
+        known->second = now_ms;
+        window.order.emplace_back(now_ms, key);
+    }
+    return true;
+}
+
+} // namespace dbnet::mirror

@@ -1,0 +1,66 @@
+// The stamp annotation: text to numbers and back. Pure C++; mirror worker and SQL functions.
+#include "mirror/stamp.hpp"
+
+#include <charconv>
+#include <cstdio>
+
+#include "pg/no_postgres.hpp"
+
+namespace dbnet::mirror {
+
+namespace {
+
+// Takes one number up to `end_mark` (or the end of the text, for '\0') off the front.
+template<typename Number> bool take(std::string_view &text, char end_mark, int base, Number &value) {
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (error != std::errc() || stop == text.data())
+        return false;
+    text.remove_prefix(stop - text.data());
+    if (end_mark == '\0')
+        return text.empty();
+    if (text.empty() || text.front() != end_mark)
+        return false;
+    text.remove_prefix(1);
+    return true;
+}
+
+} // namespace
+
+std::string format_lsn(uint64_t lsn) {
+    char text[24];
+    snprintf(text, sizeof text, "%X/%X", static_cast<unsigned>(lsn >> 32), static_cast<unsigned>(lsn));
+    return text;
+}
+
+std::string format(const Stamp &stamp) {
+    return std::to_string(stamp.system_identifier) + "/" + std::to_string(stamp.timeline) + "/" +
+           format_lsn(stamp.commit_lsn) + "/" + std::to_string(stamp.provenance);
+}
+
+std::optional<Stamp> parse_stamp(std::string_view text) {
+    Stamp stamp;
+    uint32_t high = 0;
+    uint32_t low = 0;
+    if (!take(text, '/', 10, stamp.system_identifier) || !take(text, '/', 10, stamp.timeline) ||
+        !take(text, '/', 16, high) || !take(text, '/', 16, low) || !take(text, '\0', 10, stamp.provenance))
+        return std::nullopt;
+    stamp.commit_lsn = static_cast<uint64_t>(high) << 32 | low;
+    return stamp;
+}
+
+std::optional<Stamp> stamp_of(const nlohmann::json &object) {
+    const nlohmann::json *at = &object;
+    for (const char *member : {"metadata", "annotations", stamp_annotation}) {
+        if (!at->is_object())
+            return std::nullopt;
+        const auto found = at->find(member);
+        if (found == at->end())
+            return std::nullopt;
+        at = &*found;
+    }
+    if (!at->is_string())
+        return std::nullopt;
+    return parse_stamp(at->get_ref<const std::string &>());
+}
+
+} // namespace dbnet::mirror
