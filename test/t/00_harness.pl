@@ -41,7 +41,7 @@ is($api->delete("$maps/m")->{status}, 200, 'delete');
 like($api->server_options(context => q{it's}), qr/^OPTIONS \(context 'it''s', kubeconfig '[^']+'\)$/, 'the options of CREATE SERVER');
 
 SKIP: {
-    DBNet::Need::or_skip('kubectl', 2);
+    DBNet::Need::or_skip('kubectl');
     my ($status, $output, $errors) = $api->kubectl('get', 'node', $api->name('n1'), '-o', 'jsonpath={.metadata.labels.zone}');
     is("$status $output $errors", '0 a ', 'kubectl get');
     my $yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: k\ndata:\n  a: '1'\n";
@@ -54,7 +54,7 @@ is($api->get('/readyz', timeout => 2)->{status}, 0, 'a stopped API server does n
 
 # --- PostgreSQL ---
 SKIP: {
-    DBNet::Need::or_skip('extension', 12);
+    DBNet::Need::or_skip('extension');
     my $node = DBNet::Cluster->started('main');
     $node->query_is('SHOW shared_preload_libraries', 'dbnet', 'DBNet is preloaded');
     $node->query_is('SHOW wal_level', 'replica', 'with the wal_level a server has by default');

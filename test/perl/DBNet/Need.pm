@@ -70,13 +70,13 @@ sub need {
     return;
 }
 
-# For a part of a program: SKIP: { DBNet::Need::or_skip('kubectl', 3); … }
+# For a part of a program: SKIP: { DBNet::Need::or_skip('kubectl'); … }; counts as one skipped test.
 sub or_skip {
-    my ($name, $tests) = @_;
+    my ($name) = @_;
     my $reason = lacks($name) // return;
     die "DBNET_REQUIRE names '$name', but $reason\n" if is_required($name);
     no warnings 'exiting';
-    skip("needs $name: $reason", $tests);
+    skip("needs $name: $reason", 1);
 }
 
 sub kubectl {
