@@ -64,11 +64,11 @@ const char *approval_reason(const Situation &situation) {
 Decision decide_without_row(const Situation &situation) {
     const ObjectRecord *object = situation.object;
     if (!situation.tombstone)
-        return act(is_gone(object) ? Action::forget : Action::nothing, object ? object->phase : Phase::synced);
+        return act(is_gone(object) ? Action::forget : Action::nothing, object ? object->phase : Phase::none);
     if (is_gone(object))
         return act(Action::forget, Phase::absent);
     if (!situation.settings->manage)
-        return settled(object ? object->phase : Phase::synced);
+        return settled(object ? object->phase : Phase::none);
 
     const std::string &uid = situation.tombstone->uid;
     if (!uid.empty() && exists(object) && object->uid != uid)
@@ -165,7 +165,7 @@ Decision decide_update(const Situation &situation) {
 Decision decide_with_row(const Situation &situation) {
     const ObjectRecord *object = situation.object;
     if (!situation.settings->manage)
-        return settled(object ? object->phase : Phase::synced);
+        return settled(object ? object->phase : Phase::none);
     if (!situation.row->errors.empty()) {
         const ValueError &error = situation.row->errors.front();
         return act(Action::refuse, Phase::invalid, error.message, error.hint);

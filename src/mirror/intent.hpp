@@ -16,6 +16,7 @@
 namespace dbnet::mirror {
 
 enum class Phase {
+    none, // NULL in dbnet.object: only observed, nothing was ever asked of it
     pending,
     applying,
     synced,
@@ -32,7 +33,7 @@ enum class Phase {
     absent,
     report_failed
 };
-const char *to_text(Phase phase);
+const char *to_text(Phase phase); // "" for none
 std::optional<Phase> parse_phase(std::string_view text);
 bool is_waiting(Phase phase);   // the worker goes on by itself
 bool needs_user(Phase phase);   // it does not
@@ -59,7 +60,7 @@ struct ObjectRecord {
     Fields applied;  // last accepted by the server from us
     std::set<std::string> claimed;
     std::set<std::string> first_written; // paths with a recorded attempt of ours
-    Phase phase = Phase::synced;
+    Phase phase = Phase::none;
     bool created_by_us = false;
     bool controlled = false; // has an ownerReference with controller = true
 };
@@ -94,7 +95,7 @@ enum class Action {
 
 struct Decision {
     Action action = Action::nothing;
-    Phase phase = Phase::synced;
+    Phase phase = Phase::none;
     std::string message; // for refuse, wait, hold and settled phases that need words
     std::string hint;
     std::string uid;

@@ -1,0 +1,64 @@
+// What the mirror worker knows of the configuration: every mirror with its columns, owner and connection, read in one
+// transaction and replaced as a whole when it changes. Plain data; used by the mirror worker.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kubernetes/api.hpp"
+#include "kubernetes/connection.hpp"
+#include "mirror/intent.hpp"
+#include "mirror/mapping.hpp"
+
+namespace dbnet::mirror {
+
+enum class Initial { compare, pull, push };
+
+struct Mirror {
+    uint32_t relation = 0;      // oid
+    uint32_t owner = 0;         // oid of the table's owner, as whom rows are read and written
+    int64_t generation = 0;     // changes with every change of the configuration
+    std::string qualified_name; // schema.table, quoted for SQL
+    std::string server;
+
+    // nullptr: it cannot be reached; connection_error says why.
+    std::shared_ptr<const kubernetes::Connection> connection;
+    std::string connection_error;
+
+    kubernetes::Resource resource;
+    std::string name_space; // the one namespace that is mirrored; empty: all, or cluster-scoped
+    std::string label_selector;
+    std::string field_manager;
+    Initial initial = Initial::compare;
+    MirrorSettings settings;
+    Mapping mapping;
+    std::string name_column;      // of the table, not quoted
+    std::string namespace_column; // empty: the mirror has one namespace or the kind none
+    std::string name_column_type;
+    std::string namespace_column_type;
+
+    std::string paused_reason; // of the mirror or its server; empty: not paused
+    // The table does not fit the configuration any more (a mapped column is gone or has another type): no row of it is
+    // read or written until that is mended. Empty: all is well.
+    std::string problem;
+};
+
+struct Catalog {
+    // False: this is not the database that dbnet.claim() was called in; nothing is sent that changes a device.
+    bool armed = false;
+    std::string disarmed_reason;
+    std::map<uint32_t, Mirror> mirrors; // by relation
+
+    const Mirror *find(uint32_t relation) const {
+        const auto found = mirrors.find(relation);
+        return found == mirrors.end() ? nullptr : &found->second;
+    }
+};
+
+// Reads all of it; inside a transaction. A mirror whose table is gone is left out; one whose connection cannot be built
+// says so in connection_error. Throws pg::pg_error.
+Catalog load_catalog();
+
+} // namespace dbnet::mirror
