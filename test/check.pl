@@ -19,6 +19,7 @@ GetOptions('root=s' => \$root, 'only=s' => \$only, 'torture' => \$torture, 'benc
   or die "usage: check.pl --root=DIR [--only=REGEX] [--torture] [--bench]\n";
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
+choose_cluster();
 become_unprivileged() if $> == 0;
 
 my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
@@ -33,6 +34,7 @@ make_path("$work/log");
 
 # The tests get exactly this environment: nothing of the caller's PostgreSQL or Kubernetes set-up leaks in.
 delete $ENV{$_} for grep { /^PG(?!_)/ || /^(KUBECONFIG|HTTPS?_PROXY|ALL_PROXY|https?_proxy|all_proxy|LANGUAGE|LC_ALL|LANG)$/ } keys %ENV;
+$ENV{KUBECONFIG} = $ENV{DBNET_TEST_KUBECONFIG} if $ENV{DBNET_TEST_KUBECONFIG};
 $ENV{PATH} = "$bindir:$ENV{PATH}";
 $ENV{LC_ALL} = 'C.UTF-8';
 $ENV{HOME} = $work;
@@ -57,11 +59,34 @@ run_regress('isolation', "$pgxs_test/isolation/pg_isolation_regress", 'specs', '
 run_pgtap();
 run_programs();
 
+unlink $ENV{DBNET_TEST_KUBECONFIG} if $ENV{DBNET_TEST_KUBECONFIG};
 my $skips = 0;
 $skips += $skipped{$_} for keys %skipped;
 print "\nSkipped:\n", map { "  $skipped{$_} x $_\n" } sort keys %skipped if $skips;
 print "\n$passed passed, $failed failed", ($skips ? ", $skips skipped" : ''), "\n";
 exit($failed || !$passed ? 1 : 0);
+
+# Real servers only on explicit request: binaries that the tests start themselves, or the named context of the caller's
+# kubeconfig, which is copied so that the unprivileged test user can read it.
+sub choose_cluster {
+    $ENV{KUBEBUILDER_ASSETS} = abs_path($ENV{KUBEBUILDER_ASSETS}) // die "KUBEBUILDER_ASSETS: no such folder\n" if $ENV{KUBEBUILDER_ASSETS};
+    if (($ENV{USE_EXISTING_CLUSTER} // '') ne 'true') {
+        print "KUBECONFIG is ignored: set USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT to test on an existing cluster.\n" if $ENV{KUBECONFIG};
+        return;
+    }
+    return if $ENV{DBNET_TEST_KUBECONFIG};
+    die "USE_EXISTING_CLUSTER=true needs DBNET_TEST_CONTEXT=<context>\n" if !$ENV{DBNET_TEST_CONTEXT};
+    umask 077;
+    my $copy = '/tmp/dbnet-kubeconfig.' . $$;
+    open my $out, '>', $copy or die "$copy: $!\n";
+    open my $in, '-|', 'kubectl', 'config', 'view', '--context', $ENV{DBNET_TEST_CONTEXT}, '--minify', '--flatten', '--raw' or die "kubectl: $!\n";
+    print $out $_ while <$in>;
+    close $in or die "kubectl config view failed for context $ENV{DBNET_TEST_CONTEXT}\n";
+    close $out;
+    umask 022;
+    if ($> == 0) { my (undef, undef, $uid, $gid) = getpwnam((grep { defined getpwnam $_ } qw(postgres nobody))[0]); chown $uid, $gid, $copy }
+    $ENV{DBNET_TEST_KUBECONFIG} = $copy;
+}
 
 # Re-executes this script as user postgres (or nobody) with build/check its own; a tree that user cannot read is copied.
 sub become_unprivileged {

@@ -1,0 +1,201 @@
+# Runs the measurements and writes test/bench/results.json: an array of {name, value, unit, reference, runs, target}.
+# Called by test/check.pl --bench with the environment of the tests; its argument limits the run to names with that prefix.
+# Each measurement starts from an idle system; ratios pair their runs with the reference's, in turn.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Cluster;
+use DBNet::Api;
+use IPC::Run ();
+use JSON::PP ();
+use List::Util qw(max);
+use Time::HiRes qw(sleep time);
+
+my $only = $ARGV[0] // '';
+my $probe = "$ENV{DBNET_TOP}/build/bench_probe";
+my $request_log;
+my (@results, %raw);
+
+sub wanted { my ($name) = @_; return index($name, $only) == 0 || index($only, $name) == 0 }
+sub percentile { my ($share, @values) = @_; @values = sort { $a <=> $b } @values; return $values[ int($share * $#values + 0.5) ] }
+sub median { return percentile(0.5, @_) }
+
+sub result {
+    my ($name, $value, $unit, $runs, $reference) = @_;
+    push @results, { name => $name, value => 0 + sprintf('%.4g', $value), unit => $unit, runs => 0 + $runs,
+        reference => defined $reference ? 0 + sprintf('%.4g', $reference) : undef, target => target() };
+    printf "%-40s %10.4g %-12s %s\n", $name, $value, $unit, defined $reference ? sprintf('(reference %.4g)', $reference) : '';
+}
+
+sub run_probe {
+    my (@arguments) = @_;
+    my ($out, $err);
+    IPC::Run::run([ $probe, @arguments ], '>', \$out, '2>', \$err) or die "probe @arguments: $err\n";
+    return $out;
+}
+
+# --- the system under test: one server, one API ---
+my $api;
+my $node;
+
+sub target { return $api->kind eq 'simulator' ? 'simulator' : 'cluster' }
+
+sub start {
+    $request_log = PostgreSQL::Test::Utils::tempdir('requests') . '/requests.jsonl';
+    my @simulator = DBNet::Need::kind() eq 'simulator' ? (arguments => [ '--service-time-ms', 1, '--request-log', $request_log ]) : ();
+    $api = DBNet::Api->start(@simulator);
+    $node = DBNet::Cluster->started('bench', fsync => 1, conf => "dbnet.hold_objects = 1000000\ndbnet.hold_minimum = 1000000\nshared_buffers = '256MB'\nmax_wal_size = '4GB'\n");
+    $node->safe_psql('postgres', $api->create_server('prod'));
+    $node->safe_psql('postgres', 'CREATE SCHEMA bench');
+}
+
+sub mirror_config_maps {
+    my ($table, $selector) = @_;
+    $node->safe_psql('postgres', qq{
+        CREATE TABLE bench.$table (namespace text NOT NULL, name text NOT NULL, value text, labels jsonb, PRIMARY KEY (namespace, name));
+        SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'bench.$table', label_selector => 'bench=$table', mode => 'manage',
+            columns => '{"namespace": "metadata.namespace", "name": "metadata.name", "value": "data.value", "labels": "metadata.labels"}')});
+    $node->poll_query_until('postgres', "SELECT state = 'synced' FROM dbnet.mirror_status WHERE relation = 'bench.$table'::regclass") or die "mirror bench.$table did not start";
+}
+
+# The requests that the simulator saw since a byte position of its log: {path => time in µs}, newest wins.
+sub requests_since {
+    my ($position, $method) = @_;
+    open my $in, '<', $request_log or die "$request_log: $!";
+    seek $in, $position, 0;
+    my %seen;
+    while (<$in>) {
+        my $request = JSON::PP::decode_json($_);
+        $seen{ $request->{path} =~ s/\?.*//r } = $request->{time_us} if $request->{method} eq $method;
+    }
+    return \%seen;
+}
+
+# --- rows actuated per second beside a bare libcurl loop ---
+sub actuation_rows {
+    return if !wanted('actuation.rows_ratio');
+    my $count = 5000;
+    my (@ours, @bare);
+    mirror_config_maps('throughput', 'bench=throughput');
+    for my $run (1 .. 5) {
+        push @bare, $count / run_probe('bare', $api->url, credential_files(), $count, 64);
+        delete_bare($count);
+        my $start = time;
+        $node->safe_psql('postgres', "INSERT INTO bench.throughput SELECT 'default', 'throughput-$run-' || n, 'value', '{\"bench\": \"throughput\"}' FROM generate_series(1, $count) AS n");
+        my $committed = time;
+        $node->poll_query_until('postgres', "SELECT count(*) = $count FROM dbnet.object WHERE relation = 'bench.throughput'::regclass AND name LIKE 'throughput-$run-%' AND phase = 'synced'")
+          or die 'rows were not actuated';
+        push @ours, $count / (time - $committed);
+        $raw{insert_seconds} = $committed - $start;
+    }
+    result('actuation.rows_ratio', median(map { $ours[$_] / $bare[$_] } 0 .. $#ours), 'ratio', scalar @ours, median(@bare));
+    result('actuation.rows_per_second', median(@ours), 'rows/s', scalar @ours);
+}
+
+sub credential_files { return map { $api->credential_file($_) } qw(ca certificate key) }
+
+sub delete_bare {
+    my ($count) = @_;
+    $api->request('DELETE', '/api/v1/namespaces/default/configmaps?labelSelector=!bench');
+}
+
+# --- commit returned -> request at the server ---
+sub commit_to_request {
+    return if !wanted('actuation.commit_to_request') || target() ne 'simulator';
+    my $count = 200;
+    mirror_config_maps('latency', 'bench=latency');
+    $node->safe_psql('postgres', "INSERT INTO bench.latency SELECT 'default', 'latency-' || n, 'value', '{\"bench\": \"latency\"}' FROM generate_series(0, $count - 1) AS n");
+    settled('latency', $count);
+    one_latency('', $count);
+    $node->safe_psql('postgres', "UPDATE bench.latency SET value = 'value'");
+    settled('latency', $count);
+    $node->safe_psql('postgres', 'CREATE TABLE bench.load (n int, text text)');
+    my $rate = '';
+    my $load = IPC::Run::start([ $probe, 'load', $node->connstr('postgres'), 200_000, 12 ], '>', \$rate);
+    sleep 1;
+    one_latency('loaded_', $count);
+    $load->finish;
+    result('actuation.load_rows_per_second', $rate, 'rows/s', 1);
+    $node->safe_psql('postgres', 'DROP TABLE bench.load');
+}
+
+sub one_latency {
+    my ($infix, $count) = @_;
+    my $position = -s $request_log;
+    my %committed = map { /^(\S+) (\d+)$/ } split /\n/, run_probe('commits', $node->connstr('postgres'), $count, 20);
+    settled('latency', $count);
+    my $seen = requests_since($position, 'PATCH');
+    my @latencies = map { my $at = $seen->{"/api/v1/namespaces/default/configmaps/$_"}; defined $at ? ($at - $committed{$_}) / 1000 : () } keys %committed;
+    die 'requests are missing in the log' if @latencies != $count;
+    result("actuation.commit_to_request_${infix}ms_p50", percentile(0.5, @latencies), 'ms', $count);
+    result("actuation.commit_to_request_${infix}ms_p99", percentile(0.99, @latencies), 'ms', $count);
+}
+
+sub settled {
+    my ($table, $count) = @_;
+    my $left = $node->safe_psql('postgres', "SELECT count(*) FROM dbnet.wait_synced('60 s', 'bench.$table')");
+    die "bench.$table: $left objects are not settled\n" . $node->diagnostics if $left;
+}
+
+# --- event at the server -> row visible ---
+sub event_to_row {
+    return if !wanted('watch.event_to_row_ms_p50');
+    my @latencies;
+    mirror_config_maps('event', 'bench=event');
+    for my $i (1 .. 100) {
+        my $key = "event-$i";
+        my $watcher = IPC::Run::start([ $probe, 'rows', $node->connstr('postgres'), 'SELECT FROM bench.event WHERE name = $1', $key, 20 ], '>', \my $out);
+        $watcher->pump until $out =~ /ready/;
+        $api->create('/api/v1/namespaces/default/configmaps', { metadata => { name => $key, labels => { bench => 'event' } }, data => { value => '1' } });
+        my $answered = time * 1e6;
+        $watcher->finish or die "no row for $key";
+        my ($visible) = $out =~ /(\d+)\s*$/;
+        push @latencies, ($visible - (sent_at($key) // $answered)) / 1000;
+    }
+    result('watch.event_to_row_ms_p50', median(@latencies), 'ms', scalar @latencies);
+    result('watch.event_to_row_ms_p99', percentile(0.99, @latencies), 'ms', scalar @latencies);
+}
+
+# When the server made the event: the simulator logs it; elsewhere nobody tells (undef: the answer's arrival is taken).
+sub sent_at {
+    my ($key) = @_;
+    return if target() ne 'simulator';
+    open my $in, '<', $request_log or return;
+    my $size = -s $request_log;
+    seek $in, $size > 4000 ? $size - 4000 : 0, 0;
+    my $at;
+    while (<$in>) { my $r = eval { JSON::PP::decode_json($_) } // next; $at = $r->{time_us} if $r->{method} eq 'POST' }
+    return $at;
+}
+
+# --- what the capture trigger costs a backend ---
+sub capture_cost {
+    return if !wanted('capture.');
+    mirror_config_maps('tracked', 'bench=tracked');
+    $node->safe_psql('postgres', q{
+        SELECT dbnet.alter_mirror('bench.tracked', mode => 'observe');
+        CREATE TABLE bench.untracked (LIKE bench.tracked INCLUDING ALL);
+        INSERT INTO bench.untracked SELECT 'default', 'row-' || n, '0', '{"bench": "tracked"}' FROM generate_series(1, 1000) AS n;
+        INSERT INTO bench.tracked SELECT * FROM bench.untracked;});
+    settled('tracked', 1000);
+    my $count = 5000;
+    my (%one, %bulk);
+    for my $run (1 .. 5) {
+        for my $table (qw(untracked tracked)) {
+            push @{ $one{$table} }, 1e6 / $count * run_probe('backend', $node->connstr('postgres'),
+                "UPDATE bench.$table SET value = (value::int + 1)::text WHERE namespace = 'default' AND name = 'row-7'", $count);
+            push @{ $bulk{$table} }, 1e6 / 50 / 1000 * run_probe('backend', $node->connstr('postgres'), "UPDATE bench.$table SET value = (value::int + 1)::text", 50);
+        }
+        settled('tracked', 1000);
+    }
+    result('capture.one_row_update_us', median(map { $one{tracked}[$_] - $one{untracked}[$_] } 0 .. 4), 'µs of CPU', 5, median(@{ $one{untracked} }));
+    result('capture.bulk_update_row_us', median(map { $bulk{tracked}[$_] - $bulk{untracked}[$_] } 0 .. 4), 'µs of CPU', 5, median(@{ $bulk{untracked} }));
+}
+
+start();
+actuation_rows();
+commit_to_request();
+event_to_row();
+capture_cost();
+$node->stop;
+open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";
+print $out JSON::PP->new->canonical->pretty->encode(\@results);
