@@ -9,9 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 namespace dbnet::bgworker {
@@ -24,68 +22,48 @@ struct Commit {
     std::int64_t at = 0;    // TimestampTz of the commit
     std::uint32_t role = 0; // who
     std::uint64_t provenance = 0;
-    std::vector<capture::Change> changes; // in the order of their first occurrence
+    std::vector<capture::Change> changes;
 };
 
 class WalTail {
 public:
-    // `memory_limit` bounds, in bytes, what is kept of transactions that have not been handed out yet; beyond it a
-    // transaction's changes shrink to one 'C' per relation.
-    explicit WalTail(std::size_t memory_limit = 64 * 1024 * 1024);
+    // `memory_limit` bounds, in bytes, what is kept of transactions that have not been handed out yet; beyond it the
+    // largest ones shrink to one 'C' per relation.
+    explicit WalTail(const capture::Cookie &cookie, std::size_t memory_limit = 64 * 1024 * 1024);
     ~WalTail();
     WalTail(const WalTail &) = delete;
     WalTail &operator=(const WalTail &) = delete;
 
     // Begins at the flush position of now. A compare whose snapshot is taken after start() returned, together with
-    // what poll() hands out from then on, misses nothing.
+    // what poll() says from then on, misses nothing.
     void start();
 
-    // Begins at `from`, which may lie anywhere in a record. `running`: 32-bit ids of the transactions that a snapshot
-    // taken after `from` was noted sees in progress; their messages may lie before `from`, so each that commits asks
-    // for a compare.
+    // Begins at `from`, which may lie anywhere in a record. `running`: 32-bit ids of the transactions that were in
+    // progress at some time after `from` was noted and before the compare's snapshot; their messages may lie before
+    // `from`, so each that commits asks for a compare.
     void start(WalPosition from, std::vector<std::uint32_t> running);
 
     struct Progress {
         bool compare_due =
-            false;         // changes may have been missed: compare all mirrors, with a snapshot taken from now on
-        bool more = false; // there is more to read at once; serve other things, then poll again
+            false;         // something may have been missed: compare all mirrors, with a snapshot taken from now on
+        bool more = false; // there is more to do at once: serve other things, then poll again
     };
 
-    // Reads on, at most a few thousand records and until `out` holds `limit` commits or more has to be awaited.
-    // `published`: newest commit that a backend announced; under synchronous_commit = off it is flushed first.
-    // Must be called at least once a second also when nothing is announced, to pass over others' WAL before it is
-    // recycled. Throws pg_error (query cancel, shutdown); a missing WAL segment is no error but a compare.
+    // Reads on, a few thousand records at most, and appends visible commits to `out` until it holds `limit`.
+    // `published`: the newest commit that a backend announced; under synchronous_commit = off it is flushed first.
+    // To be called at least once a second even when nothing is announced, to pass over others' WAL before it is
+    // recycled and to see commits become visible. Throws pg_error (cancel, shutdown, I/O); lost WAL is not an error.
     Progress poll(std::vector<Commit> &out, std::size_t limit, WalPosition published);
 
     // Every commit whose record ends here or before has been handed out.
     WalPosition position() const;
 
-    // How often WAL was gone before it was read, since the process started.
-    std::uint64_t lost() const { return lost_; }
+    // How often WAL was gone before it was read.
+    std::uint64_t lost() const;
 
 private:
-    struct Reader;
-    struct Open { // messages of a transaction (or subtransaction) that has not ended
-        std::uint32_t role = 0;
-        std::uint64_t provenance = 0;
-        std::vector<capture::Change> changes;
-        std::size_t bytes = 0;
-    };
-    struct Ended { // a commit that may not be visible yet
-        std::uint32_t xid;
-        WalPosition begin; // start of the commit record
-        std::size_t bytes;
-        Commit commit;
-    };
-
-    std::size_t memory_limit_;
-    std::size_t bytes_ = 0; // of open_ and ended_
-    std::unique_ptr<Reader> reader_;
-    WalPosition from_ = 0; // commits that end here or before are not ours to hand out
-    std::vector<std::uint32_t> running_;
-    std::unordered_map<std::uint32_t, Open> open_;
-    std::deque<Ended> ended_;
-    std::uint64_t lost_ = 0;
+    class State;
+    std::unique_ptr<State> state_;
 };
 
 } // namespace dbnet::bgworker

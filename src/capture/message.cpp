@@ -6,6 +6,8 @@
 #include "capture/message.hpp"
 
 #include <cstring>
+#include <set>
+#include <utility>
 
 namespace dbnet::capture {
 namespace {
@@ -101,6 +103,17 @@ std::optional<Message> decode(std::string_view bytes, const Cookie &cookie) {
         if (!get_change(reader, message.changes.emplace_back()))
             return std::nullopt;
     return message;
+}
+
+std::vector<Change> shrunk(std::span<const Change> changes) {
+    std::set<std::pair<char, std::uint32_t>> seen;
+    std::vector<Change> left;
+    for (const Change &change : changes) {
+        const char operation = change.operation == 'S' ? 'S' : 'C';
+        if (seen.emplace(operation, change.relation).second)
+            left.push_back({change.relation, operation, {}, {}});
+    }
+    return left;
 }
 
 } // namespace dbnet::capture

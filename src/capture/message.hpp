@@ -81,4 +81,7 @@ std::string encode(const Header &header, std::span<const Change> changes);
 // std::nullopt: not ours (other cookie, other version) or damaged.
 std::optional<Message> decode(std::string_view bytes, const Cookie &cookie);
 
+// What remains of changes when there is no room for them: one 'C' per relation, and every 'S'.
+std::vector<Change> shrunk(std::span<const Change> changes);
+
 } // namespace dbnet::capture

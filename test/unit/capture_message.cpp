@@ -104,5 +104,17 @@ TEST(CaptureMessage, ManyChangesMakeSeveralPayloads) {
     EXPECT_EQ(found, wanted);
 }
 
+TEST(CaptureMessage, ShrinksToOneComparePerRelation) {
+    EXPECT_EQ(shrunk(std::vector<Change>{{2, 'I', "a", "b"},
+                                         {1, 'S', "", ""},
+                                         {2, 'D', "a", "c"},
+                                         {3, 'C', "", ""},
+                                         {1, 'S', "", ""},
+                                         {1, 'U', "", "d"},
+                                         {2, 'U', "a", "b"}}),
+              (std::vector<Change>{{2, 'C', "", ""}, {1, 'S', "", ""}, {3, 'C', "", ""}, {1, 'C', "", ""}}));
+    EXPECT_TRUE(shrunk({}).empty());
+}
+
 } // namespace
 } // namespace dbnet::capture
