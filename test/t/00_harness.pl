@@ -49,6 +49,14 @@ SKIP: {
     is("$status $output $errors", "0 configmap/k serverside-applied\n ", 'kubectl apply --server-side');
 }
 
+SKIP: {
+    DBNet::Need::or_skip('controllers');
+    my $path = '/api/v1/namespaces/' . $api->namespace;
+    is($api->delete($path)->{body}{status}{phase}, 'Terminating', 'a deleted namespace is Terminating first');
+    $api->wait_for_object($path, sub { $_[0]{status} == 404 });
+    pass('then it is gone');
+}
+
 $api->stop;
 is($api->get('/readyz', timeout => 2)->{status}, 0, 'a stopped API server does not answer');
 

@@ -42,6 +42,7 @@ sub start {
         options   => { nodes_ready => 1, controllers => 1, %options },
     }, $backend;
     push @started, $self;
+    $self->{log_prefix} = "$ENV{TESTLOGDIR}/api" . @started . '-';
     note('KUBECONFIG is ignored: only USE_EXISTING_CLUSTER=true with DBNET_TEST_CONTEXT touches an existing cluster')
       if $kind ne 'cluster' && defined $ENV{KUBECONFIG};
     $self->launch;

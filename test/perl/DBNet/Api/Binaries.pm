@@ -61,7 +61,7 @@ sub run_process {
     my ($self, $name, @arguments) = @_;
     $self->{processes}{$name} = DBNet::Process->start(
         name    => $name,
-        log     => "$ENV{TESTLOGDIR}/$self->{run}-$name.log",
+        log     => "$self->{log_prefix}$name.log",
         command => [ "$self->{assets}/$name", @arguments ]);
     return;
 }
@@ -95,7 +95,8 @@ sub start_controller {
     my $pki = "$self->{directory}/pki";
     # Nobody renews the nodes' leases here, so the node lifecycle controller must not expect it.
     my @arguments = $name eq 'kube-scheduler' ? () : (
-        "--service-account-private-key-file=$pki/ca.key", "--root-ca-file=$pki/ca.crt", '--node-monitor-grace-period=24h');
+        '--use-service-account-credentials=true', "--service-account-private-key-file=$pki/ca.key", "--root-ca-file=$pki/ca.crt", '--node-monitor-grace-period=24h',
+        "--flex-volume-plugin-dir=$self->{directory}/volume_plugins");
     $self->run_process($name, "--kubeconfig=$self->{directory}/$name.kubeconfig", '--leader-elect=false', '--secure-port=0', @arguments);
     return;
 }
@@ -168,7 +169,7 @@ sub start_nodes_ready {
     my $test = $$;
     $self->{processes}{nodes_ready} //= DBNet::Process->start(
         name => 'nodes_ready',
-        log  => "$ENV{TESTLOGDIR}/$self->{run}-nodes_ready.log",
+        log  => "$self->{log_prefix}nodes_ready.log",
         code => sub { $self->report_nodes_ready while getppid == $test });
     return;
 }

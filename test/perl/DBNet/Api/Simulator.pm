@@ -22,7 +22,7 @@ sub start_process {
     unlink $self->{kubeconfig};
     $self->{process} = DBNet::Process->start(
         name    => 'kubesim',
-        log     => "$ENV{TESTLOGDIR}/kubesim.log",
+        log     => "$self->{log_prefix}kubesim.log",
         command => [
             DBNet::Environment::program('kubesim'), '--port', $self->{port}, '--kubeconfig-out', $self->{kubeconfig},
             ($options->{nodes_ready} ? ('--node-ready-delay-ms', $options->{node_ready_delay_ms} // 0) : ('--no-controllers')),
