@@ -1,0 +1,51 @@
+// Running a user's code (triggers, defaults, constraints of a mirrored table) as the owner of the table, in a worker that
+// is a superuser. Worker processes only, inside in_transaction(), between statements (never inside a trigger).
+//
+// The recipe (design: "Writing as the table's owner"):
+//   - user id = owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION: SET ROLE, SET SESSION AUTHORIZATION,
+//     temporary objects, LISTEN, cursors WITH HOLD, PREPARE are refused;
+//   - an own GUC level: what the user's code sets, also with set_config(…, false), is undone at the end;
+//   - search_path as a session of the owner has it (ALTER ROLE / DATABASE … SET search_path), so that triggers work as in psql;
+//   - row_security off: a read that policies would filter is an error instead of a silent gap;
+//   - SET CONSTRAINTS ALL IMMEDIATE, and every deferred trigger fired before the switch back, whatever the user's code set
+//     meanwhile: none is left for the commit, which the superuser does.
+// User id, security context and settings are as before on every path, errors included.
+#pragma once
+
+#include "pg/guard.hpp"
+
+namespace dbnet::pg {
+
+namespace internal {
+
+struct Identity {
+    Oid user;
+    int security_context;
+    int guc_level; // 0: not begun
+};
+void begin_as_owner(Oid owner, Identity &before);
+void end_as_owner(const Identity &before);
+void abandon_as_owner(const Identity &before) noexcept;
+
+} // namespace internal
+
+// Runs f as `owner`. f's statements must qualify every name. Throws what f throws.
+template <class F> auto as_owner(Oid owner, F &&f) -> std::invoke_result_t<F &> {
+    internal::Identity before{};
+    try {
+        internal::begin_as_owner(owner, before);
+        if constexpr (std::is_void_v<std::invoke_result_t<F &>>) {
+            f();
+            internal::end_as_owner(before);
+        } else {
+            auto result = f();
+            internal::end_as_owner(before);
+            return result;
+        }
+    } catch (...) {
+        internal::abandon_as_owner(before);
+        throw;
+    }
+}
+
+} // namespace dbnet::pg

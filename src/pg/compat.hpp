@@ -1,0 +1,107 @@
+// The one place that knows which PostgreSQL version this is (15 to 18), and the one way to include postgres.h.
+// Every file that touches PostgreSQL includes this (or a header that does) before its own `extern "C" { #include … }`.
+#pragma once
+
+// Before postgres.h, which renames the printf family by macros.
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+extern "C" {
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlogreader.h"
+#include "access/xlogutils.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "replication/message.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+}
+
+// Macros of PostgreSQL that break C++ libraries included later.
+#undef _
+#undef gettext
+#undef dgettext
+#undef ngettext
+#undef dngettext
+#undef printf
+#undef fprintf
+#undef sprintf
+#undef snprintf
+#undef vprintf
+#undef vfprintf
+#undef vsprintf
+#undef vsnprintf
+#undef strerror
+#undef strerror_r
+#undef Min
+#undef Max
+#undef Abs
+
+// Empty before 16 on Linux, but we compile with -fvisibility=hidden.
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+
+static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet supports PostgreSQL 15 to 18");
+
+namespace dbnet::pg::compat {
+
+// Writes a transactional WAL message under the top transaction; 17 added the flush argument.
+inline XLogRecPtr log_logical_message(const char *prefix, const char *bytes, size_t size) {
+#if PG_VERSION_NUM >= 170000
+    return LogLogicalMessage(prefix, bytes, size, true, false);
+#else
+    return LogLogicalMessage(prefix, bytes, size, true);
+#endif
+}
+
+// A reader of this server's own WAL that returns, not waits, at its end. XL_ROUTINE() does not compile in C++.
+inline XLogReaderRoutine local_wal_reader() {
+    XLogReaderRoutine routine{};
+    routine.page_read = read_local_xlog_page_no_wait;
+    routine.segment_open = wal_segment_open;
+    routine.segment_close = wal_segment_close;
+    return routine;
+}
+
+// Index of this process in ProcGlobal->allProcs.
+inline int my_process_number() {
+#if PG_VERSION_NUM >= 170000
+    return MyProcNumber;
+#else
+    return MyProc->pgprocno;
+#endif
+}
+
+inline bool owns_database(Oid database, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(DatabaseRelationId, database, role);
+#else
+    return pg_database_ownercheck(database, role);
+#endif
+}
+
+inline bool owns_relation(Oid relation, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(RelationRelationId, relation, role);
+#else
+    return pg_class_ownercheck(relation, role);
+#endif
+}
+
+} // namespace dbnet::pg::compat

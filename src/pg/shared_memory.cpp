@@ -1,0 +1,186 @@
+// Shared memory of DBNet (see shared_memory.hpp): reserved by the postmaster, used by every process.
+#include "pg/shared_memory.hpp"
+
+extern "C" {
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+}
+
+namespace dbnet::pg {
+namespace {
+
+constexpr const char *rendezvous_name = "dbnet shared memory";
+Shared *attached = nullptr;
+shmem_request_hook_type previous_request = nullptr;
+shmem_startup_hook_type previous_startup = nullptr;
+
+void initialize(Shared &memory) {
+    MemSet(static_cast<void *>(&memory), 0, sizeof memory);
+    if (!pg_strong_random(memory.cookie, sizeof memory.cookie))
+        ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("DBNet could not generate random bytes")));
+    LWLockInitialize(&memory.lock, LWLockNewTrancheId());
+    ConditionVariableInit(&memory.changed);
+    pg_atomic_init_u64(&memory.rescan, 1);
+    for (WorkerSlot &slot : memory.slots) {
+        pg_atomic_init_u32(&slot.database, InvalidOid);
+        pg_atomic_init_u32(&slot.process_number, 0);
+        pg_atomic_init_u64(&slot.configuration, 0);
+        pg_atomic_init_u64(&slot.published_lsn, 0);
+        pg_atomic_init_u64(&slot.processed_lsn, 0);
+        pg_atomic_init_u64(&slot.unsettled, 0);
+    }
+    WorkerSlot &launcher = memory.slots[0];
+    launcher.used = true;
+    launcher.kind = WorkerKind::launcher;
+}
+
+extern "C" void dbnet_shmem_request() {
+    enter([] {
+        call([] {
+            if (previous_request)
+                previous_request();
+            RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+        });
+    });
+}
+
+extern "C" void dbnet_shmem_startup() {
+    enter([] {
+        call([] {
+            if (previous_startup)
+                previous_startup();
+            bool found = false;
+            LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+            attached = static_cast<Shared *>(ShmemInitStruct("dbnet", sizeof(Shared), &found));
+            if (!found)
+                initialize(*attached);
+            LWLockRelease(AddinShmemInitLock);
+            LWLockRegisterTranche(attached->lock.tranche, "dbnet");
+            *find_rendezvous_variable(rendezvous_name) = attached;
+        });
+    });
+}
+
+void set_latch_of(const WorkerSlot &slot) noexcept {
+    const uint32 number = pg_atomic_read_u32(const_cast<pg_atomic_uint32 *>(&slot.process_number));
+    if (number != 0)
+        SetLatch(&GetPGProcByNumber(number - 1)->procLatch); // of another process by now: wakes it for nothing
+}
+
+void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept {
+    // Not readable as this slot by find_slot() while its fields change.
+    pg_atomic_write_u32(&slot.database, InvalidOid);
+    pg_atomic_write_u32(&slot.process_number, 0);
+    pg_atomic_write_u64(&slot.configuration, 0);
+    pg_atomic_write_u64(&slot.published_lsn, 0);
+    pg_atomic_write_u64(&slot.processed_lsn, 0);
+    pg_atomic_write_u64(&slot.unsettled, 0);
+    slot.used = used;
+    slot.kind = kind;
+    slot.request = WorkerRequest::none;
+    slot.extension_seen = false;
+    slot.pid = slot.blocked_by = slot.restarts = 0;
+    slot.last_error[0] = '\0';
+    set_state(slot, WorkerState::stopped);
+    pg_write_barrier();
+    pg_atomic_write_u32(&slot.database, database);
+}
+
+} // namespace
+
+void reserve_shared_memory() {
+    previous_request = shmem_request_hook;
+    shmem_request_hook = dbnet_shmem_request;
+    previous_startup = shmem_startup_hook;
+    shmem_startup_hook = dbnet_shmem_startup;
+}
+
+Shared *shared() noexcept {
+    // A second library with this code (the one for tests) finds what the preloaded one has set up.
+    static bool has_looked = false;
+    if (attached == nullptr && !has_looked) {
+        has_looked = true;
+        call_noexcept([] { attached = static_cast<Shared *>(*find_rendezvous_variable(rendezvous_name)); });
+    }
+    return attached;
+}
+
+Shared &require_shared() {
+    if (shared() == nullptr)
+        throw error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "DBNet is not loaded at server start")
+            .hint("Add dbnet to shared_preload_libraries in postgresql.conf (shared_preload_libraries = 'dbnet') "
+                  "and restart the server.");
+    return *attached;
+}
+
+WorkerSlot *find_slot(Oid database, WorkerKind kind) noexcept {
+    if (shared() == nullptr)
+        return nullptr;
+    if (kind == WorkerKind::launcher)
+        return &attached->slots[0];
+    for (int i = 1; i < Shared::slot_count; ++i) {
+        WorkerSlot &slot = attached->slots[i];
+        if (pg_atomic_read_u32(&slot.database) == database && OidIsValid(database) && slot.kind == kind)
+            return &slot;
+    }
+    return nullptr;
+}
+
+WorkerSlot *find_or_take_slot(Shared &memory, Oid database, WorkerKind kind) noexcept {
+    if (WorkerSlot *slot = find_slot(database, kind))
+        return slot;
+    for (int i = 1; i < Shared::slot_count; ++i) {
+        if (!memory.slots[i].used) {
+            clear(memory.slots[i], database, kind, true);
+            return &memory.slots[i];
+        }
+    }
+    return nullptr;
+}
+
+void free_slot(WorkerSlot &slot) noexcept { clear(slot, InvalidOid, WorkerKind::mirror, false); }
+
+void set_state(WorkerSlot &slot, WorkerState state) noexcept {
+    slot.state = state;
+    slot.since = GetCurrentTimestamp();
+}
+
+void set_last_error(WorkerSlot &slot, std::string_view text) noexcept {
+    size_t length = std::min(text.size(), sizeof slot.last_error - 1);
+    while (length > 0 && length < text.size() && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80)
+        --length; // not inside a UTF-8 character
+    memcpy(slot.last_error, text.data(), length);
+    slot.last_error[length] = '\0';
+}
+
+void wake_worker(Oid database) noexcept {
+    if (const WorkerSlot *slot = find_slot(database, WorkerKind::mirror))
+        set_latch_of(*slot);
+}
+
+void wake_launcher() noexcept {
+    if (attached)
+        set_latch_of(attached->slots[0]);
+}
+
+void request_rescan() noexcept {
+    if (attached == nullptr)
+        return;
+    pg_atomic_fetch_add_u64(&attached->rescan, 1);
+    wake_launcher();
+}
+
+void publish_commit(Oid database, XLogRecPtr lsn) noexcept {
+    WorkerSlot *slot = find_slot(database, WorkerKind::mirror);
+    if (slot == nullptr)
+        return;
+    uint64 published = pg_atomic_read_u64(&slot->published_lsn);
+    while (published < lsn && !pg_atomic_compare_exchange_u64(&slot->published_lsn, &published, lsn)) {
+    }
+    set_latch_of(*slot);
+}
+
+} // namespace dbnet::pg

@@ -1,0 +1,97 @@
+// What DBNet's processes share: one slot per worker, the cookie of this server start, and the latches to wake them.
+// Exists only when the library is in shared_preload_libraries. Plain data: no pointers, no descriptors, no std::.
+#pragma once
+
+#include "pg/guard.hpp"
+
+extern "C" {
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+}
+
+namespace dbnet::pg {
+
+enum class WorkerKind : uint8 { launcher, mirror };
+
+enum class WorkerState : uint8 {
+    stopped,  // no process, none wanted at the moment (blocked, or between two starts)
+    starting, // registered, not yet connected to its database; has a time limit
+    running,  // connected, extension present and of the library's version
+    idle,     // extension of another version than the library: does nothing until ALTER EXTENSION … UPDATE or a restart
+    failed,   // ended with an error or could not be registered; started again after a delay
+};
+
+// What a committed CREATE or DROP EXTENSION asks the launcher to do with a database.
+enum class WorkerRequest : uint8 { none, start, stop };
+
+// One worker of one database (slot 0: the launcher, database 0). Free when `used` is false.
+// Fields are read and written under Shared::lock, atomics also without.
+struct WorkerSlot {
+    bool used;
+    WorkerKind kind;
+    WorkerState state;
+    WorkerRequest request;
+    bool extension_seen; // a worker found the extension in this database: shown in dbnet.worker
+    int32 pid;           // 0: no process. Reset after the process has left the list of backends of its database
+    int32 blocked_by;    // pid of a backend that needs the database free of workers until its transaction ends; 0: none
+    int32 restarts;      // starts after the first since the slot was taken
+    TimestampTz since;   // of `state`
+    char last_error[256];
+
+    pg_atomic_uint32 database;
+    pg_atomic_uint32 process_number;      // 1 + index in ProcGlobal->allProcs; 0: no process
+    pg_atomic_uint64 configuration;       // counts committed changes of servers, user mappings and foreign-data wrappers
+    pg_atomic_uint64 published_lsn;       // end of the newest commit record of a backend that wrote messages of ours
+    pg_atomic_uint64 processed_lsn;       // tail position: every commit up to here has been decided
+    pg_atomic_uint64 unsettled;           // objects the worker still has to settle
+};
+
+struct Shared {
+    static constexpr int slot_count = 128; // the launcher and one per database; more databases wait, with a WARNING
+
+    uint8 cookie[16];   // random per server start; proves that a WAL message is ours
+    LWLock lock;        // guards the slots; held for a few instructions, never across anything that can raise
+    ConditionVariable changed; // broadcast when a slot loses its process
+    pg_atomic_uint64 rescan;   // counts requests to look at the list of databases again
+    WorkerSlot slots[slot_count];
+};
+
+// Called once from _PG_init while shared_preload_libraries are loaded.
+void reserve_shared_memory();
+
+// nullptr when the library is not preloaded.
+Shared *shared() noexcept;
+// Raises 55000 with a HINT for postgresql.conf when the library is not preloaded.
+Shared &require_shared();
+
+// Runs f with Shared::lock held exclusively. f must not raise, allocate or wait.
+template <class F> auto with_shared_lock(Shared &memory, F &&f) {
+    call([&] { LWLockAcquire(&memory.lock, LW_EXCLUSIVE); });
+    struct Release {
+        LWLock *lock;
+        ~Release() { LWLockRelease(lock); }
+    } release{&memory.lock};
+    return f();
+}
+
+// The slot of a worker, nullptr when there is none. Reads atomics only: needs no lock, may be used in transaction
+// callbacks; who needs other fields than atomics takes the lock and asks again.
+WorkerSlot *find_slot(Oid database, WorkerKind kind) noexcept;
+// Same, taking a free slot if there is none; nullptr when all are taken. Under the lock.
+WorkerSlot *find_or_take_slot(Shared &memory, Oid database, WorkerKind kind) noexcept;
+// Under the lock.
+void free_slot(WorkerSlot &slot) noexcept;
+void set_state(WorkerSlot &slot, WorkerState state) noexcept;
+void set_last_error(WorkerSlot &slot, std::string_view text) noexcept;
+
+// Set a latch: no lock, no allocation, cannot raise; nothing happens when there is no such process.
+void wake_worker(Oid database) noexcept;
+void wake_launcher() noexcept;
+// Asks the launcher to look at the list of databases again.
+void request_rescan() noexcept;
+// After a commit that wrote messages: raises published_lsn to `lsn` and wakes the worker of the database.
+void publish_commit(Oid database, XLogRecPtr lsn) noexcept;
+
+} // namespace dbnet::pg

@@ -1,0 +1,117 @@
+// Definition of DBNet's settings (see settings.hpp). Check hooks parse only; they never touch a catalog, for they also run
+// outside transactions.
+#include "settings.hpp"
+
+#include "pg/guard.hpp"
+
+extern "C" {
+#include "utils/guc.h"
+}
+
+namespace dbnet::settings {
+
+bool actuate = true;
+int hold_objects = 50;
+int hold_minimum = 10;
+int hold_percent = 20;
+char *respected_managers = nullptr;
+int compare_interval = 600;
+int report_lock_timeout = 50;
+int report_statement_timeout = 1000;
+int requests_in_flight = 64;
+int capture_buffer_limit = 8192;
+
+namespace {
+
+// Field managers of the controllers that people run beside us: horizontal and vertical pod autoscaler, Argo CD, Flux, Helm.
+constexpr const char *default_respected_managers =
+    "kube-controller-manager, horizontal-pod-autoscaler, vpa-recommender, vpa-updater, vpa-admission-controller, "
+    "argocd-controller, argocd-application-controller, kustomize-controller, helm-controller, helm";
+
+std::string_view trimmed(std::string_view text) noexcept {
+    constexpr const char *spaces = " \t\r\n";
+    const size_t first = text.find_first_not_of(spaces);
+    if (first == text.npos)
+        return {};
+    return text.substr(first, text.find_last_not_of(spaces) - first + 1);
+}
+
+// The next name of a comma separated list, taken off `rest`; `rest.data() == nullptr` afterwards means it was the last.
+std::string_view next_name(std::string_view &rest) noexcept {
+    const size_t comma = rest.find(',');
+    const std::string_view name = trimmed(rest.substr(0, comma));
+    rest = comma == rest.npos ? std::string_view() : rest.substr(comma + 1);
+    return name;
+}
+
+extern "C" bool dbnet_check_name_list(char **value, void **, GucSource) {
+    std::string_view rest = *value;
+    if (trimmed(rest).empty())
+        return true;
+    while (rest.data() != nullptr) {
+        if (next_name(rest).empty()) {
+            GUC_check_errdetail("The list has an empty name. Separate field managers by single commas.");
+            return false;
+        }
+    }
+    return true;
+}
+
+void define_integer(const char *name, const char *short_text, const char *long_text, int *variable, int lowest,
+                    int highest, GucContext who, int flags) {
+    DefineCustomIntVariable(name, short_text, long_text, variable, *variable, lowest, highest, who, flags, nullptr,
+                            nullptr, nullptr);
+}
+
+void define_all() {
+    DefineCustomBoolVariable("dbnet.actuate", "Sends committed changes to devices.",
+                             "Off: nothing is sent to any device; changes wait and go out when it is on again. "
+                             "Checked before every request.",
+                             &actuate, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    define_integer("dbnet.hold_objects", "Number of objects above which changes wait for dbnet.approve().",
+                   "Counted per transaction and per minute in each mirror, deletes and updates apart.", &hold_objects, 0,
+                   INT_MAX, PGC_SUSET, 0);
+    define_integer("dbnet.hold_minimum", "Number of objects from which dbnet.hold_percent counts.", nullptr,
+                   &hold_minimum, 0, INT_MAX, PGC_SUSET, 0);
+    define_integer("dbnet.hold_percent", "Percentage of a mirror's objects above which changes wait for dbnet.approve().",
+                   "Applies when at least dbnet.hold_minimum objects are concerned.", &hold_percent, 0, 100, PGC_SUSET,
+                   0);
+    DefineCustomStringVariable("dbnet.respected_managers",
+                               "Field managers whose fields a first write does not take over.",
+                               "Comma separated names as in managedFields. A first write of a field that one of them "
+                               "owns ends in phase conflict.",
+                               &respected_managers, default_respected_managers, PGC_SUSET, 0, dbnet_check_name_list,
+                               nullptr, nullptr);
+    define_integer("dbnet.compare_interval", "Time between two compares of all rows with the applied state.",
+                   "0 compares only at start and when changes may have been missed.", &compare_interval, 0, 86400 * 7,
+                   PGC_SIGHUP, GUC_UNIT_S);
+    define_integer("dbnet.report_lock_timeout", "Longest wait for a lock when a device's report is written into a table.",
+                   "Rows that are locked longer are written later.", &report_lock_timeout, 1, 60000, PGC_SIGHUP,
+                   GUC_UNIT_MS);
+    define_integer("dbnet.report_statement_timeout",
+                   "Longest time that triggers and constraints of a table may take for a batch of reports.",
+                   "Rows that take longer are written without the table's own triggers.", &report_statement_timeout, 1,
+                   600000, PGC_SIGHUP, GUC_UNIT_MS);
+    define_integer("dbnet.requests_in_flight", "Requests that a mirror worker has open at the same time.", nullptr,
+                   &requests_in_flight, 1, 1024, PGC_SIGHUP, 0);
+    define_integer("dbnet.capture_buffer_limit", "Memory for the changes that one transaction makes to mirrors.",
+                   "A transaction with more changes makes the worker compare its mirrors instead.",
+                   &capture_buffer_limit, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    MarkGUCPrefixReserved("dbnet");
+}
+
+} // namespace
+
+void define() { pg::call(define_all); }
+
+std::vector<std::string> respected_manager_list() {
+    std::vector<std::string> names;
+    std::string_view rest = respected_managers ? respected_managers : "";
+    if (trimmed(rest).empty())
+        return names;
+    while (rest.data() != nullptr)
+        names.emplace_back(next_name(rest));
+    return names;
+}
+
+} // namespace dbnet::settings
