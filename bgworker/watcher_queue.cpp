@@ -1,0 +1,59 @@
+// Implementation of watcher_queue.hpp. Runs in the mirror worker.
+#include "bgworker/watcher_queue.hpp"
+
+#include <utility>
+
+namespace dbnet::bgworker {
+
+QueuedEvent present_event(uint32_t relation, nlohmann::json object, const mirror::Mapping &mapping) {
+    QueuedEvent event;
+    event.seen = mirror::observe(std::move(object), mapping);
+    event.key = {relation, event.seen.name_space, event.seen.name};
+    event.uid = event.seen.uid;
+    event.resource_version = event.seen.resource_version;
+    event.live_text = event.seen.live.dump();
+    event.seen.live = nullptr; // a parsed document is many times its text
+    return event;
+}
+
+size_t EventQueue::size_of(const QueuedEvent &event) {
+    return sizeof(QueuedEvent) + 3 * (event.key.name_space.size() + event.key.name.size()) + event.uid.size() +
+           event.live_text.size();
+}
+
+void EventQueue::push(QueuedEvent event) {
+    bytes_ += size_of(event);
+    auto known = by_key_.find(event.key);
+    if (known != by_key_.end()) {
+        bytes_ -= size_of(*known->second);
+        *known->second = std::move(event);
+        return;
+    }
+    auto place = order_.insert(order_.end(), std::move(event));
+    by_key_.emplace(place->key, place);
+}
+
+std::vector<QueuedEvent> EventQueue::take(size_t limit, const std::function<bool(const mirror::Key &)> &is_held) {
+    std::vector<QueuedEvent> taken;
+    for (auto place = order_.begin(); place != order_.end() && taken.size() < limit;) {
+        if (is_held(place->key)) {
+            ++place;
+            continue;
+        }
+        bytes_ -= size_of(*place);
+        by_key_.erase(place->key);
+        taken.push_back(std::move(*place));
+        place = order_.erase(place);
+    }
+    return taken;
+}
+
+void EventQueue::clear() {
+    by_key_.clear();
+    order_.clear();
+    bytes_ = 0;
+}
+
+} // namespace dbnet::bgworker
+
+#include "pg/no_postgres.hpp"

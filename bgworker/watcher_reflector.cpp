@@ -1,0 +1,245 @@
+// Implementation of watcher_reflector.hpp. Runs in the mirror worker.
+#include "bgworker/watcher_reflector.hpp"
+
+#include "kubernetes/resource_version.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace dbnet::bgworker {
+
+using kubernetes::Outcome;
+
+const char *to_text(Reflector::State state) noexcept {
+    switch (state) {
+    case Reflector::State::starting:
+        return "starting";
+    case Reflector::State::synced:
+        return "synced";
+    case Reflector::State::degraded:
+        break;
+    }
+    return "degraded";
+}
+
+Reflector::Reflector(ReflectorLimits limits, std::function<double()> random, std::string known_version)
+    : limits_(limits), random_(std::move(random)), version_(std::move(known_version)) {}
+
+Reflector::Command Reflector::next(Milliseconds now) {
+    // A quiet watch says nothing when it is accepted: not being refused for a while is the good news.
+    if (is_watching() && state_ == State::degraded && now >= watch_started_ + limits_.accepted_after)
+        recovered();
+    if (running_ != Action::none || now < due_)
+        return {};
+    running_ = planned_;
+    Command command;
+    command.action = running_;
+    if (running_ == Action::list) {
+        command.continue_token = continue_token_;
+        if (list_kind_ == ListKind::not_older)
+            command.resource_version = version_;
+        else
+            command.limit = unpaged_ ? 0 : limits_.page_size;
+    } else {
+        command.resource_version = version_;
+    }
+    return command;
+}
+
+Milliseconds Reflector::due() const noexcept {
+    if (running_ == Action::none)
+        return due_;
+    return is_watching() && state_ == State::degraded ? watch_started_ + limits_.accepted_after : -1;
+}
+
+// Lists --------------------------------------------------------------------------------------------------------------
+
+void Reflector::begin_list(ListKind kind) {
+    list_kind_ = kind;
+    unpaged_ = expiries_ > 1;
+    restart_pages();
+    at_once(Action::list);
+}
+
+void Reflector::restart_pages() {
+    continue_token_.clear();
+    list_version_.clear();
+    listed_ = 0;
+    expected_ = -1;
+    rewound_ = false;
+}
+
+Reflector::Page Reflector::on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
+                                   int64_t remaining) {
+    running_ = Action::none;
+    if (continue_token_.empty()) {
+        list_version_ = resource_version;
+        auto order = kubernetes::compare_resource_versions(resource_version, version_);
+        rewound_ = list_kind_ == ListKind::consistent && order && *order < 0;
+    } else if (resource_version != list_version_) {
+        // Pages of two snapshots do not make one picture.
+        begin_list(ListKind::consistent);
+        return Page::restart;
+    }
+    listed_ += static_cast<int64_t>(items);
+    expected_ = continue_token.empty() ? listed_ : remaining >= 0 ? listed_ + remaining : -1;
+    continue_token_ = continue_token;
+    if (!continue_token.empty()) {
+        at_once(Action::list);
+        return Page::more;
+    }
+    version_ = list_version_;
+    last_listed_ = listed_;
+    expiries_ = 0;
+    must_probe_ = false;
+    future_since_ = -1;
+    has_listed_ = true;
+    recovered();
+    at_once(Action::watch);
+    return Page::last;
+}
+
+void Reflector::on_list_failure(const Outcome &outcome, Milliseconds now) {
+    bool in_pages = !continue_token_.empty();
+    if (outcome.kind == Outcome::gone && in_pages) {
+        ++expiries_; // the token's snapshot is gone; the one offered instead would mix two
+        begin_list(ListKind::consistent);
+        return;
+    }
+    if (list_kind_ == ListKind::not_older &&
+        (outcome.kind == Outcome::gone || outcome.kind == Outcome::future_version)) {
+        begin_list(ListKind::consistent);
+        return;
+    }
+    degrade(outcome.message);
+    // The same page again: the token lives for minutes, and what came before it is kept.
+    after(Action::list, now, outcome.retry_after_ms);
+}
+
+void Reflector::resync() {
+    begin_list(ListKind::consistent);
+    running_ = Action::none;
+    due_ = 0;
+}
+
+// Watch --------------------------------------------------------------------------------------------------------------
+
+void Reflector::on_watch_started(Milliseconds length, Milliseconds now) {
+    watch_started_ = now;
+    watch_length_ = length;
+    had_events_ = false;
+}
+
+void Reflector::on_event(const std::string &resource_version) {
+    had_events_ = true;
+    if (!resource_version.empty())
+        version_ = resource_version;
+    recovered();
+}
+
+void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
+    running_ = Action::none;
+    if (outcome.kind == Outcome::gone) {
+        // Normal after a quiet time and after a change of a custom resource's schema: no reason to wait.
+        bool at_once_again = now - watch_started_ < limits_.short_watch && failures_ > 0;
+        begin_list(last_listed_ > limits_.unpaged_objects ? ListKind::consistent : ListKind::not_older);
+        if (at_once_again)
+            after(Action::list, now, -1);
+        else
+            ++failures_; // until a watch lives: a server that answers 410 for ever must not be asked in a loop
+        return;
+    }
+    degrade(outcome.message);
+    if (outcome.kind == Outcome::kind_missing || outcome.kind == Outcome::not_found) {
+        begin_list(ListKind::consistent); // the kind may come back with none of its objects
+        after(Action::list, now, outcome.retry_after_ms);
+        return;
+    }
+    if (outcome.status == 0)
+        must_probe_ = true;
+    after(must_probe_ ? Action::probe : Action::watch, now, outcome.retry_after_ms);
+}
+
+void Reflector::on_watch_end(bool in_order, const std::string &message, Milliseconds now) {
+    running_ = Action::none;
+    Milliseconds lived = now - watch_started_;
+    if (lived >= limits_.healthy_after || had_events_)
+        failures_ = 0;
+    if (!in_order) {
+        must_probe_ = true;
+        degrade(message);
+        after(Action::probe, now, -1);
+        return;
+    }
+    // Sooner than asked for: the server went away in good order, and another one may answer next.
+    if (lived + 5'000 < watch_length_)
+        must_probe_ = true;
+    Action next = must_probe_ ? Action::probe : Action::watch;
+    if (lived < limits_.short_watch && !had_events_)
+        after(next, now, -1);
+    else
+        at_once(next);
+}
+
+// Whether the server knows the version from which the watch would go on. A store that was restored from a backup does
+// not, and a watch on it would stay silent for ever.
+void Reflector::on_probe(const Outcome &outcome, Milliseconds now) {
+    running_ = Action::none;
+    switch (outcome.kind) {
+    case Outcome::ok:
+        must_probe_ = false;
+        future_since_ = -1;
+        at_once(Action::watch);
+        return;
+    case Outcome::gone:
+        begin_list(ListKind::consistent);
+        return;
+    case Outcome::future_version:
+        degrade(outcome.message);
+        if (future_since_ < 0)
+            future_since_ = now;
+        if (now - future_since_ >= limits_.future_patience) {
+            future_since_ = -1;
+            begin_list(ListKind::consistent);
+        } else {
+            after(Action::probe, now, outcome.retry_after_ms);
+        }
+        return;
+    default:
+        degrade(outcome.message);
+        after(Action::probe, now, outcome.retry_after_ms);
+    }
+}
+
+// Common -------------------------------------------------------------------------------------------------------------
+
+void Reflector::at_once(Action action) noexcept {
+    running_ = Action::none;
+    planned_ = action;
+    due_ = 0;
+}
+
+void Reflector::after(Action action, Milliseconds now, int retry_after_ms) {
+    Milliseconds delay = limits_.last_delay;
+    if (failures_ < 16)
+        delay = std::min(limits_.first_delay << failures_, limits_.last_delay);
+    delay += static_cast<Milliseconds>(static_cast<double>(delay) * random_());
+    ++failures_;
+    running_ = Action::none;
+    planned_ = action;
+    due_ = now + std::max<Milliseconds>(delay, retry_after_ms);
+}
+
+void Reflector::recovered() {
+    state_ = State::synced;
+    message_.clear();
+}
+
+void Reflector::degrade(const std::string &message) {
+    state_ = State::degraded;
+    message_ = message;
+}
+
+} // namespace dbnet::bgworker
+
+#include "pg/no_postgres.hpp"

@@ -1,0 +1,124 @@
+// The order of list, watch and probe requests that keeps one mirror's picture of its objects complete: a state machine
+// without I/O or clock, so that every turn of it can be tested. Used by the watcher in the mirror worker. Pure C++.
+//
+//   list (pages) ──complete──▶ watch ──server's timeout──▶ watch …
+//     ▲   ▲                      │ └──disconnect──▶ probe ──version known──▶ watch
+//     │   └── rewound store ─────┼───────────────── probe: version unknown for 30 s
+//     └──────── 410 ─────────────┘
+#pragma once
+
+#include "kubernetes/error.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace dbnet::bgworker {
+
+using Milliseconds = int64_t; // of a monotonic clock
+
+struct ReflectorLimits {
+    int page_size = 500;
+    // Above this many objects a list is always read in pages: one answer with all of them would not fit in memory.
+    int64_t unpaged_objects = 5000;
+    Milliseconds first_delay = 800; // doubled per failure, up to last_delay, then up to twice that by jitter
+    Milliseconds last_delay = 30'000;
+    Milliseconds healthy_after = 120'000; // a watch that lived this long resets the backoff
+    Milliseconds short_watch = 1'000;     // a watch that ended sooner without an event counts as a failure
+    Milliseconds accepted_after = 3'000; // a watch that was not refused for so long is taken for accepted
+    Milliseconds future_patience = 30'000; // a version the server does not know: lagging replica until then
+};
+
+class Reflector {
+public:
+    enum class Action { none, list, watch, probe };
+    struct Command {
+        Action action = Action::none;
+        std::string resource_version; // list: "" = newest from the store
+        std::string continue_token;   // list only
+        int limit = 0;                // list only; 0: everything in one answer
+    };
+
+    enum class State { starting, synced, degraded };
+
+    // `known_version`: where the last process stopped, "" when there was none. `random` draws from [0, 1).
+    Reflector(ReflectorLimits limits, std::function<double()> random, std::string known_version);
+
+    // What to start now; counts as started once it is returned. Action::none while something runs or time must pass.
+    Command next(Milliseconds now);
+    // When next() will have something without an answer coming in; -1: not by time.
+    Milliseconds due() const noexcept;
+
+    // Answers to the command that runs. on_page is called before the page's items are taken.
+    enum class Page { more, last, restart }; // restart: drop what this list brought so far
+    Page on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
+                 int64_t remaining);
+    void on_list_failure(const kubernetes::Outcome &outcome, Milliseconds now);
+    void on_probe(const kubernetes::Outcome &outcome, Milliseconds now);
+
+    void on_watch_started(Milliseconds length, Milliseconds now); // length that the request asks for
+    void on_event(const std::string &resource_version);           // event or bookmark that was accepted
+    // The stream broke its protocol, an ERROR event arrived, or it was refused; the stream is given up.
+    void on_watch_failure(const kubernetes::Outcome &outcome, Milliseconds now);
+    void on_watch_end(bool in_order, const std::string &message, Milliseconds now);
+
+    // A full list from the store, as soon as possible; the running stream is to be given up by the caller.
+    void resync();
+
+    State state() const noexcept { return state_; }
+    const std::string &message() const noexcept { return message_; } // what is wrong; "" when synced
+    bool is_watching() const noexcept { return running_ == Action::watch; }
+    bool has_listed() const noexcept { return has_listed_; }
+    const std::string &resource_version() const noexcept { return version_; }
+    // Of the running or last list.
+    const std::string &list_version() const noexcept { return list_version_; }
+    int64_t listed() const noexcept { return listed_; }
+    int64_t expected() const noexcept { return expected_; } // -1: the server did not say
+    // The running or last list comes from a store that is older than what was seen before: versions do not order.
+    bool is_rewound() const noexcept { return rewound_; }
+    int failures() const noexcept { return failures_; }
+
+private:
+    enum class ListKind { consistent, not_older };
+    void begin_list(ListKind kind);
+    void restart_pages();
+    void after(Action action, Milliseconds now, int retry_after_ms);
+    void at_once(Action action) noexcept;
+    void degrade(const std::string &message);
+    void recovered();
+
+    ReflectorLimits limits_;
+    std::function<double()> random_;
+    State state_ = State::starting;
+    std::string message_;
+
+    Action planned_ = Action::list; // what comes next
+    Action running_ = Action::none;
+    Milliseconds due_ = 0; // not before
+    int failures_ = 0;
+
+    ListKind list_kind_ = ListKind::consistent;
+    bool unpaged_ = false; // of a consistent list
+    int expiries_ = 0;     // continue tokens that ran out, since the last complete list
+    std::string continue_token_;
+    std::string list_version_;
+    int64_t listed_ = 0;
+    int64_t expected_ = -1;
+    int64_t last_listed_ = 0;
+    bool has_listed_ = false;
+    bool rewound_ = false;
+
+    std::string version_; // newest seen: where a watch goes on
+    Milliseconds watch_started_ = 0;
+    Milliseconds watch_length_ = 0;
+    bool had_events_ = false;
+    bool must_probe_ = false; // the next watch follows a disconnect
+    Milliseconds future_since_ = -1;
+};
+
+const char *to_text(Reflector::State state) noexcept; // as mirror_state.state
+
+} // namespace dbnet::bgworker
+
+#include "pg/no_postgres.hpp"

@@ -1,0 +1,202 @@
+// Implementation of merge.hpp. Runs in the mirror worker.
+#include "mirror/merge.hpp"
+
+namespace dbnet::mirror {
+
+namespace {
+
+// A row value in object form. `readable` is false when it has none: a user wrote it, so it is the user's.
+struct RowValue {
+    bool readable = true;
+    std::optional<Json> value;
+    const Json *get() const { return value ? &*value : nullptr; }
+};
+
+RowValue row_value(const Column &column, const Row &row) {
+    RowValue result;
+    auto found = row.find(column.name);
+    if (found == row.end() || found->is_null())
+        return result;
+    auto converted = to_object_form(column, *found);
+    if (auto *value = std::get_if<std::optional<Json>>(&converted))
+        result.value = std::move(*value);
+    else
+        result.readable = false;
+    return result;
+}
+
+bool equals(const Column &column, const RowValue &row, const Json *value) {
+    return row.readable && same_value(column, row.get(), value);
+}
+
+// The user's own: not what was last agreed on. NULL is no opinion.
+bool is_users(const Column &column, const RowValue &row, const Json *base) {
+    return !row.readable || (row.value && !same_value(column, row.get(), base));
+}
+
+void assign(Fields &fields, const std::string &path, const Json *value) {
+    if (value)
+        fields[path] = *value;
+    else
+        fields.erase(path);
+}
+
+OnDrift on_drift_of(const Mirror &mirror, const Column &column) {
+    return column.on_drift.value_or(mirror.settings.on_drift);
+}
+
+bool follows_others(const Mirror &mirror, const ReportedObject &object, const Column &column) {
+    const Json *applied = find_field(object.applied, column.path);
+    return on_drift_of(mirror, column) == OnDrift::follow && applied &&
+           !has_effect(column, applied, find_field(object.live, column.path));
+}
+
+// The key's own path stands for the row as a whole.
+void mark_reported(const Mapping &mapping, Merge &result) {
+    for (const Column &column : mapping.columns)
+        if (column.role == Role::key && result.base.emplace(column.path, true).second)
+            result.base_changed = true;
+}
+
+class ColumnMerge {
+public:
+    ColumnMerge(const Mirror &mirror, const ReportedObject &object, Merge &result)
+        : mirror_(mirror), object_(object), reported_(is_reported(mirror.mapping, object.base)), result_(result) {}
+
+    // A user cannot write it, so what was reported is what is there; only the first report has to look.
+    void status(const Column &column, const RowValue &row) {
+        if (!reported_ || !same_value(column, base(column), live(column)))
+            take(column, row);
+    }
+
+    void wanted(const Column &column, const RowValue &row) {
+        bool users = is_users(column, row, base(column));
+        if (object_.claimed.count(column.path)) {
+            if (users || !follows_others(mirror_, object_, column))
+                return;
+            result_.released.insert(column.path);
+            take(column, row);
+        } else if (!users || (!reported_ && mirror_.initial == Initial::pull)) {
+            take(column, row);
+        } else if (!reported_ && equals(column, row, live(column))) {
+            agree(column);
+        }
+    }
+
+private:
+    const Json *live(const Column &column) const { return find_field(object_.live, column.path); }
+    const Json *base(const Column &column) const { return find_field(object_.base, column.path); }
+
+    void take(const Column &column, const RowValue &row) {
+        if (!equals(column, row, live(column)))
+            result_.set.push_back({&column, live(column) ? *live(column) : Json()});
+        agree(column);
+    }
+
+    void agree(const Column &column) {
+        if (same_value(column, base(column), live(column)))
+            return;
+        assign(result_.base, column.path, live(column));
+        result_.base_changed = true;
+    }
+
+    const Mirror &mirror_;
+    const ReportedObject &object_;
+    bool reported_;
+    Merge &result_;
+};
+
+} // namespace
+
+bool is_reported(const Mapping &mapping, const Fields &base) {
+    for (const Column &column : mapping.columns)
+        if (column.role == Role::key && !base.count(column.path))
+            return false;
+    return true;
+}
+
+Merge merge(const Mirror &mirror, const ReportedObject &object, const Row &row) {
+    Merge result;
+    result.base = object.base;
+    ColumnMerge columns(mirror, object, result);
+    for (const Column &column : mirror.mapping.columns) {
+        if (column.role == Role::status)
+            columns.status(column, row_value(column, row));
+        else if (column.role != Role::key)
+            columns.wanted(column, row_value(column, row));
+    }
+    mark_reported(mirror.mapping, result);
+    return result;
+}
+
+Merge merge_new(const Mirror &mirror, const ReportedObject &object) {
+    Merge result;
+    result.base_changed = true;
+    for (const Column &column : mirror.mapping.columns) {
+        const Json *live = find_field(object.live, column.path);
+        if (column.role == Role::key || !live)
+            continue;
+        result.set.push_back({&column, *live});
+        result.base[column.path] = *live;
+    }
+    mark_reported(mirror.mapping, result);
+    return result;
+}
+
+Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row) {
+    Merge result;
+    result.base = object.base;
+    result.base_changed = true;
+    for (const Column &column : mirror.mapping.columns) {
+        if (column.role == Role::key)
+            continue;
+        const Json *applied = object.claimed.count(column.path) ? find_field(object.applied, column.path) : nullptr;
+        const Json *target = applied ? applied : find_field(object.live, column.path);
+        if (!equals(column, row_value(column, row), target))
+            result.set.push_back({&column, target ? *target : Json()});
+        assign(result.base, column.path, target);
+    }
+    mark_reported(mirror.mapping, result);
+    return result;
+}
+
+bool needs_report(const Mirror &mirror, const ReportedObject &object) {
+    if (!is_reported(mirror.mapping, object.base))
+        return true;
+    for (const Column &column : mirror.mapping.columns) {
+        if (column.role == Role::key)
+            continue;
+        bool differs = object.claimed.count(column.path)
+                           ? follows_others(mirror, object, column)
+                           : !same_value(column, find_field(object.base, column.path),
+                                         find_field(object.live, column.path));
+        if (differs)
+            return true;
+    }
+    return false;
+}
+
+bool has_unsent_change(const Mirror &mirror, const ReportedObject &object, const Row &row) {
+    for (const Column &column : mirror.mapping.columns) {
+        if (column.role != Role::spec && column.role != Role::meta)
+            continue;
+        if (is_users(column, row_value(column, row), find_field(object.base, column.path)))
+            return true;
+    }
+    return false;
+}
+
+std::vector<std::string> drifted(const Mirror &mirror, const ReportedObject &object) {
+    std::vector<std::string> paths;
+    for (const Column &column : mirror.mapping.columns) {
+        const Json *applied = find_field(object.applied, column.path);
+        if (applied && object.claimed.count(column.path) &&
+            !has_effect(column, applied, find_field(object.live, column.path)))
+            paths.push_back(column.path);
+    }
+    return paths;
+}
+
+} // namespace dbnet::mirror
+
+#include "pg/no_postgres.hpp"

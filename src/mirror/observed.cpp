@@ -1,0 +1,99 @@
+// Implementation of observed.hpp. Runs in the mirror worker.
+#include "mirror/observed.hpp"
+
+#include "kubernetes/api.hpp"
+#include "kubernetes/failure.hpp"
+#include "kubernetes/health.hpp"
+#include "kubernetes/managed_fields.hpp"
+#include "mirror/stamp.hpp"
+
+namespace dbnet::mirror {
+
+namespace {
+
+std::string text_at(const Json &parent, const char *member) {
+    auto found = parent.find(member);
+    return found != parent.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+const Json &list_at(const Json &parent, const char *member) {
+    static const Json none = Json::array();
+    auto found = parent.find(member);
+    return found != parent.end() && found->is_array() ? *found : none;
+}
+
+// One controller at most: the server sees to it.
+std::string controller_of(const Json &metadata) {
+    for (const Json &reference : list_at(metadata, "ownerReferences")) {
+        auto controller = reference.is_object() ? reference.find("controller") : reference.end();
+        if (controller != reference.end() && *controller == true)
+            return text_at(reference, "kind") + "/" + text_at(reference, "name");
+    }
+    return {};
+}
+
+// Times are RFC 3339 in UTC without fractions, so their texts order like the instants.
+std::string last_manager_of(const Json &metadata) {
+    std::string newest, manager;
+    for (const Json &entry : list_at(metadata, "managedFields")) {
+        if (!entry.is_object())
+            continue;
+        std::string time = text_at(entry, "time");
+        if (manager.empty() || time >= newest) {
+            newest = std::move(time);
+            manager = text_at(entry, "manager");
+        }
+    }
+    return manager;
+}
+
+Json managers_of(const Json &body, const Mapping &mapping) {
+    Json managers = Json::object();
+    for (const Column &column : mapping.columns) {
+        if (column.role == Role::key)
+            continue;
+        auto owner = kubernetes::owner_of(body, column.field);
+        if (owner)
+            managers[column.path] = {owner->manager, owner->time.empty() ? Json() : Json(owner->time)};
+    }
+    return managers;
+}
+
+const char *health_text(kubernetes::Health::Status status) {
+    return status == kubernetes::Health::Status::current ? "ready" : kubernetes::name(status);
+}
+
+} // namespace
+
+Observed observe(Json body, const Mapping &mapping) {
+    if (!body.is_object() || !body.contains("metadata") || !body["metadata"].is_object() ||
+        text_at(body["metadata"], "name").empty())
+        throw kubernetes::Failure("the server sent an object without metadata.name");
+    Json &metadata = body["metadata"];
+
+    Observed seen;
+    seen.name_space = text_at(metadata, "namespace");
+    seen.name = text_at(metadata, "name");
+    seen.uid = text_at(metadata, "uid");
+    seen.resource_version = text_at(metadata, "resourceVersion");
+    if (auto generation = metadata.find("generation"); generation != metadata.end() && generation->is_number_integer())
+        seen.generation = generation->get<int64_t>();
+    seen.managers = managers_of(body, mapping);
+    seen.last_manager = last_manager_of(metadata);
+    seen.controller = controller_of(metadata);
+    auto health = kubernetes::health_of(body);
+    seen.health = health_text(health.status);
+    seen.health_message = std::move(health.message);
+    seen.terminating = kubernetes::is_terminating(body);
+    if (auto annotations = metadata.find("annotations"); annotations != metadata.end() && annotations->is_object())
+        seen.stamp = text_at(*annotations, stamp_annotation);
+
+    metadata.erase("managedFields");
+    seen.live = storable(body);
+    seen.values = mapping.from_live(seen.live);
+    return seen;
+}
+
+} // namespace dbnet::mirror
+
+#include "pg/no_postgres.hpp"

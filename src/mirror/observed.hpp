@@ -1,0 +1,35 @@
+// What DBNet keeps of an object that the server showed (list item, watch event, answer to a request): the row of
+// dbnet.object in C++ form. Pure C++; used by the mirror worker.
+#pragma once
+
+#include "mirror/mapping.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace dbnet::mirror {
+
+struct Observed {
+    std::string name_space; // "" for cluster-scoped kinds
+    std::string name;
+    std::string uid;
+    std::string resource_version;
+    std::optional<int64_t> generation; // kinds without a generation have none
+    Json live;                         // the whole object without metadata.managedFields, as jsonb can store it
+    Fields values;                     // every mapped column but the keys
+    Json managers = Json::object();    // {path: [manager, time]}; time is null where the server recorded none
+    std::string health;                // ready | in_progress | failed | terminating
+    std::string health_message;        // why it is not ready, in the object's own words; "" when it says nothing
+    std::string controller;            // "ReplicaSet/web-1" when another object controls this one, else ""
+    std::string stamp;                 // our annotation, else ""
+    std::string last_manager;          // who wrote to it last, "" when the server does not say
+    bool terminating = false;          // metadata.deletionTimestamp is set
+};
+
+// Throws kubernetes::Failure when the body is no object with a name.
+Observed observe(Json body, const Mapping &mapping);
+
+} // namespace dbnet::mirror
+
+#include "pg/no_postgres.hpp"

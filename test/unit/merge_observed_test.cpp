@@ -1,0 +1,94 @@
+// What is kept of an object that the server showed.
+#include "merge_support.hpp"
+#include "mirror/observed.hpp"
+
+#include "kubernetes/failure.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace dbnet::mirror;
+
+namespace {
+
+Json node() {
+    return Json::parse(R"({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": "n1", "uid": "u-1", "resourceVersion": "77", "generation": 3, "labels": {"zone": "a"},
+            "annotations": {"dbnet.io/stamp": "7312/1/0/16B3748/0"},
+            "ownerReferences": [{"kind": "Set", "name": "loose"}, {"kind": "Pool", "name": "p", "controller": true}],
+            "managedFields": [
+                {"manager": "dbnet-0123456789abcdef", "operation": "Apply", "apiVersion": "v1",
+                 "time": "2026-11-23T08:44:46Z", "fieldsType": "FieldsV1",
+                 "fieldsV1": {"f:spec": {"f:unschedulable": {}}}},
+                {"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "subresource": "status",
+                 "time": "2026-11-23T08:44:49Z", "fieldsType": "FieldsV1",
+                 "fieldsV1": {"f:status": {"f:conditions": {"k:{\"type\":\"Ready\"}": {".": {}, "f:status": {}}}}}}]},
+        "spec": {"unschedulable": true, "podCIDR": null},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}], "capacity": {"memory": "2Gi"}}})");
+}
+
+TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
+    Mirror mirror = dbnet::test::node_mirror();
+    Observed seen = observe(node(), mirror.mapping);
+    EXPECT_EQ(seen.name_space, "");
+    EXPECT_EQ(seen.name, "n1");
+    EXPECT_EQ(seen.uid, "u-1");
+    EXPECT_EQ(seen.resource_version, "77");
+    EXPECT_EQ(seen.generation, 3);
+    EXPECT_EQ(seen.controller, "Pool/p");
+    EXPECT_EQ(seen.stamp, "7312/1/0/16B3748/0");
+    EXPECT_EQ(seen.last_manager, "kubelet");
+    EXPECT_EQ(seen.health, "ready");
+    EXPECT_FALSE(seen.terminating);
+    EXPECT_EQ(seen.values, (Fields{{"metadata.labels", {{"zone", "a"}}},
+                                   {"spec.unschedulable", true},
+                                   {"status.conditions[type=Ready].status", "True"},
+                                   {"status.capacity.memory", "2Gi"}}));
+    EXPECT_EQ(seen.managers,
+              (Json{{"spec.unschedulable", {"dbnet-0123456789abcdef", "2026-11-23T08:44:46Z"}},
+                    {"status.conditions[type=Ready].status", {"kubelet", "2026-11-23T08:44:49Z"}}}));
+}
+
+TEST(Observed, LiveIsTheWholeObjectWithoutManagedFields) {
+    Mirror mirror = dbnet::test::node_mirror();
+    Json expected = node();
+    expected["metadata"].erase("managedFields");
+    EXPECT_EQ(observe(node(), mirror.mapping).live, expected);
+}
+
+TEST(Observed, LiveCanBeStoredAsJsonb) {
+    Mirror mirror = dbnet::test::node_mirror();
+    Json body = node();
+    body["metadata"]["annotations"]["odd"] = std::string("a\0b", 3);
+    EXPECT_EQ(observe(body, mirror.mapping).live["metadata"]["annotations"]["odd"], "a\xEF\xBF\xBD"
+                                                                                     "b");
+}
+
+TEST(Observed, TerminatingObject) {
+    Mirror mirror = dbnet::test::node_mirror();
+    Json body = node();
+    body["metadata"]["deletionTimestamp"] = "2026-11-23T09:00:00Z";
+    Observed seen = observe(body, mirror.mapping);
+    EXPECT_TRUE(seen.terminating);
+    EXPECT_EQ(seen.health, "terminating");
+}
+
+TEST(Observed, OddMetadataIsNoCrash) {
+    Mirror mirror = dbnet::test::node_mirror();
+    Observed seen = observe(Json::parse(R"({"metadata": {"name": "x", "uid": 5, "generation": "one",
+        "ownerReferences": ["a", null, {"controller": 1}], "managedFields": [3, {"manager": 4}], "annotations": []}})"),
+                            mirror.mapping);
+    EXPECT_EQ(seen.uid, "");
+    EXPECT_FALSE(seen.generation);
+    EXPECT_EQ(seen.controller, "");
+    EXPECT_EQ(seen.last_manager, "");
+}
+
+TEST(Observed, RefusesWhatIsNoObject) {
+    Mirror mirror = dbnet::test::node_mirror();
+    for (const char *text : {"null", "[]", "{}", R"({"metadata": []})", R"({"metadata": {"name": ""}})"})
+        EXPECT_THROW(observe(Json::parse(text), mirror.mapping), dbnet::kubernetes::Failure) << text;
+}
+
+} // namespace

@@ -1,0 +1,76 @@
+// The queue between watch and tables: newest event per object, bounded.
+#include "bgworker/watcher_queue.hpp"
+
+#include <gtest/gtest.h>
+
+using dbnet::bgworker::EventQueue;
+using dbnet::bgworker::QueuedEvent;
+using dbnet::mirror::Key;
+
+namespace {
+
+QueuedEvent event(const std::string &name, const std::string &version, size_t bytes = 10) {
+    QueuedEvent result;
+    result.key = {7, "", name};
+    result.resource_version = version;
+    result.live_text.assign(bytes, 'x');
+    return result;
+}
+
+bool nobody(const Key &) { return false; }
+
+std::vector<std::string> versions(const std::vector<QueuedEvent> &events) {
+    std::vector<std::string> result;
+    for (const QueuedEvent &e : events)
+        result.push_back(e.key.name + e.resource_version);
+    return result;
+}
+
+TEST(EventQueue, KeepsTheNewestEventOfEachObjectInOrderOfArrival) {
+    EventQueue queue;
+    queue.push(event("a", "1"));
+    queue.push(event("b", "2"));
+    queue.push(event("a", "3"));
+    EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"a3", "b2"}));
+    EXPECT_TRUE(queue.empty());
+    EXPECT_EQ(queue.bytes(), 0u);
+}
+
+TEST(EventQueue, HeldObjectsStayAndGoOnCoalescing) {
+    EventQueue queue;
+    queue.push(event("a", "1"));
+    queue.push(event("b", "2"));
+    auto a_is_held = [](const Key &key) { return key.name == "a"; };
+    EXPECT_EQ(versions(queue.take(10, a_is_held)), std::vector<std::string>{"b2"});
+    queue.push(event("a", "5"));
+    EXPECT_EQ(queue.size(), 1u);
+    EXPECT_EQ(versions(queue.take(10, nobody)), std::vector<std::string>{"a5"});
+}
+
+TEST(EventQueue, TakesNoMoreThanAskedFor) {
+    EventQueue queue;
+    for (const char *name : {"a", "b", "c"})
+        queue.push(event(name, "1"));
+    EXPECT_EQ(versions(queue.take(2, nobody)), (std::vector<std::string>{"a1", "b1"}));
+    EXPECT_EQ(queue.size(), 1u);
+}
+
+TEST(EventQueue, IsBoundedByObjectsAndByBytes) {
+    EventQueue by_count(EventQueue::Limits{4, 1 << 20});
+    for (const char *name : {"a", "b", "c", "d"})
+        by_count.push(event(name, "1"));
+    EXPECT_TRUE(by_count.is_full());
+    by_count.take(1, nobody);
+    EXPECT_FALSE(by_count.is_full());
+    EXPECT_FALSE(by_count.has_room()) << "room only after half is taken, else the stream would stutter";
+    by_count.take(1, nobody);
+    EXPECT_TRUE(by_count.has_room());
+
+    EventQueue by_bytes(EventQueue::Limits{1000, 100'000});
+    by_bytes.push(event("a", "1", 150'000));
+    EXPECT_TRUE(by_bytes.is_full());
+    by_bytes.push(event("a", "2", 10));
+    EXPECT_FALSE(by_bytes.is_full()) << "the replaced event's bytes are given back";
+}
+
+} // namespace

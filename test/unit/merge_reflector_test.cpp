@@ -1,0 +1,325 @@
+// The reflector's turns: which request follows which answer, and when.
+#include "bgworker/watcher_reflector.hpp"
+
+#include <gtest/gtest.h>
+
+using dbnet::bgworker::Reflector;
+using dbnet::bgworker::ReflectorLimits;
+using dbnet::kubernetes::Outcome;
+using Action = Reflector::Action;
+using Page = Reflector::Page;
+using State = Reflector::State;
+
+namespace {
+
+Outcome failure(Outcome::Kind kind, int status = 500, int retry_after_ms = -1) {
+    Outcome outcome;
+    outcome.kind = kind;
+    outcome.status = status;
+    outcome.message = "the server's words";
+    outcome.retry_after_ms = retry_after_ms;
+    return outcome;
+}
+
+class ReflectorTest : public testing::Test {
+protected:
+    Reflector make(std::string known_version = "") {
+        return Reflector(ReflectorLimits{}, [] { return 0.0; }, std::move(known_version));
+    }
+
+    // Starts what is due now.
+    Reflector::Command start(Action expected) {
+        Reflector::Command command = reflector.next(now);
+        EXPECT_EQ(static_cast<int>(command.action), static_cast<int>(expected));
+        if (command.action == Action::watch)
+            reflector.on_watch_started(400'000, now);
+        return command;
+    }
+
+    // Nothing is due for `delay` ms, then something is.
+    void expect_delay(int64_t delay) {
+        EXPECT_EQ(reflector.due(), now + delay);
+        now += delay - 1;
+        start(Action::none);
+        now += 1;
+    }
+
+    void listed(const std::string &version, size_t items = 1) {
+        start(Action::list);
+        EXPECT_EQ(static_cast<int>(reflector.on_page(version, "", items, -1)), static_cast<int>(Page::last));
+    }
+
+    void watching(const std::string &version = "100") {
+        listed(version);
+        start(Action::watch);
+    }
+
+    int64_t now = 1'000'000;
+    Reflector reflector = make();
+};
+
+TEST_F(ReflectorTest, ListsInPagesFromTheStoreThenWatchesFromTheListsVersion) {
+    Reflector::Command command = start(Action::list);
+    EXPECT_EQ(command.resource_version, "");
+    EXPECT_EQ(command.limit, 500);
+    EXPECT_EQ(command.continue_token, "");
+    start(Action::none); // one request at a time
+    EXPECT_EQ(reflector.on_page("100", "t1", 500, 501), Page::more);
+    EXPECT_EQ(reflector.expected(), 1001);
+    EXPECT_FALSE(reflector.has_listed());
+    command = start(Action::list);
+    EXPECT_EQ(command.continue_token, "t1");
+    EXPECT_EQ(command.resource_version, "") << "the server refuses a version beside a token";
+    EXPECT_EQ(reflector.on_page("100", "t2", 0, -1), Page::more) << "an empty page is not the last one";
+    start(Action::list);
+    EXPECT_EQ(reflector.on_page("100", "", 501, -1), Page::last);
+    EXPECT_EQ(reflector.listed(), 1001);
+    EXPECT_TRUE(reflector.has_listed());
+    EXPECT_EQ(reflector.state(), State::synced);
+    EXPECT_EQ(start(Action::watch).resource_version, "100");
+}
+
+TEST_F(ReflectorTest, ExpiredTokenRestartsTheWholeListAndThenAsksForOneAnswer) {
+    for (int expected_limit : {500, 500, 0}) {
+        EXPECT_EQ(start(Action::list).limit, expected_limit);
+        EXPECT_EQ(reflector.on_page("100", "t1", 500, -1), Page::more);
+        EXPECT_EQ(start(Action::list).continue_token, "t1");
+        reflector.on_list_failure(failure(Outcome::gone, 410), now);
+        EXPECT_EQ(reflector.listed(), 0);
+    }
+}
+
+TEST_F(ReflectorTest, PagesOfDifferentVersionsAreNotOneList) {
+    start(Action::list);
+    reflector.on_page("100", "t1", 500, -1);
+    start(Action::list);
+    EXPECT_EQ(reflector.on_page("101", "", 3, -1), Page::restart);
+    EXPECT_EQ(start(Action::list).continue_token, "");
+    EXPECT_FALSE(reflector.has_listed());
+}
+
+TEST_F(ReflectorTest, FailedPageIsAskedForAgain) {
+    start(Action::list);
+    reflector.on_page("100", "t1", 500, -1);
+    start(Action::list);
+    reflector.on_list_failure(failure(Outcome::unavailable, 0), now);
+    EXPECT_EQ(reflector.state(), State::degraded);
+    expect_delay(800);
+    EXPECT_EQ(start(Action::list).continue_token, "t1");
+}
+
+TEST_F(ReflectorTest, DeniedListIsDegradedWithTheServersWordsAndBacksOffToThirtySeconds) {
+    for (int64_t delay : {800, 1600, 3200, 6400, 12800, 25600, 30000, 30000}) {
+        start(Action::list);
+        reflector.on_list_failure(failure(Outcome::denied, 403), now);
+        EXPECT_EQ(reflector.state(), State::degraded);
+        EXPECT_EQ(reflector.message(), "the server's words");
+        EXPECT_FALSE(reflector.has_listed());
+        expect_delay(delay);
+    }
+    listed("100");
+    EXPECT_EQ(reflector.state(), State::synced);
+    EXPECT_EQ(reflector.message(), "");
+}
+
+TEST_F(ReflectorTest, JitterIsUpToTheDelayItself) {
+    Reflector jittered(ReflectorLimits{}, [] { return 0.5; }, "");
+    jittered.next(now);
+    jittered.on_list_failure(failure(Outcome::retry, 429, 100), now);
+    EXPECT_EQ(jittered.due(), now + 1200);
+    jittered.next(now + 1200);
+    jittered.on_list_failure(failure(Outcome::retry, 429, 9000), now);
+    EXPECT_EQ(jittered.due(), now + 9000) << "the server asked for more than the backoff";
+}
+
+TEST_F(ReflectorTest, ServersTimeoutMeansWatchOnAtOnce) {
+    watching("100");
+    reflector.on_event("117");
+    now += 400'000;
+    reflector.on_watch_end(true, "", now);
+    EXPECT_EQ(start(Action::watch).resource_version, "117");
+}
+
+TEST_F(ReflectorTest, EndBeforeTheAskedLengthIsProbedBecauseAnotherServerMayAnswer) {
+    watching("100");
+    reflector.on_event("117");
+    now += 20'000;
+    reflector.on_watch_end(true, "", now);
+    EXPECT_EQ(start(Action::probe).resource_version, "117");
+    reflector.on_probe(Outcome{}, now);
+    EXPECT_EQ(start(Action::watch).resource_version, "117");
+}
+
+TEST_F(ReflectorTest, EmptyShortWatchesBackOff) {
+    watching();
+    now += 300;
+    reflector.on_watch_end(true, "", now);
+    expect_delay(800);
+    start(Action::probe);
+    reflector.on_probe(Outcome{}, now);
+    start(Action::watch);
+    now += 300;
+    reflector.on_watch_end(true, "", now);
+    expect_delay(1600);
+}
+
+TEST_F(ReflectorTest, TooOldVersionListsNotOlderThanTheLastVersion) {
+    watching("100");
+    reflector.on_event("150");
+    now += 60'000;
+    reflector.on_watch_failure(failure(Outcome::gone, 410), now);
+    EXPECT_EQ(reflector.state(), State::synced) << "normal after a change of a custom resource's schema";
+    Reflector::Command command = start(Action::list);
+    EXPECT_EQ(command.resource_version, "150");
+    EXPECT_EQ(command.limit, 0) << "with a limit the version would be an exact one";
+    EXPECT_EQ(reflector.on_page("160", "", 3, -1), Page::last);
+    EXPECT_EQ(start(Action::watch).resource_version, "160");
+}
+
+TEST_F(ReflectorTest, OnlyWhenThatFailsTooTheStoreIsAsked) {
+    for (Outcome::Kind kind : {Outcome::gone, Outcome::future_version}) {
+        reflector = make();
+        watching("100");
+        reflector.on_event("150");
+        reflector.on_watch_failure(failure(Outcome::gone, 410), now + 60'000);
+        now += 60'000;
+        EXPECT_EQ(start(Action::list).resource_version, "150");
+        reflector.on_list_failure(failure(kind, 410), now);
+        Reflector::Command command = start(Action::list);
+        EXPECT_EQ(command.resource_version, "");
+        EXPECT_EQ(command.limit, 500);
+    }
+}
+
+TEST_F(ReflectorTest, BigMirrorIsAlwaysListedInPages) {
+    start(Action::list);
+    reflector.on_page("100", "", 5001, -1);
+    start(Action::watch);
+    reflector.on_watch_failure(failure(Outcome::gone, 410), now);
+    EXPECT_EQ(start(Action::list).limit, 500);
+}
+
+TEST_F(ReflectorTest, ServerThatAlwaysSaysTooOldIsNotAskedInALoop) {
+    watching();
+    reflector.on_watch_failure(failure(Outcome::gone, 410), now);
+    listed("101");
+    start(Action::watch);
+    reflector.on_watch_failure(failure(Outcome::gone, 410), now);
+    EXPECT_GT(reflector.due(), now);
+}
+
+TEST_F(ReflectorTest, OverloadedServerIsAskedForTheSameWatchAgain) {
+    watching("100");
+    reflector.on_watch_failure(failure(Outcome::retry, 429), now);
+    expect_delay(800);
+    EXPECT_EQ(start(Action::watch).resource_version, "100");
+}
+
+TEST_F(ReflectorTest, DisconnectIsFollowedByAProbe) {
+    watching("100");
+    reflector.on_event("120");
+    now += 10'000;
+    reflector.on_watch_end(false, "Connection reset by peer", now);
+    EXPECT_EQ(reflector.state(), State::degraded);
+    EXPECT_EQ(reflector.message(), "Connection reset by peer");
+    expect_delay(800);
+    EXPECT_EQ(start(Action::probe).resource_version, "120");
+    reflector.on_probe(failure(Outcome::unavailable, 0), now);
+    expect_delay(1600);
+    start(Action::probe);
+    reflector.on_probe(Outcome{}, now);
+    EXPECT_EQ(start(Action::watch).resource_version, "120");
+    reflector.on_event("121");
+    EXPECT_EQ(reflector.state(), State::synced);
+}
+
+TEST_F(ReflectorTest, RestoredStoreIsListedAgainAfterThirtySeconds) {
+    watching("5000");
+    now += 10'000;
+    reflector.on_watch_end(false, "gone", now);
+    int64_t disconnected = now;
+    for (int probes = 0; probes < 100; probes++) {
+        now = reflector.due();
+        Reflector::Command command = reflector.next(now);
+        if (command.action == Action::list) {
+            EXPECT_GE(now - disconnected, 30'000);
+            EXPECT_EQ(command.resource_version, "");
+            reflector.on_page("300", "", 2, -1);
+            EXPECT_TRUE(reflector.is_rewound());
+            EXPECT_EQ(start(Action::watch).resource_version, "300");
+            return;
+        }
+        ASSERT_EQ(command.action, Action::probe);
+        reflector.on_probe(failure(Outcome::future_version, 504, 1000), now);
+        EXPECT_EQ(reflector.state(), State::degraded);
+    }
+    FAIL() << "it probes for ever";
+}
+
+TEST_F(ReflectorTest, LaggingReplicaIsWaitedFor) {
+    watching("5000");
+    reflector.on_watch_end(false, "gone", now);
+    now = reflector.due();
+    start(Action::probe);
+    reflector.on_probe(failure(Outcome::future_version, 504, 1000), now);
+    now = reflector.due();
+    start(Action::probe);
+    reflector.on_probe(Outcome{}, now);
+    EXPECT_EQ(start(Action::watch).resource_version, "5000");
+}
+
+TEST_F(ReflectorTest, StoreThatWasRestoredWhileNobodyWatchedIsNoticedByItsFirstList) {
+    reflector = make("5000");
+    listed("300");
+    EXPECT_TRUE(reflector.is_rewound());
+    reflector = make("300");
+    listed("5000");
+    EXPECT_FALSE(reflector.is_rewound());
+    reflector = make("opaque-b");
+    listed("opaque-a");
+    EXPECT_FALSE(reflector.is_rewound()) << "opaque versions do not order";
+}
+
+TEST_F(ReflectorTest, MissingKindIsListedAgainAndNeverTakenForEmpty) {
+    watching("100");
+    reflector.on_watch_failure(failure(Outcome::kind_missing, 404), now);
+    EXPECT_EQ(reflector.state(), State::degraded);
+    expect_delay(800);
+    EXPECT_EQ(start(Action::list).resource_version, "");
+    reflector.on_list_failure(failure(Outcome::kind_missing, 404), now);
+    EXPECT_EQ(reflector.state(), State::degraded);
+    EXPECT_TRUE(reflector.has_listed()) << "what was listed before stays";
+}
+
+TEST_F(ReflectorTest, QuietWatchThatIsNotRefusedIsTakenForAccepted) {
+    watching();
+    reflector.on_watch_failure(failure(Outcome::denied, 403), now);
+    now = reflector.due();
+    start(Action::watch);
+    EXPECT_EQ(reflector.state(), State::degraded);
+    EXPECT_EQ(reflector.due(), now + 3000);
+    now += 3000;
+    start(Action::none);
+    EXPECT_EQ(reflector.state(), State::synced);
+    EXPECT_EQ(reflector.due(), -1);
+}
+
+TEST_F(ReflectorTest, LongHealthyWatchResetsTheBackoff) {
+    watching();
+    for (int i = 0; i < 5; i++) {
+        reflector.on_watch_failure(failure(Outcome::retry, 503), now);
+        now = reflector.due();
+        start(Action::watch);
+    }
+    now += 120'000;
+    reflector.on_watch_end(false, "reset", now);
+    expect_delay(800);
+}
+
+TEST_F(ReflectorTest, ResyncListsFromTheStoreAtOnce) {
+    watching("100");
+    reflector.resync();
+    EXPECT_EQ(start(Action::list).resource_version, "");
+}
+
+} // namespace
