@@ -41,7 +41,7 @@ constexpr std::array rules{
 
 constexpr std::string_view service_account = "/var/run/secrets/kubernetes.io/serviceaccount/";
 
-std::string quoted(std::string_view name) {
+std::string quote(std::string_view name) {
     return "\"" + std::string(name) + "\"";
 }
 
@@ -62,12 +62,12 @@ const OptionRule *find_rule(std::string_view name) noexcept {
     const OptionRule *elsewhere = find_rule(name);
     if (elsewhere && elsewhere->place == OptionPlace::user_mapping)
         throw OptionError(OptionError::unknown_option,
-                          "option " + quoted(name) + " is a credential and does not belong to a server",
+                          "option " + quote(name) + " is a credential and does not belong to a server",
                           "Everybody can read the options of a server: give it with CREATE USER MAPPING.");
     if (elsewhere)
-        throw OptionError(OptionError::unknown_option, "option " + quoted(name) + " belongs to the server",
+        throw OptionError(OptionError::unknown_option, "option " + quote(name) + " belongs to the server",
                           "Use CREATE SERVER or ALTER SERVER. " + valid_options(place));
-    throw OptionError(OptionError::unknown_option, "invalid option " + quoted(name), valid_options(place));
+    throw OptionError(OptionError::unknown_option, "invalid option " + quote(name), valid_options(place));
 }
 
 // The client's own check, applied to one URL alone.
@@ -78,13 +78,13 @@ void check_url(const std::string &api_url, const std::string &proxy_url, std::st
     try {
         kubernetes::validate(connection);
     } catch (const kubernetes::Failure &failure) {
-        throw OptionError(OptionError::invalid_value,
-                          "invalid value for option " + quoted(name) + ": " + failure.what(), failure.hint());
+        throw OptionError(OptionError::invalid_value, "invalid value for option " + quote(name) + ": " + failure.what(),
+                          failure.hint());
     }
 }
 
 [[noreturn]] void refuse_value(std::string_view name, const std::string &what, const std::string &hint) {
-    throw OptionError(OptionError::invalid_value, "invalid value for option " + quoted(name) + ": " + what, hint);
+    throw OptionError(OptionError::invalid_value, "invalid value for option " + quote(name) + ": " + what, hint);
 }
 
 void check_value(const OptionRule &rule, const std::string &value) {
@@ -149,7 +149,7 @@ std::string value_of(const Options &options, std::string_view name) {
 void check_exclusive(const Options &options, std::string_view one, std::string_view other) {
     if (has(options, one) && has(options, other))
         throw OptionError(OptionError::invalid_combination,
-                          "options " + quoted(one) + " and " + quoted(other) + " exclude each other");
+                          "options " + quote(one) + " and " + quote(other) + " exclude each other");
 }
 
 void check_server(const Options &options) {
@@ -169,7 +169,7 @@ void check_server(const Options &options) {
         for (const std::string_view name : {"ca", "ca_file", "tls_server_name", "insecure_skip_tls_verify"})
             if (has(options, name))
                 throw OptionError(OptionError::invalid_combination,
-                                  "option " + quoted(name) + " needs option \"api_url\"",
+                                  "option " + quote(name) + " needs option \"api_url\"",
                                   "A kubeconfig or service account says it itself.");
     check_exclusive(options, "ca", "ca_file");
     if (is_true(options, "insecure_skip_tls_verify") && (has(options, "ca") || has(options, "ca_file")))
@@ -219,13 +219,13 @@ void check_options(OptionPlace place, const Options &options, bool may_read_file
         const OptionRule *rule = find_rule(name);
         if (place == OptionPlace::wrapper)
             throw OptionError(
-                OptionError::unknown_option, "invalid option " + quoted(name),
+                OptionError::unknown_option, "invalid option " + quote(name),
                 "Foreign-data wrapper \"dbnet_kubernetes\" has no options; its servers and user mappings have.");
         if (!rule || rule->place != place)
             refuse_unknown(place, name);
         check_value(*rule, value);
         if (rule->reads_files && !may_read_files)
-            throw OptionError(OptionError::not_permitted, "permission denied to set option " + quoted(name),
+            throw OptionError(OptionError::not_permitted, "permission denied to set option " + quote(name),
                               "It makes the server process read files: only superusers and members of "
                               "pg_read_server_files may set it.");
     }

@@ -1,0 +1,62 @@
+-- Clusters are SQL/MED servers: PostgreSQL keeps their owners, rights and hidden credentials.
+-- Code: src/mirror/server_options.*, src/mirror/functions_server.cpp.
+
+CREATE FUNCTION dbnet.validate_options(options text[], catalog oid) RETURNS void
+    LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_validate_options';
+COMMENT ON FUNCTION dbnet.validate_options(text[], oid) IS
+    'Validator of foreign-data wrapper dbnet_kubernetes. Arguments: options as name=value; catalog of the object that has them. Errors: HV00D unknown option, 22023 bad value or combination, 42501 file-valued option set by a role that may not read server files';
+
+CREATE FOREIGN DATA WRAPPER dbnet_kubernetes NO HANDLER VALIDATOR dbnet.validate_options;
+COMMENT ON FOREIGN DATA WRAPPER dbnet_kubernetes IS
+    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
+
+-- Who gave credentials knew one endpoint. When somebody else changes the server's options, those credentials must not
+-- travel to the new endpoint: they count only while the server's options are those they were given for. By name, since
+-- pg_upgrade keeps these rows but not the oids of user mappings. Not dumped: a restored mapping is noted as it is created.
+CREATE TABLE dbnet.endpoint (
+    server      name PRIMARY KEY,
+    fingerprint text NOT NULL
+);
+COMMENT ON TABLE dbnet.endpoint IS 'Where each server leads: tells which change of a server''s options is a change of the endpoint';
+COMMENT ON COLUMN dbnet.endpoint.server IS 'foreign server';
+COMMENT ON COLUMN dbnet.endpoint.fingerprint IS 'SHA-256 of its options, hexadecimal';
+
+CREATE TABLE dbnet.credential (
+    server      name NOT NULL,
+    role        name NOT NULL,
+    given_by    name NOT NULL,
+    fingerprint text NOT NULL,
+    PRIMARY KEY (server, role)
+);
+COMMENT ON TABLE dbnet.credential IS 'For which endpoint the credentials of each user mapping were given, and by whom';
+COMMENT ON COLUMN dbnet.credential.server IS 'foreign server';
+COMMENT ON COLUMN dbnet.credential.role IS 'whose mapping it is; public = everybody''s';
+COMMENT ON COLUMN dbnet.credential.given_by IS 'role that created or last altered the mapping';
+COMMENT ON COLUMN dbnet.credential.fingerprint IS 'dbnet.endpoint.fingerprint for which the credentials are good';
+
+CREATE FUNCTION dbnet.record_credentials() RETURNS event_trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_record_credentials';
+COMMENT ON FUNCTION dbnet.record_credentials() IS
+    'Event trigger: notes for which endpoint credentials are given; a changed endpoint keeps those of the role that changed it (of all roles if it is a superuser) and invalidates the others';
+CREATE EVENT TRIGGER dbnet_record_credentials ON ddl_command_end
+    WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
+    EXECUTE FUNCTION dbnet.record_credentials();
+-- Also where session_replication_role is replica: a mapping made unseen would be useless.
+ALTER EVENT TRIGGER dbnet_record_credentials ENABLE ALWAYS;
+
+CREATE FUNCTION dbnet.check_server(server name, OUT item text, OUT state text, OUT detail text, OUT hint text)
+    RETURNS SETOF record
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_check_server';
+COMMENT ON FUNCTION dbnet.check_server(name) IS
+    'Asks an API server whether DBNet can work with it; changes nothing. Argument: foreign server on which the caller has USAGE. Rows: endpoint, connection (round trip in milliseconds), version, identity (who the credentials are), and one item ''rights of <mirror>'' per mirror of the server; state is ok, failed or unknown; detail holds the server''s own words; hint says what to do. Errors: 42704 no such server, 42501 no USAGE, 57014 cancelled';
+
+CREATE FUNCTION dbnet.kinds(server name, OUT api_version text, OUT kind text, OUT resource text, OUT namespaced boolean,
+                            OUT verbs text[], OUT short_names text[], OUT preferred boolean)
+    RETURNS SETOF record
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_kinds';
+COMMENT ON FUNCTION dbnet.kinds(name) IS
+    'Every kind that an API server serves now, custom resources included, without subresources. Argument: foreign server on which the caller has USAGE. preferred: the version is the one the server prefers for its group. A group that does not answer is left out with a WARNING. Errors: 42704 no such server, 42501 no USAGE, 08006 the server does not answer, 57014 cancelled';

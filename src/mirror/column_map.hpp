@@ -1,0 +1,68 @@
+// Turns the column map of dbnet.mirror() into checked columns: the table's columns against the kind's schema. Plain
+// data in and out. Runs in backends.
+#pragma once
+
+#include "kubernetes/failure.hpp"
+#include "kubernetes/openapi.hpp"
+#include "mirror/mapping.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dbnet::mirror {
+
+// One column of the user's table as the system catalogs describe it.
+struct TableColumn {
+    std::string name;
+    std::string type;      // format_type: character varying(20)
+    std::string base_type; // of the domain's base or the type itself, without modifier: character varying
+    char category = 'U';   // pg_type.typcategory of the base type
+    bool not_null = false;
+    bool has_default = false;
+    bool generated = false; // a generated column or GENERATED ALWAYS AS IDENTITY: nobody can write it
+};
+
+class ColumnMapError : public kubernetes::Failure {
+public:
+    enum Kind { bad_map, no_such_column, no_such_path, wrong_type };
+    ColumnMapError(Kind kind, const std::string &message, std::string hint = {})
+        : Failure(message, std::move(hint)), kind_(kind) {}
+    Kind kind() const noexcept { return kind_; }
+
+private:
+    Kind kind_;
+};
+
+struct ColumnMapQuestion {
+    std::string_view map; // JSON text: {"column": "path", "column": {"path": "…", "on_drift": "…"}}
+    std::string_view table;
+    std::string_view kind;
+    const std::vector<TableColumn> *columns = nullptr;
+    const kubernetes::Schema *schema = nullptr;
+    bool namespaced = false;
+    std::string_view fixed_namespace; // empty: all namespaces
+};
+
+struct MappedColumn : Column {
+    bool has_own_drift = false; // else the mirror's setting holds
+};
+
+struct ColumnMap {
+    std::vector<MappedColumn> columns; // in the table's order
+    std::vector<std::string> key_columns;
+    std::vector<std::string> warnings; // what will make reports fail
+};
+
+// Throws ColumnMapError naming column and path.
+ColumnMap build_column_map(const ColumnMapQuestion &question);
+
+// What a user may do with a field: decided by the path alone, but for fields the schema calls read-only.
+Role role_of(const kubernetes::FieldPath &path, bool read_only);
+
+// The words (at most three, nearest first) that a misspelt one may stand for, as `"a", "b"`; empty when none is near.
+std::string nearest(std::string_view misspelt, const std::vector<std::string> &words);
+
+} // namespace dbnet::mirror
+
+#include "pg/no_postgres.hpp"

@@ -1,0 +1,49 @@
+// Rows of a set-returning function (see row_writer.hpp); backends.
+#include "mirror/row_writer.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "nodes/execnodes.h"
+#include "utils/tuplestore.h"
+}
+
+namespace dbnet::mirror {
+
+RowWriter::RowWriter(FunctionCallInfo call_info) {
+    pg::call([&] {
+        InitMaterializedSRF(call_info, 0);
+        result_ = reinterpret_cast<ReturnSetInfo *>(call_info->resultinfo);
+        const MemoryContext before = MemoryContextSwitchTo(result_->econtext->ecxt_per_query_memory);
+        inputs_ = TupleDescGetAttInMetadata(result_->setDesc);
+        MemoryContextSwitchTo(before);
+    });
+}
+
+void RowWriter::add(std::span<const Value> values) {
+    std::vector<char *> texts;
+    for (const Value &value : values)
+        texts.push_back(value ? const_cast<char *>(value->c_str()) : nullptr);
+    pg::call([&] {
+        if (static_cast<int>(texts.size()) != result_->setDesc->natts)
+            elog(ERROR, "DBNet function returns %zu columns, declared are %d", texts.size(), result_->setDesc->natts);
+        const HeapTuple tuple = BuildTupleFromCStrings(inputs_, texts.data());
+        tuplestore_puttuple(result_->setResult, tuple);
+        heap_freetuple(tuple);
+    });
+}
+
+std::string array_text(const std::vector<std::string> &elements) {
+    std::string text = "{";
+    for (const std::string &element : elements) {
+        text += text.size() == 1 ? "\"" : ",\"";
+        for (const char character : element) {
+            if (character == '"' || character == '\\')
+                text += '\\';
+            text += character;
+        }
+        text += '"';
+    }
+    return text + "}";
+}
+
+} // namespace dbnet::mirror
