@@ -90,5 +90,3 @@ bool is_terminating(const nlohmann::json &object);
 bool is_gone(const nlohmann::json &delete_answer);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

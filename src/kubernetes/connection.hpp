@@ -36,5 +36,3 @@ void validate(const Connection &connection);
 bool is_loopback_url(const std::string &url);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

@@ -51,5 +51,3 @@ Discovery parse_discovery(std::string_view body);
 const DiscoveredKind *find_kind(const Discovery &discovery, std::string_view api_version, std::string_view kind);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

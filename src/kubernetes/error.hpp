@@ -67,5 +67,3 @@ Outcome classify(const Response &response);
 Outcome classify_status(const nlohmann::json &status);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

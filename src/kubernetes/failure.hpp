@@ -21,5 +21,3 @@ private:
 };
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

@@ -19,5 +19,3 @@ const char *name(Health::Status status) noexcept; // "in_progress", as in the en
 Health health_of(const nlohmann::json &object);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

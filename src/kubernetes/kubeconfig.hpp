@@ -19,5 +19,3 @@ Connection from_kubeconfig_text(std::string_view text, std::string_view context,
 Connection from_kubeconfig_files(std::string_view path_list, std::string_view context);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

@@ -22,5 +22,3 @@ struct ListPage {
 ListPage parse_list(std::string_view body, const Resource &resource);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

@@ -30,5 +30,3 @@ std::vector<FieldOwner> owners_of(const nlohmann::json &object, const FieldPath 
 std::optional<FieldOwner> owner_of(const nlohmann::json &object, const FieldPath &path);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

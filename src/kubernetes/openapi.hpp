@@ -87,5 +87,3 @@ private:
 std::string openapi_path(std::string_view index_body, std::string_view group, std::string_view version);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

@@ -88,5 +88,3 @@ bool erase(nlohmann::json &document, const FieldPath &path);
 bool matches(const Segment &segment, const nlohmann::json &element);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

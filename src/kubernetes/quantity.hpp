@@ -30,5 +30,3 @@ private:
 bool same_quantity(std::string_view desired, std::string_view live) noexcept;
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

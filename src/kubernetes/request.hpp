@@ -35,5 +35,3 @@ struct Response {
 };
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

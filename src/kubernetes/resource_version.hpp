@@ -16,5 +16,3 @@ std::optional<std::strong_ordering> compare_resource_versions(std::string_view l
 bool is_not_newer(std::string_view version, std::string_view than) noexcept;
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

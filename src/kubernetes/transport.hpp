@@ -71,5 +71,3 @@ private:
 };
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

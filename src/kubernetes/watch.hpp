@@ -49,5 +49,3 @@ struct Event {
 Event parse_event(std::string_view line);
 
 } // namespace dbnet::kubernetes
-
-#include "pg/no_postgres.hpp"

@@ -64,5 +64,3 @@ Role role_of(const kubernetes::FieldPath &path, bool read_only);
 std::string nearest(std::string_view misspelt, const std::vector<std::string> &words);
 
 } // namespace dbnet::mirror
-
-#include "pg/no_postgres.hpp"

@@ -43,5 +43,3 @@ bool parse_boolean(std::string_view text, bool &value) noexcept;
 bool is_pem(std::string_view text, std::string_view label) noexcept;
 
 } // namespace dbnet::mirror
-
-#include "pg/no_postgres.hpp"
