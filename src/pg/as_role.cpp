@@ -48,13 +48,12 @@ namespace internal {
 
 void begin_as_owner(Oid owner, Identity &before) {
     const Result found = execute(owner_search_path, owner, MyDatabaseId);
-    const char *search_path = found.rows() == 1 ? found.at(0, 0) : nullptr;
+    const char *stored = found.rows() == 1 ? found.at(0, 0) : nullptr;
     call([&] {
         set_all_constraints_immediate(); // what is queued already is not the owner's: fires as who queued it
         GetUserIdAndSecContext(&before.user, &before.security_context);
         before.guc_level = NewGUCNestLevel();
-        if (search_path)
-            set_saved("search_path", search_path);
+        set_saved("search_path", stored ? stored : GetConfigOptionResetString("search_path"));
         set_saved("row_security", "off");
         SetUserIdAndSecContext(owner, before.security_context | SECURITY_LOCAL_USERID_CHANGE |
                                           SECURITY_RESTRICTED_OPERATION);

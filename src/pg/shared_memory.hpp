@@ -16,7 +16,7 @@ namespace dbnet::pg {
 enum class WorkerKind : uint8 { launcher, mirror };
 
 enum class WorkerState : uint8 {
-    stopped,  // no process, none wanted at the moment (blocked, or between two starts)
+    stopped,  // no process, none wanted at the moment
     starting, // registered, not yet connected to its database; has a time limit
     running,  // connected, extension present and of the library's version
     idle,     // extension of another version than the library: does nothing until ALTER EXTENSION … UPDATE or a restart
@@ -35,7 +35,7 @@ struct WorkerSlot {
     WorkerRequest request;
     bool extension_seen; // a worker found the extension in this database: shown in dbnet.worker
     int32 pid;           // 0: no process. Reset after the process has left the list of backends of its database
-    int32 blocked_by;    // pid of a backend that needs the database free of workers until its transaction ends; 0: none
+    int32 holds;         // transactions that need the database free of workers until they end (DROP DATABASE …)
     int32 restarts;      // starts after the first since the slot was taken
     TimestampTz since;   // of `state`
     char last_error[256];
