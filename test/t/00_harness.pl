@@ -50,6 +50,22 @@ SKIP: {
 }
 
 SKIP: {
+    DBNet::Need::or_skip('own_servers');
+    my $before = $api->request_position;
+    $api->apply("$maps/counted", $map) for 1 .. 2;
+    $api->get("$maps/counted");
+    my @requests = $api->requests(since => $before, method => 'PATCH', path => qr{/configmaps/counted}, agent => qr/^curl/);
+    is(scalar @requests, 2, 'the requests that a server has had');
+    like($requests[0]{path}, qr{^\Q$maps\E/counted\?fieldManager=test$}, 'with path and query');
+    cmp_ok(abs($requests[0]{time} - time), '<', 600, 'and time');
+    is(scalar $api->requests, 0, 'those of the harness itself are left out');
+    $api->freeze;
+    is($api->get('/version', timeout => 1)->{status}, 0, 'a frozen server does not answer');
+    $api->thaw;
+    is($api->get('/version')->{status}, 200, 'a thawed one does');
+}
+
+SKIP: {
     DBNet::Need::or_skip('controllers');
     my $path = '/api/v1/namespaces/' . $api->namespace;
     is($api->delete($path)->{body}{status}{phase}, 'Terminating', 'a deleted namespace is Terminating first');

@@ -54,6 +54,7 @@ sub start {
 }
 
 # --- what a backend provides or overrides ---
+sub log_requests      { confess 'no log of requests on this API: ask for need(\'own_servers\')' }    # all requests so far, see requests
 sub launch            { confess 'a backend must say how it starts' }
 sub shut_down         { return }                  # ends what launch started
 sub start_nodes_ready { return }
@@ -176,6 +177,33 @@ sub kubectl {
             (defined $self->{context} ? ('--context', $self->{context}) : ()), @arguments ],
         '<', \$input, '>', \$output, '2>', \$errors);
     return ($? >> 8, $output, $errors);
+}
+
+# The requests that the server has had, oldest first: {method, path (with query), status, agent, time (s)}. Watches count
+# from their start, others when they are answered. Options: method, path (pattern), since (an earlier count of requests),
+# agent (pattern; default: all but this harness's curl and kubectl).
+sub requests {
+    my ($self, %options) = @_;
+    my @all = $self->log_requests;
+    splice @all, 0, $options{since} // 0;
+    return grep {
+        (!defined $options{method} || $_->{method} eq $options{method})
+          && (!defined $options{path} || $_->{path} =~ $options{path})
+          && (defined $options{agent} ? $_->{agent} =~ $options{agent} : $_->{agent} !~ /^(?:curl|kubectl|kube-)/)
+    } @all;
+}
+
+# A point to give to `since`.
+sub request_position { my ($self) = @_; return scalar(() = $self->log_requests) }
+
+# A hung server: connections stay open and nothing answers, until thaw.
+sub freeze { my ($self) = @_; return $self->server->signal('STOP') }
+sub thaw   { my ($self) = @_; return $self->server->signal('CONT') }
+
+sub read_json_lines {
+    my ($self, $file) = @_;
+    return if !-e $file;
+    return map { eval { $json->decode($_) } // () } split /\n/, PostgreSQL::Test::Utils::slurp_file($file);
 }
 
 sub is_ready {

@@ -16,6 +16,7 @@ use MIME::Base64 qw(encode_base64);
 use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(sleep);
+use Time::Piece ();
 
 sub launch {
     my ($self) = @_;
@@ -79,13 +80,17 @@ sub start_etcd {
 sub start_api_server {
     my ($self) = @_;
     my $pki = "$self->{directory}/pki";
+    my $policy = "$self->{directory}/audit_policy.yaml";
+    open my $out, '>', $policy or croak "$policy: $!";
+    print $out "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: None\n  nonResourceURLs: ['/readyz*']\n- level: Metadata\n";
+    close $out;
     $self->run_process('kube-apiserver',
         "--etcd-servers=http://127.0.0.1:$self->{etcd_port}", '--bind-address=127.0.0.1', '--advertise-address=127.0.0.1',
         "--secure-port=$self->{port}", '--endpoint-reconciler-type=none', "--cert-dir=$pki",
         "--tls-cert-file=$pki/server.crt", "--tls-private-key-file=$pki/server.key", "--client-ca-file=$pki/ca.crt",
         '--service-account-issuer=https://kubernetes.default.svc', "--service-account-key-file=$pki/ca.crt",
         "--service-account-signing-key-file=$pki/ca.key", '--disable-admission-plugins=ServiceAccount',
-        '--authorization-mode=RBAC', '--service-cluster-ip-range=10.0.0.0/24', '--allow-privileged=true',
+        "--audit-policy-file=$policy", "--audit-log-path=$self->{directory}/audit.log", '--authorization-mode=RBAC', '--service-cluster-ip-range=10.0.0.0/24', '--allow-privileged=true',
         @{ $self->{options}{api_server_arguments} // [] });
     return;
 }
@@ -95,8 +100,8 @@ sub start_controller {
     my $pki = "$self->{directory}/pki";
     # Nobody renews the nodes' leases here, so the node lifecycle controller must not expect it.
     my @arguments = $name eq 'kube-scheduler' ? () : (
-        '--use-service-account-credentials=true', "--service-account-private-key-file=$pki/ca.key", "--root-ca-file=$pki/ca.crt", '--node-monitor-grace-period=24h',
-        "--flex-volume-plugin-dir=$self->{directory}/volume_plugins");
+        '--use-service-account-credentials=true', "--service-account-private-key-file=$pki/ca.key", "--root-ca-file=$pki/ca.crt",
+        '--node-monitor-grace-period=24h', "--flex-volume-plugin-dir=$self->{directory}/volume_plugins");
     $self->run_process($name, "--kubeconfig=$self->{directory}/$name.kubeconfig", '--leader-elect=false', '--secure-port=0', @arguments);
     return;
 }
@@ -197,7 +202,25 @@ sub report_nodes_ready {
     return;
 }
 
-sub pid { my ($self, $name) = @_; return $self->{processes}{ $name // 'kube-apiserver' }->pid }
+# From the audit log, where a long request has two events.
+sub log_requests {
+    my ($self) = @_;
+    my %method = (create => 'POST', update => 'PUT', patch => 'PATCH', delete => 'DELETE', deletecollection => 'DELETE');
+    my (%seen, @requests);
+    for my $event ($self->read_json_lines("$self->{directory}/audit.log")) {
+        next if $seen{ $event->{auditID} }++;
+        my ($date, $fraction) = $event->{requestReceivedTimestamp} =~ /^(.*?)(\.\d+)?Z$/;
+        push @requests, {
+            method => $method{ $event->{verb} } // 'GET',
+            path   => $event->{requestURI},
+            status => $event->{responseStatus}{code},
+            agent  => $event->{userAgent} // '',
+            time   => Time::Piece->strptime($date, '%Y-%m-%dT%H:%M:%S')->epoch + ($fraction // 0) };
+    }
+    return @requests;
+}
+
+sub server { my ($self, $name) = @_; return $self->{processes}{ $name // 'kube-apiserver' } }
 
 sub shut_down {
     my ($self) = @_;

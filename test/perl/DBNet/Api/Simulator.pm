@@ -26,7 +26,7 @@ sub start_process {
         command => [
             DBNet::Environment::program('kubesim'), '--port', $self->{port}, '--kubeconfig-out', $self->{kubeconfig},
             ($options->{nodes_ready} ? ('--node-ready-delay-ms', $options->{node_ready_delay_ms} // 0) : ('--no-controllers')),
-            @{ $options->{arguments} // [] } ]);
+            '--request-log', "$self->{directory}/requests", @{ $options->{arguments} // [] } ]);
     $self->wait_until(sub { $self->check_running; return -s $self->{kubeconfig} }, 'kubesim writes its kubeconfig', 20);
     return;
 }
@@ -37,7 +37,12 @@ sub check_running {
     return;
 }
 
-sub pid         { return $_[0]{process}->pid }
+sub log_requests {
+    my ($self) = @_;
+    return map { { %$_, agent => $_->{user_agent} } } $self->read_json_lines("$self->{directory}/requests");
+}
+
+sub server      { return $_[0]{process} }
 sub shut_down   { my ($self) = @_; $self->{process}->stop if $self->{process}; return }
 sub diagnostics { my ($self) = @_; return $self->{process} ? $self->{process}->log_tail : '' }
 
