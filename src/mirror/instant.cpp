@@ -132,8 +132,8 @@ std::string format_instant(int64_t microseconds, bool with_fraction) {
     }
     const Civil civil = civil_from_days(days);
     char text[48];
-    int length = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d", static_cast<int>(civil.year),
-                          civil.month, civil.day, static_cast<int>(in_day / 3600), static_cast<int>(in_day / 60 % 60),
+    int length = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d", static_cast<int>(civil.year), civil.month,
+                          civil.day, static_cast<int>(in_day / 3600), static_cast<int>(in_day / 60 % 60),
                           static_cast<int>(in_day % 60));
     if (with_fraction)
         length += snprintf(text + length, sizeof text - length, ".%06d", static_cast<int>(fraction));

@@ -44,8 +44,12 @@ Decision act(Action action, Phase phase, std::string message = {}, std::string h
     return decision;
 }
 
-bool is_gone(const ObjectRecord *object) { return object && object->phase == Phase::absent; }
-bool exists(const ObjectRecord *object) { return object && !object->uid.empty() && !is_gone(object); }
+bool is_gone(const ObjectRecord *object) {
+    return object && object->phase == Phase::absent;
+}
+bool exists(const ObjectRecord *object) {
+    return object && !object->uid.empty() && !is_gone(object);
+}
 
 OnDrift drift_rule(const Situation &situation, const Column &column) {
     return column.on_drift.value_or(situation.settings->on_drift);
@@ -91,8 +95,9 @@ Decision decide_without_row(const Situation &situation) {
 Decision refuse_null_claim(const Mapping &mapping, const std::string &path) {
     const Column *column = mapping.by_path(path);
     return act(Action::refuse, Phase::invalid,
-               "column \"" + column->name + "\" (" + path + ") is NULL, but DBNet owns this field: sending the object "
-               "without it would delete the field or reset it to the server's default",
+               "column \"" + column->name + "\" (" + path +
+                   ") is NULL, but DBNet owns this field: sending the object "
+                   "without it would delete the field or reset it to the server's default",
                "Set a value, or hand the field over with dbnet.release first.");
 }
 
@@ -171,7 +176,8 @@ Decision decide_with_row(const Situation &situation) {
         return act(Action::refuse, Phase::invalid, error.message, error.hint);
     }
     if (exists(object) && kubernetes::is_terminating(object->live))
-        return act(Action::wait, Phase::waiting_deleted, "the object is being deleted; its finalizers have not finished");
+        return act(Action::wait, Phase::waiting_deleted,
+                   "the object is being deleted; its finalizers have not finished");
     if (exists(object))
         return decide_update(situation);
     if (!is_gone(object))
@@ -250,8 +256,7 @@ std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const
     std::set<std::string> paths;
     for (const auto &[path, value] : row.values) {
         const Column *column = mapping.by_path(path);
-        if (!object || object->claimed.contains(path) ||
-            !same_value(*column, &value, find_field(object->base, path)))
+        if (!object || object->claimed.contains(path) || !same_value(*column, &value, find_field(object->base, path)))
             paths.insert(path);
     }
     return paths;

@@ -35,8 +35,8 @@ enum class Phase {
 };
 const char *to_text(Phase phase); // "" for none
 std::optional<Phase> parse_phase(std::string_view text);
-bool is_waiting(Phase phase);   // the worker goes on by itself
-bool needs_user(Phase phase);   // it does not
+bool is_waiting(Phase phase); // the worker goes on by itself
+bool needs_user(Phase phase); // it does not
 
 enum class OnExternalDelete { drop_row, flag, recreate };
 std::optional<OnExternalDelete> parse_on_external_delete(std::string_view text);
@@ -48,16 +48,16 @@ struct MirrorSettings {
     bool manage = false; // false: observe, which never sends anything
     OnDrift on_drift = OnDrift::report;
     std::optional<OnExternalDelete> on_external_delete; // none: drop_row for what DBNet did not create, else flag
-    bool delete_foreign = false; // deletes of objects that DBNet did not create need no approval
+    bool delete_foreign = false;                        // deletes of objects that DBNet did not create need no approval
 };
 
 // The part of dbnet.object that decides.
 struct ObjectRecord {
     std::string uid; // empty: never seen at the server
     std::string resource_version;
-    Json live;       // whole body, null when there is none
-    Fields base;     // last written into the row or read equal from it
-    Fields applied;  // last accepted by the server from us
+    Json live;      // whole body, null when there is none
+    Fields base;    // last written into the row or read equal from it
+    Fields applied; // last accepted by the server from us
     std::set<std::string> claimed;
     std::set<std::string> first_written; // paths with a recorded attempt of ours
     Phase phase = Phase::none;
@@ -74,8 +74,8 @@ enum class HoldDecision { none, waiting, approved, rejected };
 struct Situation {
     const Mapping *mapping = nullptr;
     const MirrorSettings *settings = nullptr;
-    const RowFields *row = nullptr;       // nullptr: no such row
-    const ObjectRecord *object = nullptr; // nullptr: no record
+    const RowFields *row = nullptr;             // nullptr: no such row
+    const ObjectRecord *object = nullptr;       // nullptr: no record
     const TombstoneRecord *tombstone = nullptr; // the newest one; nullptr: none
     HoldDecision hold = HoldDecision::none;
     bool replaced = false; // the row was deleted and inserted again since the record's object went away
@@ -99,9 +99,9 @@ struct Decision {
     std::string message; // for refuse, wait, hold and settled phases that need words
     std::string hint;
     std::string uid;
-    Fields fields;                     // create, update: all claimed paths with their values, fully specified intent
-    std::vector<std::string> changed;  // paths whose value differs from what was last applied
-    bool enforce = false;              // the claims are enforced: force is allowed
+    Fields fields;                    // create, update: all claimed paths with their values, fully specified intent
+    std::vector<std::string> changed; // paths whose value differs from what was last applied
+    bool enforce = false;             // the claims are enforced: force is allowed
 };
 
 Decision decide(const Situation &situation);

@@ -61,8 +61,7 @@ std::string shown(const Json &value) {
 }
 
 ValueError error(const Column &column, const std::string &what, std::string hint = {}) {
-    return {column.name, column.path, "column \"" + column.name + "\" (" + column.path + "): " + what,
-            std::move(hint)};
+    return {column.name, column.path, "column \"" + column.name + "\" (" + column.path + "): " + what, std::move(hint)};
 }
 
 using Converted = std::variant<std::optional<Json>, ValueError>;
@@ -242,12 +241,24 @@ bool covers(const Json &live, const Json &wanted) {
 
 } // namespace
 
-std::optional<Role> parse_role(std::string_view text) { return parse_name(role_names, text); }
-std::optional<ValueType> parse_value_type(std::string_view text) { return parse_name(type_names, text); }
-std::optional<OnDrift> parse_on_drift(std::string_view text) { return parse_name(drift_names, text); }
-const char *to_text(Role role) { return name_of(role_names, role); }
-const char *to_text(ValueType type) { return name_of(type_names, type); }
-const char *to_text(OnDrift on_drift) { return name_of(drift_names, on_drift); }
+std::optional<Role> parse_role(std::string_view text) {
+    return parse_name(role_names, text);
+}
+std::optional<ValueType> parse_value_type(std::string_view text) {
+    return parse_name(type_names, text);
+}
+std::optional<OnDrift> parse_on_drift(std::string_view text) {
+    return parse_name(drift_names, text);
+}
+const char *to_text(Role role) {
+    return name_of(role_names, role);
+}
+const char *to_text(ValueType type) {
+    return name_of(type_names, type);
+}
+const char *to_text(OnDrift on_drift) {
+    return name_of(drift_names, on_drift);
+}
 
 const Column *Mapping::by_name(std::string_view name) const {
     const auto found = std::find_if(columns.begin(), columns.end(), [&](const Column &c) { return c.name == name; });

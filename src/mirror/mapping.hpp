@@ -1,8 +1,9 @@
 // Which column of a mirror table stands for which field of the object, and how values cross between the two.
 //
-// A value lives in one of two forms. Row form is what PostgreSQL's to_jsonb makes of the column in time zone UTC; object
-// form is what the Kubernetes API wants in its JSON. dbnet.object (base, applied, live) holds object form only. SQL NULL,
-// an absent field and JSON null are one and the same: "no opinion"; in maps by path they are simply not there.
+// A value lives in one of two forms. Row form is what PostgreSQL's to_jsonb makes of the column in time zone UTC;
+// object form is what the Kubernetes API wants in its JSON. dbnet.object (base, applied, live) holds object form only.
+// SQL NULL, an absent field and JSON null are one and the same: "no opinion"; in maps by path they are simply not
+// there.
 //
 // Pure C++; used by the mirror worker and by the SQL functions that explain what it would do.
 #pragma once
@@ -38,13 +39,13 @@ const char *to_text(ValueType type);
 const char *to_text(OnDrift on_drift);
 
 struct Column {
-    std::string name;             // of the table
-    std::string path;             // text of the field's path, as stored: the key in base, claimed and applied
-    kubernetes::FieldPath field;  // the same, parsed
+    std::string name;            // of the table
+    std::string path;            // text of the field's path, as stored: the key in base, claimed and applied
+    kubernetes::FieldPath field; // the same, parsed
     Role role = Role::spec;
     ValueType type = ValueType::string;
-    std::string format;           // OpenAPI format: int32, int64, date-time, micro-time, byte … or empty
-    std::string column_type;      // SQL type, as format_type gives it
+    std::string format;              // OpenAPI format: int32, int64, date-time, micro-time, byte … or empty
+    std::string column_type;         // SQL type, as format_type gives it
     std::optional<OnDrift> on_drift; // none: as the mirror
 };
 
@@ -58,7 +59,7 @@ struct ValueError {
 
 struct RowFields {
     Fields values;
-    std::vector<ValueError> errors;  // of columns that are then missing from values
+    std::vector<ValueError> errors; // of columns that are then missing from values
 };
 
 class Mapping {

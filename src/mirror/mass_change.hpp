@@ -16,9 +16,9 @@
 namespace dbnet::mirror {
 
 struct HoldLimits {
-    int64_t objects = 50;  // more than this many are held
-    int64_t minimum = 10;  // from this many on …
-    int64_t percent = 20;  // … more than this share of the mirror is held
+    int64_t objects = 50; // more than this many are held
+    int64_t minimum = 10; // from this many on …
+    int64_t percent = 20; // … more than this share of the mirror is held
 };
 
 enum class ChangeClass { update, remove };

@@ -1,0 +1,394 @@
+// The decision about one object, case by case.
+#include "mirror/intent.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace dbnet::mirror;
+
+namespace {
+
+// A mirror of an imaginary kind with two spec fields, labels and a status, and one object in the state to be judged.
+class Intent : public testing::Test {
+protected:
+    Intent() {
+        add("name", "metadata.name", Role::key, ValueType::string);
+        add("replicas", "spec.replicas", Role::spec, ValueType::integer);
+        add("paused", "spec.paused", Role::spec, ValueType::boolean);
+        add("labels", "metadata.labels", Role::meta, ValueType::json);
+        add("ready", "status.ready", Role::status, ValueType::string);
+        settings.kind = "Thing";
+        settings.manage = true;
+    }
+
+    void add(const char *name, const char *path, Role role, ValueType type) {
+        Column column;
+        column.name = name;
+        column.path = path;
+        column.field = dbnet::kubernetes::FieldPath::parse(path);
+        column.role = role;
+        column.type = type;
+        mapping.columns.push_back(column);
+    }
+
+    // An object that was imported: row, base and live agree, nothing is claimed.
+    void observed() {
+        object.emplace();
+        object->uid = "u1";
+        object->live = Json::parse(R"({"metadata":{"uid":"u1","labels":{"a":"1"}},"spec":{"replicas":2}})");
+        object->base = {{"spec.replicas", 2}, {"metadata.labels", {{"a", "1"}}}};
+        row.emplace();
+        row->values = object->base;
+    }
+
+    // An object of ours, at rest.
+    void synced() {
+        observed();
+        object->phase = Phase::synced;
+        object->created_by_us = true;
+        object->claimed = {"spec.replicas"};
+        object->first_written = {"spec.replicas"};
+        object->applied = {{"spec.replicas", 2}};
+    }
+
+    Decision decided() {
+        Situation situation;
+        situation.mapping = &mapping;
+        situation.settings = &settings;
+        situation.row = row ? &*row : nullptr;
+        situation.object = object ? &*object : nullptr;
+        situation.tombstone = tombstone ? &*tombstone : nullptr;
+        situation.hold = hold;
+        situation.replaced = replaced;
+        return decide(situation);
+    }
+
+    Mapping mapping;
+    MirrorSettings settings;
+    std::optional<RowFields> row;
+    std::optional<ObjectRecord> object;
+    std::optional<TombstoneRecord> tombstone;
+    HoldDecision hold = HoldDecision::none;
+    bool replaced = false;
+};
+
+using Paths = std::vector<std::string>;
+
+} // namespace
+
+TEST_F(Intent, NewRowCreatesWithAllItsValues) {
+    row.emplace();
+    row->values = {{"spec.replicas", 3}, {"spec.paused", false}};
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::create);
+    EXPECT_EQ(decision.phase, Phase::applying);
+    EXPECT_EQ(decision.fields, row->values);
+    EXPECT_EQ(decision.changed, (Paths{"spec.paused", "spec.replicas"}));
+    EXPECT_EQ(decision.uid, "");
+}
+
+TEST_F(Intent, RowWithNothingButAKeyCreatesToo) {
+    row.emplace();
+    EXPECT_EQ(decided().action, Action::create);
+    EXPECT_TRUE(decided().fields.empty());
+}
+
+TEST_F(Intent, ObservedObjectNeedsNothing) {
+    observed();
+    EXPECT_EQ(decided().action, Action::nothing);
+}
+
+TEST_F(Intent, ChangedFieldIsClaimedAndAppliedAlone) {
+    observed();
+    row->values["spec.replicas"] = 5;
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::update);
+    EXPECT_EQ(decision.uid, "u1");
+    EXPECT_EQ(decision.fields, (Fields{{"spec.replicas", 5}}));
+    EXPECT_EQ(decision.changed, Paths{"spec.replicas"});
+    EXPECT_FALSE(decision.enforce);
+}
+
+TEST_F(Intent, ClaimedFieldsAreSentInFull) {
+    synced();
+    row->values["metadata.labels"] = {{"a", "2"}};
+    const Decision decision = decided();
+    EXPECT_EQ(decision.fields, (Fields{{"spec.replicas", 2}, {"metadata.labels", {{"a", "2"}}}}));
+    EXPECT_EQ(decision.changed, Paths{"metadata.labels"});
+}
+
+TEST_F(Intent, EchoIsNothing) {
+    synced();
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::nothing);
+    EXPECT_EQ(decision.phase, Phase::synced);
+}
+
+TEST_F(Intent, RowSetBackBeforeItWasAcceptedIsNothing) {
+    observed();
+    object->phase = Phase::conflict; // of an attempt with another value
+    object->first_written = {"spec.replicas"};
+    EXPECT_EQ(decided().action, Action::nothing);
+    EXPECT_EQ(decided().phase, Phase::synced);
+}
+
+TEST_F(Intent, ObserveModeNeverActs) {
+    settings.manage = false;
+    observed();
+    row->values["spec.replicas"] = 5;
+    EXPECT_EQ(decided().action, Action::nothing);
+    object.reset();
+    EXPECT_EQ(decided().action, Action::nothing);
+    row->errors.push_back({"replicas", "spec.replicas", "bad", ""});
+    EXPECT_EQ(decided().action, Action::nothing);
+    row.reset();
+    observed();
+    row.reset();
+    tombstone = {"u1"};
+    EXPECT_EQ(decided().action, Action::nothing);
+}
+
+TEST_F(Intent, NullOfAClaimedFieldIsRefused) {
+    synced();
+    row->values.erase("spec.replicas");
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::refuse);
+    EXPECT_EQ(decision.phase, Phase::invalid);
+    EXPECT_EQ(decision.message,
+              "column \"replicas\" (spec.replicas) is NULL, but DBNet owns this field: sending the object without it "
+              "would delete the field or reset it to the server's default");
+    EXPECT_EQ(decision.hint, "Set a value, or hand the field over with dbnet.release first.");
+}
+
+TEST_F(Intent, NullOfAFieldNobodyClaimedIsNoOpinion) {
+    observed();
+    row->values.erase("spec.replicas");
+    EXPECT_EQ(decided().action, Action::nothing);
+}
+
+TEST_F(Intent, BadValueIsRefusedWithItsColumn) {
+    observed();
+    row->errors.push_back(
+        {"replicas", "spec.replicas", "column \"replicas\" (spec.replicas): 1.5 is not a whole number", "hint"});
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::refuse);
+    EXPECT_EQ(decision.phase, Phase::invalid);
+    EXPECT_EQ(decision.message, row->errors[0].message);
+    EXPECT_EQ(decision.hint, "hint");
+}
+
+TEST_F(Intent, ObjectDeletedByOthersIsNotMadeAgain) {
+    synced();
+    object->phase = Phase::absent;
+    object->live = nullptr;
+    EXPECT_EQ(decided().action, Action::nothing);
+    EXPECT_EQ(decided().phase, Phase::absent);
+    row->values["spec.replicas"] = 7; // not even by a new commit
+    EXPECT_EQ(decided().action, Action::nothing);
+}
+
+TEST_F(Intent, ObjectDeletedByOthersIsMadeAgainWhenAskedFor) {
+    synced();
+    object->phase = Phase::absent;
+    settings.on_external_delete = OnExternalDelete::recreate;
+    EXPECT_EQ(decided().action, Action::create);
+    EXPECT_EQ(decided().fields, (Fields{{"spec.replicas", 2}})); // what was claimed; the rest was others'
+    EXPECT_EQ(decided().uid, "");
+    object->controlled = true;
+    EXPECT_EQ(decided().action, Action::nothing);
+}
+
+TEST_F(Intent, RowInsertedAnewCreatesAfterAnExternalDelete) {
+    synced();
+    object->phase = Phase::absent;
+    replaced = true;
+    EXPECT_EQ(decided().action, Action::create);
+    EXPECT_EQ(decided().fields, row->values);
+    replaced = false;
+    tombstone = {"u1"};
+    EXPECT_EQ(decided().action, Action::create);
+}
+
+TEST_F(Intent, DeletedRowRemovesTheObjectByItsUid) {
+    synced();
+    row.reset();
+    EXPECT_EQ(decided().action, Action::nothing) << "an absent row alone deletes nothing";
+    tombstone = {"u1"};
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::remove);
+    EXPECT_EQ(decision.phase, Phase::deleting);
+    EXPECT_EQ(decision.uid, "u1");
+}
+
+TEST_F(Intent, TombstoneWithoutUidTakesTheRecordsOrLooksFirst) {
+    synced();
+    row.reset();
+    tombstone = {""};
+    EXPECT_EQ(decided().uid, "u1");
+    object.reset();
+    EXPECT_EQ(decided().action, Action::remove);
+    EXPECT_EQ(decided().uid, "");
+}
+
+TEST_F(Intent, TombstoneOfAnotherIncarnationGivesTheRowBack) {
+    synced();
+    row.reset();
+    tombstone = {"u0"};
+    EXPECT_EQ(decided().action, Action::restore);
+}
+
+TEST_F(Intent, TombstoneOfAGoneObjectIsForgotten) {
+    synced();
+    object->phase = Phase::absent;
+    row.reset();
+    tombstone = {"u1"};
+    EXPECT_EQ(decided().action, Action::forget);
+    tombstone.reset();
+    EXPECT_EQ(decided().action, Action::forget);
+}
+
+TEST_F(Intent, TerminatingObjectIsWaitedFor) {
+    synced();
+    object->live["metadata"]["deletionTimestamp"] = "2026-11-23T08:44:46Z";
+    row->values["spec.replicas"] = 9;
+    EXPECT_EQ(decided().action, Action::wait);
+    EXPECT_EQ(decided().phase, Phase::waiting_deleted);
+    tombstone = {"u1"}; // deleted and inserted again
+    EXPECT_EQ(decided().action, Action::wait);
+    row.reset();
+    EXPECT_EQ(decided().action, Action::wait);
+    EXPECT_EQ(decided().phase, Phase::waiting_deleted);
+}
+
+TEST_F(Intent, ReplacedRowOfALivingObjectUpdatesItAndGivesUpWhatItLeavesOut) {
+    synced();
+    tombstone = {"u1"};
+    row->values = {{"spec.paused", true}};
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::update);
+    EXPECT_EQ(decision.fields, (Fields{{"spec.paused", true}}));
+}
+
+TEST_F(Intent, ForeignObjectsAreDeletedOnlyWithApproval) {
+    observed();
+    row.reset();
+    tombstone = {"u1"};
+    EXPECT_EQ(decided().action, Action::hold);
+    EXPECT_EQ(decided().phase, Phase::held);
+    EXPECT_EQ(decided().message, "the object was not created by DBNet");
+    hold = HoldDecision::approved;
+    EXPECT_EQ(decided().action, Action::remove);
+    hold = HoldDecision::rejected;
+    EXPECT_EQ(decided().action, Action::restore);
+    hold = HoldDecision::none;
+    settings.delete_foreign = true;
+    EXPECT_EQ(decided().action, Action::remove);
+}
+
+TEST_F(Intent, DangerousKindsAreDeletedOnlyWithApproval) {
+    synced();
+    row.reset();
+    tombstone = {"u1"};
+    settings.kind = "Namespace";
+    settings.delete_foreign = true;
+    EXPECT_EQ(decided().action, Action::hold);
+    settings.group = "example.com"; // a Namespace of somebody else's API
+    EXPECT_EQ(decided().action, Action::remove);
+}
+
+TEST_F(Intent, HeldUpdateWaitsForItsDecision) {
+    synced();
+    row->values["spec.replicas"] = 9;
+    hold = HoldDecision::waiting;
+    EXPECT_EQ(decided().action, Action::hold);
+    hold = HoldDecision::approved;
+    EXPECT_EQ(decided().action, Action::update);
+    hold = HoldDecision::rejected;
+    EXPECT_EQ(decided().action, Action::restore);
+}
+
+TEST_F(Intent, DriftIsReportedEnforcedOrFollowed) {
+    synced();
+    object->live["spec"]["replicas"] = 4;
+    EXPECT_EQ(decided().action, Action::nothing);
+    EXPECT_EQ(decided().phase, Phase::drifted);
+    EXPECT_EQ(decided().message, "somebody else changed spec.replicas");
+    settings.on_drift = OnDrift::follow;
+    EXPECT_EQ(decided().phase, Phase::synced);
+    settings.on_drift = OnDrift::enforce;
+    EXPECT_EQ(decided().action, Action::update);
+    EXPECT_TRUE(decided().enforce);
+    EXPECT_EQ(decided().fields, (Fields{{"spec.replicas", 2}}));
+    object->controlled = true;
+    EXPECT_EQ(decided().action, Action::nothing);
+    EXPECT_EQ(decided().phase, Phase::drifted);
+    object->controlled = false;
+    mapping.columns[1].on_drift = OnDrift::report; // the column's own rule goes first
+    EXPECT_EQ(decided().phase, Phase::drifted);
+}
+
+TEST_F(Intent, ClaimsAreByContent) {
+    observed();
+    EXPECT_TRUE(claims(mapping, *row, &*object).empty());
+    row->values["spec.paused"] = false; // NULL before: somebody said something
+    EXPECT_EQ(claims(mapping, *row, &*object), std::set<std::string>{"spec.paused"});
+    EXPECT_EQ(claims(mapping, *row, nullptr),
+              (std::set<std::string>{"metadata.labels", "spec.paused", "spec.replicas"}));
+}
+
+TEST_F(Intent, MayForceOnlyFirstWritesAgainstManagersNobodyRespects) {
+    const std::vector<std::string> respected = {"argocd-controller", "helm"};
+    const std::set<std::string> written = {"spec.paused"};
+    ConflictQuestion question;
+    question.paths = {"spec.replicas"};
+    question.managers = {"kubectl"};
+    question.first_written = &written;
+    EXPECT_TRUE(may_force(question, respected));
+    question.paths.insert("spec.paused");
+    EXPECT_FALSE(may_force(question, respected)) << "one of the fields was written before";
+    question.enforce = true;
+    EXPECT_TRUE(may_force(question, respected));
+    question.forced_already = true;
+    EXPECT_FALSE(may_force(question, respected)) << "once";
+    question = {{"spec.replicas"}, {"kubectl", "helm"}, nullptr, false, false};
+    EXPECT_FALSE(may_force(question, respected)) << "one of the owners is respected";
+    question = {{}, {"kubectl"}, nullptr, false, false};
+    EXPECT_FALSE(may_force(question, respected)) << "the fields are not known";
+    question = {{"spec.replicas"}, {}, nullptr, false, false};
+    EXPECT_FALSE(may_force(question, respected)) << "the owner is not known";
+}
+
+TEST_F(Intent, FindsTheColumnOfAServersField) {
+    using dbnet::kubernetes::FieldPath;
+    add("image", "spec.containers[name=app].image", Role::spec, ValueType::string);
+    add("app", R"(metadata.labels["app.kubernetes.io/name"])", Role::meta, ValueType::string);
+    const auto name_of = [&](const char *field) {
+        const Column *column = column_of_field(mapping, FieldPath::from_server(field));
+        return column ? column->name : "";
+    };
+    EXPECT_EQ(name_of(".spec.replicas"), "replicas");
+    EXPECT_EQ(name_of("spec.replicas"), "replicas");
+    EXPECT_EQ(name_of(R"(.spec.containers[name="app"].image)"), "image");
+    EXPECT_EQ(name_of(R"(.spec.containers[name="other"].image)"), "");
+    EXPECT_EQ(name_of(".metadata.labels.a"), "labels");
+    EXPECT_EQ(name_of(".metadata.labels.app.kubernetes.io/name"), "app") << "the most exact column";
+    EXPECT_EQ(name_of("spec.selector"), "");
+    EXPECT_EQ(name_of(""), "");
+}
+
+TEST_F(Intent, KnowsControllers) {
+    EXPECT_FALSE(is_controlled(Json::parse(R"({"metadata":{}})")));
+    EXPECT_FALSE(is_controlled(Json::parse(R"({"metadata":{"ownerReferences":[{"uid":"x"}]}})")));
+    EXPECT_TRUE(is_controlled(Json::parse(R"({"metadata":{"ownerReferences":[{"uid":"x"},{"controller":true}]}})")));
+    EXPECT_FALSE(is_controlled(Json::parse("[]")));
+}
+
+TEST_F(Intent, PhasesHaveNamesAndOneGroupEach) {
+    for (int number = static_cast<int>(Phase::none); number <= static_cast<int>(Phase::report_failed); number++) {
+        const Phase phase = static_cast<Phase>(number);
+        EXPECT_FALSE(is_waiting(phase) && needs_user(phase)) << to_text(phase);
+        if (phase != Phase::none) {
+            EXPECT_EQ(parse_phase(to_text(phase)), phase);
+        }
+    }
+    EXPECT_EQ(parse_phase(""), std::nullopt);
+}
