@@ -26,14 +26,25 @@ void ClientSession::wait() {
 }
 
 std::vector<kubernetes::Response> ClientSession::ask_all(std::vector<kubernetes::Request> requests) {
+    // The handlers refer to this frame, so none may outlive it when the wait is interrupted.
+    struct Pending {
+        kubernetes::Transport &transport;
+        std::vector<kubernetes::Transport::Id> ids;
+        ~Pending() {
+            for (const kubernetes::Transport::Id id : ids)
+                transport.cancel(id);
+        }
+    };
     std::vector<kubernetes::Response> responses(requests.size());
     size_t missing = requests.size();
+    Pending pending{transport_, {}};
+    pending.ids.reserve(requests.size());
     for (size_t i = 0; i < requests.size(); i++)
-        transport_.send(connection_, std::move(requests[i]), [&, i](kubernetes::Response &&response) {
-            responses[i] = std::move(response);
-            missing--;
-        });
-    // Handlers refer to this frame: an interrupt leaves it by an exception that ends the session, and with it them.
+        pending.ids.push_back(
+            transport_.send(connection_, std::move(requests[i]), [&, i](kubernetes::Response &&response) {
+                responses[i] = std::move(response);
+                missing--;
+            }));
     for (transport_.run(); missing > 0; transport_.run())
         wait();
     return responses;

@@ -20,12 +20,13 @@ RowWriter::RowWriter(FunctionCallInfo call_info) {
 }
 
 void RowWriter::add(std::span<const Value> values) {
+    if (values.size() != static_cast<size_t>(result_->setDesc->natts))
+        throw pg::error(ERRCODE_INTERNAL_ERROR, "DBNet's library and SQL definitions do not fit together")
+            .hint("ALTER EXTENSION dbnet UPDATE;");
     std::vector<char *> texts;
     for (const Value &value : values)
         texts.push_back(value ? const_cast<char *>(value->c_str()) : nullptr);
     pg::call([&] {
-        if (static_cast<int>(texts.size()) != result_->setDesc->natts)
-            elog(ERROR, "DBNet function returns %zu columns, declared are %d", texts.size(), result_->setDesc->natts);
         const HeapTuple tuple = BuildTupleFromCStrings(inputs_, texts.data());
         tuplestore_puttuple(result_->setResult, tuple);
         heap_freetuple(tuple);
