@@ -74,7 +74,11 @@ SKIP: {
 }
 
 $api->stop;
-is($api->get('/readyz', timeout => 2)->{status}, 0, 'a stopped API server does not answer');
+if ($api->kind eq 'cluster') {
+    is($api->get('/api/v1/nodes/' . $api->name('n1'))->{status}, 404, 'what the run made in an existing cluster is gone');
+} else {
+    is($api->get('/readyz', timeout => 2)->{status}, 0, 'a stopped API server does not answer');
+}
 
 # --- PostgreSQL ---
 SKIP: {

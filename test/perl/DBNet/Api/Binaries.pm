@@ -8,14 +8,12 @@ use warnings FATAL => 'all';
 use parent -norequire, 'DBNet::Api';
 use Carp;
 use Cwd qw(abs_path);
+use DBNet::Api::KubeletStandIn;
 use DBNet::Environment;
 use DBNet::Process;
 use IPC::Run ();
-use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
-use POSIX ();
 use PostgreSQL::Test::Utils ();
-use Time::HiRes qw(sleep);
 use Time::Piece ();
 
 sub launch {
@@ -168,37 +166,9 @@ KUBECONFIG
     return;
 }
 
-# Stands in for the kubelets: every Node that is not Ready gets a Ready condition, as a kubelet's first report has it.
 sub start_nodes_ready {
     my ($self) = @_;
-    my $test = $$;
-    $self->{processes}{nodes_ready} //= DBNet::Process->start(
-        name => 'nodes_ready',
-        log  => "$self->{log_prefix}nodes_ready.log",
-        code => sub { $self->report_nodes_ready while getppid == $test });
-    return;
-}
-
-# One watch, without a resource version, so that it starts with the Nodes that exist.
-sub report_nodes_ready {
-    my ($self) = @_;
-    my @command = DBNet::Process::command_tied_to_us('curl', '-sS', '-N', '--noproxy', '*', @{ $self->{credentials} },
-        "$self->{url}/api/v1/nodes?watch=true&timeoutSeconds=30");
-    open my $events, '-|', @command or die "curl: $!\n";
-    while (my $line = <$events>) {
-        my $event = eval { JSON::PP::decode_json($line) } // next;
-        my $node = $event->{object};
-        next if $event->{type} !~ /^(?:ADDED|MODIFIED)$/ || ($node->{kind} // '') ne 'Node' || $node->{metadata}{deletionTimestamp};
-        next if grep { $_->{type} eq 'Ready' } @{ $node->{status}{conditions} // [] };
-        sleep(($self->{options}{node_ready_delay_ms} // 0) / 1000);
-        my $now = POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime);
-        my $ready = { type => 'Ready', status => 'True', reason => 'KubeletReady', message => 'kubelet is posting ready status',
-            lastHeartbeatTime => $now, lastTransitionTime => $now };
-        $self->patch("/api/v1/nodes/$node->{metadata}{name}/status", { status => { conditions => [$ready] } },
-            content_type => 'application/strategic-merge-patch+json', query => { fieldManager => 'kubelet' });
-    }
-    close $events;
-    sleep 0.5 if $?;
+    $self->{processes}{nodes_ready} = DBNet::Api::KubeletStandIn::start($self);
     return;
 }
 

@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 use parent -norequire, 'DBNet::Api';
 use Carp;
+use DBNet::Api::KubeletStandIn;
 use DBNet::Need;
 use IPC::Run ();
 
@@ -26,8 +27,17 @@ sub launch {
     return;
 }
 
+# Nodes that only the API knows have no kubelet; those of others are not ours to report.
+sub start_nodes_ready {
+    my ($self) = @_;
+    $self->{nodes_ready} = DBNet::Api::KubeletStandIn::start($self, query => '&labelSelector=' . DBNet::Api::escape($self->selector));
+    return;
+}
+
 sub shut_down {
     my ($self) = @_;
+    return if !$self->{credentials};    # it never came to be used
+    $self->{nodes_ready}->stop if $self->{nodes_ready};
     $self->delete('/api/v1/namespaces/' . $self->namespace);
     my $nodes = $self->get('/api/v1/nodes', query => { labelSelector => $self->selector })->{body}{items} // [];
     for my $node (@$nodes) {
