@@ -1,0 +1,57 @@
+// The SQL functions of sql/02_capture.sql. Run in backends.
+#include "capture/capture.hpp"
+#include "capture/row_image.hpp"
+#include "capture/tombstone.hpp"
+#include "pg/guard.hpp"
+#include "pg/report_scope.hpp"
+
+extern "C" {
+#include "commands/trigger.h"
+#include "utils/rel.h"
+}
+
+namespace dbnet::capture {
+
+DBNET_FUNCTION(dbnet_capture) {
+    const bool is_report = pg::in_report();
+    const RowChange change = pg::call([&] { return examine_row(fcinfo, is_report); });
+    if (change.written.is_set)
+        record_change(change.relation, change.operation, change.written.name_space, change.written.name);
+    if (change.deleted.is_set) {
+        if (!is_report)
+            leave_tombstone(change.owner, change.relation, change.deleted.name_space, change.deleted.name);
+        record_change(change.relation, 'D', change.deleted.name_space, change.deleted.name);
+    }
+    return PointerGetDatum(nullptr);
+}
+
+DBNET_FUNCTION(dbnet_notify_configuration) {
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                        "dbnet.notify_configuration() is a trigger function");
+    record_change(RelationGetRelid(reinterpret_cast<TriggerData *>(fcinfo->context)->tg_relation), 'S');
+    return PointerGetDatum(nullptr);
+}
+
+DBNET_FUNCTION(dbnet_is_report) {
+    PG_RETURN_BOOL(pg::in_report());
+}
+
+DBNET_FUNCTION(dbnet_record_change) {
+    const char operation = PG_GETARG_CHAR(1);
+    if (operation == '\0' || std::strchr("IUDCS", operation) == nullptr)
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unknown operation \"") + operation + '"')
+            .hint("Operations are I insert, U update, D delete, C compare the whole mirror, S configuration changed.");
+    struct Texts {
+        std::string_view name_space, name;
+    };
+    const Texts texts = pg::call([&] {
+        const auto *name_space = PG_GETARG_TEXT_PP(2), *name = PG_GETARG_TEXT_PP(3);
+        return Texts{{VARDATA_ANY(name_space), VARSIZE_ANY_EXHDR(name_space)},
+                     {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}};
+    });
+    record_change(PG_GETARG_OID(0), operation, texts.name_space, texts.name);
+    PG_RETURN_VOID();
+}
+
+} // namespace dbnet::capture

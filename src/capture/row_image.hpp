@@ -1,0 +1,33 @@
+// What a fired row trigger says about a mirror's row: which key, and did anything change that the mirror watches.
+// Runs in backends, inside pg::call: functions may longjmp and own nothing that has a destructor.
+#pragma once
+
+#include "pg/compat.hpp"
+
+extern "C" {
+#include "commands/trigger.h"
+}
+
+namespace dbnet::capture {
+
+// One row, in memory of the caller's context. Absent texts: the key had a NULL.
+struct Key {
+    bool is_set;
+    std::string_view name_space, name;
+};
+
+struct RowChange {
+    Oid relation = InvalidOid; // the mirror: the partitioned table if the trigger was made on one
+    Oid owner = InvalidOid;    // of the trigger function: the extension's owner
+    Key deleted{};             // key that is no more: of a deleted row, the old one of a renamed row
+    Key written{};             // key whose row was inserted or changed
+    char operation = 0;        // of `written`: I or U
+};
+
+// Compares the images of a row, column by column, without any user-definable operator. `is_report`: the row was
+// written by a device report, which alone may write status columns.
+// Raises 42501 for a status column, 23502 for a key that is NULL, 42703 for a column that is no more, 39P01 when not
+// called as the trigger it is made for.
+RowChange examine_row(FunctionCallInfo fcinfo, bool is_report);
+
+} // namespace dbnet::capture

@@ -1,0 +1,13 @@
+// Leaves a tombstone for a deleted row of a mirror: what tells "the user deleted it" from "the row is not there".
+// Runs in backends, at trigger time.
+#pragma once
+
+#include "pg/compat.hpp"
+
+namespace dbnet::capture {
+
+// Inserts into dbnet.tombstone as `owner`, the extension's owner, in the running transaction. Objects that are known to
+// be absent get none. Throws pg_error.
+void leave_tombstone(Oid owner, Oid relation, std::string_view name_space, std::string_view name);
+
+} // namespace dbnet::capture
