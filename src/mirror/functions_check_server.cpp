@@ -1,0 +1,167 @@
+// dbnet.check_server(): asks one API server everything that must be right for mirrors to work, and says what is not, in
+// the server's words. Runs in backends.
+#include "kubernetes/api.hpp"
+#include "mirror/as_extension.hpp"
+#include "mirror/client_session.hpp"
+#include "mirror/row_writer.hpp"
+#include "mirror/server_connection.hpp"
+
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+namespace dbnet::mirror {
+namespace {
+
+using Json = nlohmann::json;
+using kubernetes::Outcome;
+using kubernetes::Request;
+using kubernetes::Response;
+
+constexpr const char *ok = "ok", *failed = "failed", *unknown = "unknown";
+
+// Mirrors of the server, so that the rights they need can be asked for.
+const pg::Statement find_mirrors{
+    "SELECT relation::text, api_version, kind, resource, namespaced, coalesce(namespace, ''), mode"
+    " FROM dbnet.mirrored_relation WHERE server = $1::pg_catalog.name ORDER BY relation::text"};
+
+std::string text_at(const Json &document, const char *pointer) {
+    const Json *value = nullptr;
+    const Json::json_pointer where(pointer);
+    if (document.contains(where))
+        value = &document[where];
+    return value && value->is_string() ? value->get<std::string>() : std::string();
+}
+
+void add_failure(RowWriter &rows, const std::string &item, const Outcome &outcome) {
+    const std::string hint = hint_for(outcome);
+    rows.add({item, failed, outcome.message, hint.empty() ? RowWriter::Value() : hint});
+}
+
+// "deploy-bot (system:serviceaccounts, system:authenticated)"
+std::string describe_user(const Json &review) {
+    std::string description = text_at(review, "/status/userInfo/username");
+    const Json::json_pointer groups("/status/userInfo/groups");
+    if (description.empty() || !review.contains(groups) || !review[groups].is_array())
+        return description;
+    std::string list;
+    for (const Json &group : review[groups])
+        if (group.is_string())
+            list += (list.empty() ? "" : ", ") + group.get<std::string>();
+    return list.empty() ? description : description + " (" + list + ")";
+}
+
+// SelfSubjectReview came with 1.26 and changed its version twice.
+void check_identity(ClientSession &session, RowWriter &rows) {
+    for (const char *version : {"v1", "v1beta1", "v1alpha1"}) {
+        Request request;
+        request.method = "POST";
+        request.path = std::string("/apis/authentication.k8s.io/") + version + "/selfsubjectreviews";
+        request.content_type = "application/json";
+        request.body =
+            std::string(R"({"apiVersion":"authentication.k8s.io/)") + version + R"(","kind":"SelfSubjectReview"})";
+        request.idempotent = true; // nothing is stored
+        const Response response = session.ask(std::move(request));
+        const Outcome outcome = kubernetes::classify(response);
+        if (outcome.status == 404)
+            continue;
+        if (!outcome)
+            return add_failure(rows, "identity", outcome);
+        const Json review = Json::parse(response.body, nullptr, false);
+        const std::string user = review.is_discarded() ? "" : describe_user(review);
+        return rows.add(
+            {"identity", user.empty() ? unknown : ok, user.empty() ? "the answer names no user" : user, std::nullopt});
+    }
+    rows.add({"identity", unknown, "the server does not tell (SelfSubjectReview is served since Kubernetes 1.28)",
+              std::nullopt});
+}
+
+void check_rights(ClientSession &session, const pg::Result &mirrors, size_t mirror, RowWriter &rows) {
+    const auto [group, version] = kubernetes::split_api_version(mirrors.text(mirror, 1));
+    const kubernetes::Resource resource{group, version, std::string(mirrors.text(mirror, 2)),
+                                        std::string(mirrors.text(mirror, 3)), mirrors.boolean(mirror, 4)};
+    std::vector<std::string> verbs{"get", "list", "watch"};
+    if (mirrors.text(mirror, 6) == "manage")
+        verbs.insert(verbs.end(), {"create", "patch", "delete"});
+    std::vector<Request> requests;
+    for (const std::string &verb : verbs)
+        requests.push_back(kubernetes::access_review_request(resource, mirrors.text(mirror, 5), verb));
+    const std::vector<Response> responses = session.ask_all(std::move(requests));
+    const std::string item = "rights of " + std::string(mirrors.text(mirror, 0));
+    std::string allowed, missing, reason;
+    for (size_t i = 0; i < verbs.size(); i++) {
+        const Outcome outcome = kubernetes::classify(responses[i]);
+        if (outcome.status == 404)
+            return rows.add({item, unknown, "the server does not tell (no SelfSubjectAccessReview)", std::nullopt});
+        if (!outcome)
+            return add_failure(rows, item, outcome);
+        const Json review = Json::parse(responses[i].body, nullptr, false);
+        const Json::json_pointer verdict("/status/allowed");
+        const bool is_allowed = review.is_object() && review.contains(verdict) && review[verdict] == true;
+        std::string &list = is_allowed ? allowed : missing;
+        list += (list.empty() ? "" : ", ") + verbs[i];
+        if (!is_allowed && reason.empty() && review.is_object())
+            reason = text_at(review, "/status/reason");
+    }
+    const std::string where =
+        resource.plural + (group.empty() ? "" : "." + group) +
+        (mirrors.text(mirror, 5).empty() ? "" : " in namespace " + std::string(mirrors.text(mirror, 5)));
+    if (missing.empty())
+        return rows.add({item, ok, allowed + " " + where, std::nullopt});
+    rows.add({item, failed, "may not " + missing + " " + where + (reason.empty() ? "" : ": " + reason),
+              "Grant it in the cluster: kubectl create clusterrole dbnet --verb=" +
+                  [&] {
+                      std::string flags = missing;
+                      for (size_t at = 0; (at = flags.find(", ", at)) != std::string::npos;)
+                          flags.replace(at, 2, ",");
+                      return flags;
+                  }() +
+                  " --resource=" + resource.plural + (group.empty() ? "" : "." + group) +
+                  ", and bind it to the user above."});
+}
+
+std::string milliseconds(double seconds) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.1f ms", seconds * 1000);
+    return text.data();
+}
+
+} // namespace
+
+DBNET_FUNCTION(dbnet_check_server) {
+    RowWriter rows(fcinfo);
+    const std::string server = NameStr(*PG_GETARG_NAME(0));
+    ClientSession session = open_session(server, GetUserId());
+    const kubernetes::Connection &connection = session.connection();
+    rows.add({"endpoint", ok,
+              connection.api_url + (connection.proxy_url.empty() ? "" : " through " + connection.proxy_url),
+              connection.insecure_skip_tls_verify
+                  ? RowWriter::Value("The server's certificate is not verified (insecure_skip_tls_verify).")
+                  : std::nullopt});
+    const Response first = session.ask(kubernetes::path_request("/version"));
+    const Outcome reached = kubernetes::classify(first);
+    if (!reached) {
+        add_failure(rows, "connection", reached);
+        return Datum{0};
+    }
+    // Again on the open connection: the first answer's time holds the TLS handshake too.
+    const Response second = session.ask(kubernetes::path_request("/version"));
+    rows.add({"connection", ok,
+              "round trip " + milliseconds(second.seconds) + ", first answer after " + milliseconds(first.seconds),
+              std::nullopt});
+    const Json version = Json::parse(first.body, nullptr, false);
+    const std::string name = version.is_object() ? text_at(version, "/gitVersion") : "";
+    rows.add(
+        {"version", name.empty() ? unknown : ok, name.empty() ? "the answer names no version" : name, std::nullopt});
+    check_identity(session, rows);
+    const pg::Result mirrors =
+        pg::in_spi([&] { return as_extension([&] { return pg::execute(find_mirrors, server); }); });
+    for (size_t i = 0; i < mirrors.rows(); i++)
+        check_rights(session, mirrors, i, rows);
+    if (mirrors.rows() == 0)
+        rows.add(
+            {"rights", unknown, "no mirror uses the server yet", "Call dbnet.check_server again after dbnet.mirror."});
+    return Datum{0};
+}
+
+} // namespace dbnet::mirror
