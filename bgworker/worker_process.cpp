@@ -73,6 +73,7 @@ void set_slot_state(WorkerState state, bool extension_seen) {
         pg::set_state(*own_slot, state);
         own_slot->extension_seen = extension_seen;
     });
+    pg::wake_launcher(); // it starts few at a time
 }
 
 void note_error_in_slot(std::string_view text) {

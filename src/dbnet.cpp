@@ -1,8 +1,11 @@
 // Entry of the library: what happens when PostgreSQL loads it, and nothing else.
 #include "capture/capture.hpp"
 #include "pg/guard.hpp"
+#include "pg/lifecycle.hpp"
 #include "pg/shared_memory.hpp"
 #include "settings.hpp"
+
+#include "bgworker/launcher.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -18,5 +21,7 @@ extern "C" void _PG_init(void) {
         if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
             return;
         dbnet::pg::reserve_shared_memory();
+        dbnet::pg::install_lifecycle_hooks();
+        dbnet::bgworker::register_launcher();
     });
 }

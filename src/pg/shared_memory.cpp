@@ -82,7 +82,7 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     slot.kind = kind;
     slot.request = WorkerRequest::none;
     slot.extension_seen = false;
-    slot.pid = slot.holds = slot.restarts = 0;
+    slot.pid = slot.holds = slot.starts = 0;
     slot.last_error[0] = '\0';
     set_state(slot, WorkerState::stopped);
     pg_write_barrier();

@@ -36,7 +36,7 @@ struct WorkerSlot {
     bool extension_seen; // a worker found the extension in this database: shown in dbnet.worker
     int32 pid;           // 0: no process. Reset after the process has left the list of backends of its database
     int32 holds;         // transactions that need the database free of workers until they end (DROP DATABASE …)
-    int32 restarts;      // starts after the first since the slot was taken
+    int32 starts;        // processes registered since the slot was taken
     TimestampTz since;   // of `state`
     char last_error[256];
 

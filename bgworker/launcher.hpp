@@ -1,0 +1,10 @@
+// The launcher: the one static background worker. Starts a mirror worker in every database that has the extension and
+// starts it again when it ends.
+#pragma once
+
+namespace dbnet::bgworker {
+
+// Registers it with the postmaster. Called once from _PG_init while shared_preload_libraries are loaded.
+void register_launcher();
+
+} // namespace dbnet::bgworker
