@@ -15,8 +15,8 @@ struct Connection {
     std::string client_cert_file;
     std::string client_key_pem;
     std::string client_key_file;
-    std::string token; // bearer token; wins over token_file
-    std::string token_file;
+    std::string token;      // bearer token
+    std::string token_file; // read again every minute and on 401; as long as it can be read it wins over token
     bool insecure_skip_tls_verify = false;
     std::string tls_server_name; // name to expect in the server's certificate instead of api_url's host
     std::string proxy_url;       // http://, https:// or socks5://; the environment's proxies are never used

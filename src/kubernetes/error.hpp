@@ -25,7 +25,7 @@ struct Outcome {
         ok,
         retry,                 // overload or a passing fault: again after retry_after or a backoff
         conflict,              // server-side apply: other managers own fields (causes)
-        stale,                 // the resource version sent is not the newest
+        stale,                 // the object changed since it was read (or, with no version sent, while it was written)
         already_exists,        // a create found the name taken
         being_deleted,         // the name is taken by an object that is being deleted
         invalid,               // the server refuses the content: permanent until the row changes
@@ -61,7 +61,9 @@ const char *name(Outcome::Kind kind) noexcept; // "namespace_missing", as in the
 // True for kinds that no retry cures before somebody changes the row, the object or the server.
 bool is_permanent(Outcome::Kind kind) noexcept;
 
-Outcome classify(const Response &response);
+// `plural` names the resource that was asked for; only with it can a missing Namespace object ("namespaces") be told
+// from the missing namespace of another object.
+Outcome classify(const Response &response, std::string_view plural = {});
 
 // The Status object inside a watch's ERROR event, or any Status at hand.
 Outcome classify_status(const nlohmann::json &status);

@@ -19,20 +19,22 @@ public:
     // Takes more bytes. False when a line is longer than the limit; the splitter then takes nothing more.
     bool push(std::string_view bytes);
 
-    // The next whole line without its newline (and carriage return), valid until the next call of any member; false
-    // when there is none. Empty lines are skipped.
+    // The next whole line without its newline (and carriage return), valid until the next call of push(); false when
+    // there is none. Empty lines are skipped.
     bool next(std::string_view &line);
 
-    size_t buffered() const noexcept { return buffer_.size() - read_; } // bytes, incomplete line included
-    bool has_partial_line() const noexcept { return buffered() > 0; }   // after next() returned false
+    size_t buffered() const noexcept { return buffer_.size() - read_; }      // bytes, incomplete line included
+    size_t partial() const noexcept { return buffer_.size() - line_start_; } // bytes of the incomplete line
+    bool has_line() const noexcept { return read_ < line_start_; }
     bool overflowed() const noexcept { return overflowed_; }
 
 private:
+    static constexpr size_t keep_capacity = 256 * 1024; // bytes
+
     size_t line_limit_;
     std::string buffer_;
     size_t read_ = 0;       // start of the first line not handed out
-    size_t searched_ = 0;   // no newline in [last newline, searched_)
-    size_t line_start_ = 0; // start of the line that is still incomplete
+    size_t line_start_ = 0; // start of the incomplete line: behind the last newline
     bool overflowed_ = false;
 };
 
