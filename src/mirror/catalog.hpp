@@ -36,8 +36,6 @@ struct Mirror {
     Mapping mapping;
     std::string name_column;      // of the table, not quoted
     std::string namespace_column; // empty: the mirror has one namespace or the kind none
-    std::string name_column_type;
-    std::string namespace_column_type;
 
     std::string paused_reason; // of the mirror or its server; empty: not paused
     // The table does not fit the configuration any more (a mapped column is gone or has another type): no row of it is

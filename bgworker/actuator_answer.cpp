@@ -1,0 +1,125 @@
+// Answers of the server to verdicts about objects. Pure C++; mirror worker.
+#include "bgworker/actuator_answer.hpp"
+
+#include <algorithm>
+
+#include "pg/no_postgres.hpp"
+
+namespace dbnet::bgworker {
+
+namespace {
+
+using kubernetes::Outcome;
+using mirror::Phase;
+using Next = Verdict::Next;
+
+// A schema error comes as a 500 without a reason, and so do passing faults: this many tries tell them apart.
+constexpr int schema_attempts = 5;
+
+Verdict verdict(const Outcome &outcome, Next next, Phase phase) {
+    Verdict result;
+    result.next = next;
+    result.phase = phase;
+    result.message = outcome.message;
+    result.reason = outcome.reason;
+    return result;
+}
+
+Verdict again(const Outcome &outcome, const Attempt &attempt, double random, Phase phase) {
+    Verdict result = verdict(outcome, Next::again, phase);
+    result.delay_ms = std::max<int64_t>(backoff_ms(attempt.number, random), outcome.retry_after_ms);
+    return result;
+}
+
+Verdict server_wide(Verdict result) {
+    result.server_wide = true;
+    return result;
+}
+
+Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
+                       const std::vector<std::string> &respected_managers) {
+    mirror::ConflictQuestion question;
+    for (const kubernetes::Cause &cause : outcome.causes) {
+        const mirror::Column *column = mirror::column_of_field(mapping, kubernetes::FieldPath::from_server(cause.field));
+        // A field that no column of ours holds: the stamp's annotation, or something we cannot name. Not a first write.
+        if (!column)
+            return verdict(outcome, Next::stop, Phase::conflict);
+        question.paths.insert(column->path);
+        question.managers.insert(cause.manager);
+    }
+    question.first_written = &attempt.first_written;
+    question.enforce = attempt.enforce;
+    question.forced_already = attempt.forced;
+    return verdict(outcome, mirror::may_force(question, respected_managers) ? Next::force : Next::stop, Phase::conflict);
+}
+
+} // namespace
+
+int64_t backoff_ms(int attempt, double random) {
+    const int doublings = std::clamp(attempt - 1, 0, 9);
+    return static_cast<int64_t>(std::min(200.0 * (1 << doublings), 60'000.0) * (0.75 + random / 2));
+}
+
+Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
+              const std::vector<std::string> &respected_managers, double random) {
+    const Phase waiting = attempt.remove ? Phase::deleting : Phase::pending;
+    switch (outcome.kind) {
+    case Outcome::ok:
+        return verdict(outcome, Next::accepted, Phase::synced);
+
+    case Outcome::conflict:
+        return judge_conflict(outcome, attempt, mapping, respected_managers);
+
+    case Outcome::invalid:
+    case Outcome::too_large:
+        return verdict(outcome, Next::stop, Phase::invalid);
+    case Outcome::schema_500:
+        if (attempt.number >= schema_attempts)
+            return verdict(outcome, Next::stop, Phase::invalid);
+        return again(outcome, attempt, random, waiting);
+    case Outcome::denied:
+        return verdict(outcome, Next::stop, Phase::denied);
+    case Outcome::stale:
+        return verdict(outcome, Next::stop, Phase::stale);
+
+    case Outcome::not_found:
+        if (attempt.remove)
+            return verdict(outcome, Next::gone, Phase::deleting);
+        return again(outcome, attempt, random, waiting);
+    case Outcome::uid_mismatch:
+        // The incarnation we know is gone. After a delete that is what was wanted; after an apply the watch will tell
+        // what is there now, and the next attempt is decided on that.
+        if (attempt.remove)
+            return verdict(outcome, Next::gone, Phase::deleting);
+        return again(outcome, attempt, random, Phase::uncertain);
+    case Outcome::being_deleted:
+        return verdict(outcome, Next::await, Phase::waiting_deleted);
+
+    case Outcome::ambiguous: // applying or deleting again does no harm
+        return again(outcome, attempt, random, Phase::uncertain);
+    case Outcome::unavailable:
+    case Outcome::unauthorized:
+        return server_wide(again(outcome, attempt, random, waiting));
+    case Outcome::retry: {
+        Verdict result = again(outcome, attempt, random, waiting);
+        result.overload = outcome.status == 429;
+        result.server_wide = result.overload && outcome.retry_after_ms > 0;
+        return result;
+    }
+
+    case Outcome::namespace_missing:
+        if (attempt.remove)
+            return verdict(outcome, Next::gone, Phase::deleting);
+        return again(outcome, attempt, random, waiting);
+    case Outcome::already_exists:
+    case Outcome::namespace_terminating:
+    case Outcome::kind_missing:
+    case Outcome::gone:
+    case Outcome::disruption_budget:
+    case Outcome::future_version:
+        return again(outcome, attempt, random, waiting);
+    }
+    return again(outcome, attempt, random, waiting);
+}
+
+} // namespace dbnet::bgworker

@@ -1,0 +1,91 @@
+// dbnet.object, dbnet.tombstone, dbnet.held_change and dbnet.actuation as the mirror worker reads and writes them: many
+// keys per statement. All functions run inside a worker's transaction and throw pg::pg_error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mirror/intent.hpp"
+#include "mirror/key.hpp"
+#include "mirror/observed.hpp"
+
+namespace dbnet::mirror {
+
+// What the tables say of one key.
+struct StoredObject {
+    std::optional<ObjectRecord> object;
+    std::optional<TombstoneRecord> tombstone; // the newest
+    int64_t tombstone_id = 0;
+    HoldDecision apply_hold = HoldDecision::none; // newest held change of each operation
+    HoldDecision delete_hold = HoldDecision::none;
+};
+
+// In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
+std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live);
+
+// One row of dbnet.object that changes, and what goes with it.
+struct ObjectWrite {
+    Key key;
+    std::string field_manager; // the write is dropped when the mirror was removed or made anew meanwhile
+
+    bool forget = false; // the row is deleted; the members below count for nothing
+
+    std::optional<Observed> seen; // the server's newest word; kept unless a newer one is there already
+    bool accepted = false;        // the server took `applied`
+    bool fresh = false;           // … for a new incarnation: nothing of the old record stays
+    bool created = false;         // … which did not exist before
+    Fields applied;
+    std::set<std::string> claimed;
+    std::string stamp;
+
+    std::set<std::string> first_written; // paths attempted, added to those recorded
+    Phase phase = Phase::none;
+    std::string message;
+    std::string reason;
+    int attempts = 0;
+    int64_t next_attempt_ms = -1; // from now; -1: not by time
+    uint64_t transaction = 0;     // 0: found by a compare, the recorded one stays
+    uint64_t commit_lsn = 0;
+
+    int64_t tombstone_id = 0;  // > 0: tombstones up to this one are done
+    bool settles_hold = false; // held changes of the key are done
+};
+
+// One line of the log.
+struct ActuationWrite {
+    Key key;
+    bool remove = false;
+    std::vector<std::string> paths;
+    uint64_t transaction = 0;
+    uint64_t commit_lsn = 0;
+    uint32_t role = 0; // oid, 0: not known
+    int attempt = 1;
+    int http_status = 0;
+    std::string reason;
+    std::string message;
+    double latency_ms = 0;
+    bool forced = false;
+};
+
+struct HeldWrite {
+    Key key;
+    bool remove = false;
+    uint64_t transaction = 0;
+    std::string reason;
+};
+
+void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> actuations,
+          std::span<const HeldWrite> held);
+
+// Rows of dbnet.object of a mirror.
+int64_t count_objects(uint32_t relation);
+
+// Keys that wait for the worker although no row may be there to find them by: tombstones, decided held changes. In
+// order, after `after` (nullptr: from the start), at most `limit`.
+std::vector<Key> load_pending_keys(uint32_t relation, const Key *after, int limit);
+
+} // namespace dbnet::mirror
