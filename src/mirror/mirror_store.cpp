@@ -1,0 +1,156 @@
+// Configuration of mirrors in dbnet's tables (see mirror_store.hpp); backends.
+#include "mirror/mirror_store.hpp"
+
+#include "kubernetes/api.hpp"
+#include "mirror/selector_overlap.hpp"
+#include "pg/spi.hpp"
+
+#include <array>
+
+extern "C" {
+#include "access/xlog.h"
+}
+
+namespace dbnet::mirror {
+namespace {
+
+const pg::Statement select_mirror{
+    "SELECT server, api_version, kind, resource, namespaced, namespace, label_selector, mode, on_drift, initial,"
+    " on_external_delete, delete_foreign FROM dbnet.mirrored_relation WHERE relation = $1"};
+
+const pg::Statement insert_relation{
+    "INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, namespace, "
+    "label_selector,"
+    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager)"
+    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14)"};
+const pg::Statement insert_state{"INSERT INTO dbnet.mirror_state (relation) VALUES ($1)"};
+
+const pg::Statement update_relation{
+    "UPDATE dbnet.mirrored_relation SET mode = $2, on_drift = $3, on_external_delete = $4, delete_foreign = $5,"
+    " generation = nextval('dbnet.generation') WHERE relation = $1"};
+
+const pg::Statement delete_columns{"DELETE FROM dbnet.mirrored_column WHERE relation = $1"};
+const pg::Statement insert_column{
+    "INSERT INTO dbnet.mirrored_column (relation, column_name, path, role, value_type, format, column_type, on_drift)"
+    " VALUES ($1, $2::name, $3, $4, $5, $6, $7, $8)"};
+
+const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
+const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
+const pg::Statement delete_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
+const pg::Statement delete_state{"DELETE FROM dbnet.mirror_state WHERE relation = $1"};
+const pg::Statement delete_relation{"DELETE FROM dbnet.mirrored_relation WHERE relation = $1"};
+
+// The version does not matter: every version of a kind shows the same objects.
+const pg::Statement select_managers{
+    "SELECT relation::text, namespace, label_selector FROM dbnet.mirrored_relation"
+    " WHERE server = $1::name AND kind = $2 AND mode = 'manage' AND relation <> $3"
+    " AND CASE WHEN position('/' IN api_version) > 0 THEN split_part(api_version, '/', 1) ELSE '' END = $4"};
+
+const pg::Statement select_arming{"SELECT system_identifier = $1 AND database = $2 FROM dbnet.arming"};
+const pg::Statement insert_arming{"INSERT INTO dbnet.arming (system_identifier, database) VALUES ($1, $2)"};
+
+// Random, so that no two databases ever share it; see kubernetes.md on field managers.
+std::string new_field_manager() {
+    std::array<unsigned char, 8> bytes;
+    if (!pg_strong_random(bytes.data(), bytes.size()))
+        throw pg::error(ERRCODE_INTERNAL_ERROR, "could not generate a random field manager");
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string manager = "dbnet-";
+    for (const unsigned char byte : bytes) {
+        manager += digits[byte >> 4];
+        manager += digits[byte & 15];
+    }
+    return manager;
+}
+
+} // namespace
+
+std::optional<MirrorRecord> find_mirror(Oid relation) {
+    const pg::Result found = pg::execute(select_mirror, relation);
+    if (found.rows() == 0)
+        return std::nullopt;
+    MirrorRecord record;
+    record.relation = relation;
+    record.server = found.text(0, 0);
+    const auto [group, version] = kubernetes::split_api_version(found.text(0, 1));
+    record.resource = {group, version, std::string(found.text(0, 2)), std::string(found.text(0, 3)),
+                       found.boolean(0, 4)};
+    record.name_space = found.text(0, 5);
+    record.label_selector = found.text(0, 6);
+    record.mode = found.text(0, 7);
+    record.on_drift = found.text(0, 8);
+    record.initial = found.text(0, 9);
+    if (found.at(0, 10))
+        record.on_external_delete = found.at(0, 10);
+    record.delete_foreign = found.boolean(0, 11);
+    return record;
+}
+
+MirrorRecord required_mirror(Oid relation) {
+    std::optional<MirrorRecord> found = find_mirror(relation);
+    if (!found) {
+        const std::string name = pg::qualified_name(relation);
+        throw pg::error(ERRCODE_UNDEFINED_OBJECT,
+                        (name.empty() ? "relation " + std::to_string(relation) : name) + " is not a mirror")
+            .hint("dbnet.mirror() makes a table a mirror; dbnet.mirror_status lists the mirrors.");
+    }
+    return std::move(*found);
+}
+
+void insert_mirror(const MirrorRecord &record) {
+    pg::execute(insert_relation, record.relation, record.server, record.resource.api_version(), record.resource.kind,
+                record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
+                record.mode, record.on_drift, record.initial, record.on_external_delete, record.delete_foreign,
+                new_field_manager());
+    pg::execute(insert_state, record.relation);
+}
+
+void update_mirror(const MirrorRecord &record) {
+    pg::execute(update_relation, record.relation, record.mode, record.on_drift, record.on_external_delete,
+                record.delete_foreign);
+}
+
+void replace_columns(Oid relation, const ColumnMap &map) {
+    pg::execute(delete_columns, relation);
+    for (const MappedColumn &column : map.columns)
+        pg::execute(insert_column, relation, column.name, column.path, to_text(column.role), to_text(column.type),
+                    column.format, column.column_type, column.has_own_drift ? to_text(column.on_drift) : nullptr);
+}
+
+void delete_mirror(Oid relation) {
+    for (const pg::Statement *statement :
+         {&delete_held, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
+        pg::execute(*statement, relation);
+}
+
+void check_single_owner(const MirrorRecord &record) {
+    if (record.mode != "manage")
+        return;
+    const pg::Result others =
+        pg::execute(select_managers, record.server, record.resource.kind, record.relation, record.resource.group);
+    for (size_t i = 0; i < others.rows(); i++) {
+        const std::string_view other_namespace = others.text(i, 1);
+        const bool same_namespace =
+            record.name_space.empty() || other_namespace.empty() || record.name_space == other_namespace;
+        if (same_namespace && may_overlap(record.label_selector, others.text(i, 2)))
+            throw pg::error(ERRCODE_DUPLICATE_OBJECT,
+                            "mirror " + std::string(others.text(i, 0)) + " manages the same objects already")
+                .detail("Both would create and delete " + record.resource.plural + " of server \"" + record.server +
+                        "\".")
+                .hint("Give the mirrors different namespaces or label selectors that exclude each other, or leave one "
+                      "in mode 'observe'.");
+    }
+}
+
+void arm_database() {
+    const auto system_identifier = static_cast<int64_t>(pg::call([] { return GetSystemIdentifier(); }));
+    const pg::Result armed = pg::execute(select_arming, system_identifier, MyDatabaseId);
+    if (armed.rows() == 0)
+        pg::execute(insert_arming, system_identifier, MyDatabaseId);
+    else if (!armed.boolean(0, 0))
+        pg::warning(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    "this database is a copy: no mirror of it writes to a device",
+                    "If it takes the original's place, run SELECT dbnet.claim();");
+}
+
+} // namespace dbnet::mirror

@@ -1,0 +1,44 @@
+// Reading and writing the configuration of mirrors (dbnet.mirrored_relation, mirrored_column, arming) for the SQL
+// functions. With the extension's rights, inside as_extension(). Runs in backends.
+#pragma once
+
+#include "mirror/column_map.hpp"
+#include "mirror/table_binding.hpp"
+#include "pg/guard.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dbnet::mirror {
+
+// A mirror's configuration as the SQL functions take and change it.
+struct MirrorRecord {
+    Oid relation = InvalidOid;
+    std::string server;
+    kubernetes::Resource resource;
+    std::string name_space; // the one mirrored namespace; empty: all or none
+    std::string label_selector;
+    std::string mode, on_drift, initial;
+    std::optional<std::string> on_external_delete;
+    bool delete_foreign = false;
+};
+
+// nullopt: the table is no mirror.
+std::optional<MirrorRecord> find_mirror(Oid relation);
+// Throws pg::error 42704 with the hint to dbnet.mirror.
+MirrorRecord required_mirror(Oid relation);
+
+void insert_mirror(const MirrorRecord &record);
+void update_mirror(const MirrorRecord &record); // a new generation
+void replace_columns(Oid relation, const ColumnMap &map);
+// Configuration, objects, tombstones, held changes and state; the log of actuations stays.
+void delete_mirror(Oid relation);
+
+// An object may be created and deleted by one managing mirror only. Throws pg::error 42710 naming the other mirror.
+void check_single_owner(const MirrorRecord &record);
+
+// The first mirror arms the database; a database that was armed elsewhere is told so by a WARNING.
+void arm_database();
+
+} // namespace dbnet::mirror

@@ -1,0 +1,176 @@
+// The user's table under a mirror (see table_binding.hpp); backends.
+#include "mirror/table_binding.hpp"
+
+#include "mirror/as_extension.hpp"
+#include "pg/spi.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/varlena.h"
+}
+
+namespace dbnet::mirror {
+namespace {
+
+// All run with the extension's rights and search_path: operators of a user's schema play no part.
+const pg::Statement describe{
+    "SELECT class.relkind, class.relpersistence, class.relowner, class.relhassubclass, "
+    "class.relnamespace::regnamespace,"
+    " EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = class.oid AND deptype = 'e')"
+    " FROM pg_class AS class WHERE class.oid = $1"};
+
+// Domains are followed to their base type; NULL leaves the length modifier out.
+const pg::Statement describe_columns{
+    "WITH RECURSIVE base AS ("
+    " SELECT attnum, type.oid, typbasetype, typcategory FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid"
+    "  WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
+    " UNION ALL"
+    " SELECT attnum, type.oid, type.typbasetype, type.typcategory FROM base"
+    "  JOIN pg_type AS type ON type.oid = base.typbasetype)"
+    " SELECT attname, format_type(atttypid, atttypmod), format_type(base.oid, NULL), typcategory, attnotnull,"
+    "  atthasdef OR attidentity <> '', attgenerated <> '' OR attidentity = 'a'"
+    " FROM pg_attribute JOIN base USING (attnum) WHERE attrelid = $1 AND typbasetype = 0 ORDER BY attnum"};
+
+// Reports find rows by their key (ON CONFLICT), so the index must be immediate, complete and on plain columns.
+const pg::Statement find_key{
+    "SELECT FROM pg_index AS index WHERE indrelid = $1 AND indisunique AND indisvalid AND indimmediate"
+    " AND indpred IS NULL AND indexprs IS NULL"
+    " AND (SELECT array_agg(attname::text ORDER BY attname::text) FROM unnest(indkey[0:indnkeyatts - 1]) AS key(attnum)"
+    "  JOIN pg_attribute AS attribute ON attrelid = $1 AND attribute.attnum = key.attnum)"
+    "  = (SELECT array_agg(name ORDER BY name) FROM unnest($2) AS wanted(name))"};
+
+const pg::Statement has_capture{
+    "SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = 'dbnet_capture' AND NOT tgisinternal"};
+
+Oid resolve(std::string_view name) {
+    const std::string terminated(name);
+    return pg::call([&] {
+        const RangeVar *range = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(terminated.c_str())));
+        return RangeVarGetRelid(range, AccessShareLock, true);
+    });
+}
+
+[[noreturn]] void refuse_kind(const std::string &name, const std::string &what, const std::string &hint) {
+    throw pg::error(ERRCODE_WRONG_OBJECT_TYPE, name + " cannot be a mirror: it is " + what).hint(hint);
+}
+
+void check_kind(const std::string &name, const pg::Result &found) {
+    const char kind = found.text(0, 0).front();
+    const char persistence = found.text(0, 1).front();
+    const std::string schema(found.text(0, 4));
+    if (kind == RELKIND_PARTITIONED_TABLE)
+        refuse_kind(name, "a partitioned table", "Mirror its partitions, one server each.");
+    if (kind != RELKIND_RELATION)
+        refuse_kind(name,
+                    kind == RELKIND_FOREIGN_TABLE ? "a foreign table"
+                    : kind == RELKIND_VIEW        ? "a view"
+                                                  : "not a table",
+                    "A mirror is an ordinary table.");
+    if (persistence == RELPERSISTENCE_TEMP)
+        refuse_kind(name, "temporary",
+                    "What it holds is never in the WAL, where the mirror worker reads changes: use a permanent table.");
+    if (persistence == RELPERSISTENCE_UNLOGGED)
+        refuse_kind(name, "unlogged", "What it holds is lost in a crash: ALTER TABLE " + name + " SET LOGGED;");
+    if (found.boolean(0, 3))
+        refuse_kind(name, "the parent of other tables", "Mirror a table without children.");
+    if (found.boolean(0, 5) || schema == "pg_catalog" || schema == "information_schema")
+        refuse_kind(name, "a table of the system or of an extension", "Use a table of your own.");
+}
+
+std::string quoted_list(const std::vector<std::string> &names) {
+    std::string list;
+    for (const std::string &name : names)
+        list += (list.empty() ? "" : ", ") + pg::quoted_name(name);
+    return list;
+}
+
+std::string literal(std::string_view text) {
+    const std::string terminated(text);
+    std::string quoted;
+    pg::call([&] { quoted = quote_literal_cstr(terminated.c_str()); });
+    return quoted;
+}
+
+} // namespace
+
+Table find_table(std::string_view name) {
+    const Oid relation = resolve(name);
+    if (!OidIsValid(relation))
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "table " + std::string(name) + " does not exist")
+            .hint("Create it with a key and a column per field that you want to see, for example CREATE TABLE " +
+                  std::string(name) +
+                  " (namespace text, name text, labels jsonb, PRIMARY KEY (namespace, name)); kinds outside namespaces "
+                  "have "
+                  "PRIMARY KEY (name).");
+    return find_table(relation);
+}
+
+Table find_table(Oid relation) {
+    pg::call([&] { LockRelationOid(relation, AccessShareLock); });
+    if (!pg::call([&] { return get_rel_name(relation) != nullptr; }))
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "table with OID " + std::to_string(relation) + " does not exist");
+    Table table;
+    table.relation = relation;
+    table.name = pg::qualified_name(relation);
+    if (!pg::call([&] { return pg::compat::owns_relation(relation, GetUserId()); }))
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of table " + table.name)
+            .hint("A mirror acts with the rights of its table's owner.");
+    as_extension([&] {
+        const pg::Result found = pg::execute(describe, relation);
+        check_kind(table.name, found);
+        table.owner = found.oid(0, 2);
+        const pg::Result columns = pg::execute(describe_columns, relation);
+        for (size_t i = 0; i < columns.rows(); i++)
+            table.columns.push_back({std::string(columns.text(i, 0)), std::string(columns.text(i, 1)),
+                                     std::string(columns.text(i, 2)), columns.text(i, 3).front(), columns.boolean(i, 4),
+                                     columns.boolean(i, 5), columns.boolean(i, 6)});
+    });
+    return table;
+}
+
+void check_unique_key(const Table &table, const std::vector<std::string> &key_columns) {
+    const std::string list = quoted_list(key_columns);
+    for (const TableColumn &column : table.columns)
+        if (!column.not_null && std::find(key_columns.begin(), key_columns.end(), column.name) != key_columns.end())
+            throw pg::error(ERRCODE_INVALID_COLUMN_REFERENCE,
+                            "key column \"" + column.name + "\" of table " + table.name + " may be NULL")
+                .hint("ALTER TABLE " + table.name + " ADD PRIMARY KEY (" + list + ");");
+    if (as_extension([&] { return pg::execute(find_key, table.relation, key_columns).affected(); }) == 0)
+        throw pg::error(ERRCODE_INVALID_COLUMN_REFERENCE,
+                        "table " + table.name + " has no unique key on exactly (" + list + ")")
+            .detail(
+                "A row stands for one object, so its key must be that of the object, not deferrable and not partial.")
+            .hint("ALTER TABLE " + table.name + " ADD PRIMARY KEY (" + list + ");");
+}
+
+void attach_capture(const Table &table, const ColumnMap &map, std::string_view fixed_namespace) {
+    std::vector<std::string> watched, status;
+    std::string name_space, name;
+    for (const MappedColumn &column : map.columns) {
+        if (column.role == Role::key)
+            (column.path == "metadata.name" ? name : name_space) = column.name;
+        else
+            (column.role == Role::status ? status : watched).push_back(column.name);
+    }
+    detach_capture(table);
+    pg::execute_once("CREATE TRIGGER dbnet_capture AFTER INSERT OR UPDATE OR DELETE ON " + table.name +
+                     " FOR EACH ROW EXECUTE FUNCTION dbnet.capture(" + literal(name_space) + ", " + literal(name) +
+                     ", " + literal(quoted_list(watched)) + ", " + literal(quoted_list(status)) + ", " +
+                     literal(fixed_namespace) + ")");
+    // Also for replicated writes, and gone with the extension.
+    pg::execute_once("ALTER TABLE " + table.name + " ENABLE ALWAYS TRIGGER dbnet_capture");
+    pg::execute_once("ALTER TRIGGER dbnet_capture ON " + table.name + " DEPENDS ON EXTENSION dbnet");
+}
+
+void detach_capture(const Table &table) {
+    if (pg::execute(has_capture, table.relation).affected() > 0)
+        pg::execute_once("DROP TRIGGER dbnet_capture ON " + table.name);
+}
+
+} // namespace dbnet::mirror
