@@ -204,9 +204,9 @@ void check_reserved(const Entry &entry, const FieldPath &path) {
         throw ColumnMapError(Kind::no_such_path, at(entry) + " is DBNet's own annotation");
 }
 
-void check_overlaps(const std::vector<MappedColumn> &columns) {
-    for (const MappedColumn &one : columns)
-        for (const MappedColumn &other : columns) {
+void check_overlaps(const std::vector<Column> &columns) {
+    for (const Column &one : columns)
+        for (const Column &other : columns) {
             if (&one == &other || (one.role == Role::status && other.role == Role::status) ||
                 !one.field.contains(other.field))
                 continue;
@@ -219,8 +219,8 @@ void check_overlaps(const std::vector<MappedColumn> &columns) {
         }
 }
 
-std::string key_column(const std::vector<MappedColumn> &columns, std::string_view path) {
-    const auto found = std::ranges::find(columns, path, &MappedColumn::path);
+std::string key_column(const std::vector<Column> &columns, std::string_view path) {
+    const auto found = std::ranges::find(columns, path, &Column::path);
     return found == columns.end() ? std::string() : found->name;
 }
 
@@ -255,7 +255,7 @@ void add_warnings(const ColumnMapQuestion &question, ColumnMap &map) {
     for (const TableColumn &column : *question.columns) {
         if (!column.not_null || column.has_default || column.generated)
             continue;
-        const auto mapped = std::ranges::find(map.columns, column.name, &MappedColumn::name);
+        const auto mapped = std::ranges::find(map.columns, column.name, &Column::name);
         if (mapped == map.columns.end())
             map.warnings.push_back("column " + quote(column.name) +
                                    " is NOT NULL without a default and mirrors nothing: objects that "
@@ -266,9 +266,9 @@ void add_warnings(const ColumnMapQuestion &question, ColumnMap &map) {
     }
 }
 
-MappedColumn build_column(const ColumnMapQuestion &question, const Entry &entry) {
+Column build_column(const ColumnMapQuestion &question, const Entry &entry) {
     const TableColumn &column = find_column(question, entry);
-    MappedColumn mapped;
+    Column mapped;
     mapped.name = entry.column;
     mapped.field = parse_path(entry);
     mapped.path = mapped.field.text();
@@ -278,8 +278,7 @@ MappedColumn build_column(const ColumnMapQuestion &question, const Entry &entry)
     mapped.type = value_type_of(field);
     mapped.format = field.format;
     mapped.column_type = column.type;
-    mapped.on_drift = entry.on_drift.value_or(OnDrift::report);
-    mapped.has_own_drift = entry.on_drift.has_value();
+    mapped.on_drift = entry.on_drift;
     if (column.generated)
         throw ColumnMapError(Kind::wrong_type, at(entry) + " is a generated column, which no report can write",
                              "Map the field to an ordinary column.");
@@ -350,7 +349,7 @@ ColumnMap build_column_map(const ColumnMapQuestion &question) {
     ColumnMap map;
     for (const Entry &entry : entries)
         map.columns.push_back(build_column(question, entry));
-    std::ranges::sort(map.columns, {}, [&](const MappedColumn &column) {
+    std::ranges::sort(map.columns, {}, [&](const Column &column) {
         return std::ranges::find(*question.columns, column.name, &TableColumn::name) - question.columns->begin();
     });
     check_overlaps(map.columns);

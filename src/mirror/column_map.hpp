@@ -44,12 +44,8 @@ struct ColumnMapQuestion {
     std::string_view fixed_namespace; // empty: all namespaces
 };
 
-struct MappedColumn : Column {
-    bool has_own_drift = false; // else the mirror's setting holds
-};
-
 struct ColumnMap {
-    std::vector<MappedColumn> columns; // in the table's order
+    std::vector<Column> columns; // in the table's order
     std::vector<std::string> key_columns;
     std::vector<std::string> warnings; // what will make reports fail
 };

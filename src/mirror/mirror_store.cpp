@@ -112,9 +112,9 @@ void update_mirror(const MirrorRecord &record) {
 
 void replace_columns(Oid relation, const ColumnMap &map) {
     pg::execute(delete_columns, relation);
-    for (const MappedColumn &column : map.columns)
+    for (const Column &column : map.columns)
         pg::execute(insert_column, relation, column.name, column.path, to_text(column.role), to_text(column.type),
-                    column.format, column.column_type, column.has_own_drift ? to_text(column.on_drift) : nullptr);
+                    column.format, column.column_type, column.on_drift ? to_text(*column.on_drift) : nullptr);
 }
 
 void delete_mirror(Oid relation) {

@@ -2,6 +2,7 @@
 // functions. With the extension's rights, inside as_extension(). Runs in backends.
 #pragma once
 
+#include "kubernetes/api.hpp"
 #include "mirror/column_map.hpp"
 #include "mirror/table_binding.hpp"
 #include "pg/guard.hpp"

@@ -152,7 +152,7 @@ void check_unique_key(const Table &table, const std::vector<std::string> &key_co
 void attach_capture(const Table &table, const ColumnMap &map, std::string_view fixed_namespace) {
     std::vector<std::string> watched, status;
     std::string name_space, name;
-    for (const MappedColumn &column : map.columns) {
+    for (const Column &column : map.columns) {
         if (column.role == Role::key)
             (column.path == "metadata.name" ? name : name_space) = column.name;
         else

@@ -1,0 +1,253 @@
+// dbnet.mirror(), dbnet.alter_mirror() and dbnet.unmirror(): which table mirrors what. They ask the API server about
+// the kind and change nothing there. Runs in backends.
+#include "kubernetes/api.hpp"
+#include "mirror/as_extension.hpp"
+#include "mirror/client_session.hpp"
+#include "mirror/mirror_store.hpp"
+#include "mirror/served_kinds.hpp"
+#include "mirror/sql_arguments.hpp"
+#include "mirror/table_binding.hpp"
+#include "pg/shared_memory.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "utils/lsyscache.h"
+}
+
+namespace dbnet::mirror {
+namespace {
+
+const pg::Statement has_usage{"SELECT has_server_privilege($1, $2, 'USAGE')"};
+
+// Objects of the mirror with a claim on one of the paths: those paths cannot just be forgotten.
+const pg::Statement count_claims{"SELECT count(*) FROM dbnet.object WHERE relation = $1 AND claimed && $2"};
+const pg::Statement forget_paths{
+    "UPDATE dbnet.object SET base = base - $2, applied = applied - $2, managers = managers - $2 WHERE relation = $1"};
+const pg::Statement select_columns{"SELECT column_name, path, role FROM dbnet.mirrored_column WHERE relation = $1"};
+
+int sqlstate_of(ColumnMapError::Kind kind) {
+    switch (kind) {
+    case ColumnMapError::no_such_column:
+        return ERRCODE_UNDEFINED_COLUMN;
+    case ColumnMapError::wrong_type:
+        return ERRCODE_DATATYPE_MISMATCH;
+    case ColumnMapError::bad_map:
+    case ColumnMapError::no_such_path:
+        break;
+    }
+    return ERRCODE_INVALID_PARAMETER_VALUE;
+}
+
+void check_words(const std::optional<std::string> &mode, const std::optional<std::string> &on_drift,
+                 const std::optional<std::string> &on_external_delete) {
+    check_word(mode, "mode", {"observe", "manage"});
+    check_word(on_drift, "on_drift", {"report", "enforce", "follow"});
+    check_word(on_external_delete, "on_external_delete", {"drop_row", "flag", "recreate"});
+}
+
+// The worker connects as the table's owner; the caller must be allowed to use the server as well.
+void check_caller_usage(const std::string &server, Oid owner) {
+    const Oid caller = GetUserId();
+    if (caller == owner)
+        return;
+    const bool may = as_extension([&] { return pg::execute(has_usage, caller, server).boolean(0, 0); });
+    if (!may)
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for foreign server " + server)
+            .hint("GRANT USAGE ON FOREIGN SERVER " + pg::quoted_name(server) + " TO the role that makes the mirror.");
+}
+
+ColumnMap check_map(const std::string &map, const Table &table, const MirrorRecord &record,
+                    const kubernetes::Schema &schema) {
+    try {
+        return build_column_map({map, table.name, record.resource.kind, &table.columns, &schema,
+                                 record.resource.namespaced, record.name_space});
+    } catch (const ColumnMapError &failure) {
+        throw pg::error(sqlstate_of(failure.kind()), failure.what()).hint(failure.hint());
+    }
+}
+
+// Asks for one object: shows a lack of rights, a bad selector or an absent namespace now, in the server's words.
+void try_list(ClientSession &session, const MirrorRecord &record) {
+    kubernetes::ListOptions options;
+    options.label_selector = record.label_selector;
+    options.limit = 1;
+    options.metadata_only = true;
+    session.body_of(kubernetes::list_request(record.resource, record.name_space, options));
+}
+
+void check_namespace(const MirrorRecord &record) {
+    if (!record.resource.namespaced && !record.name_space.empty())
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "argument namespace is '" + record.name_space +
+                                                             "', but kind " + record.resource.kind +
+                                                             " does not live in namespaces")
+            .hint("Leave the argument out.");
+}
+
+Table find_named_table(const std::string &name) {
+    return pg::in_spi([&] { return find_table(name); });
+}
+
+void refuse_second_mirror(const Table &table) {
+    const bool exists =
+        pg::in_spi([&] { return as_extension([&] { return find_mirror(table.relation).has_value(); }); });
+    if (exists)
+        throw pg::error(ERRCODE_DUPLICATE_OBJECT, "table " + table.name + " is a mirror already")
+            .hint("Change it with dbnet.alter_mirror(), or remove it with dbnet.unmirror() first.");
+}
+
+void show_warnings(const ColumnMap &map) {
+    for (const std::string &text : map.warnings)
+        pg::warning(ERRCODE_WARNING, text);
+}
+
+std::vector<std::string> removed_paths(Oid relation, const ColumnMap &map) {
+    const pg::Result before = pg::execute(select_columns, relation);
+    std::vector<std::string> removed;
+    for (size_t i = 0; i < before.rows(); i++) {
+        const auto same = std::ranges::find(map.columns, before.text(i, 1), &Column::path);
+        if (before.text(i, 2) == "key" && (same == map.columns.end() || same->name != before.text(i, 0)))
+            throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED, "key column \"" + std::string(before.text(i, 0)) + "\" (" +
+                                                               std::string(before.text(i, 1)) + ") cannot be changed")
+                .hint("Remove the mirror with dbnet.unmirror() and make it anew.");
+        if (same == map.columns.end())
+            removed.emplace_back(before.text(i, 1));
+    }
+    return removed;
+}
+
+// A claimed field that is no longer applied would be deleted or fall back to its default on the server.
+void forget_removed(Oid relation, const std::vector<std::string> &removed) {
+    if (removed.empty())
+        return;
+    if (const int64 claims = pg::execute(count_claims, relation, removed).integer(0, 0); claims > 0) {
+        std::string list;
+        for (const std::string &path : removed)
+            list += (list.empty() ? "" : ", ") + path;
+        throw pg::error(ERRCODE_OBJECT_IN_USE,
+                        std::to_string(claims) + " objects have claimed fields that the new column map leaves out")
+            .detail("Left out are " + list + ".")
+            .hint("Keep the columns: fields that are no longer applied would be deleted on the server or fall back to "
+                  "their defaults.");
+    }
+    pg::execute(forget_paths, relation, removed);
+}
+
+ColumnMap new_columns(const std::string &columns, const Table &table, const MirrorRecord &record) {
+    ClientSession session = open_session(record.server, table.owner);
+    return check_map(columns, table, record, find_schema(session, record.resource));
+}
+
+bool table_exists(Oid relation) {
+    return pg::call([&] { return get_rel_name(relation) != nullptr; });
+}
+
+} // namespace
+
+DBNET_FUNCTION(dbnet_mirror) {
+    MirrorRecord record;
+    record.server = required(name_argument(fcinfo, 0), "server");
+    const std::string api_version = required(text_argument(fcinfo, 1), "api_version");
+    const std::string kind = required(text_argument(fcinfo, 2), "kind");
+    const std::string relation = required(text_argument(fcinfo, 3), "relation");
+    const std::optional<std::string> columns = jsonb_argument(fcinfo, 4);
+    record.name_space = text_argument(fcinfo, 5).value_or("");
+    record.label_selector = text_argument(fcinfo, 6).value_or("");
+    record.mode = required(text_argument(fcinfo, 7), "mode");
+    record.initial = required(text_argument(fcinfo, 8), "initial");
+    record.on_drift = required(text_argument(fcinfo, 9), "on_drift");
+    record.on_external_delete = text_argument(fcinfo, 10);
+    record.delete_foreign = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
+    check_words(record.mode, record.on_drift, record.on_external_delete);
+    check_word(record.initial, "initial", {"compare", "pull", "push"});
+    pg::require_shared();
+
+    const Table table = find_named_table(relation);
+    record.relation = table.relation;
+    refuse_second_mirror(table);
+    if (!columns)
+        throw pg::error(ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                        "argument columns is missing: table " + table.name +
+                            " exists, so DBNet must be told which column mirrors which field")
+            .hint(R"(For example columns => '{"name": "metadata.name", "labels": "metadata.labels"}'.)");
+    pg::in_spi([&] { check_caller_usage(record.server, table.owner); });
+
+    ClientSession session = open_session(record.server, table.owner);
+    record.resource = find_kind(session, record.server, api_version, kind).resource;
+    check_namespace(record);
+    const ColumnMap map = check_map(*columns, table, record, find_schema(session, record.resource));
+    try_list(session, record);
+
+    pg::in_spi([&] {
+        check_unique_key(table, map.key_columns);
+        as_extension([&] {
+            attach_capture(table, map,
+                           record.name_space); // locks the table: of two who race, the second finds the first's mirror
+            if (find_mirror(record.relation))
+                throw pg::error(ERRCODE_DUPLICATE_OBJECT, "table " + table.name + " has become a mirror just now");
+            check_single_owner(record);
+            insert_mirror(record);
+            replace_columns(record.relation, map);
+            arm_database();
+        });
+    });
+    show_warnings(map);
+    PG_RETURN_OID(table.relation);
+}
+
+DBNET_FUNCTION(dbnet_alter_mirror) {
+    const Oid relation = required_relation(fcinfo, 0, "relation");
+    const std::optional<std::string> mode = text_argument(fcinfo, 1), on_drift = text_argument(fcinfo, 2),
+                                     on_external_delete = text_argument(fcinfo, 3), columns = jsonb_argument(fcinfo, 5);
+    check_words(mode, on_drift, on_external_delete);
+    const auto [table, before] = pg::in_spi([&] {
+        return std::pair{find_table(relation), as_extension([&] { return required_mirror(relation); })};
+    });
+    MirrorRecord record = before;
+    record.mode = mode.value_or(before.mode);
+    record.on_drift = on_drift.value_or(before.on_drift);
+    if (on_external_delete)
+        record.on_external_delete = on_external_delete;
+    if (!PG_ARGISNULL(4))
+        record.delete_foreign = PG_GETARG_BOOL(4);
+    std::optional<ColumnMap> map;
+    if (columns)
+        map = new_columns(*columns, table, record);
+
+    pg::in_spi([&] {
+        as_extension([&] {
+            check_single_owner(record);
+            if (map) {
+                const std::vector<std::string> removed = removed_paths(relation, *map);
+                attach_capture(table, *map, record.name_space);
+                forget_removed(relation, removed);
+                replace_columns(relation, *map);
+            }
+            update_mirror(record);
+        });
+    });
+    if (map)
+        show_warnings(*map);
+    PG_RETURN_VOID();
+}
+
+DBNET_FUNCTION(dbnet_unmirror) {
+    const Oid relation = required_relation(fcinfo, 0, "relation");
+    pg::in_spi([&] {
+        // A table that was dropped has no owner any more: what is left of its mirror is anybody's to tidy up.
+        if (table_exists(relation)) {
+            const Table table = find_table(relation);
+            as_extension([&] {
+                required_mirror(relation);
+                detach_capture(table);
+            });
+        }
+        as_extension([&] {
+            required_mirror(relation);
+            delete_mirror(relation);
+        });
+    });
+    PG_RETURN_VOID();
+}
+
+} // namespace dbnet::mirror
