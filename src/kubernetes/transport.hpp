@@ -51,8 +51,8 @@ public:
 
     // Starts a request whose answer is lines without end (watch). `on_line` sees each line of a 2xx answer; `on_end` is
     // called once when the stream is over: status 200 and no transport_error = the server ended it in order; another
-    // status with its body = refused; a transport_error otherwise. Given up when silent for longer than its timeout
-    // plus a margin.
+    // status with its body = refused; a transport_error otherwise. Given up when the server has not ended it some time
+    // after its timeout.
     Id stream(const Connection &connection, Request request, LineHandler on_line, EndHandler on_end);
 
     // Forgets a request or stream; its handlers are not called any more and destroyed. Unknown ids are ignored.
