@@ -26,7 +26,8 @@ std::string identity() {
     pg::call([&] { GetUserIdAndSecContext(&user, &security_context); });
     static const pg::Statement show{
         "SELECT concat_ws(' ', 'user=' || current_user, 'session=' || session_user, 'settings=' || md5((SELECT"
-        " string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_settings)), 'custom=' ||"
+        " string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_settings"
+        " WHERE name NOT LIKE 'plpgsql.%')), 'custom=' ||"
         " coalesce(current_setting('door.left_behind', true), ''), 'advisory=' || (SELECT count(*) FROM pg_locks"
         " WHERE locktype = 'advisory' AND pid = pg_backend_pid()))"};
     return std::string(pg::execute(show).text(0, 0)) + " context=" + std::to_string(security_context);
