@@ -1,0 +1,95 @@
+-- Functions that make, change, explain and steer mirrors. Code: src/mirror/functions_*.cpp. They check the caller's rights
+-- themselves and then work with the extension's; who may call them at all is in 99_grants.sql.
+
+-- Without SET search_path: `relation` is looked up as the caller would; statements run with a fixed search_path.
+CREATE FUNCTION dbnet.mirror(server name, api_version text, kind text, relation text, columns jsonb DEFAULT NULL,
+                             namespace text DEFAULT NULL, label_selector text DEFAULT '', mode text DEFAULT 'observe',
+                             initial text DEFAULT 'compare', on_drift text DEFAULT 'report',
+                             on_external_delete text DEFAULT NULL, delete_foreign boolean DEFAULT false)
+    RETURNS regclass
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'dbnet_mirror';
+COMMENT ON FUNCTION dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean) IS
+    'Makes a table the mirror of a kind of object. Arguments: server; api_version and kind as dbnet.kinds() spells them; relation: a permanent table of the caller with a unique key on name, or namespace and name; columns: {"column": "path", "column": {"path": "…", "on_drift": "…"}}; namespace: one namespace instead of a column for it; label_selector; mode observe | manage; initial compare | pull | push; on_drift report | enforce | follow; on_external_delete drop_row | flag | recreate, NULL = drop_row for what DBNet did not create, else flag; delete_foreign: deletes of objects that DBNet did not create need no approval. Errors name column and path: 42703 no such column, 42804 type of a column, 22023 bad path or argument, 42P10 no unique key, 42809 not an ordinary table, 42501 rights, 42710 already a mirror, 42704 no such kind, 55000 dbnet is not in shared_preload_libraries';
+
+CREATE FUNCTION dbnet.alter_mirror(relation regclass, mode text DEFAULT NULL, on_drift text DEFAULT NULL,
+                                   on_external_delete text DEFAULT NULL, delete_foreign boolean DEFAULT NULL,
+                                   columns jsonb DEFAULT NULL)
+    RETURNS void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_alter_mirror';
+COMMENT ON FUNCTION dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb) IS
+    'Changes a mirror of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.mirror(); columns is the complete new column map: key columns stay, fields that DBNet owns cannot be left out. Errors: 42704 not a mirror, 42501 not the owner, 42710 another mirror manages the same objects, 55006 owned fields left out';
+
+CREATE FUNCTION dbnet.unmirror(relation regclass) RETURNS void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_unmirror';
+COMMENT ON FUNCTION dbnet.unmirror(regclass) IS
+    'Makes a mirror an ordinary table again: rows stay, objects stay, nothing is deleted on any device; what was claimed, held or to be deleted is forgotten. Argument: the mirror, of the caller. Errors: 42704 not a mirror, 42501 not the owner';
+
+CREATE FUNCTION dbnet.preview(relation regclass, OUT key text, OUT operation text, OUT path text, OUT row_value jsonb,
+                              OUT live_value jsonb, OUT manager text, OUT verdict text)
+    RETURNS SETOF record
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_preview';
+COMMENT ON FUNCTION dbnet.preview(regclass) IS
+    'What mode manage would send now, one row per field; sends nothing. Argument: a mirror whose table the caller may SELECT. Rows: key; operation create | update | delete; path (NULL for delete); value in the row; value on the device as last seen; field manager that owns it; verdict: send, force (take it from its manager once), conflict, held, wait or refused, with the reason. Errors: 42704 not a mirror, 42501 no SELECT or row-level security';
+
+CREATE FUNCTION dbnet.fields(relation regclass, key text, OUT path text, OUT row_value jsonb, OUT live_value jsonb,
+                             OUT claimed boolean, OUT manager text, OUT since timestamptz)
+    RETURNS SETOF record
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_fields';
+COMMENT ON FUNCTION dbnet.fields(regclass, text) IS
+    'The mirrored fields of one object. Arguments: a mirror whose table the caller may SELECT; namespace/name, or name alone. Rows: path; value in the row and on the device as last seen; claimed: a user of the mirror set it and DBNet owns it; field manager that owns it on the server and since when. No rows: neither a row nor an object. Errors: 42704 not a mirror, 22023 bad key, 42501 no SELECT or row-level security';
+
+CREATE FUNCTION dbnet.wait_synced(timeout interval DEFAULT '30 s', relation regclass DEFAULT NULL, transaction xid8 DEFAULT NULL,
+                                  until text DEFAULT 'synced', OUT mirror regclass, OUT key text, OUT phase text,
+                                  OUT health text, OUT message text, OUT next_step text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_wait_synced';
+COMMENT ON FUNCTION dbnet.wait_synced(interval, regclass, xid8, text) IS
+    'Waits until everything this session has committed is settled, and returns the objects that are not as their rows say: none = all is well. Arguments: timeout; relation: this mirror alone; transaction: objects changed by this transaction alone; until: synced (the server has accepted) or ready (and the objects report that they are ready). Errors: 55000 no mirror worker, 25001 transaction with an old snapshot, 57014 cancelled';
+
+CREATE FUNCTION dbnet.pause(target text, reason text) RETURNS void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_pause';
+COMMENT ON FUNCTION dbnet.pause(text, text) IS
+    'Sends nothing more that changes a device, from its commit on; reports go on. Arguments: a foreign server, or a mirror with its schema; the reason, shown in dbnet.mirror_status. Errors: 42704 no such server or mirror, 22023 empty reason';
+
+CREATE FUNCTION dbnet.resume(target text) RETURNS boolean
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_resume';
+COMMENT ON FUNCTION dbnet.resume(text) IS
+    'Ends a pause: what was committed meanwhile is sent. Argument: as for dbnet.pause. Returns whether it was paused. Errors: 42704 no such server or mirror';
+
+CREATE FUNCTION dbnet.resync(relation regclass) RETURNS void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_resync';
+COMMENT ON FUNCTION dbnet.resync(regclass) IS
+    'Compares every row of a mirror with its object once more. Argument: the mirror. Errors: 42704 not a mirror';
+
+CREATE FUNCTION dbnet.retry(relation regclass, key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_retry';
+COMMENT ON FUNCTION dbnet.retry(regclass, text) IS
+    'Tries objects that are not synced again at once. Arguments: the mirror; namespace/name, or name alone, NULL = all of them. Returns how many. Errors: 42704 not a mirror';
+
+CREATE FUNCTION dbnet.claim() RETURNS void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_claim';
+COMMENT ON FUNCTION dbnet.claim() IS
+    'Says that this database, a restored dump or a clone, takes the place of the one it was copied from: from now on its mirrors write to devices. Make sure that the original writes no more';
+
+CREATE FUNCTION dbnet.approve(id text) RETURNS bigint
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_approve';
+COMMENT ON FUNCTION dbnet.approve(text) IS
+    'Lets held changes go out. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';
+
+CREATE FUNCTION dbnet.reject(id text) RETURNS bigint
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_reject';
+COMMENT ON FUNCTION dbnet.reject(text) IS
+    'Gives held changes up: the rows get back what the devices have. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';

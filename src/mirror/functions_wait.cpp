@@ -1,0 +1,145 @@
+// dbnet.wait_synced(): waits until what the caller has committed is settled at the servers. Polls shared memory and
+// dbnet.object; a cancel, a termination and statement_timeout end it at once. Runs in backends.
+#include "mirror/as_extension.hpp"
+#include "mirror/mirror_store.hpp"
+#include "mirror/row_writer.hpp"
+#include "mirror/sql_arguments.hpp"
+#include "pg/shared_memory.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "datatype/timestamp.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+#include "utils/xid8.h"
+}
+
+namespace dbnet::mirror {
+namespace {
+
+constexpr long first_pause_ms = 1, longest_pause_ms = 20;
+
+const pg::Statement transaction_status{"SELECT pg_xact_status($1::xid8)"};
+
+// $1 mirror or NULL, $2 transaction or NULL, $3 whether objects must be ready too.
+#define OBJECTS_IN_QUESTION                                                                                            \
+    " FROM dbnet.object_status WHERE ($1 IS NULL OR relation = $1) AND ($2 IS NULL OR transaction = $2::xid8)"
+const pg::Statement anything_waiting{
+    "SELECT EXISTS (SELECT" OBJECTS_IN_QUESTION
+    " AND (waiting OR ($3 AND transaction IS NOT NULL AND health IN ('in_progress', 'terminating'))))"};
+const pg::Statement select_rest{"SELECT relation, key, phase, health, message, next_step" OBJECTS_IN_QUESTION
+                                " AND (waiting OR needs_action OR ($3 AND transaction IS NOT NULL AND health <> "
+                                "'ready')) ORDER BY relation::text, key"};
+#undef OBJECTS_IN_QUESTION
+
+struct Question {
+    std::optional<Oid> relation;
+    std::optional<std::string> transaction;
+    bool ready = false;
+};
+
+TimestampTz deadline_of(FunctionCallInfo call_info) {
+    if (call_info->args[0].isnull)
+        required(std::nullopt, "timeout");
+    const Datum timeout = call_info->args[0].value;
+    return pg::call([&] {
+        return DatumGetTimestampTz(
+            DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()), timeout));
+    });
+}
+
+void check_caller_transaction() {
+    if (IsolationUsesXactSnapshot())
+        throw pg::error(ERRCODE_ACTIVE_SQL_TRANSACTION, "dbnet.wait_synced() sees nothing new in this transaction")
+            .hint("Call it in a transaction with isolation level READ COMMITTED.");
+    if (FullTransactionIdIsValid(GetTopFullTransactionIdIfAny()))
+        pg::warning(ERRCODE_ACTIVE_SQL_TRANSACTION, "what this transaction has changed is sent after its commit",
+                    "Commit first, then call dbnet.wait_synced().");
+}
+
+// True once the transaction is over; its commit then lies before the current end of the WAL.
+bool has_committed(const std::string &transaction) {
+    const pg::Result status = pg::execute(transaction_status, transaction);
+    if (status.text(0, 0) == "aborted")
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "transaction " + transaction + " was rolled back")
+            .hint("Nothing of it is sent anywhere.");
+    return status.text(0, 0) != "in progress";
+}
+
+// The worker has decided every commit up to `target` and holds nothing in its memory.
+bool is_processed(XLogRecPtr target) {
+    pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
+    return slot && pg_atomic_read_u64(&slot->processed_lsn) >= target && pg_atomic_read_u64(&slot->unsettled) == 0;
+}
+
+bool has_worker() {
+    pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
+    return slot && pg_atomic_read_u32(&slot->process_number) != 0;
+}
+
+void pause(long milliseconds) {
+    pg::wake_worker(MyDatabaseId);
+    pg::call([&] {
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    });
+}
+
+void wait_until_settled(const Question &question, TimestampTz deadline) {
+    XLogRecPtr target = XactLastCommitEnd;
+    bool committed = !question.transaction;
+    for (long pause_ms = first_pause_ms; GetCurrentTimestamp() < deadline;
+         pause_ms = std::min(2 * pause_ms, longest_pause_ms)) {
+        if (!committed && has_committed(*question.transaction)) {
+            committed = true;
+            target = std::max(target, pg::call([] { return GetXLogInsertRecPtr(); }));
+        }
+        if (committed && is_processed(target) &&
+            !pg::execute(anything_waiting, question.relation, question.transaction, question.ready).boolean(0, 0))
+            return;
+        pause(pause_ms);
+    }
+    if (!has_worker())
+        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the mirror worker of this database does not run")
+            .hint("SELECT * FROM dbnet.worker; and the server's log say why.");
+}
+
+} // namespace
+
+DBNET_FUNCTION(dbnet_wait_synced) {
+    RowWriter rows(fcinfo);
+    pg::require_shared();
+    const TimestampTz deadline = deadline_of(fcinfo);
+    Question question;
+    if (!PG_ARGISNULL(1))
+        question.relation = PG_GETARG_OID(1);
+    if (!PG_ARGISNULL(2))
+        question.transaction = std::to_string(U64FromFullTransactionId(PG_GETARG_FULLTRANSACTIONID(2)));
+    const std::string until = required(text_argument(fcinfo, 3), "until");
+    check_word(until, "until", {"synced", "ready"});
+    question.ready = until == "ready";
+    check_caller_transaction();
+
+    // Objects are read with the caller's rights: the view shows the mirrors whose tables the caller may read.
+    const pg::Result rest = pg::in_spi([&] {
+        if (question.relation)
+            as_extension([&] { required_mirror(*question.relation); });
+        wait_until_settled(question, deadline);
+        return pg::execute(select_rest, question.relation, question.transaction, question.ready);
+    });
+    for (size_t i = 0; i < rest.rows(); i++) {
+        std::vector<RowWriter::Value> values;
+        for (size_t column = 0; column < rest.columns(); column++)
+            values.push_back(rest.at(i, column) ? RowWriter::Value(rest.at(i, column)) : std::nullopt);
+        rows.add(values);
+    }
+    return Datum{0};
+}
+
+} // namespace dbnet::mirror
