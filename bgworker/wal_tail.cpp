@@ -151,22 +151,28 @@ bool WalTail::State::read(XLogRecPtr published) {
 }
 
 // Moves what is visible, in commit order; true when more of it is left than `limit` lets through. A commit record can
-// be read before its transaction is visible to others: while it waits for a synchronous standby, for one.
+// be read before its transaction is visible to others: while it waits for a synchronous standby, for one. What commits
+// behind it and is visible goes first: it cannot have seen the other's changes.
 bool WalTail::State::hand_out(std::vector<Commit> &out, size_t limit) {
-    const size_t visible = pg::call([&] {
-        size_t count = 0;
-        while (count < ended_.size() && !TransactionIdIsInProgress(ended_[count].xid))
-            ++count;
-        return count;
+    std::vector<char> is_visible(ended_.size());
+    pg::call([&] {
+        for (size_t index = 0; index < is_visible.size(); ++index)
+            is_visible[index] = !TransactionIdIsInProgress(ended_[index].xid);
     });
-    for (size_t left = visible; left > 0; --left) {
-        if (out.size() >= limit)
-            return true;
-        out.push_back(std::move(ended_.front().commit));
-        bytes_ -= ended_.front().bytes;
-        ended_.pop_front();
+    std::deque<Ended> left;
+    bool more = false;
+    for (size_t index = 0; index < is_visible.size(); ++index) {
+        Ended &ended = ended_[index];
+        if (is_visible[index] && out.size() < limit) {
+            bytes_ -= ended.bytes;
+            out.push_back(std::move(ended.commit));
+        } else {
+            more |= is_visible[index];
+            left.push_back(std::move(ended));
+        }
     }
-    return false;
+    ended_ = std::move(left);
+    return more;
 }
 
 // The WAL at our position is gone: what it said of transactions is unknown, so go on from the end, as at the start.

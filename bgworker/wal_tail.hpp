@@ -1,5 +1,6 @@
-// The change feed's worker side: reads the WAL as it is written and hands out the mirror changes of committed, visible
-// transactions in commit order. Runs in the mirror worker, always outside a transaction.
+// The change feed's worker side: reads the WAL as it is written and hands out the mirror changes of transactions that
+// are committed and visible, in commit order; a commit that is not visible yet (it waits for a synchronous standby)
+// holds up no other. Runs in the mirror worker, always outside a transaction.
 //
 // No replication slot: the tail never holds WAL back. When it falls so far behind that the WAL is gone, or when it
 // cannot know what a transaction changed, it asks for a compare of tables instead.
