@@ -17,16 +17,17 @@ extern "C" {
 namespace dbnet::capture {
 namespace {
 
-// Memory of a context for C++ containers. Does not longjmp: no memory is std::bad_alloc.
+// Memory of a context for C++ containers. Does not longjmp: no memory is std::bad_alloc. Aligned as palloc does, which
+// is enough for what is stored here, though std::pmr's arena asks for max_align_t.
 class ContextMemory final : public std::pmr::memory_resource {
 public:
     explicit ContextMemory(MemoryContext context) : context_(context) {}
 
 private:
-    void *do_allocate(size_t bytes, size_t alignment) override {
-        void *memory = alignment <= MAXIMUM_ALIGNOF
-                           ? MemoryContextAllocExtended(context_, bytes, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE)
-                           : nullptr;
+    static_assert(alignof(ChangeView) <= MAXIMUM_ALIGNOF && alignof(Buffer) <= MAXIMUM_ALIGNOF);
+
+    void *do_allocate(size_t bytes, size_t) override {
+        void *memory = MemoryContextAllocExtended(context_, bytes, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
         if (memory == nullptr)
             throw std::bad_alloc();
         return memory;

@@ -106,7 +106,7 @@ DBNET_FUNCTION(dbnet_feed_poll) {
                     LSNGetDatum(commit.lsn),
                     ObjectIdGetDatum(commit.role),
                     ObjectIdGetDatum(change.relation),
-                    CharGetDatum(change.operation),
+                    PointerGetDatum(cstring_to_text_with_len(&change.operation, 1)),
                     PointerGetDatum(cstring_to_text_with_len(change.name_space.data(), change.name_space.size())),
                     PointerGetDatum(cstring_to_text_with_len(change.name.data(), change.name.size()))};
                 bool nulls[std::size(values)] = {};

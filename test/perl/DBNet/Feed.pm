@@ -9,7 +9,7 @@ package DBNet::Feed;
 
 use strict;
 use warnings FATAL => 'all';
-use Test::More;
+use Test::More ();
 use Time::HiRes qw(sleep time);
 
 # Options: database (default postgres), create (default 1: make functions and table).
@@ -25,7 +25,7 @@ sub definitions {
     return <<'SQL';
 CREATE FUNCTION feed_start(from_lsn pg_lsn DEFAULT NULL, running xid[] DEFAULT NULL, memory_limit integer DEFAULT NULL)
     RETURNS void LANGUAGE c AS 'dbnet_test', 'dbnet_feed_start';
-CREATE FUNCTION feed_poll() RETURNS TABLE (xid xid8, lsn pg_lsn, role oid, relation regclass, operation "char", namespace text, name text)
+CREATE FUNCTION feed_poll() RETURNS TABLE (xid xid8, lsn pg_lsn, role oid, relation regclass, operation text, namespace text, name text)
     LANGUAGE c AS 'dbnet_test', 'dbnet_feed_poll';
 CREATE FUNCTION feed_state(OUT compare_due boolean, OUT lost bigint, OUT at pg_lsn) LANGUAGE c AS 'dbnet_test', 'dbnet_feed_state';
 CREATE FUNCTION feed_at_pre_commit(sql text) RETURNS void LANGUAGE c STRICT AS 'dbnet_test', 'dbnet_feed_at_pre_commit';
