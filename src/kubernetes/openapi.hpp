@@ -45,6 +45,9 @@ struct FieldSchema {
     std::vector<std::string> list_keys; // of a map list: the fields that identify an element
     std::string merge_key;              // x-kubernetes-patch-merge-key
     bool required = false;              // by the object around it
+    // Why server-side apply cannot own this field on its own (it lies inside an atomic value, or the path does not name
+    // a list element by all of its keys); empty when it can.
+    std::string not_ownable;
 };
 
 const char *name(FieldSchema::Type type) noexcept; // "int_or_string", as in the enum
@@ -52,8 +55,7 @@ const char *name(FieldSchema::Type type) noexcept; // "int_or_string", as in the
 // The schema of one kind. Cheap to copy; keeps its document alive.
 class Schema {
 public:
-    // Throws Failure when the path does not exist, naming the nearest fields that do, or when it selects list elements
-    // by other fields than the list's keys.
+    // Throws Failure when the path does not exist, naming the nearest fields that do.
     FieldSchema at(const FieldPath &path) const;
 
     // The fields directly below a path, in the document's order of names. Empty for anything but an object with
