@@ -66,5 +66,3 @@ private:
 };
 
 } // namespace dbnet::bgworker
-
-#include "pg/no_postgres.hpp"

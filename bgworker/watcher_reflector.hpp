@@ -120,5 +120,3 @@ private:
 const char *to_text(Reflector::State state) noexcept; // as mirror_state.state
 
 } // namespace dbnet::bgworker
-
-#include "pg/no_postgres.hpp"

@@ -25,13 +25,23 @@ RowValue row_value(const Column &column, const Row &row) {
     return result;
 }
 
-bool equals(const Column &column, const RowValue &row, const Json *value) {
-    return row.readable && same_value(column, row.get(), value);
+// Servers leave out false, 0, "" and empty collections, so these mean the same as nothing: a boolean column that is NOT
+// NULL DEFAULT false says nothing that its object does not say.
+bool alike(const Column &column, const Json *left, const Json *right) {
+    if (!left || !right) {
+        const Json *present = left ? left : right;
+        return !present || has_effect(column, present, nullptr);
+    }
+    return same_value(column, left, right);
+}
+
+bool alike(const Column &column, const RowValue &row, const Json *value) {
+    return row.readable && alike(column, row.get(), value);
 }
 
 // The user's own: not what was last agreed on. NULL is no opinion.
 bool is_users(const Column &column, const RowValue &row, const Json *base) {
-    return !row.readable || (row.value && !same_value(column, row.get(), base));
+    return !row.readable || (row.value && !alike(column, row.get(), base));
 }
 
 void assign(Fields &fields, const std::string &path, const Json *value) {
@@ -65,7 +75,7 @@ public:
 
     // A user cannot write it, so what was reported is what is there; only the first report has to look.
     void status(const Column &column, const RowValue &row) {
-        if (!reported_ || !same_value(column, base(column), live(column)))
+        if (!reported_ || !alike(column, base(column), live(column)))
             take(column, row);
     }
 
@@ -78,8 +88,8 @@ public:
             take(column, row);
         } else if (!users || (!reported_ && mirror_.initial == Initial::pull)) {
             take(column, row);
-        } else if (!reported_ && equals(column, row, live(column))) {
-            agree(column);
+        } else if (!reported_ && alike(column, row, live(column))) {
+            agree(column, row.get());
         }
     }
 
@@ -88,15 +98,19 @@ private:
     const Json *base(const Column &column) const { return find_field(object_.base, column.path); }
 
     void take(const Column &column, const RowValue &row) {
-        if (!equals(column, row, live(column)))
-            result_.set.push_back({&column, live(column) ? *live(column) : Json()});
-        agree(column);
+        if (alike(column, row, live(column))) {
+            agree(column, row.get());
+            return;
+        }
+        result_.set.push_back({&column, live(column) ? *live(column) : Json()});
+        agree(column, live(column));
     }
 
-    void agree(const Column &column) {
-        if (same_value(column, base(column), live(column)))
+    // The base holds what the row holds, so that an equal row is never taken for a change.
+    void agree(const Column &column, const Json *value) {
+        if (same_value(column, base(column), value))
             return;
-        assign(result_.base, column.path, live(column));
+        assign(result_.base, column.path, value);
         result_.base_changed = true;
     }
 
@@ -152,9 +166,11 @@ Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row
             continue;
         const Json *applied = object.claimed.count(column.path) ? find_field(object.applied, column.path) : nullptr;
         const Json *target = applied ? applied : find_field(object.live, column.path);
-        if (!equals(column, row_value(column, row), target))
+        RowValue value = row_value(column, row);
+        bool is_there = alike(column, value, target);
+        if (!is_there)
             result.set.push_back({&column, target ? *target : Json()});
-        assign(result.base, column.path, target);
+        assign(result.base, column.path, is_there ? value.get() : target);
     }
     mark_reported(mirror.mapping, result);
     return result;
@@ -168,8 +184,7 @@ bool needs_report(const Mirror &mirror, const ReportedObject &object) {
             continue;
         bool differs = object.claimed.count(column.path)
                            ? follows_others(mirror, object, column)
-                           : !same_value(column, find_field(object.base, column.path),
-                                         find_field(object.live, column.path));
+                           : !alike(column, find_field(object.base, column.path), find_field(object.live, column.path));
         if (differs)
             return true;
     }

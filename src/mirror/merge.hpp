@@ -59,5 +59,3 @@ bool has_unsent_change(const Mirror &mirror, const ReportedObject &object, const
 std::vector<std::string> drifted(const Mirror &mirror, const ReportedObject &object);
 
 } // namespace dbnet::mirror
-
-#include "pg/no_postgres.hpp"

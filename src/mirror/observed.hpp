@@ -31,5 +31,3 @@ struct Observed {
 Observed observe(Json body, const Mapping &mapping);
 
 } // namespace dbnet::mirror
-
-#include "pg/no_postgres.hpp"

@@ -136,6 +136,19 @@ TEST_F(MergeTest, EqualInMeaningIsEqual) {
     EXPECT_EQ(written(mirror::merge(mirror, object, {{"memory", "1Gi"}})), Json::object());
 }
 
+TEST_F(MergeTest, ZeroValueIsAsGoodAsNone) {
+    object.live = {};
+    Row row = {{"unschedulable", false}};
+    Merge merge = mirror::merge(mirror, object, row);
+    EXPECT_EQ(written(merge), Json::object());
+    EXPECT_EQ(merge.base.at("spec.unschedulable"), false) << "the base is what the row holds";
+    object.base = merge.base;
+    EXPECT_FALSE(needs_report(mirror, object));
+    EXPECT_FALSE(has_unsent_change(mirror, object, row));
+    object.live = {{"spec.unschedulable", true}};
+    EXPECT_EQ(written(mirror::merge(mirror, object, row)), (Json{{"unschedulable", true}}));
+}
+
 TEST_F(MergeTest, RowThatWasThereBeforeItsObjectIsTreatedAsTheMirrorSays) {
     object.live = {{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", true}, {ready, "True"}};
     Row row = {{"pod_cidr", "10.9.0.0/24"}, {"unschedulable", true}, {"ready", "Unknown"}};
