@@ -142,6 +142,16 @@ sub replace_worker {
     return $self->worker_pid($process, %options, other_than => $old);
 }
 
+# As the parent's, and waits until the postmaster is reaped: start() refuses while its pid exists.
+sub kill9 {
+    my ($self) = @_;
+    my $pid = $self->{_pid};
+    $self->SUPER::kill9;
+    my $deadline = time + 60;
+    sleep 0.02 while defined $pid && kill(0, $pid) && time < $deadline;
+    return;
+}
+
 sub quote { my ($text) = @_; $text =~ s/'/''/g; return "'$text'" }
 
 # --- the log ---
