@@ -88,8 +88,8 @@ private:
     const capture::Cookie cookie_;
     const size_t memory_limit_;
     WalReader reader_;
-    XLogRecPtr from_ = InvalidXLogRecPtr; // commits that end here or before are not handed out
-    std::vector<TransactionId> running_;  // their messages may lie before from_
+    XLogRecPtr from_ = InvalidXLogRecPtr; // messages that begin before count as not seen
+    std::vector<TransactionId> running_;  // theirs may lie there
     std::unordered_map<TransactionId, Open> open_;
     std::deque<Ended> ended_; // in commit order
     size_t bytes_ = 0;        // of open_ and ended_
@@ -188,6 +188,8 @@ void WalTail::State::begin_anew() {
 }
 
 void WalTail::State::keep_message(const WalReader::Record &record) {
+    if (record.begin < from_)
+        return; // reading began at a page's first record
     auto message = capture::decode({record.bytes, record.size}, cookie_);
     if (!message)
         return; // anybody may write messages
@@ -214,10 +216,8 @@ void WalTail::State::keep_commit(const WalReader::Record &record) {
     for (int index = 0; index < record.subtransaction_count; ++index)
         take(record.subtransactions[index], ended.commit);
     ended.bytes = memory_of(ended.commit.changes);
-    if (ended.commit.changes.empty() || record.end <= from_) {
-        bytes_ -= ended.bytes;
+    if (ended.commit.changes.empty())
         return;
-    }
     ended.commit.xid = full_xid(record.xid);
     ended.commit.lsn = record.end;
     ended.commit.at = record.at;

@@ -45,6 +45,17 @@ sub sql {
     return $self->{node}->safe_psql($self->{database}, $sql);
 }
 
+# Changes a setting of the server and waits until new sessions have it.
+sub set {
+    my ($self, $setting) = @_;
+    my ($name, $value) = $setting =~ /^(\S+) = '(.*)'$/ or die "not a setting: $setting";
+    my $node = $self->{node};
+    $node->safe_psql('postgres', "ALTER SYSTEM SET $setting");
+    $node->reload;
+    $node->poll_query_until('postgres', "SELECT current_setting('$name') = '$value'") or die "$setting has not come into force";
+    return;
+}
+
 # A session that stays open, for transactions that the test interleaves.
 sub open_session {
     my ($self) = @_;
