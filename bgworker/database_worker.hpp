@@ -43,18 +43,18 @@ private:
     void delay_next_try(int64 now_ms) noexcept;
 
     Oid database_;
-    bool is_absent_ = false;       // looked at: no extension here, nothing to do until a request
-    bool is_started_ = false;      // a process was registered, or found running; its end is to be judged
-    bool is_told_to_end_ = false;  // it did not come up in time
-    int64 running_since_ms_ = 0;   // 0: not seen running
+    bool is_absent_ = false;      // looked at: no extension here, nothing to do until a request
+    bool is_started_ = false;     // a process was registered, or found running; its end is to be judged
+    bool is_told_to_end_ = false; // it did not come up in time
+    int64 running_since_ms_ = 0;  // 0: not seen running
     int64 delay_ms_ = first_delay_ms;
     int64 due_ms_ = 0;
     BackgroundWorkerHandle *handle_ = nullptr; // palloc'd in TopMemoryContext
 
     static constexpr int64 first_delay_ms = 1000;
     static constexpr int64 longest_delay_ms = 60000;
-    static constexpr int64 healthy_ms = 60000;         // ran this long: the next try is not delayed longer than the first
-    static constexpr int64 starting_limit_ms = 30000;  // from registration to connected
+    static constexpr int64 healthy_ms = 60000; // ran this long: the next try is not delayed longer than the first
+    static constexpr int64 starting_limit_ms = 30000; // from registration to connected
 };
 
 } // namespace dbnet::bgworker

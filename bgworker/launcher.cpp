@@ -3,8 +3,9 @@
 // Which databases have the extension is written only inside each database, and a process can connect to one database in
 // its life: somebody must start a process per database to know. The mirror worker itself is that process. Started in a
 // database without the extension it ends at once, and the launcher remembers that: no second kind of process, and no
-// time between "looked" and "started" in which things change. At server start this costs one short process per database,
-// two at a time; later only databases that a hook reports (created, extension created, connections allowed) are looked at.
+// time between "looked" and "started" in which things change. At server start this costs one short process per
+// database, two at a time; later only databases that a hook reports (created, extension created, connections allowed)
+// are looked at.
 //
 // What the launcher knows beyond the slots in shared memory is only when to try again: if it dies, its successor finds
 // the running workers in their slots and tries the others at once. It sleeps without a time limit when nothing is due.
@@ -167,4 +168,6 @@ void register_launcher() {
 
 } // namespace dbnet::bgworker
 
-DBNET_WORKER_MAIN(dbnet_launcher_main) { dbnet::bgworker::run_launcher(); }
+DBNET_WORKER_MAIN(dbnet_launcher_main) {
+    dbnet::bgworker::run_launcher();
+}

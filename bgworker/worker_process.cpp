@@ -44,7 +44,8 @@ void release_slot(int code, Datum) noexcept {
             WorkerSlot &slot = *own_slot;
             const bool is_wanted_end = code == 0 || slot.holds > 0 || slot.request == WorkerRequest::stop;
             if (!is_wanted_end && slot.state != WorkerState::failed)
-                pg::set_last_error(slot, "ended by a FATAL error or a termination request; the server log has the reason");
+                pg::set_last_error(slot,
+                                   "ended by a FATAL error or a termination request; the server log has the reason");
             pg::set_state(slot, is_wanted_end ? WorkerState::stopped : WorkerState::failed);
             slot.pid = 0;
             pg_atomic_write_u32(&slot.process_number, 0);
@@ -197,9 +198,13 @@ bool wait_for_work(int descriptor, long timeout_ms) {
     });
 }
 
-bool WorkerProcess::wait(int descriptor, long timeout_ms) { return wait_for_work(descriptor, timeout_ms); }
+bool WorkerProcess::wait(int descriptor, long timeout_ms) {
+    return wait_for_work(descriptor, timeout_ms);
+}
 
-void WorkerProcess::note_error(std::string_view text) { note_error_in_slot(text); }
+void WorkerProcess::note_error(std::string_view text) {
+    note_error_in_slot(text);
+}
 
 void run_worker_process(Oid database, pg::WorkerKind kind, void (*body)(WorkerProcess &)) {
     if (!attach(database, kind))

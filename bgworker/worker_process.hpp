@@ -1,6 +1,7 @@
 // What every worker process of a database has in common: its start, its waiting, and when it leaves.
 //
-//     DBNET_WORKER_MAIN(dbnet_mirror_worker_main) { run_worker_process(DatumGetObjectId(argument), WorkerKind::mirror, body); }
+//     DBNET_WORKER_MAIN(dbnet_mirror_worker_main) { run_worker_process(DatumGetObjectId(argument), WorkerKind::mirror,
+//     body); }
 //
 // Rules for body(process):
 //   - it returns never: its loop calls process.wait() once per turn, outside any transaction, and waits nowhere else;
@@ -27,8 +28,8 @@ public:
     Oid extension() const noexcept { return extension_; }
     pg::WorkerSlot &slot() noexcept { return slot_; }
 
-    // Sleeps until woken (wake_worker), `descriptor` (-1: none) is readable or `timeout_ms` (-1: none) is over; then serves
-    // interrupts and re-reads the configuration when asked to. True when the configuration was re-read.
+    // Sleeps until woken (wake_worker), `descriptor` (-1: none) is readable or `timeout_ms` (-1: none) is over; then
+    // serves interrupts and re-reads the configuration when asked to. True when the configuration was re-read.
     bool wait(int descriptor, long timeout_ms);
 
     // Shows `text` as last_error in dbnet.worker without ending the process.

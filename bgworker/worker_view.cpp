@@ -13,15 +13,22 @@ using pg::WorkerKind;
 using pg::WorkerSlot;
 using pg::WorkerState;
 
-const char *name_of(WorkerKind kind) { return kind == WorkerKind::launcher ? "launcher" : "mirror worker"; }
+const char *name_of(WorkerKind kind) {
+    return kind == WorkerKind::launcher ? "launcher" : "mirror worker";
+}
 
 const char *name_of(WorkerState state) {
     switch (state) {
-    case WorkerState::stopped: return "stopped";
-    case WorkerState::starting: return "starting";
-    case WorkerState::running: return "running";
-    case WorkerState::idle: return "idle";
-    case WorkerState::failed: return "failed";
+    case WorkerState::stopped:
+        return "stopped";
+    case WorkerState::starting:
+        return "starting";
+    case WorkerState::running:
+        return "running";
+    case WorkerState::idle:
+        return "idle";
+    case WorkerState::failed:
+        return "failed";
     }
     return "unknown";
 }
@@ -48,10 +55,10 @@ void add_row(mirror::RowWriter &rows, const Seen &seen) {
     const WorkerSlot &slot = seen.slot;
     const std::string last_error(slot.last_error);
     rows.add({name_of(slot.kind), name_of(slot.state),
-                slot.pid == 0 ? std::nullopt : std::optional<std::string>(std::to_string(slot.pid)),
-                slot.since == 0 ? std::nullopt : std::optional<std::string>(text_of(slot.since)),
-                last_error.empty() ? std::nullopt : std::optional<std::string>(last_error),
-                std::to_string(slot.starts > 0 ? slot.starts - 1 : 0), lag_of(seen)});
+              slot.pid == 0 ? std::nullopt : std::optional<std::string>(std::to_string(slot.pid)),
+              slot.since == 0 ? std::nullopt : std::optional<std::string>(text_of(slot.since)),
+              last_error.empty() ? std::nullopt : std::optional<std::string>(last_error),
+              std::to_string(slot.starts > 0 ? slot.starts - 1 : 0), lag_of(seen)});
 }
 
 } // namespace
@@ -66,11 +73,11 @@ DBNET_FUNCTION(dbnet_worker_status) {
     pg::with_shared_lock(memory, [&] {
         for (const pg::WorkerSlot &slot : memory.slots) {
             auto &atomics = const_cast<pg::WorkerSlot &>(slot);
-            const bool is_shown = slot.kind == pg::WorkerKind::launcher ||
-                                  pg_atomic_read_u32(&atomics.database) == MyDatabaseId;
+            const bool is_shown =
+                slot.kind == pg::WorkerKind::launcher || pg_atomic_read_u32(&atomics.database) == MyDatabaseId;
             if (slot.used && is_shown)
-                seen.push_back({slot, pg_atomic_read_u64(&atomics.published_lsn),
-                                pg_atomic_read_u64(&atomics.processed_lsn)});
+                seen.push_back(
+                    {slot, pg_atomic_read_u64(&atomics.published_lsn), pg_atomic_read_u64(&atomics.processed_lsn)});
         }
     });
     for (const bgworker::Seen &worker : seen)

@@ -1,5 +1,5 @@
-// Definition of DBNet's settings (see settings.hpp). Check hooks parse only; they never touch a catalog, for they also run
-// outside transactions.
+// Definition of DBNet's settings (see settings.hpp). Check hooks parse only; they never touch a catalog, for they also
+// run outside transactions.
 #include "settings.hpp"
 
 #include "pg/guard.hpp"
@@ -23,7 +23,8 @@ int capture_buffer_limit = 8192;
 
 namespace {
 
-// Field managers of the controllers that people run beside us: horizontal and vertical pod autoscaler, Argo CD, Flux, Helm.
+// Field managers of the controllers that people run beside us: horizontal and vertical pod autoscaler, Argo CD, Flux,
+// Helm.
 constexpr const char *default_respected_managers =
     "kube-controller-manager, horizontal-pod-autoscaler, vpa-recommender, vpa-updater, vpa-admission-controller, "
     "argocd-controller, argocd-application-controller, kustomize-controller, helm-controller, helm";
@@ -69,25 +70,24 @@ void define_all() {
                              "Checked before every request.",
                              &actuate, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     define_integer("dbnet.hold_objects", "Number of objects above which changes wait for dbnet.approve().",
-                   "Counted per transaction and per minute in each mirror, deletes and updates apart.", &hold_objects, 0,
-                   INT_MAX, PGC_SUSET, 0);
+                   "Counted per transaction and per minute in each mirror, deletes and updates apart.", &hold_objects,
+                   0, INT_MAX, PGC_SUSET, 0);
     define_integer("dbnet.hold_minimum", "Number of objects from which dbnet.hold_percent counts.", nullptr,
                    &hold_minimum, 0, INT_MAX, PGC_SUSET, 0);
-    define_integer("dbnet.hold_percent", "Percentage of a mirror's objects above which changes wait for dbnet.approve().",
-                   "Applies when at least dbnet.hold_minimum objects are concerned.", &hold_percent, 0, 100, PGC_SUSET,
-                   0);
-    DefineCustomStringVariable("dbnet.respected_managers",
-                               "Field managers whose fields a first write does not take over.",
-                               "Comma separated names as in managedFields. A first write of a field that one of them "
-                               "owns ends in phase conflict.",
-                               &respected_managers, default_respected_managers, PGC_SUSET, 0, dbnet_check_name_list,
-                               nullptr, nullptr);
+    define_integer(
+        "dbnet.hold_percent", "Percentage of a mirror's objects above which changes wait for dbnet.approve().",
+        "Applies when at least dbnet.hold_minimum objects are concerned.", &hold_percent, 0, 100, PGC_SUSET, 0);
+    DefineCustomStringVariable(
+        "dbnet.respected_managers", "Field managers whose fields a first write does not take over.",
+        "Comma separated names as in managedFields. A first write of a field that one of them "
+        "owns ends in phase conflict.",
+        &respected_managers, default_respected_managers, PGC_SUSET, 0, dbnet_check_name_list, nullptr, nullptr);
     define_integer("dbnet.compare_interval", "Time between two compares of all rows with the applied state.",
                    "0 compares only at start and when changes may have been missed.", &compare_interval, 0, 86400 * 7,
                    PGC_SIGHUP, GUC_UNIT_S);
-    define_integer("dbnet.report_lock_timeout", "Longest wait for a lock when a device's report is written into a table.",
-                   "Rows that are locked longer are written later.", &report_lock_timeout, 1, 60000, PGC_SIGHUP,
-                   GUC_UNIT_MS);
+    define_integer(
+        "dbnet.report_lock_timeout", "Longest wait for a lock when a device's report is written into a table.",
+        "Rows that are locked longer are written later.", &report_lock_timeout, 1, 60000, PGC_SIGHUP, GUC_UNIT_MS);
     define_integer("dbnet.report_statement_timeout",
                    "Longest time that triggers and constraints of a table may take for a batch of reports.",
                    "Rows that take longer are written without the table's own triggers.", &report_statement_timeout, 1,
@@ -102,7 +102,9 @@ void define_all() {
 
 } // namespace
 
-void define() { pg::call(define_all); }
+void define() {
+    pg::call(define_all);
+}
 
 std::vector<std::string> respected_manager_list() {
     std::vector<std::string> names;

@@ -6,16 +6,16 @@
 
 namespace dbnet::settings {
 
-extern bool actuate;                // dbnet.actuate: false sends nothing to any device (configuration file)
-extern int hold_objects;            // dbnet.hold_objects: objects per transaction or minute above which changes are held
-extern int hold_minimum;            // dbnet.hold_minimum: objects from which hold_percent counts
-extern int hold_percent;            // dbnet.hold_percent: percent of a mirror's objects above which changes are held
-extern char *respected_managers;    // dbnet.respected_managers: as written; use respected_manager_list()
-extern int compare_interval;        // dbnet.compare_interval: seconds between two compares of all rows, 0 = only when needed
-extern int report_lock_timeout;     // dbnet.report_lock_timeout: ms
+extern bool actuate;             // dbnet.actuate: false sends nothing to any device (configuration file)
+extern int hold_objects;         // dbnet.hold_objects: objects per transaction or minute above which changes are held
+extern int hold_minimum;         // dbnet.hold_minimum: objects from which hold_percent counts
+extern int hold_percent;         // dbnet.hold_percent: percent of a mirror's objects above which changes are held
+extern char *respected_managers; // dbnet.respected_managers: as written; use respected_manager_list()
+extern int compare_interval; // dbnet.compare_interval: seconds between two compares of all rows, 0 = only when needed
+extern int report_lock_timeout;      // dbnet.report_lock_timeout: ms
 extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
-extern int requests_in_flight;      // dbnet.requests_in_flight: per worker
-extern int capture_buffer_limit;    // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
+extern int requests_in_flight;       // dbnet.requests_in_flight: per worker
+extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
 // Defines them; called once from _PG_init.
 void define();

@@ -14,8 +14,8 @@ extern "C" {
 namespace dbnet::pg {
 namespace {
 
-// search_path of a new session of role $1 in this database, as far as ALTER ROLE and ALTER DATABASE set it; the order of
-// precedence is PostgreSQL's (role in database, role, database, all).
+// search_path of a new session of role $1 in this database, as far as ALTER ROLE and ALTER DATABASE set it; the order
+// of precedence is PostgreSQL's (role in database, role, database, all).
 const Statement owner_search_path{
     "SELECT pg_catalog.substr(setting, 13)"
     " FROM pg_catalog.pg_db_role_setting AS stored, pg_catalog.unnest(stored.setconfig) AS setting"
@@ -55,8 +55,8 @@ void begin_as_owner(Oid owner, Identity &before) {
         before.guc_level = NewGUCNestLevel();
         set_saved("search_path", stored ? stored : GetConfigOptionResetString("search_path"));
         set_saved("row_security", "off");
-        SetUserIdAndSecContext(owner, before.security_context | SECURITY_LOCAL_USERID_CHANGE |
-                                          SECURITY_RESTRICTED_OPERATION);
+        SetUserIdAndSecContext(owner,
+                               before.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     });
 }
 

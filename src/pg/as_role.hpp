@@ -1,13 +1,16 @@
-// Running a user's code (triggers, defaults, constraints of a mirrored table) as the owner of the table, in a worker that
-// is a superuser. Worker processes only, inside in_transaction(), between statements (never inside a trigger).
+// Running a user's code (triggers, defaults, constraints of a mirrored table) as the owner of the table, in a worker
+// that is a superuser. Worker processes only, inside in_transaction(), between statements (never inside a trigger).
 //
 // The recipe (design: "Writing as the table's owner"):
-//   - user id = owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION: SET ROLE, SET SESSION AUTHORIZATION,
+//   - user id = owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION: SET ROLE, SET SESSION
+//   AUTHORIZATION,
 //     temporary objects, LISTEN, cursors WITH HOLD, PREPARE are refused;
 //   - an own GUC level: what the user's code sets, also with set_config(…, false), is undone at the end;
-//   - search_path as a session of the owner has it (ALTER ROLE / DATABASE … SET search_path), so that triggers work as in psql;
+//   - search_path as a session of the owner has it (ALTER ROLE / DATABASE … SET search_path), so that triggers work as
+//   in psql;
 //   - row_security off: a read that policies would filter is an error instead of a silent gap;
-//   - SET CONSTRAINTS ALL IMMEDIATE, and every deferred trigger fired before the switch back, whatever the user's code set
+//   - SET CONSTRAINTS ALL IMMEDIATE, and every deferred trigger fired before the switch back, whatever the user's code
+//   set
 //     meanwhile: none is left for the commit, which the superuser does.
 // User id, security context and settings are as before on every path, errors included.
 #pragma once
@@ -30,7 +33,7 @@ void abandon_as_owner(const Identity &before) noexcept;
 } // namespace internal
 
 // Runs f as `owner`. f's statements must qualify every name. Throws what f throws.
-template <class F> auto as_owner(Oid owner, F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto as_owner(Oid owner, F &&f) -> std::invoke_result_t<F &> {
     internal::Identity before{};
     try {
         internal::begin_as_owner(owner, before);

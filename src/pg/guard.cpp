@@ -46,7 +46,9 @@ ErrorFields to_fields(const ErrorData &data) {
     return fields;
 }
 
-char *palloced(const std::optional<std::string> &text) { return text ? pstrdup(text->c_str()) : nullptr; }
+char *palloced(const std::optional<std::string> &text) {
+    return text ? pstrdup(text->c_str()) : nullptr;
+}
 
 // The way back, palloc'd in the current memory context; may longjmp.
 ErrorData *to_error_data(const ErrorFields &fields) {
@@ -163,8 +165,7 @@ void throw_pending() {
         data = CopyErrorData();
     };
     const MemoryContext before = CurrentMemoryContext;
-    const bool is_copied =
-        run([](void *argument) noexcept { (*static_cast<decltype(copy) *>(argument))(); }, &copy);
+    const bool is_copied = run([](void *argument) noexcept { (*static_cast<decltype(copy) *>(argument))(); }, &copy);
     MemoryContextSwitchTo(before);
     FlushErrorState();
     if (!is_copied)
@@ -215,11 +216,15 @@ void raise(Failure failure) {
     ReThrowError(failure.data);
 }
 
-void count_swallowed() noexcept { ++swallowed; }
+void count_swallowed() noexcept {
+    ++swallowed;
+}
 
 } // namespace internal
 
-uint64 swallowed_errors() noexcept { return swallowed; }
+uint64 swallowed_errors() noexcept {
+    return swallowed;
+}
 
 void log(const std::string &message, const std::string &hint) {
     call([&] {

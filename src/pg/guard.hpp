@@ -1,6 +1,7 @@
 // The guard between C++ and PostgreSQL, both ways; used in every process that loads the library.
 //
-//   C++ -> PostgreSQL   call(f): runs f, which may call anything of PostgreSQL; an ereport(ERROR) inside arrives as a C++
+//   C++ -> PostgreSQL   call(f): runs f, which may call anything of PostgreSQL; an ereport(ERROR) inside arrives as a
+//   C++
 //                       exception pg_error that keeps the whole ErrorData. f may be left by longjmp, so it must own
 //                       only trivially destructible things: objects with destructors live *outside* and are captured by
 //                       reference. After a pg_error the (sub)transaction is aborted before PostgreSQL is called again.
@@ -95,7 +96,7 @@ void count_swallowed() noexcept;
 } // namespace internal
 
 // Runs f, which may longjmp; returns its result. Throws pg_error, or what f itself throws.
-template <class F> auto call(F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto call(F &&f) -> std::invoke_result_t<F &> {
     using Result = std::invoke_result_t<F &>;
     static_assert(std::is_void_v<Result> || std::is_trivially_destructible_v<Result>,
                   "the result of a guarded function must be trivially destructible: fill a captured object instead");
@@ -128,7 +129,7 @@ template <class F> auto call(F &&f) -> std::invoke_result_t<F &> {
 }
 
 // For destructors and clean-up: runs f like call(), swallows and counts any error. True when f finished.
-template <class F> bool call_noexcept(F &&f) noexcept {
+template<class F> bool call_noexcept(F &&f) noexcept {
     try {
         call(f);
         return true;
@@ -142,7 +143,7 @@ template <class F> bool call_noexcept(F &&f) noexcept {
 uint64 swallowed_errors() noexcept;
 
 // Entry from PostgreSQL: runs f; an exception becomes an ereport(ERROR). Used by hooks and callbacks that may raise.
-template <class F> auto enter(F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto enter(F &&f) -> std::invoke_result_t<F &> {
     static_assert(std::is_trivially_destructible_v<std::remove_reference_t<F>>, "an entry must own nothing");
     internal::Failure failure;
     try {
@@ -154,7 +155,7 @@ template <class F> auto enter(F &&f) -> std::invoke_result_t<F &> {
 }
 
 // Entry from PostgreSQL at places that must not raise (commit, abort and exit callbacks): swallows and counts.
-template <class F> void enter_noexcept(F &&f) noexcept {
+template<class F> void enter_noexcept(F &&f) noexcept {
     try {
         f();
     } catch (...) {

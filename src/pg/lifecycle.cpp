@@ -1,4 +1,5 @@
-// Hooks on DDL (see lifecycle.hpp); run in users' backends, before and after the statement and at the transaction's end.
+// Hooks on DDL (see lifecycle.hpp); run in users' backends, before and after the statement and at the transaction's
+// end.
 #include "pg/lifecycle.hpp"
 
 #include "pg/shared_memory.hpp"
@@ -33,10 +34,10 @@ struct Owed {
     static constexpr int hold_limit = 4;
     WorkerSlot *held[hold_limit]; // databases that this transaction keeps free of workers
     int held_count;
-    bool extension_touched;   // CREATE, ALTER or DROP EXTENSION (any) was run
-    bool extension_exists;    // dbnet, at PRE_COMMIT
-    bool databases_changed;   // the list of databases, or what they allow
-    bool servers_changed;     // servers, user mappings, foreign-data wrappers
+    bool extension_touched; // CREATE, ALTER or DROP EXTENSION (any) was run
+    bool extension_exists;  // dbnet, at PRE_COMMIT
+    bool databases_changed; // the list of databases, or what they allow
+    bool servers_changed;   // servers, user mappings, foreign-data wrappers
 };
 Owed owed{};
 

@@ -4,9 +4,8 @@
 namespace dbnet::pg {
 
 MemoryScope::MemoryScope(const char *constant_name) : before_(CurrentMemoryContext) {
-    context_ = call([&] {
-        return AllocSetContextCreateInternal(TopMemoryContext, constant_name, ALLOCSET_DEFAULT_SIZES);
-    });
+    context_ =
+        call([&] { return AllocSetContextCreateInternal(TopMemoryContext, constant_name, ALLOCSET_DEFAULT_SIZES); });
     MemoryContextSwitchTo(context_);
 }
 

@@ -26,7 +26,7 @@ private:
 
 // A C++ object in the memory context `owner`, destroyed when that context is reset or deleted. For state that must live
 // as long as something of PostgreSQL (a query, a portal, fn_mcxt).
-template <class T, class... Arguments> T *construct(MemoryContext owner, Arguments &&...arguments) {
+template<class T, class... Arguments> T *construct(MemoryContext owner, Arguments &&...arguments) {
     static_assert(std::is_nothrow_destructible_v<T>);
     static_assert(alignof(T) <= MAXIMUM_ALIGNOF, "palloc does not align more");
     struct Block {

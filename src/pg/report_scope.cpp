@@ -14,8 +14,12 @@ bool in_scope = false;
 
 } // namespace
 
-ReportScope::ReportScope() noexcept { in_scope = true; }
-ReportScope::~ReportScope() { in_scope = false; }
+ReportScope::ReportScope() noexcept {
+    in_scope = true;
+}
+ReportScope::~ReportScope() {
+    in_scope = false;
+}
 
 bool in_report() noexcept {
     if (!in_scope)

@@ -141,7 +141,9 @@ WorkerSlot *find_or_take_slot(Shared &memory, Oid database, WorkerKind kind) noe
     return nullptr;
 }
 
-void free_slot(WorkerSlot &slot) noexcept { clear(slot, InvalidOid, WorkerKind::mirror, false); }
+void free_slot(WorkerSlot &slot) noexcept {
+    clear(slot, InvalidOid, WorkerKind::mirror, false);
+}
 
 void set_state(WorkerSlot &slot, WorkerState state) noexcept {
     slot.state = state;

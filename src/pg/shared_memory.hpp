@@ -19,8 +19,8 @@ enum class WorkerState : uint8 {
     stopped,  // no process, none wanted at the moment
     starting, // registered, not yet connected to its database; has a time limit
     running,  // connected, extension present and of the library's version
-    idle,     // extension of another version than the library: does nothing until ALTER EXTENSION … UPDATE or a restart
-    failed,   // ended with an error or could not be registered; started again after a delay
+    idle,   // extension of another version than the library: does nothing until ALTER EXTENSION … UPDATE or a restart
+    failed, // ended with an error or could not be registered; started again after a delay
 };
 
 // What a committed CREATE or DROP EXTENSION asks the launcher to do with a database.
@@ -41,18 +41,18 @@ struct WorkerSlot {
     char last_error[256];
 
     pg_atomic_uint32 database;
-    pg_atomic_uint32 process_number;      // 1 + index in ProcGlobal->allProcs; 0: no process
-    pg_atomic_uint64 configuration;       // counts committed changes of servers, user mappings and foreign-data wrappers
-    pg_atomic_uint64 published_lsn;       // end of the newest commit record of a backend that wrote messages of ours
-    pg_atomic_uint64 processed_lsn;       // tail position: every commit up to here has been decided
-    pg_atomic_uint64 unsettled;           // objects the worker still has to settle
+    pg_atomic_uint32 process_number; // 1 + index in ProcGlobal->allProcs; 0: no process
+    pg_atomic_uint64 configuration;  // counts committed changes of servers, user mappings and foreign-data wrappers
+    pg_atomic_uint64 published_lsn;  // end of the newest commit record of a backend that wrote messages of ours
+    pg_atomic_uint64 processed_lsn;  // tail position: every commit up to here has been decided
+    pg_atomic_uint64 unsettled;      // objects the worker still has to settle
 };
 
 struct Shared {
     static constexpr int slot_count = 128; // the launcher and one per database; more databases wait, with a WARNING
 
-    uint8 cookie[16];   // random per server start; proves that a WAL message is ours
-    LWLock lock;        // guards the slots; held for a few instructions, never across anything that can raise
+    uint8 cookie[16];          // random per server start; proves that a WAL message is ours
+    LWLock lock;               // guards the slots; held for a few instructions, never across anything that can raise
     ConditionVariable changed; // broadcast when a slot loses its process
     pg_atomic_uint64 rescan;   // counts requests to look at the list of databases again
     WorkerSlot slots[slot_count];
@@ -67,7 +67,7 @@ Shared *shared() noexcept;
 Shared &require_shared();
 
 // Runs f with Shared::lock held exclusively. f must not raise, allocate or wait.
-template <class F> auto with_shared_lock(Shared &memory, F &&f) {
+template<class F> auto with_shared_lock(Shared &memory, F &&f) {
     call([&] { LWLockAcquire(&memory.lock, LW_EXCLUSIVE); });
     struct Release {
         LWLock *lock;

@@ -30,8 +30,7 @@ void check_size(size_t length) {
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("value of %zu bytes is too long", length)));
 }
 
-template <class Value, class GetText>
-Datum array_datum(const Value *values, size_t count, GetText get_text) {
+template<class Value, class GetText> Datum array_datum(const Value *values, size_t count, GetText get_text) {
     check_size(count * sizeof(Datum));
     auto *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1)));
     auto *nulls = static_cast<bool *>(palloc0(sizeof(bool) * (count + 1)));
@@ -46,7 +45,7 @@ Datum array_datum(const Value *values, size_t count, GetText get_text) {
                                               false, TYPALIGN_INT));
 }
 
-template <class T> T parsed(const char *text) noexcept {
+template<class T> T parsed(const char *text) noexcept {
     T value{};
     if (text)
         std::from_chars(text, text + strlen(text), value);
@@ -57,14 +56,21 @@ template <class T> T parsed(const char *text) noexcept {
 
 Oid Argument::type() const noexcept {
     switch (kind_) {
-    case Kind::text: return TEXTOID;
-    case Kind::bytea: return BYTEAOID;
-    case Kind::integer: return INT8OID;
-    case Kind::floating: return FLOAT8OID;
-    case Kind::boolean: return BOOLOID;
-    case Kind::oid: return OIDOID;
+    case Kind::text:
+        return TEXTOID;
+    case Kind::bytea:
+        return BYTEAOID;
+    case Kind::integer:
+        return INT8OID;
+    case Kind::floating:
+        return FLOAT8OID;
+    case Kind::boolean:
+        return BOOLOID;
+    case Kind::oid:
+        return OIDOID;
     case Kind::text_array:
-    case Kind::nullable_text_array: return TEXTARRAYOID;
+    case Kind::nullable_text_array:
+        return TEXTARRAYOID;
     }
     return TEXTOID;
 }
@@ -75,10 +81,14 @@ Datum Argument::datum() const {
     case Kind::bytea: // same layout
         check_size(length_);
         return text_datum(pointer_, length_);
-    case Kind::integer: return Int64GetDatum(integer_);
-    case Kind::floating: return Float8GetDatum(floating_);
-    case Kind::boolean: return BoolGetDatum(integer_ != 0);
-    case Kind::oid: return ObjectIdGetDatum(static_cast<Oid>(integer_));
+    case Kind::integer:
+        return Int64GetDatum(integer_);
+    case Kind::floating:
+        return Float8GetDatum(floating_);
+    case Kind::boolean:
+        return BoolGetDatum(integer_ != 0);
+    case Kind::oid:
+        return ObjectIdGetDatum(static_cast<Oid>(integer_));
     case Kind::text_array:
         return array_datum(static_cast<const std::string *>(pointer_), length_,
                            [](const std::string &value) { return &value; });
@@ -89,8 +99,12 @@ Datum Argument::datum() const {
     return Datum{0};
 }
 
-int64 Result::integer(size_t row, size_t column) const noexcept { return parsed<int64>(at(row, column)); }
-Oid Result::oid(size_t row, size_t column) const noexcept { return parsed<Oid>(at(row, column)); }
+int64 Result::integer(size_t row, size_t column) const noexcept {
+    return parsed<int64>(at(row, column));
+}
+Oid Result::oid(size_t row, size_t column) const noexcept {
+    return parsed<Oid>(at(row, column));
+}
 bool Result::boolean(size_t row, size_t column) const noexcept {
     const char *value = at(row, column);
     return value && value[0] == 't';
@@ -148,7 +162,8 @@ struct StatementAccess {
             fmgr_info(function, &outputs[column]);
         }
         result.offsets_.reserve(result.columns_ * table->numvals);
-        const MemoryContext row_context = AllocSetContextCreateInternal(work, "DBNet result row", ALLOCSET_DEFAULT_SIZES);
+        const MemoryContext row_context =
+            AllocSetContextCreateInternal(work, "DBNet result row", ALLOCSET_DEFAULT_SIZES);
         const MemoryContext before = MemoryContextSwitchTo(row_context);
         for (uint64 row = 0; row < table->numvals; ++row) {
             for (int column = 0; column < columns; ++column) {
@@ -172,7 +187,7 @@ struct StatementAccess {
 namespace {
 
 // Guards one execution; what it needs in PostgreSQL's memory is freed at its end, or with the transaction on error.
-template <class Run> Result guarded_execution(std::span<const Argument> arguments, Run run_plan) {
+template<class Run> Result guarded_execution(std::span<const Argument> arguments, Run run_plan) {
     Result result;
     call([&] {
         const MemoryContext before = CurrentMemoryContext;

@@ -3,7 +3,8 @@
 //     static pg::Statement find{"SELECT name FROM net.nodes WHERE zone = $1"};
 //     pg::in_transaction([&] { auto found = pg::execute(find, zone); … found.at(0, 0) … });
 //
-// Workers use in_transaction(); functions called by a user's backend use in_spi(). in_subtransaction() works inside both.
+// Workers use in_transaction(); functions called by a user's backend use in_spi(). in_subtransaction() works inside
+// both.
 #pragma once
 
 #include "pg/guard.hpp"
@@ -12,9 +13,9 @@ struct _SPI_plan; // of executor/spi.h
 
 namespace dbnet::pg {
 
-// SQL text with a plan that is prepared at the first execute() and kept as long as the process. Must have static storage
-// and constant text. The types of the arguments are part of the plan: other types prepare it anew.
-// Use different statements inside and outside as_owner(): a plan belongs to one role and search_path.
+// SQL text with a plan that is prepared at the first execute() and kept as long as the process. Must have static
+// storage and constant text. The types of the arguments are part of the plan: other types prepare it anew. Use
+// different statements inside and outside as_owner(): a plan belongs to one role and search_path.
 class Statement {
 public:
     explicit constexpr Statement(const char *sql) noexcept : sql_(sql) {}
@@ -53,7 +54,7 @@ public:
     Argument(const char *value) noexcept : Argument(std::string_view(value ? value : "")) { is_null_ = !value; }
     Argument(Bytes value) noexcept : Argument(value.bytes) { kind_ = Kind::bytea; }
     Argument(double value) noexcept : kind_(Kind::floating), floating_(value) {}
-    template <std::integral T> Argument(T value) noexcept : integer_(static_cast<int64>(value)) {
+    template<std::integral T> Argument(T value) noexcept : integer_(static_cast<int64>(value)) {
         kind_ = std::same_as<T, bool> ? Kind::boolean : std::same_as<T, Oid> ? Kind::oid : Kind::integer;
     }
     Argument(std::span<const std::string> values) noexcept
@@ -63,7 +64,7 @@ public:
         : kind_(Kind::nullable_text_array), pointer_(values.data()), length_(values.size()) {}
     Argument(const std::vector<std::optional<std::string>> &values) noexcept
         : Argument(std::span<const std::optional<std::string>>(values)) {}
-    template <class T>
+    template<class T>
     Argument(const std::optional<T> &value) noexcept : Argument(value ? Argument(*value) : Argument(T{})) {
         is_null_ = !value;
     }
@@ -115,7 +116,7 @@ private:
 // Runs a statement inside in_transaction(), in_subtransaction() or in_spi(). Its own writes and those of earlier
 // statements are visible to it.
 Result execute(const Statement &statement, std::span<const Argument> arguments);
-template <class... Values> Result execute(const Statement &statement, const Values &...values) {
+template<class... Values> Result execute(const Statement &statement, const Values &...values) {
     if constexpr (sizeof...(Values) == 0) {
         return execute(statement, std::span<const Argument>());
     } else {
@@ -148,7 +149,8 @@ Subtransaction begin_subtransaction();
 void commit_subtransaction(Subtransaction before);
 void abort_subtransaction(Subtransaction before) noexcept;
 
-template <class F, class Commit, class Abort> auto finish(F &f, Commit commit, Abort abort) -> std::invoke_result_t<F &> {
+template<class F, class Commit, class Abort>
+auto finish(F &f, Commit commit, Abort abort) -> std::invoke_result_t<F &> {
     try {
         if constexpr (std::is_void_v<std::invoke_result_t<F &>>) {
             f();
@@ -172,7 +174,7 @@ extern void (*at_transaction_start)();
 
 // A worker's transaction: starts one, SPI connected and a snapshot active inside f; commits, or aborts and rethrows.
 // The memory context of the caller is current again afterwards.
-template <class F> auto in_transaction(F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto in_transaction(F &&f) -> std::invoke_result_t<F &> {
     const MemoryContext before = CurrentMemoryContext;
     auto body = [&]() -> std::invoke_result_t<F &> {
         internal::begin_transaction();
@@ -190,7 +192,7 @@ template <class F> auto in_transaction(F &&f) -> std::invoke_result_t<F &> {
 }
 
 // A savepoint around f: what f did is undone when it throws, and the transaction goes on for whoever catches it.
-template <class F> auto in_subtransaction(F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto in_subtransaction(F &&f) -> std::invoke_result_t<F &> {
     const internal::Subtransaction before = internal::begin_subtransaction();
     return internal::finish(
         f, [before] { internal::commit_subtransaction(before); }, [before] { internal::abort_subtransaction(before); });
@@ -198,9 +200,10 @@ template <class F> auto in_subtransaction(F &&f) -> std::invoke_result_t<F &> {
 
 // SPI inside the running transaction of a user's backend (a SQL function's body). When f throws, the error must reach
 // the function's entry (or an in_subtransaction() around this): the abort closes SPI.
-template <class F> auto in_spi(F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto in_spi(F &&f) -> std::invoke_result_t<F &> {
     internal::connect_spi();
-    return internal::finish(f, [] { internal::finish_spi(); }, [] {});
+    return internal::finish(
+        f, [] { internal::finish_spi(); }, [] {});
 }
 
 } // namespace dbnet::pg

@@ -19,7 +19,8 @@ std::string argument_text(FunctionCallInfo fcinfo, int index) {
 }
 
 Datum text_datum(const std::string &text) {
-    return pg::call([&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
+    return pg::call(
+        [&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
 }
 
 // Counts destructions: a frame that a longjmp skips would not be counted.
@@ -33,10 +34,10 @@ std::string every_field(const pg::pg_error &caught) {
     const pg::ErrorFields &fields = caught.fields();
     std::string text = std::string("sqlstate=") + unpack_sql_state(fields.sqlstate) + "\nmessage=" + fields.message;
     const std::pair<const char *, const std::optional<std::string> &> named[] = {
-        {"detail", fields.detail},           {"hint", fields.hint},
-        {"context", fields.context},         {"schema", fields.schema_name},
-        {"table", fields.table_name},        {"column", fields.column_name},
-        {"datatype", fields.datatype_name},  {"constraint", fields.constraint_name},
+        {"detail", fields.detail},          {"hint", fields.hint},
+        {"context", fields.context},        {"schema", fields.schema_name},
+        {"table", fields.table_name},       {"column", fields.column_name},
+        {"datatype", fields.datatype_name}, {"constraint", fields.constraint_name},
         {"query", fields.internal_query},
     };
     for (const auto &[name, value] : named)
@@ -64,11 +65,11 @@ DBNET_FUNCTION(dbnet_test_raise) {
     if (kind == "no PostgreSQL memory")
         return PointerGetDatum(pg::call([] { return palloc_extended(SIZE_MAX / 4, MCXT_ALLOC_HUGE); }));
     pg::call([&] {
-        ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION), errmsg("raised by PostgreSQL"), errdetail("a detail"),
-                        errhint("a hint"), errcontext("a context"), err_generic_string(PG_DIAG_SCHEMA_NAME, "s"),
-                        err_generic_string(PG_DIAG_TABLE_NAME, "t"), err_generic_string(PG_DIAG_COLUMN_NAME, "c"),
-                        err_generic_string(PG_DIAG_DATATYPE_NAME, "d"),
-                        err_generic_string(PG_DIAG_CONSTRAINT_NAME, "k")));
+        ereport(ERROR,
+                (errcode(ERRCODE_CHECK_VIOLATION), errmsg("raised by PostgreSQL"), errdetail("a detail"),
+                 errhint("a hint"), errcontext("a context"), err_generic_string(PG_DIAG_SCHEMA_NAME, "s"),
+                 err_generic_string(PG_DIAG_TABLE_NAME, "t"), err_generic_string(PG_DIAG_COLUMN_NAME, "c"),
+                 err_generic_string(PG_DIAG_DATATYPE_NAME, "d"), err_generic_string(PG_DIAG_CONSTRAINT_NAME, "k")));
     });
     PG_RETURN_VOID();
 }
@@ -162,7 +163,9 @@ DBNET_FUNCTION(dbnet_test_guard_state) {
 }
 
 // dbnet_test_holdoff(): interrupts held by this backend between statements; must be 0.
-DBNET_FUNCTION(dbnet_test_holdoff) { PG_RETURN_INT64(InterruptHoldoffCount + QueryCancelHoldoffCount); }
+DBNET_FUNCTION(dbnet_test_holdoff) {
+    PG_RETURN_INT64(InterruptHoldoffCount + QueryCancelHoldoffCount);
+}
 
 // dbnet_test_arguments(): each kind of argument that execute() binds comes back as it was.
 DBNET_FUNCTION(dbnet_test_arguments) {

@@ -16,8 +16,7 @@ using namespace dbnet;
 
 const pg::Statement read_job{"SELECT owner::oid FROM door.job WHERE id = $1"};
 const pg::Statement read_statements{"SELECT unnest(statements) FROM door.job WHERE id = $1"};
-const pg::Statement write_job{
-    "UPDATE door.job SET error = $2, before = $3, inside = $4, after = $5 WHERE id = $1"};
+const pg::Statement write_job{"UPDATE door.job SET error = $2, before = $3, inside = $4, after = $5 WHERE id = $1"};
 
 // All that a hostile owner may try to leave behind: user, security context, settings, locks, temporary schema.
 std::string identity() {
@@ -108,4 +107,6 @@ DBNET_FUNCTION(dbnet_test_start_job) {
 }
 
 // dbnet_test_in_report(): what pg::in_report() says; for triggers.
-DBNET_FUNCTION(dbnet_test_in_report) { PG_RETURN_BOOL(pg::in_report()); }
+DBNET_FUNCTION(dbnet_test_in_report) {
+    PG_RETURN_BOOL(pg::in_report());
+}
