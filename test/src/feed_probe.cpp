@@ -1,4 +1,5 @@
-// Test-only: a WAL tail that lives in the session and is polled by SQL, and captures at unusual moments. Runs in backends.
+// Test-only: a WAL tail that lives in the session and is polled by SQL, and captures at unusual moments. Runs in
+// backends.
 //
 //   feed_start(from_lsn pg_lsn, running xid[], memory_limit integer)   NULLs: as the mirror worker starts
 //   feed_poll() → rows (xid, lsn, role, relation, operation, namespace, name), everything there is to hand out
@@ -57,7 +58,9 @@ void register_callback() {
 } // namespace
 
 // Called by this library's _PG_init: callbacks run in the reverse order of their registration.
-void feed_probe_init() { register_callback(); }
+void feed_probe_init() {
+    register_callback();
+}
 
 DBNET_FUNCTION(dbnet_feed_start) {
     capture::Cookie cookie;
@@ -131,9 +134,8 @@ DBNET_FUNCTION(dbnet_feed_state) {
 
 DBNET_FUNCTION(dbnet_feed_at_pre_commit) {
     register_callback();
-    pg::call([&] {
-        sql_at_pre_commit = MemoryContextStrdup(TopTransactionContext, text_to_cstring(PG_GETARG_TEXT_PP(0)));
-    });
+    pg::call(
+        [&] { sql_at_pre_commit = MemoryContextStrdup(TopTransactionContext, text_to_cstring(PG_GETARG_TEXT_PP(0))); });
     PG_RETURN_VOID();
 }
 

@@ -1,0 +1,115 @@
+// The list of a transaction's changes: one entry per key, bounded memory, a compare beyond.
+#include "capture/buffer.hpp"
+
+#include <gtest/gtest.h>
+
+namespace dbnet::capture {
+namespace {
+
+// Counts what is taken and never asks for more than malloc gives.
+class Memory : public std::pmr::memory_resource {
+public:
+    std::size_t in_use = 0, most = 0;
+    bool exhausted = false;
+
+private:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override {
+        if (exhausted)
+            throw std::bad_alloc();
+        in_use += bytes;
+        most = std::max(most, in_use);
+        return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void *memory, std::size_t bytes, std::size_t alignment) override {
+        in_use -= bytes;
+        std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource &other) const noexcept override { return this == &other; }
+};
+
+std::string content(const Buffer &buffer) {
+    std::string text;
+    buffer.for_each([&](const ChangeView &change) {
+        text += std::to_string(change.relation) + change.operation + std::string(change.name_space) + '/' +
+                std::string(change.name) + ' ';
+    });
+    return text;
+}
+
+class CaptureBuffer : public testing::Test {
+protected:
+    Memory memory;
+};
+
+TEST_F(CaptureBuffer, StartsEmpty) {
+    EXPECT_EQ(content(Buffer(&memory, 1000)), "");
+}
+
+TEST_F(CaptureBuffer, KeepsTheOrderOfFirstOccurrenceAndTheNewestOperation) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "n", "a"});
+    buffer.add({1, 'I', "n", "b"});
+    buffer.add({1, 'U', "n", "a"});
+    buffer.add({1, 'D', "n", "a"});
+    EXPECT_EQ(content(buffer), "1Dn/a 1In/b ");
+}
+
+TEST_F(CaptureBuffer, KeysDifferInRelationNamespaceAndName) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "a", "b"});
+    buffer.add({2, 'I', "a", "b"});
+    buffer.add({1, 'I', "ab", ""});
+    buffer.add({1, 'I', "", "ab"});
+    buffer.add({1, 'I', "b", "a"});
+    EXPECT_EQ(content(buffer), "1Ia/b 2Ia/b 1Iab/ 1I/ab 1Ib/a ");
+}
+
+TEST_F(CaptureBuffer, CopiesTheText) {
+    Buffer buffer(&memory, 10000);
+    std::string name = "before";
+    buffer.add({1, 'I', {}, name});
+    name = "after!";
+    EXPECT_EQ(content(buffer), "1I/before ");
+}
+
+TEST_F(CaptureBuffer, WholeRelationsAndConfigurationAreToldOnce) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "", "a"});
+    buffer.add({2, 'S', "", ""});
+    buffer.add({2, 'S', "ignored", "ignored"});
+    buffer.add({3, 'C', "", ""});
+    buffer.add({3, 'U', "", "a"});
+    buffer.add({2, 'U', "", "a"});
+    EXPECT_EQ(content(buffer), "2S/ 3C/ 1I/a 2U/a ");
+}
+
+TEST_F(CaptureBuffer, ShrinksToComparesBeyondTheLimit) {
+    Buffer buffer(&memory, 64 * 1024);
+    buffer.add({7, 'S', "", ""});
+    for (std::uint32_t number = 0; number < 100000; ++number)
+        buffer.add({1 + number % 3, 'U', "namespace", "name-" + std::to_string(number)});
+    EXPECT_EQ(content(buffer), "7S/ 2C/ 1C/ 3C/ ");
+    EXPECT_LT(memory.most, 3 * 64 * 1024u) << "the limit is a rough one, but it is one";
+    buffer.add({4, 'I', "", "fits"});
+    EXPECT_EQ(content(buffer), "7S/ 2C/ 1C/ 3C/ 4I/fits ");
+}
+
+TEST_F(CaptureBuffer, LongNamesCountToo) {
+    Buffer buffer(&memory, 64 * 1024);
+    buffer.add({1, 'I', "", std::string(70000, 'x')});
+    EXPECT_EQ(content(buffer), "1C/ ");
+}
+
+TEST_F(CaptureBuffer, ExhaustedMemoryIsBadAlloc) {
+    Buffer buffer(&memory, 1000000);
+    memory.exhausted = true;
+    EXPECT_THROW(
+        {
+            for (int number = 0; number < 1000; ++number)
+                buffer.add({1, 'U', "", "name-" + std::to_string(number)});
+        },
+        std::bad_alloc);
+}
+
+} // namespace
+} // namespace dbnet::capture
