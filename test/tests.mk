@@ -4,30 +4,23 @@
 BUILD := build
 ROOT := $(CURDIR)/$(BUILD)/root
 
-# Pure sources say so themselves: they end with pg/no_postgres.hpp. They are built once more here, without
-# PostgreSQL's flags and with the address and undefined-behaviour sanitizers.
+# Pure sources say so themselves: they end with pg/no_postgres.hpp. Unit tests and the replay of fuzz corpora link the
+# very objects of the extension; with SANITIZE=1 they are built once more with the address and undefined-behaviour sanitizers.
 PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) 2>/dev/null)
-PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(BUILD)/pure/%.o)
+ifdef SANITIZE
+TEST_OBJECTS := $(BUILD)/sanitized
+TEST_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
+else
+TEST_OBJECTS := $(BUILD)/objects
+TEST_FLAGS := -O1 -g
+PURE_OBJECTS := $(PURE_SOURCES:.cpp=.o)
+endif
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp))
-UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(BUILD)/pure/%.o)
+UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.cpp,%,$(sort $(wildcard test/fuzz/*_fuzz.cpp)))
 KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
-KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(BUILD)/kubesim.objects/%.o)
-KUBESIM_LIBRARIES := -lmicrohttpd -lgnutls -lssl -lcrypto -lyaml-cpp -lpthread
-BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
-
-PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$(DBNET_VERSION)"'
-SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-
-$(BUILD)/pure/%.o: %.cpp
-	@mkdir -p $(@D)
-	$(PLAIN_CXX) $(SANITIZE) -DDBNET_TEST_DATA='"$(CURDIR)/test"' -c $< -o $@
-$(BUILD)/unit: $(PURE_OBJECTS) $(UNIT_OBJECTS)
-	$(CXX) $(SANITIZE) $^ -lgtest -lgtest_main -lmicrohttpd -lgnutls -lcurl -lyaml-cpp -lssl -lcrypto -lpthread -o $@
-$(BUILD)/fuzz/%_replay: $(BUILD)/pure/test/fuzz/%_fuzz.o $(BUILD)/pure/test/fuzz/replay_main.o $(PURE_OBJECTS)
-	@mkdir -p $(@D)
-	$(CXX) $(SANITIZE) $^ -lcurl -lyaml-cpp -o $@
-$(BUILD)/kubesim.objects/%.o: %.cpp
+KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(BUILD)/kubesim.objects/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) -O2 -g -c $< -o $@
 $(BUILD)/kubesim: $(KUBESIM_OBJECTS)
@@ -35,9 +28,9 @@ $(BUILD)/kubesim: $(KUBESIM_OBJECTS)
 $(BUILD)/bench_%: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) -O2 -g -MF $@.d $< -lcurl -lpq -lpthread -I$(shell $(PG_CONFIG) --includedir) -o $@
--include $(PURE_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d) $(KUBESIM_OBJECTS:.o=.d)
+-include $(UNIT_OBJECTS:.o=.d) $(KUBESIM_OBJECTS:.o=.d)
 
-.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed fuzz fuzz-replay packages
+.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed fuzz packages
 packages:
 	@PG_CONFIG=$(PG_CONFIG) test/packages.sh
 
@@ -52,18 +45,22 @@ test-root:
 
 test-binaries: $(BUILD)/unit $(FUZZ_NAMES:%=$(BUILD)/fuzz/%_replay) $(BUILD)/kubesim
 
+# Two cores build at once; PG_CONFIG and ONLY reach the inner make by themselves.
+PARALLEL := -j$(shell nproc)
 check: packages
-	@$(MAKE) check-installed
-check-installed: test-root test-binaries
+	@$(MAKE) $(PARALLEL) --no-print-directory check-installed
+check-installed: test-root
+	@$(MAKE) --no-print-directory test-binaries
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) $(if $(ONLY),--only='$(ONLY)')
 
 torture: packages
-	@$(MAKE) torture-installed
-torture-installed: test-root test-binaries
+	@$(MAKE) $(PARALLEL) --no-print-directory torture-installed
+torture-installed: test-root
+	@$(MAKE) --no-print-directory test-binaries
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --torture $(if $(ONLY),--only='$(ONLY)')
 
 bench: packages
-	@$(MAKE) bench-installed
+	@$(MAKE) $(PARALLEL) --no-print-directory bench-installed
 bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --bench $(if $(ONLY),--only='$(ONLY)')
 
