@@ -15,6 +15,7 @@ RowWriter::RowWriter(FunctionCallInfo call_info) {
         result_ = reinterpret_cast<ReturnSetInfo *>(call_info->resultinfo);
         const MemoryContext before = MemoryContextSwitchTo(result_->econtext->ecxt_per_query_memory);
         inputs_ = TupleDescGetAttInMetadata(result_->setDesc);
+        work_ = AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet result row", ALLOCSET_DEFAULT_SIZES);
         MemoryContextSwitchTo(before);
     });
 }
@@ -27,9 +28,10 @@ void RowWriter::add(std::span<const Value> values) {
     for (const Value &value : values)
         texts.push_back(value ? const_cast<char *>(value->c_str()) : nullptr);
     pg::call([&] {
-        const HeapTuple tuple = BuildTupleFromCStrings(inputs_, texts.data());
-        tuplestore_puttuple(result_->setResult, tuple);
-        heap_freetuple(tuple);
+        const MemoryContext before = MemoryContextSwitchTo(work_);
+        tuplestore_puttuple(result_->setResult, BuildTupleFromCStrings(inputs_, texts.data()));
+        MemoryContextSwitchTo(before);
+        MemoryContextReset(work_); // what the input functions left
     });
 }
 

@@ -26,6 +26,7 @@ public:
 private:
     ReturnSetInfo *result_;
     AttInMetadata *inputs_;
+    MemoryContext work_; // belongs to the query
 };
 
 // The text of an array value: {"a","b"}.

@@ -1,0 +1,64 @@
+-- Who may do what. PUBLIC has nothing but the schema's names and the one question that triggers ask; every right is
+-- given here, by name, to a role of 00_schema.sql.
+
+REVOKE ALL ON ALL TABLES IN SCHEMA dbnet FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA dbnet FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA dbnet FROM PUBLIC;
+REVOKE ALL ON FOREIGN DATA WRAPPER dbnet_kubernetes FROM PUBLIC;
+
+-- A trigger on a mirror may run as any role that writes the table.
+GRANT USAGE ON SCHEMA dbnet TO PUBLIC;
+GRANT EXECUTE ON FUNCTION dbnet.is_report() TO PUBLIC;
+
+GRANT dbnet_viewer TO dbnet_operator;
+GRANT dbnet_operator TO dbnet_admin;
+
+-- Viewer ---------------------------------------------------------------------------------------------------------------
+-- Whole objects and values (live, base, applied of dbnet.object) are for nobody but the functions, which show mapped
+-- fields to who may SELECT the table.
+GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held,
+    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation
+    TO dbnet_viewer;
+GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
+              health, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
+              commit_transaction, commit_lsn, changed_at)
+    ON dbnet.object TO dbnet_viewer;
+GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
+    ON dbnet.held_change TO dbnet_viewer;
+GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text),
+    dbnet.wait_synced(interval, regclass, xid8, text)
+    TO dbnet_viewer;
+
+-- Operator: sees and steers every mirror, also those whose rows it may not read.
+GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
+    dbnet.resync(regclass), dbnet.retry(regclass, text), dbnet.approve(text), dbnet.reject(text)
+    TO dbnet_operator;
+
+-- Admin: makes mirrors of tables it owns on servers that it may use.
+GRANT EXECUTE ON FUNCTION
+    dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean),
+    dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb), dbnet.unmirror(regclass), dbnet.claim()
+    TO dbnet_admin;
+GRANT SELECT ON dbnet.arming TO dbnet_admin;
+
+-- Rows -----------------------------------------------------------------------------------------------------------------
+-- A viewer sees the mirrors whose whole table it could read: with row-level security on the table for it, none.
+DO $$
+DECLARE
+    protected text;
+BEGIN
+    FOREACH protected IN ARRAY ARRAY['mirrored_relation', 'mirrored_column', 'mirror_state', 'object', 'tombstone',
+                                     'held_change', 'actuation']
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected);
+        EXECUTE pg_catalog.format(
+            'CREATE POLICY viewer ON dbnet.%I FOR SELECT TO dbnet_viewer USING '
+            '(pg_catalog.has_table_privilege(relation, ''SELECT'') AND NOT pg_catalog.row_security_active(relation))', protected);
+        EXECUTE pg_catalog.format('CREATE POLICY operator ON dbnet.%I FOR SELECT TO dbnet_operator USING (true)', protected);
+        EXECUTE pg_catalog.format(
+            'COMMENT ON POLICY viewer ON dbnet.%I IS ''Mirrors whose tables the role may SELECT without row-level security''', protected);
+        EXECUTE pg_catalog.format('COMMENT ON POLICY operator ON dbnet.%I IS ''Every mirror''', protected);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,95 @@
+// The rows of a mirror as the caller may read them (see mirrored_rows.hpp); backends.
+#include "mirror/mirrored_rows.hpp"
+
+#include "mirror/as_extension.hpp"
+#include "mirror/mirror_store.hpp"
+
+namespace dbnet::mirror {
+namespace {
+
+const pg::Statement hides_rows{"SELECT row_security_active($1)"};
+
+std::string key_columns(const Mirror &mirror) {
+    const std::string name = "r." + pg::quoted_name(mirror.name_column) + "::text";
+    return mirror.namespace_column.empty() ? "''::text, " + name
+                                           : "r." + pg::quoted_name(mirror.namespace_column) + "::text, " + name;
+}
+
+std::string select_list(const Mirror &mirror) {
+    std::string columns;
+    for (const Column &column : mirror.mapping.columns) {
+        const std::string name = pg::quoted_name(column.name);
+        columns += (columns.empty() ? "r." : ", r.") + name + " AS " + name;
+    }
+    return "SELECT " + key_columns(mirror) + ", to_jsonb(v) FROM ONLY " + mirror.qualified_name +
+           " AS r CROSS JOIN LATERAL (SELECT " + columns + ") AS v";
+}
+
+std::vector<MirroredRow> collect(const Mirror &mirror, const pg::Result &found) {
+    std::vector<MirroredRow> rows;
+    for (size_t i = 0; i < found.rows(); i++) {
+        const std::string_view name_space = mirror.namespace_column.empty() ? mirror.name_space : found.text(i, 0);
+        rows.push_back({Key{mirror.relation, std::string(name_space), std::string(found.text(i, 1))},
+                        Json::parse(found.at(i, 2))});
+    }
+    return rows;
+}
+
+} // namespace
+
+Mirror readable_mirror(Oid relation) {
+    std::optional<Mirror> mirror = as_extension([&] {
+        required_mirror(relation);
+        const Catalog catalog = load_catalog();
+        const Mirror *found = catalog.find(relation);
+        return found ? std::optional(*found) : std::nullopt;
+    });
+    if (!mirror)
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "the table of the mirror is gone");
+    if (!mirror->problem.empty())
+        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        "the table does not fit the mirror any more: " + mirror->problem)
+            .hint("Give a new column map with dbnet.alter_mirror().");
+    if (pg::execute(hides_rows, relation).boolean(0, 0))
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+                        "row-level security hides rows of " + mirror->qualified_name + " from you")
+            .hint("Ask the owner of the table, or a role with BYPASSRLS.");
+    return std::move(*mirror);
+}
+
+std::vector<MirroredRow> next_rows(const Mirror &mirror, const Key *after, int limit) {
+    const std::string keys = key_columns(mirror);
+    const std::optional<std::string> name_space =
+        after ? std::optional(mirror.namespace_column.empty() ? "" : after->name_space) : std::nullopt;
+    const std::optional<std::string> name = after ? std::optional(after->name) : std::nullopt;
+    const pg::Argument arguments[] = {name_space, name};
+    return collect(mirror, pg::execute_once(select_list(mirror) + " WHERE $2 IS NULL OR (" + keys +
+                                                ") > ($1, $2) ORDER BY " + keys + " LIMIT " + std::to_string(limit),
+                                            arguments));
+}
+
+std::optional<MirroredRow> find_row(const Mirror &mirror, const Key &key) {
+    const std::string name_space = mirror.namespace_column.empty() ? "" : key.name_space;
+    const pg::Argument arguments[] = {name_space, key.name};
+    std::vector<MirroredRow> rows = collect(
+        mirror, pg::execute_once(select_list(mirror) + " WHERE (" + key_columns(mirror) + ") = ($1, $2)", arguments));
+    return rows.empty() ? std::nullopt : std::optional(std::move(rows.front()));
+}
+
+Key parse_key(const Mirror &mirror, std::string_view text) {
+    const size_t slash = text.find('/');
+    const bool has_namespace = slash != std::string_view::npos;
+    Key key{mirror.relation, mirror.name_space, std::string(has_namespace ? text.substr(slash + 1) : text)};
+    const bool fits =
+        has_namespace ? mirror.resource.namespaced : !mirror.resource.namespaced || !mirror.name_space.empty();
+    if (!fits || key.name.empty())
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE,
+                        "\"" + std::string(text) + "\" is not a key of " + mirror.qualified_name)
+            .hint(mirror.resource.namespaced ? "Keys of this mirror look like 'namespace/name'."
+                                             : "Keys of this mirror are names.");
+    if (has_namespace)
+        key.name_space = text.substr(0, slash);
+    return key;
+}
+
+} // namespace dbnet::mirror
