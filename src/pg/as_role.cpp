@@ -62,8 +62,6 @@ void begin_as_owner(Oid owner, Identity &before) {
 
 void end_as_owner(const Identity &before) {
     call([&] {
-        // Fires all that is queued, also what was made deferred inside, until nothing is left.
-        AfterTriggerFireDeferred();
         LockReleaseSession(USER_LOCKMETHOD); // advisory locks taken by the owner's code
         restore(before);
     });

@@ -3,15 +3,14 @@
 //
 // The recipe (design: "Writing as the table's owner"):
 //   - user id = owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION: SET ROLE, SET SESSION
-//   AUTHORIZATION,
-//     temporary objects, LISTEN, cursors WITH HOLD, PREPARE are refused;
+//     AUTHORIZATION, temporary objects, LISTEN, cursors WITH HOLD, PREPARE are refused;
 //   - an own GUC level: what the user's code sets, also with set_config(…, false), is undone at the end;
-//   - search_path as a session of the owner has it (ALTER ROLE / DATABASE … SET search_path), so that triggers work as
-//   in psql;
+//   - search_path as a session of the owner has it (ALTER ROLE / DATABASE … SET search_path), so that triggers work
+//     as in psql;
 //   - row_security off: a read that policies would filter is an error instead of a silent gap;
-//   - SET CONSTRAINTS ALL IMMEDIATE, and every deferred trigger fired before the switch back, whatever the user's code
-//   set
-//     meanwhile: none is left for the commit, which the superuser does.
+//   - SET CONSTRAINTS ALL IMMEDIATE: deferrable triggers run at the end of their statement, as the owner. A trigger
+//     that the user's code makes deferred again is refused by PostgreSQL in such an operation (42501). So none is left
+//     for the commit, which the superuser does.
 // User id, security context and settings are as before on every path, errors included.
 #pragma once
 
