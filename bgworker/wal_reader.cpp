@@ -4,6 +4,8 @@
 #include "capture/message.hpp"
 #include "pg/guard.hpp"
 
+#include <new>
+
 extern "C" {
 #include "access/rmgr.h"
 #include "access/xact.h"
@@ -43,10 +45,13 @@ WalReader::Record WalReader::next(int &allowance, bool with_ends) {
         close(); // it was left in the middle of something
         if (!means_gone(error))
             throw;
-        Record record;
-        record.kind = Kind::gone;
-        return record;
+    } catch (...) {
+        close();
+        throw;
     }
+    Record record;
+    record.kind = Kind::gone;
+    return record;
 }
 
 // From here on: inside pg::call, nothing with a destructor.
@@ -58,8 +63,7 @@ void WalReader::open() {
     page_ = static_cast<ReadLocalXLogPageNoWaitPrivate *>(palloc0(sizeof *page_));
     reader_ = XLogReaderAllocate(wal_segment_size, nullptr, &routine, page_);
     if (reader_ == nullptr)
-        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-                errdetail("Failed while allocating a WAL reader."));
+        throw std::bad_alloc();
     if (at_record_)
         XLogBeginRead(reader_, position_);
 }

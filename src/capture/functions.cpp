@@ -12,14 +12,16 @@ extern "C" {
 
 namespace dbnet::capture {
 
+// A device report's own rows are no intent of anybody, so they take no way through the WAL; who writes a report and
+// finds that a BEFORE trigger changed it records that itself.
 DBNET_FUNCTION(dbnet_capture) {
-    const bool is_report = pg::in_report();
-    const RowChange change = pg::call([&] { return examine_row(fcinfo, is_report); });
+    if (pg::in_report())
+        return PointerGetDatum(nullptr);
+    const RowChange change = pg::call([&] { return examine_row(fcinfo); });
     if (change.written.is_set)
         record_change(change.relation, change.operation, change.written.name_space, change.written.name);
     if (change.deleted.is_set) {
-        if (!is_report)
-            leave_tombstone(change.owner, change.relation, change.deleted.name_space, change.deleted.name);
+        leave_tombstone(change.owner, change.relation, change.deleted.name_space, change.deleted.name);
         record_change(change.relation, 'D', change.deleted.name_space, change.deleted.name);
     }
     return PointerGetDatum(nullptr);

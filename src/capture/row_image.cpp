@@ -1,6 +1,8 @@
 // Comparing row images for the capture trigger (see row_image.hpp). Runs in backends, inside pg::call.
 #include "capture/row_image.hpp"
 
+#include "pg/guard.hpp"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -46,9 +48,20 @@ struct Layout {
     Columns watched, status;
 };
 
-char *relation_name(Relation relation) {
+// The errors below: first everything is looked up, which may longjmp, then the C++ text is made.
+
+const char *name_of(Relation relation) {
     return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
                                       RelationGetRelationName(relation));
+}
+
+const char *name_of(Relation relation, AttrNumber column) {
+    return NameStr(TupleDescAttr(RelationGetDescr(relation), column - 1)->attname);
+}
+
+pg::error protocol_violation(std::string message) {
+    return pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, message)
+        .hint("The trigger is made by dbnet.mirror: run dbnet.unmirror and dbnet.mirror again.");
 }
 
 Column find_column(Relation relation, const char *name) {
@@ -64,10 +77,9 @@ Column find_column(Relation relation, const char *name) {
         column.has_default = attribute->atthasdef;
         return column;
     }
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
-            errmsg("mirror %s has lost its column \"%s\"", relation_name(relation), name),
-            errhint("Give the column its name back, or run dbnet.unmirror and dbnet.mirror with another column map."),
-            errtable(relation));
+    const char *table = name_of(relation);
+    throw pg::error(ERRCODE_UNDEFINED_COLUMN, "mirror " + std::string(table) + " has lost its column \"" + name + '"')
+        .hint("Give the column its name back, or run dbnet.unmirror and dbnet.mirror with another column map.");
 }
 
 Column find_key_column(Relation relation, const char *name, MemoryContext context) {
@@ -86,10 +98,11 @@ Column find_key_column(Relation relation, const char *name, MemoryContext contex
 // `list`: identifiers as quote_identifier() writes them, separated by commas.
 Columns find_columns(Relation relation, const char *list, MemoryContext context) {
     List *names = NIL;
-    if (!SplitIdentifierString(pstrdup(list), ',', &names))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("trigger argument \"%s\" of mirror %s is no list of columns", list, relation_name(relation)),
-                errhint("The trigger is made by dbnet.mirror: run dbnet.unmirror and dbnet.mirror again."));
+    if (!SplitIdentifierString(pstrdup(list), ',', &names)) {
+        const char *table = name_of(relation);
+        throw protocol_violation("trigger argument \"" + std::string(list) + "\" of mirror " + table +
+                                 " is no list of columns");
+    }
     Columns columns;
     columns.column = static_cast<Column *>(MemoryContextAlloc(context, sizeof(Column) * (list_length(names) + 1)));
     for (int index = 0; index < list_length(names); ++index)
@@ -122,7 +135,7 @@ Oid original_relation(const Trigger *trigger, Oid relation) {
 Oid function_owner(Oid function) {
     const HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
     if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "cache lookup failed for function %u", function);
+        throw pg::error(ERRCODE_INTERNAL_ERROR, "cache lookup failed for function " + std::to_string(function));
     const Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
     ReleaseSysCache(tuple);
     return owner;
@@ -134,13 +147,13 @@ const Layout &layout_of(FunctionCallInfo fcinfo, const TriggerData &fired) {
     const Trigger *trigger = fired.tg_trigger;
     const Relation relation = fired.tg_relation;
     const MemoryContext context = fcinfo->flinfo->fn_mcxt;
-    if (trigger->tgnargs < fixed_namespace || trigger->tgnargs > fixed_namespace + 1)
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("trigger \"%s\" of table %s has %d arguments", trigger->tgname, relation_name(relation),
-                       trigger->tgnargs),
-                errdetail("They are: namespace column or '', name column, other watched columns, status columns "
-                          "and, without a namespace column, the namespace of all rows."),
-                errhint("The trigger is made by dbnet.mirror."));
+    if (trigger->tgnargs < fixed_namespace || trigger->tgnargs > fixed_namespace + 1) {
+        const char *table = name_of(relation);
+        throw protocol_violation("trigger \"" + std::string(trigger->tgname) + "\" of table " + table + " has " +
+                                 std::to_string(trigger->tgnargs) + " arguments")
+            .detail("They are: namespace column or '', name column, other watched columns, status columns and, without "
+                    "a namespace column, the namespace of all rows.");
+    }
     auto *layout = new (MemoryContextAllocZero(context, sizeof(Layout))) Layout;
     layout->relation = original_relation(trigger, RelationGetRelid(relation));
     layout->owner = function_owner(fcinfo->flinfo->fn_oid);
@@ -186,13 +199,12 @@ void refuse_status(const Layout &layout, Relation relation, TupleTableSlot *befo
         if (before != nullptr ? is_same(column, before, after)
                               : column.has_default || slot_attisnull(after, column.number))
             continue;
-        ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                errmsg("column \"%s\" of mirror %s is written by device reports only",
-                       NameStr(TupleDescAttr(RelationGetDescr(relation), column.number - 1)->attname),
-                       relation_name(relation)),
-                errdetail("It is a status column: it shows what the device says of itself."),
-                errhint("Leave the column out of the statement (and out of what triggers write)."),
-                errtablecol(relation, column.number));
+        const char *table = name_of(relation);
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "column \"" + std::string(name_of(relation, column.number)) +
+                                                            "\" of mirror " + table +
+                                                            " is written by device reports only")
+            .detail("It is a status column: it shows what the device says of itself.")
+            .hint("Leave the column out of the statement, and out of what triggers write.");
     }
 }
 
@@ -223,27 +235,24 @@ Key required_key_of(const Layout &layout, Relation relation, TupleTableSlot *row
     if (!key.is_set) {
         std::string_view ignored;
         const Column &column = text_of(layout.name, row, ignored) ? layout.name_space : layout.name;
-        ereport(ERROR, errcode(ERRCODE_NOT_NULL_VIOLATION),
-                errmsg("null value in column \"%s\" of mirror %s",
-                       NameStr(TupleDescAttr(RelationGetDescr(relation), column.number - 1)->attname),
-                       relation_name(relation)),
-                errdetail("The column names the object that the row stands for."),
-                errhint("Give it a value, or keep the row in another table."), errtablecol(relation, column.number));
+        const char *table = name_of(relation);
+        throw pg::error(ERRCODE_NOT_NULL_VIOLATION, "null value in column \"" +
+                                                        std::string(name_of(relation, column.number)) +
+                                                        "\" of mirror " + table)
+            .detail("The column names the object that the row stands for.")
+            .hint("Give it a value, or keep the row in another table.");
     }
     return key;
 }
 
 } // namespace
 
-RowChange examine_row(FunctionCallInfo fcinfo, bool is_report) {
+RowChange examine_row(FunctionCallInfo fcinfo) {
     if (!CALLED_AS_TRIGGER(fcinfo))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("dbnet.capture() is a trigger function"), errhint("Use dbnet.mirror to mirror a table."));
+        throw protocol_violation("dbnet.capture() is a trigger function");
     const auto &fired = *reinterpret_cast<TriggerData *>(fcinfo->context);
     if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("dbnet.capture() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW"),
-                errhint("Use dbnet.mirror to mirror a table."));
+        throw protocol_violation("dbnet.capture() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW");
 
     const Layout &layout = layout_of(fcinfo, fired);
     RowChange change;
@@ -256,8 +265,7 @@ RowChange examine_row(FunctionCallInfo fcinfo, bool is_report) {
     const bool is_insert = TRIGGER_FIRED_BY_INSERT(fired.tg_event);
     TupleTableSlot *before = is_insert ? nullptr : fired.tg_trigslot;
     TupleTableSlot *after = is_insert ? fired.tg_trigslot : fired.tg_newslot;
-    if (!is_report)
-        refuse_status(layout, fired.tg_relation, before, after);
+    refuse_status(layout, fired.tg_relation, before, after);
     const bool is_renamed =
         !is_insert && (!is_same(layout.name, before, after) ||
                        (layout.name_space.number != InvalidAttrNumber && !is_same(layout.name_space, before, after)));

@@ -1,5 +1,5 @@
 // What a fired row trigger says about a mirror's row: which key, and did anything change that the mirror watches.
-// Runs in backends, inside pg::call: functions may longjmp and own nothing that has a destructor.
+// Runs in backends, inside pg::call: may longjmp, and owns nothing that has a destructor when it does.
 #pragma once
 
 #include "pg/compat.hpp"
@@ -24,10 +24,9 @@ struct RowChange {
     char operation = 0;        // of `written`: I or U
 };
 
-// Compares the images of a row, column by column, without any user-definable operator. `is_report`: the row was
-// written by a device report, which alone may write status columns.
-// Raises 42501 for a status column, 23502 for a key that is NULL, 42703 for a column that is no more, 39P01 when not
+// Compares the images of a row, column by column, without any user-definable operator. Throws pg::error: 42501 for a
+// status column that was written, 23502 for a key that is NULL, 42703 for a column that is no more, 39P01 when not
 // called as the trigger it is made for.
-RowChange examine_row(FunctionCallInfo fcinfo, bool is_report);
+RowChange examine_row(FunctionCallInfo fcinfo);
 
 } // namespace dbnet::capture
