@@ -20,8 +20,8 @@ namespace {
 
 // All run with the extension's rights and search_path: operators of a user's schema play no part.
 const pg::Statement describe{
-    "SELECT class.relkind, class.relpersistence, class.relowner, class.relhassubclass, "
-    "class.relnamespace::regnamespace,"
+    "SELECT class.relkind, class.relpersistence, class.relowner,"
+    " EXISTS (SELECT FROM pg_inherits WHERE inhparent = class.oid), class.relnamespace::regnamespace,"
     " EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = class.oid AND deptype = 'e')"
     " FROM pg_class AS class WHERE class.oid = $1"};
 

@@ -1,0 +1,50 @@
+-- The exact rights of DBNet's roles: functions and tables, no more and no less.
+BEGIN;
+SELECT no_plan();
+
+CREATE FUNCTION pg_temp.callable(role name) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT proname::text FROM pg_proc
+    WHERE pronamespace = 'dbnet'::regnamespace AND has_function_privilege(role, oid, 'EXECUTE') ORDER BY 1
+$$;
+CREATE FUNCTION pg_temp.writable(role name) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT relname::text FROM pg_class
+    WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v')
+      AND has_table_privilege(role, oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')
+$$;
+CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT relname::text FROM pg_class
+    WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v') AND has_table_privilege(role, oid, 'SELECT') ORDER BY 1
+$$;
+
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
+    ARRAY['fields', 'is_report', 'preview', 'wait_synced', 'worker_status'], 'functions of dbnet_viewer');
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
+    ARRAY['approve', 'check_server', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry'], 'functions that dbnet_operator has beside');
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
+    ARRAY['alter_mirror', 'claim', 'mirror', 'unmirror'], 'functions that dbnet_admin has beside');
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['is_report'], 'functions of dbnet_ingest');
+
+SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
+    ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
+          'paused_server', 'worker'], 'tables of dbnet_viewer');
+SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
+    'dbnet_operator reads no further table');
+SELECT set_eq($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$, ARRAY['arming'],
+    'dbnet_admin reads the arming beside');
+SELECT is_empty($$SELECT pg_temp.readable('dbnet_ingest')$$, 'dbnet_ingest reads no table');
+SELECT is_empty(format($$SELECT pg_temp.writable(%L)$$, role), role || ' writes no table')
+FROM unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin', 'dbnet_ingest']) AS wanted(role);
+
+-- Whole objects and values are for nobody.
+SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.object', name, 'SELECT'), 'object.' || name || ' is not readable')
+FROM unnest(ARRAY['live', 'base', 'applied']) AS hidden(name);
+SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.tombstone', 'last_body', 'SELECT'), 'tombstone.last_body is not readable');
+
+SELECT is_member_of('dbnet_viewer', 'dbnet_operator', 'dbnet_operator is a dbnet_viewer');
+SELECT is_member_of('dbnet_operator', 'dbnet_admin', 'dbnet_admin is a dbnet_operator');
+SELECT ok(NOT rolcanlogin AND NOT rolsuper AND NOT rolcreaterole AND NOT rolcreatedb AND NOT rolreplication AND NOT rolbypassrls,
+          rolname || ' has no attribute')
+FROM pg_roles WHERE rolname IN ('dbnet_viewer', 'dbnet_operator', 'dbnet_admin', 'dbnet_ingest');
+
+SELECT * FROM finish();
+ROLLBACK;

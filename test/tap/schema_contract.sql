@@ -1,0 +1,88 @@
+-- What others build on: every table, view and function exists, is documented, and gives PUBLIC nothing.
+BEGIN;
+SELECT no_plan();
+
+SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
+    'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'held_change',
+    'actuation', 'actuation_default', 'endpoint', 'credential']) AS wanted(name);
+SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'worker']) AS wanted(name);
+SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
+SELECT fdw_privs_are('dbnet_kubernetes', 'public', ARRAY[]::text[]);
+
+SELECT columns_are('dbnet', 'object', ARRAY[
+    'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
+    'first_written', 'stamp', 'phase', 'health', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
+    'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'changed_at']);
+SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']);
+SELECT columns_are('dbnet', 'tombstone', ARRAY[
+    'id', 'relation', 'namespace', 'name', 'uid', 'last_body', 'deleted_by', 'transaction', 'at']);
+SELECT columns_are('dbnet', 'actuation', ARRAY[
+    'at', 'relation', 'namespace', 'name', 'operation', 'paths', 'transaction', 'commit_lsn', 'role', 'attempt', 'http_status',
+    'reason', 'message', 'latency_ms', 'forced']);
+SELECT is_partitioned('dbnet', 'actuation', 'actuation is partitioned');
+SELECT has_trigger('dbnet', name, 'dbnet_notify', name || ' tells the worker of changes')
+FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'arming']) AS wanted(name);
+
+-- A dump carries configuration and claims, and nothing that belongs to the running server.
+SELECT results_eq(
+    $$SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'dbnet' ORDER BY 1$$,
+    $$VALUES ('dbnet.arming'), ('dbnet.generation'), ('dbnet.mirrored_column'), ('dbnet.mirrored_relation'), ('dbnet.object'),
+             ('dbnet.paused_server'), ('dbnet.tombstone'), ('dbnet.tombstone_id_seq')$$,
+    'dumped tables');
+
+-- Comments: every relation, column, index, function, policy and type of the extension's schema.
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class
+      WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v') AND obj_description(oid, 'pg_class') IS NULL$$,
+    'tables and views have comments');
+SELECT is_empty(
+    $$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+      WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition
+        AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL$$,
+    'columns have comments');
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+      WHERE pronamespace = 'dbnet'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL$$,
+    'functions have comments');
+SELECT is_empty(
+    $$SELECT polname, polrelid::regclass FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+      WHERE relnamespace = 'dbnet'::regnamespace AND obj_description(pg_policy.oid, 'pg_policy') IS NULL$$,
+    'policies have comments');
+
+-- Every function fixes its search_path, but for trigger functions in C that run no SQL by name, and dbnet.mirror(),
+-- which looks its table up as the caller would.
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+      WHERE pronamespace = 'dbnet'::regnamespace AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
+        AND NOT coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'$$,
+    'functions in other languages than C fix search_path');
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND prosecdef$$,
+    'no function is SECURITY DEFINER');
+
+-- PUBLIC.
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+      WHERE pronamespace = 'dbnet'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
+        AND proname <> 'is_report'$$,
+    'PUBLIC may execute nothing but is_report');
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class
+      WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v')
+        AND (has_table_privilege('public', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+             OR has_any_column_privilege('public', oid, 'SELECT'))$$,
+    'PUBLIC has no right on any table');
+
+-- Views run with the reader's rights; tables about mirrors are protected row by row.
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'dbnet'::regnamespace AND relkind = 'v' AND relname <> 'worker'
+        AND NOT coalesce(reloptions, '{}') @> '{security_invoker=true}'$$,
+    'views are security invokers');
+SELECT is_empty(
+    $$SELECT attrelid::regclass FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+      WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        AND attname = 'relation' AND NOT relrowsecurity$$,
+    'tables with a mirror column have row-level security');
+
+SELECT * FROM finish();
+ROLLBACK;
