@@ -162,6 +162,14 @@ DBNET_FUNCTION(dbnet_test_guard_state) {
     return text_datum(changed.empty() ? "unchanged" : "changed:" + changed);
 }
 
+// dbnet_test_fail_holding(): an error leaves C++ code that holds interrupts; nobody else is going to resume them.
+DBNET_FUNCTION(dbnet_test_fail_holding) {
+    HOLD_INTERRUPTS();
+    HOLD_CANCEL_INTERRUPTS();
+    pg::call([] { elog(ERROR, "while interrupts are held"); });
+    PG_RETURN_VOID();
+}
+
 // dbnet_test_holdoff(): interrupts held by this backend between statements; must be 0.
 DBNET_FUNCTION(dbnet_test_holdoff) {
     PG_RETURN_INT64(InterruptHoldoffCount + QueryCancelHoldoffCount);

@@ -14,6 +14,7 @@ CREATE FUNCTION door.run(text) RETURNS text LANGUAGE c STRICT AS '$library', 'db
 CREATE FUNCTION door.catch(text) RETURNS text LANGUAGE c STRICT AS '$library', 'dbnet_test_catch';
 CREATE FUNCTION door.catch_many(text, integer) RETURNS bigint LANGUAGE c STRICT AS '$library', 'dbnet_test_catch_many';
 CREATE FUNCTION door.guard_state() RETURNS text LANGUAGE c AS '$library', 'dbnet_test_guard_state';
+CREATE FUNCTION door.fail_holding() RETURNS void LANGUAGE c AS '$library', 'dbnet_test_fail_holding';
 CREATE FUNCTION door.holdoff() RETURNS bigint LANGUAGE c AS '$library', 'dbnet_test_holdoff';
 CREATE FUNCTION door.arguments() RETURNS text LANGUAGE c AS '$library', 'dbnet_test_arguments';
 CREATE FUNCTION door.types_change() RETURNS text LANGUAGE c AS '$library', 'dbnet_test_types_change';
@@ -88,6 +89,7 @@ $node->query_is(q{SELECT door.catch($$SELECT door.raise('no PostgreSQL memory')$
 # --- what a guard leaves behind ---
 $node->query_is('SELECT door.guard_state()', 'unchanged', "PostgreSQL's globals are as before");
 $node->query_is(q{SELECT door.diagnose(door.nested(3, $$SELECT door.raise('error')$$)) IS NOT NULL; SELECT door.holdoff()}, "t\n0", 'interrupts are not held');
+$node->query_is(q{SELECT door.diagnose('SELECT door.fail_holding()') ~ '^XX000'; SELECT door.holdoff()}, "t\n0", 'nor by code that failed holding them');
 $node->query_is(q{CREATE TABLE door.kept (t text);
     SELECT door.subtransactions('INSERT INTO door.kept VALUES (''kept'')', 'INSERT INTO door.kept VALUES (''undone'')');
     SELECT * FROM door.kept}, "\nkept", 'a subtransaction left by an exception is undone, the other stays');
