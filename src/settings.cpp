@@ -70,8 +70,9 @@ void define_all() {
                              "Checked before every request.",
                              &actuate, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     define_integer("dbnet.hold_objects", "Number of objects above which changes wait for dbnet.approve().",
-                   "Counted per transaction and per minute in each mirror, deletes and updates apart.", &hold_objects,
-                   0, INT_MAX, PGC_SUSET, 0);
+                   "Counted per transaction and per minute in each mirror, deletes and updates apart. The mirror "
+                   "worker's value counts: set it in postgresql.conf, or with ALTER DATABASE for its next start.",
+                   &hold_objects, 0, INT_MAX, PGC_SUSET, 0);
     define_integer("dbnet.hold_minimum", "Number of objects from which dbnet.hold_percent counts.", nullptr,
                    &hold_minimum, 0, INT_MAX, PGC_SUSET, 0);
     define_integer(

@@ -159,6 +159,7 @@ sub run_regress {
     return if !@tests;
     my $output = "$work/$suite";
     make_path($output);
+    symlink "$top/expected", "$output/expected" or die "$output/expected: $!\n";    # PostgreSQL 15 knows no --expecteddir
     my $log = "$work/log/$suite.log";
     my $command = "$program --bindir=$bindir --inputdir=test --outputdir=$output --temp-instance=$output/instance"
       . " --temp-config=test/dbnet.conf --encoding=UTF8 --no-locale --load-extension=dbnet @tests";

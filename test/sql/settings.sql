@@ -1,0 +1,37 @@
+-- DBNet's settings: defaults, units, limits and who may change them.
+LOAD 'dbnet';
+SELECT name, setting, unit, context, vartype, min_val, max_val, boot_val = setting AS is_default
+FROM pg_settings WHERE name LIKE 'dbnet.%' AND name NOT IN ('dbnet.respected_managers') ORDER BY name;
+SELECT count(*) FROM pg_settings WHERE name LIKE 'dbnet.%' AND short_desc ~ '\.$';
+
+-- limits
+SET dbnet.hold_percent = 101;
+SET dbnet.hold_objects = -1;
+SET dbnet.hold_minimum = -1;
+SET dbnet.hold_objects = 0;
+RESET dbnet.hold_objects;
+
+-- only from the configuration file
+SET dbnet.actuate = off;
+SET dbnet.compare_interval = '1h';
+SET dbnet.report_lock_timeout = 10;
+
+-- a list of names
+SET dbnet.respected_managers = 'one, two ,three';
+SHOW dbnet.respected_managers;
+SET dbnet.respected_managers = '';
+SET dbnet.respected_managers = 'one,,two';
+SET dbnet.respected_managers = 'one,';
+SET dbnet.respected_managers = ',';
+RESET dbnet.respected_managers;
+
+-- the prefix is ours: a misspelt setting is an error
+SET dbnet.hold_object = 1;
+
+-- only superusers change what protects devices
+CREATE ROLE regress_settings_user;
+SET ROLE regress_settings_user;
+SET dbnet.hold_objects = 1000;
+SET dbnet.respected_managers = '';
+RESET ROLE;
+DROP ROLE regress_settings_user;
