@@ -1,0 +1,301 @@
+// Implementation of report_record.hpp. Runs in the mirror worker.
+#include "bgworker/report_record.hpp"
+
+#include "kubernetes/resource_version.hpp"
+#include "mirror/object_store.hpp"
+#include "pg/spi.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace dbnet::bgworker {
+
+namespace {
+
+using mirror::Json;
+using mirror::Mirror;
+using mirror::ObjectRecord;
+using mirror::OnExternalDelete;
+using mirror::Phase;
+using mirror::StoredObject;
+using Text = std::optional<std::string>;
+
+// $1 relation, $2 field manager: nothing is written for a mirror that was removed or made anew meanwhile.
+// Another incarnation under the same name takes nothing over from what was sent to the one before.
+const pg::Statement write_present{R"sql(
+    INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
+                                   controller, last_manager, phase, message)
+    SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
+           v.health, v.controller, v.last_manager, v.phase, v.message
+    FROM dbnet.mirrored_relation AS m,
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message)
+    WHERE m.relation = $1::regclass AND m.field_manager = $2
+    ON CONFLICT (relation, namespace, name) DO UPDATE SET
+        uid = excluded.uid, resource_version = excluded.resource_version, generation = excluded.generation,
+        live = excluded.live, managers = excluded.managers, health = excluded.health, controller = excluded.controller,
+        last_manager = excluded.last_manager, phase = excluded.phase, changed_at = clock_timestamp(),
+        message = CASE WHEN excluded.phase IS NOT DISTINCT FROM o.phase AND excluded.message IS NULL THEN o.message
+                       ELSE excluded.message END,
+        applied = CASE WHEN o.uid <> excluded.uid THEN '{}' ELSE o.applied END,
+        first_written = CASE WHEN o.uid <> excluded.uid THEN '{}' ELSE o.first_written END,
+        stamp = CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END,
+        created_by_us = o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
+)sql"};
+
+const pg::Statement write_gone{R"sql(
+    UPDATE dbnet.object AS o
+    SET live = NULL, managers = '{}', health = NULL, phase = v.phase, message = v.message, reason = NULL,
+        changed_at = clock_timestamp()
+    FROM unnest($2, $3, $4, $5) AS v(namespace, name, phase, message)
+    WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name
+)sql"};
+
+// A phase that a request is responsible for stays; the message of a row that could be written again goes.
+const pg::Statement write_results{R"sql(
+    UPDATE dbnet.object AS o
+    SET base = coalesce(v.base::jsonb, o.base),
+        claimed = ARRAY(SELECT path FROM unnest(o.claimed) AS path WHERE NOT v.released::jsonb ? path),
+        applied = o.applied - ARRAY(SELECT jsonb_array_elements_text(v.released::jsonb)),
+        phase = CASE WHEN v.outcome = 'failed' AND (o.phase IS NULL OR o.phase IN ('synced', 'drifted')) THEN 'report_failed'
+                     WHEN v.outcome <> 'failed' AND o.phase = 'report_failed' AND o.live IS NULL THEN 'absent'
+                     WHEN v.outcome <> 'failed' AND o.phase = 'report_failed'
+                         THEN CASE WHEN o.claimed <> '{}' THEN 'synced' END
+                     ELSE o.phase END,
+        message = CASE WHEN v.message IS NOT NULL THEN v.message
+                       WHEN o.reason LIKE 'Report%' THEN NULL ELSE o.message END,
+        reason = CASE WHEN v.message IS NOT NULL THEN v.reason
+                      WHEN o.reason LIKE 'Report%' THEN NULL ELSE o.reason END,
+        changed_at = clock_timestamp()
+    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) AS v(namespace, name, uid, base, released, outcome, message, reason)
+    WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name AND o.uid IS NOT DISTINCT FROM v.uid
+        AND (v.base IS NOT NULL OR v.released <> '[]' OR v.message IS DISTINCT FROM o.message AND v.message IS NOT NULL
+             OR o.reason LIKE 'Report%' AND v.message IS NULL)
+        AND (v.message IS NULL OR o.phase IS NULL OR o.phase IN ('synced', 'drifted', 'report_failed', 'absent'))
+)sql"};
+
+const pg::Statement forget_gone{R"sql(
+    DELETE FROM dbnet.object AS o USING unnest($2, $3) AS v(namespace, name)
+    WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name
+        AND o.live IS NULL AND o.phase IN ('absent', 'report_failed')
+)sql"};
+
+Text optional_text(const std::string &text) { return text.empty() ? Text() : Text(text); }
+
+// Phases in which no request is on its way or wanted: reports may change them.
+bool is_ours(Phase phase) {
+    return phase == Phase::none || phase == Phase::synced || phase == Phase::drifted || phase == Phase::absent;
+}
+
+bool is_being_deleted(const StoredObject &stored) {
+    return stored.tombstone || stored.object->phase == Phase::deleting || stored.object->phase == Phase::waiting_deleted;
+}
+
+mirror::ReportedObject reported(const ObjectRecord &record, mirror::Fields live) {
+    return {std::move(live), record.base, record.applied, record.claimed};
+}
+
+std::string joined(const std::vector<std::string> &paths) {
+    std::string text;
+    for (const std::string &path : paths)
+        text += (text.empty() ? "" : ", ") + path;
+    return text;
+}
+
+bool drops_row(const Mirror &mirror, const ObjectRecord &record) {
+    if (mirror.settings.on_external_delete)
+        return *mirror.settings.on_external_delete == OnExternalDelete::drop_row;
+    return !record.created_by_us;
+}
+
+class Recorder {
+public:
+    explicit Recorder(const Mirror &mirror) : mirror_(mirror) {}
+
+    void take(const QueuedEvent &event, const StoredObject &stored) {
+        if (event.kind == QueuedEvent::Kind::present)
+            present(event, stored);
+        else if (stored.object)
+            gone(event, stored);
+    }
+
+    Recorded finish();
+
+private:
+    void present(const QueuedEvent &event, const StoredObject &stored);
+    void gone(const QueuedEvent &event, const StoredObject &stored);
+    void write(const QueuedEvent &event, Phase phase, const std::string &message);
+
+    const Mirror &mirror_;
+    Recorded recorded_;
+    std::vector<std::string> name_spaces_, names_;
+    std::vector<Text> uids_, versions_, generations_, lives_, managers_, healths_, controllers_, last_managers_, phases_,
+        messages_;
+    std::vector<std::string> gone_name_spaces_, gone_names_, gone_phases_, gone_messages_;
+};
+
+void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
+    RowJob job{RowJob::Kind::report, event.key, event.uid, {}, true};
+    if (!stored.object) {
+        write(event, Phase::none, "");
+        job.object.live = event.seen.values;
+        recorded_.jobs.push_back(std::move(job));
+        return;
+    }
+    const ObjectRecord &record = *stored.object;
+    job.object = reported(record, event.seen.values);
+    bool same = record.uid == event.uid;
+    if (same && !event.authoritative && record.phase != Phase::absent &&
+        kubernetes::is_not_newer(event.resource_version, record.resource_version)) {
+        // The record is as new or newer. If it is the same, its row may still be behind: a crash came between.
+        recorded_.stale++;
+        if (event.resource_version == record.resource_version && mirror::needs_report(mirror_, job.object))
+            recorded_.jobs.push_back(std::move(job));
+        return;
+    }
+    Phase phase = record.phase;
+    std::string message;
+    if (!same && !record.uid.empty()) {
+        job.object.applied.clear();
+        recorded_.seen.push_back({event.key, event.uid, Seen::replaced});
+    }
+    std::vector<std::string> drifted = mirror::drifted(mirror_, job.object);
+    if (is_ours(phase)) {
+        phase = record.claimed.empty() ? Phase::none : Phase::synced;
+        if (!drifted.empty()) {
+            phase = Phase::drifted;
+            message = joined(drifted) + " changed on the server, last by " +
+                      (event.seen.last_manager.empty() ? "an unknown manager" : event.seen.last_manager);
+        }
+    }
+    if (!drifted.empty())
+        recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
+    write(event, phase, message);
+    if (mirror::needs_report(mirror_, job.object))
+        recorded_.jobs.push_back(std::move(job));
+}
+
+void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
+    const ObjectRecord &record = *stored.object;
+    if (!event.uid.empty() && !record.uid.empty() && event.uid != record.uid)
+        return; // an older incarnation
+    bool deleted = event.kind == QueuedEvent::Kind::removed;
+    if (deleted)
+        recorded_.seen.push_back({event.key, record.uid, Seen::gone});
+    if (is_being_deleted(stored) || record.phase == Phase::absent)
+        return; // expected, and finished by the actuator; or known already
+    gone_name_spaces_.push_back(event.key.name_space);
+    gone_names_.push_back(event.key.name);
+    gone_phases_.push_back(mirror::to_text(Phase::absent));
+    gone_messages_.push_back(deleted ? "deleted on the server by somebody else"
+                                     : "does not match the mirror's label selector any more");
+    if (drops_row(mirror_, record))
+        recorded_.jobs.push_back({RowJob::Kind::remove, event.key, record.uid, reported(record, {}), false});
+}
+
+void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message) {
+    name_spaces_.push_back(event.key.name_space);
+    names_.push_back(event.key.name);
+    uids_.push_back(optional_text(event.uid));
+    versions_.push_back(optional_text(event.resource_version));
+    generations_.push_back(event.seen.generation ? Text(std::to_string(*event.seen.generation)) : Text());
+    lives_.push_back(event.live_text);
+    managers_.push_back(event.seen.managers.dump());
+    healths_.push_back(optional_text(event.seen.health));
+    controllers_.push_back(optional_text(event.seen.controller));
+    last_managers_.push_back(optional_text(event.seen.last_manager));
+    phases_.push_back(optional_text(mirror::to_text(phase)));
+    messages_.push_back(optional_text(message));
+}
+
+Recorded Recorder::finish() {
+    if (!names_.empty())
+        pg::execute(write_present, Oid{mirror_.relation}, mirror_.field_manager, name_spaces_, names_, uids_, versions_,
+                    generations_, lives_, managers_, healths_, controllers_, last_managers_, phases_, messages_);
+    if (!gone_names_.empty())
+        pg::execute(write_gone, Oid{mirror_.relation}, gone_name_spaces_, gone_names_, gone_phases_, gone_messages_);
+    return std::move(recorded_);
+}
+
+} // namespace
+
+Recorded record(const Mirror &mirror, std::span<const QueuedEvent> events) {
+    std::vector<mirror::Key> keys;
+    for (const QueuedEvent &event : events)
+        keys.push_back(event.key);
+    std::vector<StoredObject> stored = mirror::load_objects(keys, false);
+    Recorder recorder(mirror);
+    for (size_t i = 0; i < events.size(); i++)
+        recorder.take(events[i], stored[i]);
+    return recorder.finish();
+}
+
+std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirror::Key> keys, bool restore) {
+    std::vector<StoredObject> stored = mirror::load_objects(keys, true);
+    std::vector<RowJob> jobs;
+    for (size_t i = 0; i < keys.size(); i++) {
+        if (!stored[i].object) {
+            if (restore)
+                jobs.push_back({RowJob::Kind::restore, keys[i], "", {}, false});
+            continue;
+        }
+        const ObjectRecord &record = *stored[i].object;
+        bool exists = !record.live.is_null();
+        RowJob job{RowJob::Kind::report, keys[i], record.uid, reported(record, mirror.mapping.from_live(record.live)), exists};
+        if (restore)
+            job.kind = RowJob::Kind::restore;
+        else if (!exists && is_being_deleted(stored[i]))
+            continue;
+        else if (!exists && (record.phase != Phase::absent && record.phase != Phase::report_failed))
+            continue;
+        else if (!exists && !drops_row(mirror, record))
+            continue;
+        else if (!exists)
+            job.kind = RowJob::Kind::remove;
+        else if (!mirror::needs_report(mirror, job.object))
+            continue;
+        jobs.push_back(std::move(job));
+    }
+    return jobs;
+}
+
+void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::span<const RowResult> results) {
+    std::vector<std::string> name_spaces, names, released, outcomes, gone_name_spaces, gone_names;
+    std::vector<Text> uids, bases, messages, reasons;
+    for (size_t i = 0; i < jobs.size(); i++) {
+        const RowResult &result = results[i];
+        if (result.kind == RowResult::Kind::locked || result.kind == RowResult::Kind::postponed)
+            continue;
+        bool failed = result.kind == RowResult::Kind::failed;
+        if (result.row_is_gone && !failed) {
+            gone_name_spaces.push_back(jobs[i].key.name_space);
+            gone_names.push_back(jobs[i].key.name);
+            continue;
+        }
+        name_spaces.push_back(jobs[i].key.name_space);
+        names.push_back(jobs[i].key.name);
+        uids.push_back(optional_text(jobs[i].uid));
+        bool has_base = !failed && result.merge.base_changed && jobs[i].exists;
+        bases.push_back(has_base ? Text(Json(result.merge.base).dump()) : Text());
+        released.push_back(failed ? "[]" : Json(result.merge.released).dump());
+        outcomes.push_back(failed ? "failed" : "done");
+        messages.push_back(optional_text(result.message));
+        reasons.push_back(result.message.empty() ? Text() : "Report" + result.sqlstate);
+    }
+    if (!names.empty())
+        pg::execute(write_results, Oid{mirror.relation}, name_spaces, names, uids, bases, released, outcomes, messages,
+                    reasons);
+    if (!gone_names.empty())
+        pg::execute(forget_gone, Oid{mirror.relation}, gone_name_spaces, gone_names);
+}
+
+void record_failure(const Mirror &mirror, std::span<const RowJob> jobs, const std::string &message,
+                    const std::string &sqlstate) {
+    RowResult failed;
+    failed.kind = RowResult::Kind::failed;
+    failed.message = message;
+    failed.sqlstate = sqlstate;
+    record_results(mirror, jobs, std::vector<RowResult>(jobs.size(), failed));
+}
+
+} // namespace dbnet::bgworker
