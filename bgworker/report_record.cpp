@@ -95,10 +95,10 @@ mirror::ReportedObject reported(const ObjectRecord &record, mirror::Fields live)
     return {std::move(live), record.base, record.applied, record.claimed};
 }
 
-std::string joined(const std::vector<std::string> &paths) {
+std::string paths_of(const std::vector<const mirror::Column *> &columns) {
     std::string text;
-    for (const std::string &path : paths)
-        text += (text.empty() ? "" : ", ") + path;
+    for (const mirror::Column *column : columns)
+        text += (text.empty() ? "" : ", ") + column->path;
     return text;
 }
 
@@ -159,16 +159,18 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
         job.object.applied.clear();
         recorded_.seen.push_back({event.key, event.uid, Seen::replaced});
     }
-    std::vector<std::string> drifted = mirror::drifted(mirror_, job.object);
+    std::vector<const mirror::Column *> drifted = mirror::drifted(mirror_, job.object);
     if (is_ours(phase)) {
         phase = record.claimed.empty() ? Phase::none : Phase::synced;
         if (!drifted.empty()) {
             phase = Phase::drifted;
-            message = joined(drifted) + " changed on the server, last by " +
+            message = paths_of(drifted) + " changed on the server, last by " +
                       (event.seen.last_manager.empty() ? "an unknown manager" : event.seen.last_manager);
         }
     }
-    if (!drifted.empty())
+    if (std::ranges::any_of(drifted, [&](const mirror::Column *column) {
+            return mirror::on_drift_of(mirror_, *column) == mirror::OnDrift::enforce;
+        }))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
     write(event, phase, message);
     if (mirror::needs_report(mirror_, job.object))

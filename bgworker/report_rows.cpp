@@ -7,12 +7,14 @@
 
 #include "bgworker/report_deadline.hpp"
 #include "bgworker/report_sql.hpp"
+#include "capture/capture.hpp"
 #include "mirror/row_form.hpp"
 #include "pg/as_role.hpp"
 #include "pg/report_scope.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,11 +27,11 @@ namespace dbnet::bgworker {
 
 namespace {
 
+using Kind = RowResult::Kind;
+using Clock = std::chrono::steady_clock;
 using mirror::Json;
 using mirror::Merge;
 using mirror::Mirror;
-using Kind = RowResult::Kind;
-using Clock = std::chrono::steady_clock;
 
 const pg::Statement set_lock_timeout{"SELECT pg_catalog.set_config('lock_timeout', $1, true)"};
 const pg::Statement set_replication_role{"SELECT pg_catalog.set_config('session_replication_role', $1, true)"};
@@ -58,15 +60,16 @@ bool is_lock_failure(int sqlstate) {
            sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE;
 }
 
-std::string sqlstate_text(int sqlstate) {
-    std::string text;
-    for (int i = 0; i < 5; i++, sqlstate >>= 6)
-        text += static_cast<char>((sqlstate & 0x3F) + '0');
-    return text;
-}
-
 std::string described(const pg::pg_error &error) {
     return error.message() + (error.detail().empty() ? "" : " (" + error.detail() + ")");
+}
+
+// jsonb holds numbers that no double does. Such a row cannot be merged, and the message says so in dbnet.object.
+Json parsed(std::string_view text) {
+    Json row = Json::parse(text, nullptr, false);
+    if (row.is_discarded())
+        throw pg::error(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "a mapped column holds a number beyond double precision");
+    return row;
 }
 
 // A trigger left the row out without an error.
@@ -103,6 +106,7 @@ private:
     void write_single(const Write &write);
     void write_insert_again(const Write &write);
     void run_statement(std::span<const Write> group, bool skip_conflicts);
+    void after_failure(const Write &write, const pg::pg_error &error);
     void without_triggers(const Write &write, const std::string &message, const std::string &sqlstate);
     bool can_skip_triggers(const Write &write);
     std::string key_text(const Write &write) const { return jobs_[write.job].key.text(); }
@@ -153,7 +157,7 @@ RowReport::Rows RowReport::read(const std::vector<size_t> &jobs, RowLock lock) {
     pg::Result rows =
         as_owner([&] { return pg::execute_once(select_rows(mirror_, lock), std::span<const pg::Argument>(arguments)); });
     for (size_t row = 0; row < rows.rows(); row++)
-        found[jobs[rows.integer(row, 0) - 1]] = Json::parse(rows.text(row, 1));
+        found[jobs[rows.integer(row, 0) - 1]] = parsed(rows.text(row, 1));
     return found;
 }
 
@@ -191,7 +195,7 @@ void RowReport::plan_update(size_t job, const Json &row) {
 }
 
 void RowReport::plan_remove(size_t job, const Json &row) {
-    if (jobs_[job].kind == RowJob::Kind::remove && mirror::has_unsent_change(mirror_, jobs_[job].object, row))
+    if (jobs_[job].kind == RowJob::Kind::remove && mirror::has_unsent_change(mirror_, jobs_[job].object.base, row))
         return;
     plan(Write::Kind::remove, job, {});
 }
@@ -270,7 +274,7 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
         if (result.row_is_gone)
             continue;
         // What a default gave is what the row and the report agree on.
-        Json values_now = Json::parse(written.text(row->second, 2));
+        Json values_now = parsed(written.text(row->second, 2));
         for (const auto &[column, is_default] : write.columns) {
             if (!is_default)
                 continue;
@@ -278,6 +282,9 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
             if (auto *value = std::get_if<std::optional<Json>>(&converted); value && *value)
                 result.merge.base[column->path] = **value;
         }
+        // The capture trigger leaves a report's own statement out. What a trigger made of the row is a change, though.
+        if (mirror::has_unsent_change(mirror_, result.merge.base, values_now))
+            capture::record_change(mirror_.relation, 'U', key.name_space, key.name);
     }
 }
 
@@ -315,14 +322,18 @@ void RowReport::write_single(const Write &write) {
         else
             without_triggers(write, "a trigger of the table left the row out", "39000");
     } catch (const pg::pg_error &error) {
-        if (is_lock_failure(error.sqlstate())) {
-            results_[write.job].kind = Kind::locked;
-            return;
-        }
-        if (error.sqlstate() == ERRCODE_QUERY_CANCELED && ++pace_.slow_rows >= 3)
-            pace_.skip_triggers = true;
-        without_triggers(write, described(error), sqlstate_text(error.sqlstate()));
+        after_failure(write, error);
     }
+}
+
+void RowReport::after_failure(const Write &write, const pg::pg_error &error) {
+    if (is_lock_failure(error.sqlstate())) {
+        results_[write.job].kind = Kind::locked;
+        return;
+    }
+    if (error.sqlstate() == ERRCODE_QUERY_CANCELED && ++pace_.slow_rows >= 3)
+        pace_.skip_triggers = true;
+    without_triggers(write, described(error), sqlstate_text(error.sqlstate()));
 }
 
 // An INSERT that inserted nothing: a session was faster with the same key, another unique constraint is in the way, or a
@@ -337,7 +348,7 @@ void RowReport::write_insert_again(const Write &write) {
     } catch (const LeftOut &) {
         without_triggers(write, "a trigger of the table left the row out", "39000");
     } catch (const pg::pg_error &error) {
-        without_triggers(write, described(error), sqlstate_text(error.sqlstate()));
+        after_failure(write, error);
     }
 }
 
@@ -406,6 +417,13 @@ std::vector<RowResult> RowReport::run() {
 }
 
 } // namespace
+
+std::string sqlstate_text(int sqlstate) {
+    std::string text;
+    for (int i = 0; i < 5; i++, sqlstate >>= 6)
+        text += static_cast<char>((sqlstate & 0x3F) + '0');
+    return text;
+}
 
 std::vector<RowResult> write_rows(const Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace) {
     return RowReport(mirror, jobs, pace).run();

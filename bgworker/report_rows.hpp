@@ -48,6 +48,9 @@ struct RowPace {
     int slow_rows = 0;                           // rows whose triggers ran into the time limit
 };
 
+// The five characters of an SQLSTATE.
+std::string sqlstate_text(int sqlstate);
+
 // One result per job. Throws pg_error when the table as a whole cannot be read or written.
 std::vector<RowResult> write_rows(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);
 

@@ -51,10 +51,6 @@ void assign(Fields &fields, const std::string &path, const Json *value) {
         fields.erase(path);
 }
 
-OnDrift on_drift_of(const Mirror &mirror, const Column &column) {
-    return column.on_drift.value_or(mirror.settings.on_drift);
-}
-
 bool follows_others(const Mirror &mirror, const ReportedObject &object, const Column &column) {
     const Json *applied = find_field(object.applied, column.path);
     return on_drift_of(mirror, column) == OnDrift::follow && applied &&
@@ -121,6 +117,10 @@ private:
 };
 
 } // namespace
+
+OnDrift on_drift_of(const Mirror &mirror, const Column &column) {
+    return column.on_drift.value_or(mirror.settings.on_drift);
+}
 
 bool is_reported(const Mapping &mapping, const Fields &base) {
     for (const Column &column : mapping.columns)
@@ -191,25 +191,25 @@ bool needs_report(const Mirror &mirror, const ReportedObject &object) {
     return false;
 }
 
-bool has_unsent_change(const Mirror &mirror, const ReportedObject &object, const Row &row) {
+bool has_unsent_change(const Mirror &mirror, const Fields &base, const Row &row) {
     for (const Column &column : mirror.mapping.columns) {
         if (column.role != Role::spec && column.role != Role::meta)
             continue;
-        if (is_users(column, row_value(column, row), find_field(object.base, column.path)))
+        if (is_users(column, row_value(column, row), find_field(base, column.path)))
             return true;
     }
     return false;
 }
 
-std::vector<std::string> drifted(const Mirror &mirror, const ReportedObject &object) {
-    std::vector<std::string> paths;
+std::vector<const Column *> drifted(const Mirror &mirror, const ReportedObject &object) {
+    std::vector<const Column *> columns;
     for (const Column &column : mirror.mapping.columns) {
         const Json *applied = find_field(object.applied, column.path);
-        if (applied && object.claimed.count(column.path) &&
+        if (applied && object.claimed.count(column.path) && on_drift_of(mirror, column) != OnDrift::follow &&
             !has_effect(column, applied, find_field(object.live, column.path)))
-            paths.push_back(column.path);
+            columns.push_back(&column);
     }
-    return paths;
+    return columns;
 }
 
 } // namespace dbnet::mirror

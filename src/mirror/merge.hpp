@@ -52,10 +52,14 @@ Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row
 // False when no report can change the row or its base: the object's mapped fields say what the base says.
 bool needs_report(const Mirror &mirror, const ReportedObject &object);
 
-// True when the row holds a value of the user's that no report and no request has taken up.
-bool has_unsent_change(const Mirror &mirror, const ReportedObject &object, const Row &row);
+// True when the row holds a value of the user's, or of a trigger's, that no report and no request has taken up.
+bool has_unsent_change(const Mirror &mirror, const Fields &base, const Row &row);
 
-// Claimed paths whose live value no longer has the effect of what was applied: somebody else changed them.
-std::vector<std::string> drifted(const Mirror &mirror, const ReportedObject &object);
+// The column's own rule, or else the mirror's.
+OnDrift on_drift_of(const Mirror &mirror, const Column &column);
+
+// Claimed columns whose live value no longer has the effect of what was applied: somebody else changed them. Those that
+// follow others are not among them.
+std::vector<const Column *> drifted(const Mirror &mirror, const ReportedObject &object);
 
 } // namespace dbnet::mirror
