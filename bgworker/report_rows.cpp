@@ -64,14 +64,6 @@ std::string described(const pg::pg_error &error) {
     return error.message() + (error.detail().empty() ? "" : " (" + error.detail() + ")");
 }
 
-// jsonb holds numbers that no double does. Such a row cannot be merged, and the message says so in dbnet.object.
-Json parsed(std::string_view text) {
-    Json row = Json::parse(text, nullptr, false);
-    if (row.is_discarded())
-        throw pg::error(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "a mapped column holds a number beyond double precision");
-    return row;
-}
-
 // A trigger left the row out without an error.
 struct LeftOut {};
 
@@ -157,7 +149,7 @@ RowReport::Rows RowReport::read(const std::vector<size_t> &jobs, RowLock lock) {
     pg::Result rows =
         as_owner([&] { return pg::execute_once(select_rows(mirror_, lock), std::span<const pg::Argument>(arguments)); });
     for (size_t row = 0; row < rows.rows(); row++)
-        found[jobs[rows.integer(row, 0) - 1]] = parsed(rows.text(row, 1));
+        found[jobs[rows.integer(row, 0) - 1]] = Json::parse(rows.text(row, 1), nullptr, false);
     return found;
 }
 
@@ -274,7 +266,7 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
         if (result.row_is_gone)
             continue;
         // What a default gave is what the row and the report agree on.
-        Json values_now = parsed(written.text(row->second, 2));
+        Json values_now = Json::parse(written.text(row->second, 2), nullptr, false);
         for (const auto &[column, is_default] : write.columns) {
             if (!is_default)
                 continue;
@@ -396,6 +388,8 @@ std::vector<RowResult> RowReport::run() {
             auto row = rows.find(job);
             if (row == rows.end())
                 missing.push_back(job);
+            else if (row->second.is_discarded()) // jsonb holds numbers that no double does
+                results_[job] = {Kind::failed, "a mapped column holds a number beyond double precision", "22003", {}, false};
             else if (removing)
                 plan_remove(job, row->second);
             else
