@@ -16,6 +16,14 @@ QueuedEvent present_event(uint32_t relation, nlohmann::json object, const mirror
     return event;
 }
 
+QueuedEvent removed_event(const mirror::Key &key, const std::string &uid) {
+    QueuedEvent event;
+    event.kind = QueuedEvent::Kind::removed;
+    event.key = key;
+    event.uid = uid;
+    return event;
+}
+
 size_t EventQueue::size_of(const QueuedEvent &event) {
     return sizeof(QueuedEvent) + 3 * (event.key.name_space.size() + event.key.name.size()) + event.uid.size() +
            event.live_text.size();

@@ -33,6 +33,8 @@ struct QueuedEvent {
 // Turns what the server sent into an event that is ready to be stored.
 QueuedEvent present_event(uint32_t relation, nlohmann::json object, const mirror::Mapping &mapping);
 
+QueuedEvent removed_event(const mirror::Key &key, const std::string &uid);
+
 class EventQueue {
 public:
     struct Limits {
@@ -48,6 +50,7 @@ public:
     // Up to `limit` events in order of arrival; those whose object `is_held` stay.
     std::vector<QueuedEvent> take(size_t limit, const std::function<bool(const mirror::Key &)> &is_held);
 
+    bool contains(const mirror::Key &key) const { return by_key_.count(key) > 0; }
     bool empty() const noexcept { return order_.empty(); }
     size_t size() const noexcept { return order_.size(); }
     size_t bytes() const noexcept { return bytes_; }

@@ -1,0 +1,240 @@
+// Implementation of watcher.hpp. Runs in the mirror worker.
+#include "bgworker/watcher.hpp"
+
+#include "kubernetes/resource_version.hpp"
+#include "pg/spi.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace dbnet::bgworker {
+
+namespace {
+
+constexpr Milliseconds state_interval = 1'000; // between two writes of mirror_state that tell nothing urgent
+constexpr Milliseconds busy_pause = 200;
+constexpr int absent_batch = 2'000;
+
+const pg::Statement select_known_version{
+    "SELECT resource_version FROM dbnet.mirror_state WHERE relation = $1::regclass"};
+
+// After a restore of a dump the mirror's row is not there.
+const pg::Statement upsert_state{R"sql(
+    INSERT INTO dbnet.mirror_state (relation, state, message, listed, expected, resource_version, watch_since, last_event_at)
+    SELECT relation, $2, $3, $4, $5, $6, to_timestamp($7), to_timestamp($8)
+    FROM dbnet.mirrored_relation WHERE relation = $1::regclass
+    ON CONFLICT (relation) DO UPDATE SET
+        state = excluded.state, message = excluded.message, listed = excluded.listed, expected = excluded.expected,
+        resource_version = excluded.resource_version, watch_since = excluded.watch_since,
+        last_event_at = excluded.last_event_at
+)sql"};
+
+const pg::Statement select_recorded{
+    "SELECT namespace, name, uid, resource_version FROM dbnet.object WHERE relation = $1::regclass AND live IS NOT NULL"
+    " AND (namespace, name) > ($2, $3) ORDER BY namespace, name LIMIT $4"};
+
+std::optional<std::string> optional_text(const std::string &text) {
+    return text.empty() ? std::nullopt : std::optional(text);
+}
+std::optional<double> optional_time(int64_t seconds) {
+    return seconds == 0 ? std::nullopt : std::optional(static_cast<double>(seconds));
+}
+
+// The earlier of two times of which -1 is never.
+Milliseconds earlier(Milliseconds left, Milliseconds right) {
+    return left < 0 ? right : right < 0 ? left : std::min(left, right);
+}
+
+} // namespace
+
+Watcher::Watcher(kubernetes::Transport &transport, WatcherClient &client)
+    : transport_(transport), client_(client), report_([this](const SeenObject &seen) { client_.seen(seen); }) {}
+
+void Watcher::configure(std::shared_ptr<const mirror::Catalog> catalog) {
+    catalog_ = std::move(catalog);
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+        if (catalog_->mirrors.count(entry->first)) {
+            ++entry;
+            continue;
+        }
+        report_.forget(entry->first);
+        entry = entries_.erase(entry);
+    }
+    for (const auto &[relation, mirror] : catalog_->mirrors) {
+        std::shared_ptr<const mirror::Mirror> shared(catalog_, &mirror);
+        Entry &entry = entries_[relation];
+        if (entry.watch && MirrorWatch::is_same_source(entry.watch->mirror(), mirror)) {
+            entry.watch->update(std::move(shared));
+            continue;
+        }
+        std::string known_version;
+        if (!entry.watch)
+            pg::in_transaction([&] {
+                pg::Result known = pg::execute(select_known_version, Oid{relation});
+                known_version = known.rows() > 0 ? known.text(0, 0) : "";
+            });
+        entry = Entry{};
+        entry.watch = std::make_unique<MirrorWatch>(std::move(shared), transport_, std::move(known_version));
+    }
+}
+
+// The loop -----------------------------------------------------------------------------------------------------------
+
+void Watcher::turn() {
+    Milliseconds now = monotonic_now();
+    for (auto &[relation, entry] : entries_) {
+        entry.watch->turn(now);
+        store_events(entry, now);
+        if (entry.watch->has_complete_list() && entry.search_absent)
+            find_absent(entry);
+        if (Milliseconds due = report_.due(relation); due >= 0 && due <= now)
+            report_.retry(entry.watch->mirror(), now);
+        write_state(entry, now);
+    }
+}
+
+bool Watcher::has_events(const Entry &entry) const {
+    return !entry.watch->queue().empty();
+}
+
+int Watcher::timeout_ms() const {
+    Milliseconds now = monotonic_now(), next = -1;
+    for (const auto &[relation, entry] : entries_) {
+        next = earlier(next, entry.watch->due());
+        next = earlier(next, report_.due(relation));
+        next = earlier(next, state_due(entry));
+        if (has_events(entry))
+            next = earlier(next, entry.busy_until);
+        if (entry.search_absent && entry.watch->has_complete_list())
+            next = earlier(next, now);
+    }
+    return next < 0 ? -1 : static_cast<int>(std::max<Milliseconds>(next - now, 0));
+}
+
+void Watcher::store_events(Entry &entry, Milliseconds now) {
+    EventQueue &queue = entry.watch->queue();
+    if (!entry.watch->has_complete_list())
+        entry.search_absent = true; // once it is complete
+    if (!queue.empty() && now >= entry.busy_until) {
+        std::vector<QueuedEvent> events =
+            queue.take(Report::batch, [this](const mirror::Key &key) { return client_.in_flight(key); });
+        if (events.empty()) {
+            entry.busy_until = now + busy_pause; // all of them are held; answered() ends the pause
+        } else {
+            for (QueuedEvent &busy : report_.write(entry.watch->mirror(), std::move(events), now)) {
+                entry.busy_until = now + busy_pause;
+                if (!queue.contains(busy.key)) // else there is a newer one
+                    queue.push(std::move(busy));
+            }
+        }
+    }
+    if (queue.empty() && entry.watch->has_complete_list() && !entry.search_absent)
+        entry.listed = true;
+}
+
+// Objects that are recorded and that a complete list does not have are gone, however they went. Those recorded with a
+// newer version came after the list: the watch tells about them.
+void Watcher::find_absent(Entry &entry) {
+    MirrorWatch &watch = *entry.watch;
+    uint32_t relation = watch.mirror().relation;
+    pg::Result recorded;
+    pg::in_transaction([&] {
+        recorded = pg::execute(select_recorded, Oid{relation}, entry.searched_to.name_space, entry.searched_to.name,
+                               absent_batch);
+    });
+    for (size_t row = 0; row < recorded.rows(); row++) {
+        mirror::Key key{relation, std::string(recorded.text(row, 0)), std::string(recorded.text(row, 1))};
+        entry.searched_to = key;
+        if (watch.is_listed(key) || client_.in_flight(key) || watch.queue().contains(key))
+            continue;
+        std::string uid(recorded.text(row, 2));
+        auto order = kubernetes::compare_resource_versions(recorded.text(row, 3), watch.reflector().list_version());
+        if (!order)
+            watch.look_up(key, uid); // versions that do not order
+        else if (*order <= 0 || watch.reflector().is_rewound())
+            watch.queue().push(removed_event(key, uid));
+    }
+    if (recorded.rows() < absent_batch) {
+        entry.search_absent = false;
+        entry.searched_to = {};
+    }
+}
+
+// State --------------------------------------------------------------------------------------------------------------
+
+Watcher::State Watcher::state_of(const Entry &entry) const {
+    const mirror::Mirror &mirror = entry.watch->mirror();
+    const Reflector &reflector = entry.watch->reflector();
+    State state;
+    state.state = to_text(reflector.state());
+    state.message = reflector.message();
+    if (reflector.state() == Reflector::State::synced && !entry.listed)
+        state.state = to_text(Reflector::State::starting);
+    if (!mirror.connection || !mirror.problem.empty()) {
+        state.state = to_text(Reflector::State::degraded);
+        state.message = mirror.connection ? mirror.problem : mirror.connection_error;
+    }
+    if (!catalog_->armed && !catalog_->disarmed_reason.empty()) {
+        state.state = "disarmed";
+        state.message = catalog_->disarmed_reason;
+    }
+    state.listed = reflector.listed();
+    state.expected = reflector.expected();
+    state.resource_version = reflector.resource_version();
+    state.watch_since = entry.watch->watch_since();
+    state.last_event_at = entry.watch->last_event_at();
+    return state;
+}
+
+// A change of state or message is told at once, progress once per second.
+Milliseconds Watcher::state_due(const Entry &entry) const {
+    State state = state_of(entry);
+    if (state == entry.written)
+        return -1;
+    bool is_urgent = state.state != entry.written.state || state.message != entry.written.message;
+    return is_urgent ? 0 : entry.written_at + state_interval;
+}
+
+void Watcher::write_state(Entry &entry, Milliseconds now) {
+    Milliseconds due = state_due(entry);
+    if (due < 0 || due > now)
+        return;
+    State state = state_of(entry);
+    pg::in_transaction([&] {
+        pg::execute(upsert_state, Oid{entry.watch->mirror().relation}, state.state, optional_text(state.message),
+                    state.listed, state.expected < 0 ? std::nullopt : std::optional(state.expected),
+                    optional_text(state.resource_version), optional_time(state.watch_since),
+                    optional_time(state.last_event_at));
+    });
+    entry.written = std::move(state);
+    entry.written_at = now;
+}
+
+// For the actuator ---------------------------------------------------------------------------------------------------
+
+bool Watcher::has_listed(uint32_t relation) const {
+    auto entry = entries_.find(relation);
+    return entry != entries_.end() && entry->second.listed;
+}
+
+void Watcher::answered(const mirror::Key &key) {
+    auto entry = entries_.find(key.relation);
+    if (entry == entries_.end())
+        return;
+    entry->second.busy_until = 0;
+    report_.follow(key, monotonic_now());
+}
+
+void Watcher::forget(const mirror::Key &key, const std::string &uid) {
+    if (auto entry = entries_.find(key.relation); entry != entries_.end())
+        entry->second.watch->forget(uid);
+}
+
+void Watcher::restore(const mirror::Key &key) { report_.restore(key, monotonic_now()); }
+
+void Watcher::resync(uint32_t relation) {
+    if (auto entry = entries_.find(relation); entry != entries_.end())
+        entry->second.watch->resync();
+}
+
+} // namespace dbnet::bgworker

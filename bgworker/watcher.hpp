@@ -1,0 +1,85 @@
+// The read direction: follows every mirror's objects on its server and brings what they are into the database.
+// Runs in the mirror worker, in one thread with everything else; turn() is called once per turn of the worker's loop,
+// outside any transaction, after Transport::run().
+#pragma once
+
+#include "bgworker/report.hpp"
+#include "bgworker/watcher_mirror.hpp"
+#include "mirror/catalog.hpp"
+#include "mirror/key.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace dbnet::bgworker {
+
+// What the watcher needs of the actuator.
+class WatcherClient {
+public:
+    // A request for the object is on its way: its events are held until answered().
+    virtual bool in_flight(const mirror::Key &key) = 0;
+    // Recorded in dbnet.object; called outside any transaction.
+    virtual void seen(const SeenObject &object) = 0;
+
+protected:
+    ~WatcherClient() = default;
+};
+
+class Watcher {
+public:
+    Watcher(kubernetes::Transport &transport, WatcherClient &client);
+
+    // Starts, changes and stops mirrors. Reads the database. Throws pg_error.
+    void configure(std::shared_ptr<const mirror::Catalog> catalog);
+
+    void turn();
+    // Milliseconds until turn() has something to do; 0: at once, -1: when the transport has something.
+    int timeout_ms() const;
+
+    // Every object of the mirror's first complete list is recorded: nothing may be sent before.
+    bool has_listed(uint32_t relation) const;
+
+    // A request for the object is over and its answer is recorded: its events go on, and its row follows the record.
+    void answered(const mirror::Key &key);
+    // The incarnation `uid` is known to be gone: late events must not bring it back.
+    void forget(const mirror::Key &key, const std::string &uid);
+    // A rejected change: the row gets back what the device has.
+    void restore(const mirror::Key &key);
+    // Everything of the mirror is listed again.
+    void resync(uint32_t relation);
+
+private:
+    // A row of dbnet.mirror_state.
+    struct State {
+        std::string state, message, resource_version;
+        int64_t listed = 0, expected = -1, watch_since = 0, last_event_at = 0;
+        bool operator==(const State &) const = default;
+    };
+    struct Entry {
+        std::unique_ptr<MirrorWatch> watch;
+        bool listed = false; // see has_listed()
+        // The search for recorded objects that the last complete list does not have.
+        bool search_absent = false;
+        mirror::Key searched_to;
+        State written;
+        Milliseconds written_at = 0;
+        Milliseconds busy_until = 0; // records were locked: let them be for a moment
+    };
+
+    void store_events(Entry &entry, Milliseconds now);
+    void find_absent(Entry &entry);
+    State state_of(const Entry &entry) const;
+    void write_state(Entry &entry, Milliseconds now);
+    Milliseconds state_due(const Entry &entry) const;
+    bool has_events(const Entry &entry) const;
+
+    kubernetes::Transport &transport_;
+    WatcherClient &client_;
+    Report report_;
+    std::shared_ptr<const mirror::Catalog> catalog_;
+    std::map<uint32_t, Entry> entries_;
+};
+
+} // namespace dbnet::bgworker

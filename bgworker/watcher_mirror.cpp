@@ -1,0 +1,311 @@
+// Implementation of watcher_mirror.hpp. Runs in the mirror worker.
+#include "bgworker/watcher_mirror.hpp"
+
+#include "kubernetes/api.hpp"
+#include "kubernetes/failure.hpp"
+
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "pg/no_postgres.hpp"
+
+namespace dbnet::bgworker {
+
+using kubernetes::Outcome;
+
+namespace {
+
+constexpr size_t gone_limit = 10'000;
+
+Outcome protocol_error(const std::string &what) {
+    Outcome outcome;
+    outcome.kind = Outcome::unavailable;
+    outcome.message = what;
+    return outcome;
+}
+
+std::string text_at(const nlohmann::json &object, const char *member) {
+    auto metadata = object.find("metadata");
+    if (metadata == object.end() || !metadata->is_object())
+        return {};
+    auto value = metadata->find(member);
+    return value != metadata->end() && value->is_string() ? value->get<std::string>() : std::string();
+}
+
+bool same_columns(const mirror::Mapping &left, const mirror::Mapping &right) {
+    return std::equal(left.columns.begin(), left.columns.end(), right.columns.begin(), right.columns.end(),
+                      [](const mirror::Column &a, const mirror::Column &b) {
+                          return a.name == b.name && a.path == b.path && a.role == b.role && a.type == b.type &&
+                                 a.column_type == b.column_type;
+                      });
+}
+
+} // namespace
+
+Milliseconds monotonic_now() noexcept {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+MirrorWatch::MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
+                         std::string known_version)
+    : mirror_(std::move(mirror)), transport_(transport), random_(std::random_device()()),
+      reflector_(ReflectorLimits{}, [this] { return std::generate_canonical<double, 30>(random_); },
+                 std::move(known_version)),
+      hash_seed_(std::random_device()()) {}
+
+MirrorWatch::~MirrorWatch() { stop(); }
+
+bool MirrorWatch::is_same_source(const mirror::Mirror &left, const mirror::Mirror &right) {
+    bool same_connection = left.connection && right.connection ? *left.connection == *right.connection
+                                                               : left.connection == right.connection;
+    return same_connection && left.field_manager == right.field_manager && left.resource == right.resource &&
+           left.name_space == right.name_space && left.label_selector == right.label_selector;
+}
+
+void MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
+    bool list_again = !same_columns(mirror->mapping, mirror_->mapping) || mirror->problem != mirror_->problem;
+    mirror_ = std::move(mirror);
+    if (!list_again)
+        return;
+    first_list_ = true;
+    queue_.clear(); // its events are in terms of the old columns
+    resync();
+}
+
+void MirrorWatch::stop() {
+    end_stream();
+    transport_.cancel(request_);
+    for (const auto &[key, id] : lookups_)
+        transport_.cancel(id);
+    lookups_.clear();
+}
+
+void MirrorWatch::end_stream() {
+    transport_.cancel(stream_);
+    stream_ = 0;
+    paused_ = false;
+    watch_since_ = 0;
+}
+
+void MirrorWatch::resync() {
+    end_stream();
+    transport_.cancel(request_);
+    reflector_.resync();
+}
+
+void MirrorWatch::forget(const std::string &uid) {
+    if (uid.empty() || !gone_.insert(uid).second)
+        return;
+    gone_order_.push_back(uid);
+    if (gone_order_.size() > gone_limit) {
+        gone_.erase(gone_order_.front());
+        gone_order_.pop_front();
+    }
+}
+
+bool MirrorWatch::is_listed(const mirror::Key &key) const {
+    return listed_.count(mirror::KeyHash()(key) ^ hash_seed_) > 0;
+}
+
+Milliseconds MirrorWatch::due() const {
+    if (!mirror_->connection || (!reflector_.is_watching() && !queue_.has_room()))
+        return -1;
+    return reflector_.due();
+}
+
+void MirrorWatch::turn(Milliseconds now) {
+    if (!mirror_->connection)
+        return;
+    if (paused_ && queue_.has_room()) {
+        transport_.resume(stream_);
+        paused_ = false;
+    }
+    if (!reflector_.is_watching() && !queue_.has_room())
+        return; // the next page waits until this one is stored
+    Reflector::Command command = reflector_.next(now);
+    switch (command.action) {
+    case Reflector::Action::none:
+        return;
+    case Reflector::Action::list:
+        start_list(command);
+        return;
+    case Reflector::Action::watch:
+        start_watch(command, now);
+        return;
+    case Reflector::Action::probe:
+        start_probe(command);
+        return;
+    }
+}
+
+// Lists --------------------------------------------------------------------------------------------------------------
+
+void MirrorWatch::start_list(const Reflector::Command &command) {
+    if (command.continue_token.empty()) {
+        listed_.clear();
+        complete_ = false;
+    }
+    kubernetes::ListOptions options;
+    options.label_selector = mirror_->label_selector;
+    options.limit = command.limit;
+    options.continue_token = command.continue_token;
+    options.resource_version = command.resource_version;
+    request_ = transport_.send(*mirror_->connection, list_request(mirror_->resource, mirror_->name_space, options),
+                               [this](kubernetes::Response &&response) { on_list(std::move(response)); });
+}
+
+void MirrorWatch::on_list(kubernetes::Response &&response) {
+    request_ = 0;
+    Outcome outcome = classify(response);
+    if (!outcome) {
+        reflector_.on_list_failure(outcome, monotonic_now());
+        return;
+    }
+    try {
+        take_page(kubernetes::parse_list(response.body, mirror_->resource));
+    } catch (const std::exception &error) {
+        reflector_.on_list_failure(protocol_error(error.what()), monotonic_now());
+    }
+}
+
+void MirrorWatch::take_page(kubernetes::ListPage &&page) {
+    Reflector::Page what =
+        reflector_.on_page(page.resource_version, page.continue_token, page.items.size(), page.remaining);
+    if (what == Reflector::Page::restart)
+        return;
+    for (nlohmann::json &item : page.items) {
+        listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
+                       hash_seed_);
+        push_present(std::move(item), reflector_.is_rewound() || first_list_);
+    }
+    last_event_at_ = std::time(nullptr);
+    if (what == Reflector::Page::last) {
+        complete_ = true;
+        first_list_ = false;
+    }
+}
+
+void MirrorWatch::start_probe(const Reflector::Command &command) {
+    request_ = transport_.send(*mirror_->connection,
+                               probe_version_request(mirror_->resource, mirror_->name_space, command.resource_version),
+                               [this](kubernetes::Response &&response) {
+                                   request_ = 0;
+                                   reflector_.on_probe(classify(response), monotonic_now());
+                               });
+}
+
+// Watch --------------------------------------------------------------------------------------------------------------
+
+void MirrorWatch::start_watch(const Reflector::Command &command, Milliseconds now) {
+    kubernetes::Request request =
+        watch_request(mirror_->resource, mirror_->name_space, command.resource_version, mirror_->label_selector,
+                      std::generate_canonical<double, 30>(random_));
+    reflector_.on_watch_started(std::chrono::milliseconds(request.timeout).count(), now);
+    watch_since_ = std::time(nullptr);
+    stream_ = transport_.stream(
+        *mirror_->connection, std::move(request), [this](std::string_view line) { on_line(line); },
+        [this](kubernetes::Response &&response) { on_watch_end(std::move(response)); });
+}
+
+void MirrorWatch::on_line(std::string_view line) {
+    if (!reflector_.is_watching())
+        return; // given up within this run of lines
+    try {
+        on_event(kubernetes::parse_event(line));
+    } catch (const std::exception &error) {
+        end_stream();
+        reflector_.on_watch_failure(protocol_error(error.what()), monotonic_now());
+    }
+    if (queue_.is_full() && stream_ != 0 && !paused_) {
+        transport_.pause(stream_);
+        paused_ = true;
+    }
+}
+
+void MirrorWatch::on_event(kubernetes::Event &&event) {
+    last_event_at_ = std::time(nullptr);
+    switch (event.type) {
+    case kubernetes::Event::Type::error:
+        end_stream();
+        reflector_.on_watch_failure(event.outcome, monotonic_now());
+        return;
+    case kubernetes::Event::Type::bookmark:
+        break;
+    case kubernetes::Event::Type::removed:
+        on_removed(event.object);
+        break;
+    case kubernetes::Event::Type::added:
+    case kubernetes::Event::Type::modified:
+        push_present(std::move(event.object), false);
+        break;
+    }
+    reflector_.on_event(event.resource_version);
+}
+
+void MirrorWatch::on_watch_end(kubernetes::Response &&response) {
+    end_stream();
+    if (!reflector_.is_watching())
+        return;
+    if (response.status == 200)
+        reflector_.on_watch_end(response.transport_error.empty(), response.transport_error, monotonic_now());
+    else
+        reflector_.on_watch_failure(classify(response), monotonic_now());
+}
+
+// Objects ------------------------------------------------------------------------------------------------------------
+
+void MirrorWatch::push_present(nlohmann::json object, bool authoritative) {
+    // What has no name cannot be a row, and must not cost the others of its page.
+    if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
+        return;
+    QueuedEvent event = present_event(mirror_->relation, std::move(object), mirror_->mapping);
+    event.authoritative = authoritative;
+    if (auto lookup = lookups_.find(event.key); lookup != lookups_.end()) {
+        transport_.cancel(lookup->second); // it is back in scope, or there is another of its name
+        lookups_.erase(lookup);
+    }
+    queue_.push(std::move(event));
+}
+
+void MirrorWatch::on_removed(const nlohmann::json &object) {
+    mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
+    // Of a watch with a selector it may only mean that the object does not match any more.
+    if (mirror_->label_selector.empty())
+        queue_.push(removed_event(key, text_at(object, "uid")));
+    else
+        look_up(key, text_at(object, "uid"));
+}
+
+void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
+    if (auto lookup = lookups_.find(key); lookup != lookups_.end())
+        transport_.cancel(lookup->second);
+    lookups_[key] = transport_.send(*mirror_->connection, get_request(mirror_->resource, key.name_space, key.name),
+                                    [this, key, uid](kubernetes::Response &&response) {
+                                        lookups_.erase(key);
+                                        on_looked_up(removed_event(key, uid), std::move(response));
+                                    });
+}
+
+void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&response) {
+    Outcome outcome = classify(response);
+    if (outcome.kind == Outcome::not_found) {
+        queue_.push(std::move(removed));
+        return;
+    }
+    nlohmann::json object = nlohmann::json::parse(response.body, nullptr, false);
+    if (!outcome || !object.is_object()) {
+        resync(); // a list knows as well
+        return;
+    }
+    if (mirror_->label_selector.empty()) {
+        push_present(std::move(object), false);
+        return;
+    }
+    if (text_at(object, "uid") == removed.uid)
+        removed.kind = QueuedEvent::Kind::left_scope;
+    queue_.push(std::move(removed));
+}
+
+} // namespace dbnet::bgworker

@@ -1,0 +1,98 @@
+// One mirror's conversation with its server: carries out what the reflector wants, turns lists and watches into queued
+// events. Knows nothing of the database. Runs in the mirror worker; handlers are called from Transport::run().
+#pragma once
+
+#include "bgworker/watcher_queue.hpp"
+#include "bgworker/watcher_reflector.hpp"
+#include "kubernetes/list.hpp"
+#include "kubernetes/transport.hpp"
+#include "kubernetes/watch.hpp"
+#include "mirror/catalog.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace dbnet::bgworker {
+
+Milliseconds monotonic_now() noexcept;
+
+class MirrorWatch {
+public:
+    MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
+                std::string known_version);
+    ~MirrorWatch();
+    MirrorWatch(const MirrorWatch &) = delete;
+    MirrorWatch &operator=(const MirrorWatch &) = delete;
+
+    // New settings of the same mirror; a change of its server, kind or scope needs another MirrorWatch.
+    void update(std::shared_ptr<const mirror::Mirror> mirror);
+    static bool is_same_source(const mirror::Mirror &left, const mirror::Mirror &right);
+
+    const mirror::Mirror &mirror() const noexcept { return *mirror_; }
+    const Reflector &reflector() const noexcept { return reflector_; }
+    EventQueue &queue() noexcept { return queue_; }
+    const EventQueue &queue() const noexcept { return queue_; }
+
+    // Starts what is due, and reads on where there is room again.
+    void turn(Milliseconds now);
+    Milliseconds due() const;
+
+    // A complete list has arrived and is_listed() can be asked; until the next list starts.
+    bool has_complete_list() const noexcept { return complete_; }
+    bool is_listed(const mirror::Key &key) const;
+
+    // Asks the server whether the object, which a list does not have, is still there; its answer becomes an event.
+    void look_up(const mirror::Key &key, const std::string &uid);
+
+    // The object is known to be gone: what a list or watch still shows of it is old.
+    void forget(const std::string &uid);
+
+    // A full list from the store.
+    void resync();
+
+    // When the watch last gave a sign of life and since when it runs, seconds of the Unix epoch; 0: never, not.
+    int64_t last_event_at() const noexcept { return last_event_at_; }
+    int64_t watch_since() const noexcept { return watch_since_; }
+
+private:
+    void start_list(const Reflector::Command &command);
+    void start_watch(const Reflector::Command &command, Milliseconds now);
+    void start_probe(const Reflector::Command &command);
+    void on_list(kubernetes::Response &&response);
+    void take_page(kubernetes::ListPage &&page);
+    void on_line(std::string_view line);
+    void on_event(kubernetes::Event &&event);
+    void on_watch_end(kubernetes::Response &&response);
+    void end_stream();
+    void stop();
+    void push_present(nlohmann::json object, bool authoritative);
+    void on_removed(const nlohmann::json &object);
+    void on_looked_up(QueuedEvent removed, kubernetes::Response &&response);
+
+    std::shared_ptr<const mirror::Mirror> mirror_;
+    kubernetes::Transport &transport_;
+    std::minstd_rand random_;
+    Reflector reflector_;
+    EventQueue queue_;
+
+    kubernetes::Transport::Id request_ = 0; // list or probe
+    kubernetes::Transport::Id stream_ = 0;
+    std::unordered_map<mirror::Key, kubernetes::Transport::Id, mirror::KeyHash> lookups_;
+    bool paused_ = false;
+    bool complete_ = false;
+    bool first_list_ = true; // of this configuration: recorded as it is, whatever versions are recorded
+    // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
+    std::unordered_set<uint64_t> listed_;
+    uint64_t hash_seed_;
+    std::unordered_set<std::string> gone_;
+    std::deque<std::string> gone_order_;
+    int64_t last_event_at_ = 0;
+    int64_t watch_since_ = 0;
+};
+
+} // namespace dbnet::bgworker
