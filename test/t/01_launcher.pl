@@ -61,5 +61,12 @@ $node->wait_for($workers, 'a database made from a template with the extension ha
 $node->stop('fast');
 unlike($node->log_since(0), qr/PANIC|terminated by signal/, 'a fast shutdown ends all of them');
 
+# --- pg_upgrade runs servers in this mode, which nobody may change ---
+my @pg_ctl = ('pg_ctl', '-w', '-D', $node->data_dir, '-l', $node->logfile);
+PostgreSQL::Test::Utils::system_log(@pg_ctl, '-o', '-b', 'start');
+$node->query_is(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dbnet%'}, '0', 'no process in binary upgrade mode');
+$node->psql_ok('ALTER DATABASE plain RENAME TO simple', 'and no hooks');
+PostgreSQL::Test::Utils::system_log(@pg_ctl, '-m', 'fast', 'stop');
+
 $node->no_crash_in_log;
 done_testing();
