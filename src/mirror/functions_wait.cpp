@@ -91,23 +91,32 @@ void pause(long milliseconds) {
     });
 }
 
-void wait_until_settled(const Question &question, TimestampTz deadline) {
+// False when the time is over before.
+bool wait_until_settled(const Question &question, TimestampTz deadline) {
     XLogRecPtr target = XactLastCommitEnd;
     bool committed = !question.transaction;
-    for (long pause_ms = first_pause_ms; GetCurrentTimestamp() < deadline;
-         pause_ms = std::min(2 * pause_ms, longest_pause_ms)) {
+    for (long pause_ms = first_pause_ms;; pause_ms = std::min(2 * pause_ms, longest_pause_ms)) {
         if (!committed && has_committed(*question.transaction)) {
             committed = true;
             target = std::max(target, pg::call([] { return GetXLogInsertRecPtr(); }));
         }
         if (committed && is_processed(target) &&
             !pg::execute(anything_waiting, question.relation, question.transaction, question.ready).boolean(0, 0))
-            return;
+            return true;
+        if (GetCurrentTimestamp() >= deadline)
+            return false;
         pause(pause_ms);
     }
+}
+
+// An empty result says that all is well, so a worker that has not got so far yet must be told of in another way.
+[[noreturn]] void refuse_to_say() {
     if (!has_worker())
         throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the mirror worker of this database does not run")
             .hint("SELECT * FROM dbnet.worker; and the server's log say why.");
+    throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    "the mirror worker has not got to the end of what was committed in time")
+        .hint("Wait longer; lag in dbnet.worker says how far behind it is.");
 }
 
 } // namespace
@@ -130,8 +139,11 @@ DBNET_FUNCTION(dbnet_wait_synced) {
     const pg::Result rest = pg::in_spi([&] {
         if (question.relation)
             as_extension([&] { required_mirror(*question.relation); });
-        wait_until_settled(question, deadline);
-        return pg::execute(select_rest, question.relation, question.transaction, question.ready);
+        const bool settled = wait_until_settled(question, deadline);
+        pg::Result found = pg::execute(select_rest, question.relation, question.transaction, question.ready);
+        if (!settled && found.rows() == 0)
+            refuse_to_say();
+        return found;
     });
     for (size_t i = 0; i < rest.rows(); i++) {
         std::vector<RowWriter::Value> values;

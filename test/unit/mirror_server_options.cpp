@@ -1,0 +1,121 @@
+// Options of servers and user mappings, and the connections they describe.
+#include "mirror/server_options.hpp"
+
+#include <gtest/gtest.h>
+
+#include "pg/no_postgres.hpp"
+
+namespace {
+
+using namespace dbnet::mirror;
+
+constexpr const char *certificate = "-----BEGIN CERTIFICATE-----\nMIIB+/8=\n-----END CERTIFICATE-----\n";
+constexpr const char *key = "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----";
+
+// "" when accepted, else what was said.
+std::string refusal(OptionPlace place, const Options &options, bool may_read_files = true) {
+    try {
+        check_options(place, options, may_read_files);
+    } catch (const OptionError &error) {
+        return error.what();
+    }
+    return "";
+}
+
+TEST(ServerOptions, FilesNeedTheRightToReadThem) {
+    for (const char *name : {"kubeconfig", "in_cluster"}) {
+        const Options options{{name, name[0] == 'k' ? "/etc/k" : "true"}};
+        EXPECT_EQ(refusal(OptionPlace::server, options), "");
+        EXPECT_EQ(refusal(OptionPlace::server, options, false),
+                  std::string("permission denied to set option \"") + name + "\"");
+    }
+    for (const char *name : {"token_file"})
+        EXPECT_EQ(refusal(OptionPlace::user_mapping, {{name, "/t"}}, false),
+                  std::string("permission denied to set option \"") + name + "\"");
+}
+
+TEST(ServerOptions, CredentialsAreRefusedAtServers) {
+    for (const char *name : {"token", "token_file", "client_cert", "client_key", "client_cert_file", "client_key_file"})
+        EXPECT_EQ(refusal(OptionPlace::server, {{"api_url", "https://k"}, {name, "x"}}),
+                  std::string("option \"") + name + "\" is a credential and does not belong to a server");
+}
+
+TEST(ServerOptions, UnknownOptionsNameTheKnownOnes) {
+    try {
+        check_options(OptionPlace::user_mapping, {{"password", "x"}}, true);
+        FAIL();
+    } catch (const OptionError &error) {
+        EXPECT_EQ(error.kind(), OptionError::unknown_option);
+        EXPECT_EQ(error.hint(), "Valid options in this context are: client_cert, client_cert_file, client_key, "
+                                "client_key_file, token, token_file.");
+    }
+}
+
+TEST(ServerOptions, ErrorsNeverRepeatCredentials) {
+    const std::string secret = "top secret";
+    for (const char *name : {"token", "client_key", "client_cert"})
+        EXPECT_EQ(refusal(OptionPlace::user_mapping, {{name, secret}}).find(secret), std::string::npos);
+    EXPECT_EQ(refusal(OptionPlace::server, {{"api_url", "https://me:" + secret + "@k"}}).find(secret),
+              std::string::npos);
+}
+
+TEST(ServerOptions, ConnectionOfAnApiUrl) {
+    const Options mapping{{"token", "abc"}};
+    const auto connection = connection_of({{"api_url", "https://k:6443/"},
+                                           {"ca", certificate},
+                                           {"tls_server_name", "kubernetes"},
+                                           {"proxy_url", "http://p"}},
+                                          &mapping);
+    EXPECT_EQ(connection.api_url, "https://k:6443");
+    EXPECT_EQ(connection.ca_pem, certificate);
+    EXPECT_EQ(connection.tls_server_name, "kubernetes");
+    EXPECT_EQ(connection.proxy_url, "http://p");
+    EXPECT_EQ(connection.token, "abc");
+    EXPECT_FALSE(connection.insecure_skip_tls_verify);
+}
+
+TEST(ServerOptions, CredentialsAreNotSentInTheClear) {
+    const Options mapping{{"token", "abc"}};
+    EXPECT_NO_THROW(connection_of({{"api_url", "http://127.0.0.1:8080"}}, nullptr));
+    EXPECT_THROW(connection_of({{"api_url", "http://127.0.0.1:8080"}}, &mapping), dbnet::kubernetes::Failure);
+}
+
+TEST(ServerOptions, AMappingReplacesEveryCredential) {
+    const Options mapping{{"client_cert", certificate}, {"client_key", key}};
+    const auto connection = connection_of({{"api_url", "https://k"}}, &mapping);
+    EXPECT_EQ(connection.client_cert_pem, certificate);
+    EXPECT_EQ(connection.client_key_pem, key);
+    EXPECT_EQ(connection.token, "");
+}
+
+TEST(ServerOptions, Booleans) {
+    bool value = false;
+    for (const char *text : {"true", "ON", "Yes", "1"}) {
+        value = false;
+        EXPECT_TRUE(parse_boolean(text, value) && value) << text;
+    }
+    for (const char *text : {"false", "Off", "no", "0"}) {
+        value = true;
+        EXPECT_TRUE(parse_boolean(text, value) && !value) << text;
+    }
+    for (const char *text : {"", "2", "tru", "truee", " true"})
+        EXPECT_FALSE(parse_boolean(text, value)) << text;
+}
+
+TEST(ServerOptions, Pem) {
+    EXPECT_TRUE(is_pem(certificate, "CERTIFICATE"));
+    EXPECT_TRUE(is_pem(std::string("# subject\r\n") + certificate + "\n" + certificate, "CERTIFICATE"));
+    EXPECT_TRUE(is_pem(key, "PRIVATE KEY"));
+    EXPECT_TRUE(is_pem("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIE\n-----END RSA PRIVATE KEY-----",
+                       "PRIVATE KEY"));
+    EXPECT_FALSE(is_pem(key, "CERTIFICATE"));
+    for (const char *text :
+         {"", "MIIB", "-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----",
+          "-----BEGIN CERTIFICATE-----\nMIIB\n", "-----BEGIN CERTIFICATE-----\nM!IB\n-----END CERTIFICATE-----",
+          "-----END CERTIFICATE-----\nMIIB\n-----BEGIN CERTIFICATE-----",
+          "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE",
+          "-----BEGIN CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"})
+        EXPECT_FALSE(is_pem(text, "CERTIFICATE")) << text;
+}
+
+} // namespace
