@@ -31,8 +31,8 @@ constexpr int stop_limit_ms = 10000;
 
 // What the running transaction owes the launcher and the worker at its end. Plain data.
 struct Owed {
-    static constexpr int hold_limit = 4;
-    WorkerSlot *held[hold_limit]; // databases that this transaction keeps free of workers
+    static constexpr int hold_limit = 16; // more databases in one transaction: left to PostgreSQL's own check
+    WorkerSlot *held[hold_limit];         // databases that this transaction keeps free of workers
     int held_count;
     bool extension_touched; // CREATE, ALTER or DROP EXTENSION (any) was run
     bool extension_exists;  // dbnet, at PRE_COMMIT
