@@ -145,7 +145,7 @@ bool WalTail::State::read(XLogRecPtr published) {
             return !reader_.at_end();
         case WalReader::Kind::gone:
             begin_anew();
-            return true;
+            return false; // the compare comes first
         }
     }
 }
@@ -154,6 +154,8 @@ bool WalTail::State::read(XLogRecPtr published) {
 // be read before its transaction is visible to others: while it waits for a synchronous standby, for one. What commits
 // behind it and is visible goes first: it cannot have seen the other's changes.
 bool WalTail::State::hand_out(std::vector<Commit> &out, size_t limit) {
+    if (ended_.empty())
+        return false;
     std::vector<char> is_visible(ended_.size());
     pg::call([&] {
         for (size_t index = 0; index < is_visible.size(); ++index)
