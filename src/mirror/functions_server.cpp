@@ -93,12 +93,11 @@ const pg::Statement note_mapping{
     " WHERE mapping.oid = $1"
     " ON CONFLICT (server, role) DO UPDATE SET given_by = excluded.given_by, fingerprint = excluded.fingerprint"};
 
-const pg::Statement forget_dropped{
-    "WITH gone AS (DELETE FROM dbnet.endpoint"
-    "  WHERE server NOT IN (SELECT srvname FROM pg_catalog.pg_foreign_server) RETURNING server)"
-    " DELETE FROM dbnet.credential USING gone WHERE credential.server = gone.server"};
+// A new server inherits nothing from one of the same name that was dropped.
+const pg::Statement forget_predecessor{"DELETE FROM dbnet.credential USING pg_catalog.pg_foreign_server AS made"
+                                       " WHERE made.oid = $1 AND credential.server = made.srvname"};
 
-const pg::Statement commands{"SELECT classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()"};
+const pg::Statement commands{"SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()"};
 
 } // namespace
 
@@ -123,9 +122,10 @@ DBNET_FUNCTION(dbnet_record_credentials) {
     pg::in_spi([&] {
         as_extension([&] {
             const pg::Result altered = pg::execute(commands);
-            pg::execute(forget_dropped);
             for (size_t i = 0; i < altered.rows(); i++) {
                 const Oid object = altered.oid(i, 1);
+                if (altered.text(i, 2) == "CREATE SERVER")
+                    pg::execute(forget_predecessor, object);
                 if (altered.oid(i, 0) == ForeignServerRelationId)
                     pg::execute(note_server, object, role, is_superuser);
                 else if (altered.oid(i, 0) == UserMappingRelationId)

@@ -18,8 +18,9 @@ SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.absent');
 \echo :LAST_ERROR_SQLSTATE
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'not a name');
 CREATE TEMP TABLE temporary_nodes (name text PRIMARY KEY);
+\set VERBOSITY sqlstate
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'temporary_nodes', '{"name": "metadata.name"}');
-\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 CREATE UNLOGGED TABLE net.unlogged (name text PRIMARY KEY);
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.unlogged', '{"name": "metadata.name"}');
 CREATE VIEW net.view AS SELECT * FROM net.nodes;

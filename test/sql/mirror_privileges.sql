@@ -9,7 +9,7 @@ CREATE ROLE regress_dbnet_nobody;
 CREATE ROLE regress_dbnet_viewer IN ROLE dbnet_viewer;
 CREATE ROLE regress_dbnet_operator IN ROLE dbnet_operator;
 CREATE ROLE regress_dbnet_admin IN ROLE dbnet_admin;
-GRANT USAGE ON SCHEMA net TO regress_dbnet_viewer;
+GRANT USAGE ON SCHEMA net TO regress_dbnet_viewer, regress_dbnet_operator, regress_dbnet_admin;
 GRANT SELECT ON net.open, net.guarded TO regress_dbnet_viewer;
 
 INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, field_manager)
@@ -72,15 +72,15 @@ SELECT dbnet.claim();
 
 -- An admin changes the mirrors of its own tables.
 SET ROLE regress_dbnet_admin;
-SELECT dbnet.alter_mirror('net.open'::regclass::oid, mode => 'manage');
+SELECT dbnet.alter_mirror('net.open', mode => 'manage');
 RESET ROLE;
 ALTER TABLE net.open OWNER TO regress_dbnet_admin;
 ALTER TABLE net.closed OWNER TO regress_dbnet_admin;
 SET ROLE regress_dbnet_admin;
-SELECT dbnet.alter_mirror('net.open'::regclass::oid, mode => 'manage', on_drift => 'enforce');
+SELECT dbnet.alter_mirror('net.open', mode => 'manage', on_drift => 'enforce');
 SELECT relation, mode, on_drift FROM dbnet.mirrored_relation ORDER BY relation::text;
-SELECT dbnet.alter_mirror('net.closed'::regclass::oid, mode => 'manage');
-SELECT dbnet.unmirror('net.open'::regclass::oid);
+SELECT dbnet.alter_mirror('net.closed', mode => 'manage');
+SELECT dbnet.unmirror('net.open');
 SELECT relation FROM dbnet.mirror_status ORDER BY relation::text;
 SELECT DISTINCT relation FROM dbnet.actuation ORDER BY 1;
 SELECT dbnet.claim();
