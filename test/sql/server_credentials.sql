@@ -5,7 +5,7 @@ CREATE ROLE regress_dbnet_user;
 GRANT USAGE ON FOREIGN DATA WRAPPER dbnet_kubernetes TO regress_dbnet_owner;
 CREATE VIEW good AS
     SELECT server, role, given_by, credential.fingerprint = endpoint.fingerprint AS good
-    FROM dbnet.credential JOIN dbnet.endpoint USING (server) ORDER BY server, role;
+    FROM dbnet.credential JOIN dbnet.endpoint USING (server) WHERE server = 'shared' ORDER BY role;
 
 SET ROLE regress_dbnet_owner;
 CREATE SERVER shared FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://127.0.0.1:1');
