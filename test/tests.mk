@@ -13,7 +13,7 @@ TEST_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-s
 PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 else
 TEST_OBJECTS := $(BUILD)/objects
-TEST_FLAGS := -O1 -g
+TEST_FLAGS := -O0 -g
 PURE_OBJECTS := $(PURE_SOURCES:.cpp=.o)
 endif
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp))
@@ -38,7 +38,7 @@ $(BUILD)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/
 	$(CXX) $(TEST_FLAGS) $^ -lcurl -lyaml-cpp -o $@
 $(BUILD)/kubesim.objects/%.o: %.cpp
 	@mkdir -p $(@D)
-	$(PLAIN_CXX) -O2 -g -c $< -o $@
+	$(PLAIN_CXX) -O1 -g -c $< -o $@
 $(BUILD)/kubesim: $(KUBESIM_OBJECTS)
 	$(CXX) $^ $(KUBESIM_LIBRARIES) -o $@
 $(BUILD)/bench_%: test/bench/%.cpp
