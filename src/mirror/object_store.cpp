@@ -12,7 +12,8 @@ Fields fields_from(const char *text) {
     Fields fields;
     if (!text)
         return fields;
-    for (auto &[path, value] : Json::parse(text).items())
+    Json object = Json::parse(text); // named: items() of a temporary would outlive it
+    for (auto &[path, value] : object.items())
         fields.emplace(path, std::move(value));
     return fields;
 }
