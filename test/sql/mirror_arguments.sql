@@ -35,8 +35,9 @@ SELECT dbnet.mirror('prod', 'v1', 'Node', 'pg_catalog.pg_class', '{"name": "meta
 
 -- Servers.
 SELECT dbnet.mirror('nowhere', 'v1', 'Node', 'net.nodes', '{"name": "metadata.name"}');
+\set VERBOSITY sqlstate
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', '{"name": "metadata.name"}');
-\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 
 -- Ownership: the caller must own the table, and caller and owner must be allowed to use the server.
 CREATE ROLE regress_dbnet_admin IN ROLE dbnet_admin;

@@ -5,7 +5,7 @@ use DBNet::Api;
 use DBNet::Cluster;
 use Test::More;
 
-my $api  = DBNet::Api->start(nodes_ready => 0, controllers => 0);
+my $api  = DBNet::Api->start(controllers => 0);
 my $node = DBNet::Cluster->started('main');
 my ($space, $selector) = ($api->namespace, $api->selector);
 $node->psql_ok($api->create_server('prod') . q{

@@ -5,7 +5,7 @@ use DBNet::Api;
 use DBNet::Cluster;
 use Test::More;
 
-my $api  = DBNet::Api->start(nodes_ready => 0, controllers => 0);
+my $api  = DBNet::Api->start(controllers => 0);
 my $node = DBNet::Cluster->started('main');
 my ($space, $maps) = ($api->namespace, '/api/v1/namespaces/' . $api->namespace . '/configmaps');
 sub map_of { my ($name, %data) = @_; return { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $name, labels => { app => $name } }, data => \%data } }

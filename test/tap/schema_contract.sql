@@ -13,7 +13,7 @@ SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
     'first_written', 'stamp', 'phase', 'health', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
     'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'changed_at']);
-SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']);
+SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']::name[], 'key of object');
 SELECT columns_are('dbnet', 'tombstone', ARRAY[
     'id', 'relation', 'namespace', 'name', 'uid', 'last_body', 'deleted_by', 'transaction', 'at']);
 SELECT columns_are('dbnet', 'actuation', ARRAY[
