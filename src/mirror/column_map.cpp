@@ -179,15 +179,10 @@ void check_key_type(const Entry &entry, const TableColumn &column) {
 }
 
 // A field inside something that has one owner cannot be owned alone: applying it would drop its neighbours.
-void check_own_part(const ColumnMapQuestion &question, const Entry &entry, const FieldPath &path) {
-    for (FieldPath above = path.parent(); !above.empty(); above = above.parent()) {
-        if (above.segments().back().is_element())
-            continue;
-        if (question.schema->at(above).atomic)
-            throw ColumnMapError(Kind::no_such_path,
-                                 at(entry) + " is a part of " + above.text() + ", which has one owner as a whole",
-                                 "Map " + above.text() + " to one jsonb column.");
-    }
+void check_ownable(const Entry &entry, const FieldSchema &field) {
+    if (!field.not_ownable.empty())
+        throw ColumnMapError(Kind::no_such_path, at(entry) + " cannot be written alone: " + field.not_ownable,
+                             "Map the whole to one jsonb column.");
 }
 
 void check_reserved(const Entry &entry, const FieldPath &path) {
@@ -287,7 +282,7 @@ Column build_column(const ColumnMapQuestion &question, const Entry &entry) {
     else
         check_type(entry, column, mapped);
     if (mapped.role == Role::spec || mapped.role == Role::meta)
-        check_own_part(question, entry, mapped.field);
+        check_ownable(entry, field);
     else if (entry.on_drift)
         throw ColumnMapError(Kind::bad_map, "on_drift of " + at(entry) + " has no meaning: users cannot set the field");
     return mapped;

@@ -99,6 +99,9 @@ void check_value(const OptionRule &rule, const std::string &value) {
             refuse_value(rule.name, "it is not a Boolean", "Use true or false.");
         break;
     case Syntax::api_url:
+        if (value.find('@') != std::string::npos) // said here, so that no message repeats what may be a password
+            refuse_value(rule.name, "it holds a user name or password",
+                         "Give a token or a client certificate with CREATE USER MAPPING.");
         check_url(value, {}, rule.name);
         break;
     case Syntax::proxy_url:

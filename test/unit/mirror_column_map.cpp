@@ -133,7 +133,7 @@ TEST(ColumnMap, ListsAreSelectedByTheirKeysOnly) {
 
 TEST(ColumnMap, PartsOfWhatHasOneOwner) {
     EXPECT_EQ(refusal(R"("note": "spec.selector.app")", Kind::no_such_path),
-              "column \"note\" (spec.selector.app) is a part of spec.selector, which has one owner as a whole");
+              "column \"note\" (spec.selector.app) cannot be written alone: spec.selector is owned as a whole");
     EXPECT_EQ(refusal(R"("labels": "spec.selector")", Kind::no_such_path), "");
 }
 
