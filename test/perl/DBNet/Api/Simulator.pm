@@ -25,7 +25,8 @@ sub start_process {
         log     => "$self->{log_prefix}kubesim.log",
         command => [
             DBNet::Environment::program('kubesim'), '--port', $self->{port}, '--kubeconfig-out', $self->{kubeconfig},
-            ($options->{nodes_ready} ? ('--node-ready-delay-ms', $options->{node_ready_delay_ms} // 0) : ('--no-controllers')),
+            '--node-ready-delay-ms', ($options->{nodes_ready} ? $options->{node_ready_delay_ms} // 0 : -1),
+            ($options->{controllers} ? () : '--no-controllers'),
             '--request-log', "$self->{directory}/requests", @{ $options->{arguments} // [] } ]);
     $self->wait_until(sub { $self->check_running; return -s $self->{kubeconfig} }, 'kubesim writes its kubeconfig', 20);
     return;

@@ -1,0 +1,150 @@
+// Deletion: preconditions, finalizers, terminating objects, collections.
+#include "api.hpp"
+#include "body_parser.hpp"
+#include "representation.hpp"
+#include "selectors.hpp"
+
+#include <algorithm>
+
+namespace kubesim {
+
+namespace {
+
+bool has_items(const json &object, const char *name) {
+    const json *list = find(object, name);
+    return list && list->is_array() && !list->empty();
+}
+
+bool protected_namespace(const std::string &name) {
+    return name == "default" || name == "kube-system" || name == "kube-public";
+}
+
+} // namespace
+
+Api::DeleteOptions Api::delete_options(const Request &request) {
+    DeleteOptions out;
+    out.propagation = request.parameter("propagationPolicy");
+    out.dry_run = request.parameter("dryRun") == "All";
+    if (!request.body.empty()) {
+        ParsedBody parsed = parse_json_body(request.body);
+        if (!parsed.error.empty() || !parsed.value.is_object())
+            throw ApiError::bad_request(
+                "the object provided is unrecognized (must be of type DeleteOptions): couldn't get version/kind; json parse error: " +
+                parsed.error + " (" + request.body.substr(0, 40) + ")");
+        if (const json *preconditions = find(parsed.value, "preconditions"))
+            out.preconditions = *preconditions;
+        if (std::string policy = text_of(parsed.value, "propagationPolicy"); !policy.empty())
+            out.propagation = policy;
+        if (const json *orphan = find(parsed.value, "orphanDependents"); orphan && *orphan == true)
+            out.propagation = "Orphan";
+        if (const json *dry_run = find(parsed.value, "dryRun"); dry_run && dry_run->is_array() && !dry_run->empty())
+            out.dry_run = true;
+    }
+    const std::string &policy = out.propagation;
+    if (!policy.empty() && policy != "Orphan" && policy != "Background" && policy != "Foreground")
+        throw ApiError::invalid("meta.k8s.io", "DeleteOptions", "",
+                                {FieldError::not_supported("propagationPolicy", policy,
+                                                           {"Background", "Foreground", "Orphan", "nil"})});
+    return out;
+}
+
+StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const DeleteOptions &options) {
+    const json &metadata = live->body.at("metadata");
+    std::string name = text_of(metadata, "name");
+    // Here the server puts the kind where other conflicts have the plural.
+    auto refuse = [&](const std::string &what, const std::string &wanted, const std::string &have,
+                      const std::string &hint) {
+        throw ApiError::conflict(kind.group, kind.kind, name,
+                                 "the " + what + " in the precondition (" + wanted + ") does not match the " + what +
+                                     " in record (" + have + "). The object might have been " + hint);
+    };
+    std::string uid = text_of(options.preconditions, "uid");
+    if (!uid.empty() && uid != text_of(metadata, "uid"))
+        refuse("UID", uid, text_of(metadata, "uid"), "deleted and then recreated");
+    std::string revision = text_of(options.preconditions, "resourceVersion");
+    if (!revision.empty() && revision != std::to_string(live->revision))
+        refuse("ResourceVersion", revision, std::to_string(live->revision), "modified");
+
+    json object = live->body;
+    json &after = object["metadata"];
+    if (options.propagation == "Orphan" || options.propagation == "Foreground") {
+        json &finalizers = after["finalizers"];
+        if (!finalizers.is_array())
+            finalizers = json::array();
+        std::string wanted = options.propagation == "Orphan" ? "orphan" : "foregroundDeletion";
+        if (std::find(finalizers.begin(), finalizers.end(), json(wanted)) == finalizers.end())
+            finalizers.push_back(wanted);
+    }
+    bool spec_finalizers = kind.behaviour.has_spec_finalizers && has_items(object["spec"], "finalizers");
+    if (!has_items(after, "finalizers") && !spec_finalizers) {
+        if (!options.dry_run)
+            store_.remove(kind, live->key);
+        return nullptr;
+    }
+    if (!find(after, "deletionTimestamp")) {
+        after["deletionTimestamp"] = rfc3339_now();
+        if (kind.behaviour.has_spec_finalizers)
+            object["status"]["phase"] = "Terminating";
+        else
+            after["deletionGracePeriodSeconds"] = 0;
+        if (const json *generation = find(after, "generation"))
+            after["generation"] = generation->get<int64_t>() + 1;
+    }
+    if (object == live->body)
+        return live;
+    if (options.dry_run)
+        return unstored(kind, live->key, std::move(object), live->revision);
+    return store_.put(kind, live->key, std::move(object));
+}
+
+Response Api::remove(const Target &target, const Request &request) {
+    Representation how = Representation::negotiate(request.header("accept"));
+    const Kind &kind = *target.kind;
+    DeleteOptions options = delete_options(request);
+    if (kind.kind == "Namespace" && protected_namespace(target.name))
+        throw ApiError::forbidden("", kind.plural, target.name, "this namespace may not be deleted");
+    StoredPtr live = store_.get(kind, target.key());
+    if (!live)
+        throw ApiError::not_found(kind.group, kind.plural, target.name);
+    StoredPtr left = begin_delete(kind, live, options);
+    Response response;
+    response.content_type = how.content_type();
+    if (left) {
+        response.body = how.object(*left);
+        return response;
+    }
+    json details = {{"name", target.name}, {"kind", kind.plural}, {"uid", live->body.at("metadata").at("uid")}};
+    if (!kind.group.empty())
+        details["group"] = kind.group;
+    response.body = dump({{"kind", "Status"},
+                          {"apiVersion", "v1"},
+                          {"metadata", json::object()},
+                          {"status", "Success"},
+                          {"details", details}});
+    return response;
+}
+
+Response Api::remove_collection(const Target &target, const Request &request) {
+    Representation how = Representation::negotiate(request.header("accept"));
+    DeleteOptions options = delete_options(request);
+    json list_metadata;
+    std::vector<StoredPtr> items =
+        select(target, request, store_.objects(*target.kind), store_.revision(), 0, "", list_metadata);
+    std::vector<StoredPtr> answer;
+    for (const auto &item : items) {
+        StoredPtr left = begin_delete(*target.kind, item, options);
+        answer.push_back(left ? left : item);
+    }
+    list_metadata["resourceVersion"] = std::to_string(store_.revision());
+    Response response;
+    response.content_type = how.content_type();
+    response.body = how.list(*target.kind, answer, list_metadata);
+    return response;
+}
+
+void Api::remove_by_controller(const Kind &kind, const std::string &key) {
+    if (StoredPtr live = store_.get(kind, key))
+        begin_delete(kind, live, {});
+}
+
+} // namespace kubesim

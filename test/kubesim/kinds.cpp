@@ -1,0 +1,60 @@
+// The kinds the simulator serves, from the recorded discovery and OpenAPI documents.
+#include "kinds.hpp"
+
+#include "go_form.hpp"
+
+#include <stdexcept>
+
+namespace kubesim {
+
+const FieldSet *Kind::untracked(const std::string &subresource) const {
+    auto it = behaviour.untracked.find(subresource);
+    return it == behaviour.untracked.end() ? nullptr : &it->second;
+}
+
+void Kinds::load(const json &resource_list, const Schemas &schemas) {
+    std::string group_version = resource_list.at("groupVersion");
+    size_t slash = group_version.find('/');
+    std::string group = slash == std::string::npos ? "" : group_version.substr(0, slash);
+    std::string version = slash == std::string::npos ? group_version : group_version.substr(slash + 1);
+    for (const auto &resource : resource_list.at("resources")) {
+        std::string name = resource.at("name");
+        auto verbs = resource.at("verbs").get<std::set<std::string>>();
+        size_t sub = name.find('/');
+        if (sub != std::string::npos) {
+            for (auto &kind : kinds_)
+                if (kind.group == group && kind.version == version && kind.plural == name.substr(0, sub))
+                    kind.verbs[name.substr(sub + 1)] = verbs;
+            continue;
+        }
+        Kind kind;
+        kind.group = group;
+        kind.version = version;
+        kind.kind = resource.at("kind");
+        kind.plural = name;
+        kind.namespaced = resource.at("namespaced");
+        kind.verbs[""] = verbs;
+        kind.type = schemas.of_kind(group, version, kind.kind);
+        if (!kind.type)
+            throw std::runtime_error("no schema for " + kind.printed());
+        kind.zero = go_form(kind.type, json::object(), Decoder::json);
+        kind.behaviour = behaviour_of(group, kind.kind);
+        kinds_.push_back(std::move(kind));
+    }
+}
+
+const Kind *Kinds::by_plural(const std::string &group, const std::string &version, const std::string &plural) const {
+    for (const auto &kind : kinds_)
+        if (kind.plural == plural && kind.group == group && kind.version == version)
+            return &kind;
+    return nullptr;
+}
+
+const Kind *Kinds::by_kind(const std::string &group, const std::string &name) const {
+    for (const auto &kind : kinds_)
+        if (kind.kind == name && kind.group == group)
+            return &kind;
+    return nullptr;
+}
+
+} // namespace kubesim

@@ -1,0 +1,33 @@
+// Command line of the simulator.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace kubesim {
+
+struct Options {
+    std::string listen = "127.0.0.1";
+    int port = 0;
+    std::string port_file;
+    std::string kubeconfig_file;
+    std::string certificates;
+    std::string data;
+    std::string request_log;
+    std::vector<std::string> tokens;
+    std::vector<std::string> read_only_tokens;
+    double service_time_ms = 0;
+    int node_ready_delay_ms = 50;
+    int namespace_delete_delay_ms = 20;
+    int bookmark_interval_ms = 60000;
+    int future_wait_ms = 3000;
+    size_t history = 100000;
+    bool watch_list = false;
+    bool no_controllers = false;
+    bool die_with_parent = false;
+};
+
+// Prints help or the mistake and exits when there is nothing to run.
+Options parse_options(int count, char **words);
+
+} // namespace kubesim

@@ -1,0 +1,91 @@
+// All objects, one revision counter, and the log of changes watches and consistent paging read from.
+#include "store.hpp"
+
+namespace kubesim {
+
+const std::string &Stored::item_text() const {
+    if (item_text_.empty())
+        item_text_ = dump(body);
+    return item_text_;
+}
+
+const std::string &Stored::text() const {
+    if (text_.empty())
+        text_ = "{\"kind\":" + dump(kind->kind) + ",\"apiVersion\":" + dump(kind->api_version()) + "," +
+                item_text().substr(1);
+    return text_;
+}
+
+StoredPtr Store::get(const Kind &kind, const std::string &key) const {
+    const Objects &all = objects_[&kind];
+    auto it = all.find(key);
+    return it == all.end() ? nullptr : it->second;
+}
+
+Store::Objects Store::objects_at(const Kind &kind, uint64_t revision) const {
+    Objects out = objects_[&kind];
+    for (auto change = changes_.rbegin(); change != changes_.rend() && change->revision > revision; ++change) {
+        if (change->kind != &kind)
+            continue;
+        if (change->before)
+            out[change->before->key] = change->before;
+        else
+            out.erase(change->after->key);
+    }
+    return out;
+}
+
+StoredPtr Store::put(const Kind &kind, const std::string &key, json body) {
+    auto stored = std::make_shared<Stored>();
+    stored->kind = &kind;
+    stored->key = key;
+    stored->revision = ++revision_;
+    body["metadata"]["resourceVersion"] = std::to_string(stored->revision);
+    stored->body = std::move(body);
+    StoredPtr &slot = objects_[&kind][key];
+    StoredPtr before = slot;
+    slot = stored;
+    append({stored->revision, &kind, before, stored, nullptr});
+    return stored;
+}
+
+void Store::remove(const Kind &kind, const std::string &key) {
+    Objects &all = objects_[&kind];
+    auto it = all.find(key);
+    if (it == all.end())
+        return;
+    auto last = std::make_shared<Stored>();
+    last->kind = &kind;
+    last->key = key;
+    last->revision = ++revision_;
+    last->body = it->second->body;
+    last->body["metadata"]["resourceVersion"] = std::to_string(last->revision);
+    StoredPtr before = it->second;
+    all.erase(it);
+    append({last->revision, &kind, before, nullptr, last});
+}
+
+void Store::append(Change change) {
+    changes_.push_back(change);
+    trim(history_);
+    if (on_change)
+        on_change(change);
+}
+
+void Store::trim(size_t keep) {
+    while (changes_.size() > keep) {
+        compacted_ = changes_.front().revision;
+        changes_.pop_front();
+    }
+}
+
+void Store::restore() {
+    if (saved_.revision == 0)
+        return;
+    objects_ = saved_.objects;
+    changes_ = saved_.changes;
+    revision_ = saved_.revision;
+    compacted_ = saved_.compacted;
+}
+
+} // namespace kubesim

@@ -1,0 +1,233 @@
+// Checks of names, labels and the rest of an object's metadata, with the server's messages.
+#include "validation.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace kubesim {
+
+namespace {
+
+constexpr size_t annotations_limit = 256 * 1024; // bytes of all keys and values
+
+bool lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool alnum(char c) { return lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
+
+std::string must_be_no_more(size_t count) {
+    return "must be no more than " + std::to_string(count) + " characters";
+}
+
+bool dns_label(std::string_view text) {
+    return !text.empty() && lower_alnum(text.front()) && lower_alnum(text.back()) &&
+           std::all_of(text.begin(), text.end(), [](char c) { return lower_alnum(c) || c == '-'; });
+}
+
+bool dns_subdomain(std::string_view text) {
+    for (;;) {
+        size_t dot = std::min(text.find('.'), text.size());
+        if (!dns_label(text.substr(0, dot)))
+            return false;
+        if (dot == text.size())
+            return true;
+        text.remove_prefix(dot + 1);
+    }
+}
+
+// ([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]
+bool name_part(std::string_view text) {
+    return !text.empty() && alnum(text.front()) && alnum(text.back()) &&
+           std::all_of(text.begin(), text.end(), [](char c) { return alnum(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+const char *const subdomain_message =
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const char *const label_message =
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const char *const name_part_message =
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const char *const label_value_message =
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const char *const config_key_message =
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+
+void validate_labels(const json &metadata, std::vector<FieldError> &errors) {
+    if (const json *labels = find(metadata, "labels"))
+        for (const auto &[key, value] : labels->items()) {
+            for (const auto &why : qualified_name_errors(key))
+                errors.push_back(FieldError::invalid("metadata.labels", go_quoted(key), why));
+            std::string text = value.get<std::string>();
+            for (const auto &why : label_value_errors(text))
+                errors.push_back(FieldError::invalid("metadata.labels", go_quoted(text), why));
+        }
+}
+
+void validate_annotations(const json &metadata, std::vector<FieldError> &errors) {
+    const json *annotations = find(metadata, "annotations");
+    if (!annotations)
+        return;
+    size_t total = 0;
+    for (const auto &[key, value] : annotations->items()) {
+        std::string lower = key;
+        for (char &c : lower)
+            c = static_cast<char>(tolower(c));
+        for (const auto &why : qualified_name_errors(lower))
+            errors.push_back(FieldError::invalid("metadata.annotations", go_quoted(key), why));
+        total += key.size() + value.get_ref<const std::string &>().size();
+    }
+    if (total > annotations_limit)
+        errors.push_back(FieldError::too_long("metadata.annotations", annotations_limit));
+}
+
+void validate_finalizers(const json &metadata, std::vector<FieldError> &errors) {
+    const json *finalizers = find(metadata, "finalizers");
+    if (!finalizers)
+        return;
+    for (const auto &one : *finalizers) {
+        std::string name = one.get<std::string>();
+        for (const auto &why : qualified_name_errors(name))
+            errors.push_back(FieldError::invalid("metadata.finalizers", go_quoted(name), why));
+        if (name.find('/') == std::string::npos && name != "orphan" && name != "foregroundDeletion" &&
+            name != "kubernetes")
+            errors.push_back(
+                FieldError::invalid("metadata.finalizers", go_quoted(name),
+                                    "name is neither a standard finalizer name nor is it fully qualified"));
+    }
+}
+
+void validate_owners(const json &metadata, std::vector<FieldError> &errors) {
+    const json *owners = find(metadata, "ownerReferences");
+    if (!owners)
+        return;
+    for (size_t i = 0; i < owners->size(); i++)
+        for (const char *name : {"apiVersion", "kind", "name", "uid"})
+            if (text_of((*owners)[i], name).empty())
+                errors.push_back(FieldError::invalid(std::string("metadata.ownerReferences.") + name, "\"\"",
+                                                     std::string(name == std::string("apiVersion") ? "version" : name) +
+                                                         " must not be empty"));
+}
+
+void immutable(const char *name, const json &after, const json &before, std::vector<FieldError> &errors) {
+    const json *now = find(after, name), *then = find(before, name);
+    if (!now && !then)
+        return;
+    if (now && then && *now == *then)
+        return;
+    errors.push_back(
+        FieldError::invalid(std::string("metadata.") + name, now ? dump(*now) : "null", "field is immutable"));
+}
+
+} // namespace
+
+std::vector<std::string> name_errors(NameRule rule, const std::string &name) {
+    std::vector<std::string> out;
+    size_t limit = rule == NameRule::label ? 63 : 253;
+    if (name.size() > limit)
+        out.push_back(must_be_no_more(limit));
+    if (rule == NameRule::label ? !dns_label(name) : !dns_subdomain(name))
+        out.push_back(rule == NameRule::label ? label_message : subdomain_message);
+    return out;
+}
+
+std::vector<std::string> qualified_name_errors(const std::string &name) {
+    std::vector<std::string> out;
+    size_t slash = name.find('/');
+    std::string part = name;
+    if (slash != std::string::npos) {
+        std::string prefix = name.substr(0, slash);
+        part = name.substr(slash + 1);
+        if (part.find('/') != std::string::npos)
+            return {std::string("a qualified name ") +
+                    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+                    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+                    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
+                    "'example.com/MyName')"};
+        if (prefix.empty())
+            out.push_back("prefix part must be non-empty");
+        else
+            for (const auto &why : name_errors(NameRule::subdomain, prefix))
+                out.push_back("prefix part " + why);
+    }
+    if (part.empty())
+        out.push_back("name part must be non-empty");
+    else if (part.size() > 63)
+        out.push_back("name part " + must_be_no_more(63));
+    if (!name_part(part))
+        out.push_back(name_part_message);
+    return out;
+}
+
+std::vector<std::string> label_value_errors(const std::string &value) {
+    std::vector<std::string> out;
+    if (value.size() > 63)
+        out.push_back(must_be_no_more(63));
+    if (!value.empty() && !name_part(value))
+        out.push_back(label_value_message);
+    return out;
+}
+
+std::vector<std::string> config_key_errors(const std::string &key) {
+    std::vector<std::string> out;
+    if (key.size() > 253)
+        out.push_back(must_be_no_more(253));
+    bool fits = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
+        return alnum(c) || c == '-' || c == '_' || c == '.';
+    });
+    if (!fits)
+        out.push_back(config_key_message);
+    if (key == ".")
+        out.push_back("must not be '.'");
+    else if (key == "..")
+        out.push_back("must not be '..'");
+    else if (key.starts_with(".."))
+        out.push_back("must not start with '..'");
+    return out;
+}
+
+void validate_metadata(const Kind &kind, const json &metadata, std::vector<FieldError> &errors) {
+    std::string name = text_of(metadata, "name");
+    if (name.empty())
+        errors.push_back(FieldError::required("metadata.name", "name or generateName is required"));
+    else
+        for (const auto &why : name_errors(kind.behaviour.name_rule, name))
+            errors.push_back(FieldError::invalid("metadata.name", go_quoted(name), why));
+    validate_labels(metadata, errors);
+    validate_annotations(metadata, errors);
+    validate_owners(metadata, errors);
+    validate_finalizers(metadata, errors);
+}
+
+void validate_metadata_update(const json &after, const json &before, std::vector<FieldError> &errors) {
+    if (find(before, "deletionTimestamp")) {
+        std::set<std::string> old;
+        if (const json *finalizers = find(before, "finalizers"))
+            old = finalizers->get<std::set<std::string>>();
+        std::string added;
+        if (const json *finalizers = find(after, "finalizers"))
+            for (const auto &one : *finalizers)
+                if (!old.contains(one.get<std::string>()))
+                    added += (added.empty() ? "" : ", ") + go_quoted(one.get<std::string>());
+        if (!added.empty())
+            errors.push_back(FieldError::forbidden(
+                "metadata.finalizers",
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{" +
+                    added + "}"));
+    }
+    for (const char *name : {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
+                             "deletionGracePeriodSeconds"})
+        immutable(name, after, before, errors);
+    validate_labels(after, errors);
+    validate_annotations(after, errors);
+    validate_owners(after, errors);
+    validate_finalizers(after, errors);
+}
+
+} // namespace kubesim

@@ -1,0 +1,196 @@
+// Watches: streams of changes, one JSON document a line.
+#include "watch.hpp"
+
+#include <algorithm>
+
+namespace kubesim {
+
+using std::chrono::milliseconds;
+
+bool WatchPlan::matches(const Stored &stored) const {
+    const json &metadata = stored.body.at("metadata");
+    if (!name_space.empty() && text_of(metadata, "namespace") != name_space)
+        return false;
+    return labels.matches(metadata) && fields.matches(stored.body);
+}
+
+void WatchHub::event(Stream &stream, const char *type, const Stored &stored) {
+    auto connection = stream.connection.lock();
+    if (!connection)
+        return;
+    connection->write_chunk(stream.plan->representation.event(type, stored, stream.first));
+    stream.first = false;
+    stream.dirty = true;
+}
+
+void WatchHub::send(Stream &stream, const Change &change) {
+    const WatchPlan &plan = *stream.plan;
+    if (change.kind != plan.kind || change.revision <= plan.from)
+        return;
+    bool before = change.before && plan.matches(*change.before);
+    bool after = change.after && plan.matches(*change.after);
+    if (after)
+        event(stream, before ? "MODIFIED" : "ADDED", *change.after);
+    else if (before && !change.after)
+        event(stream, "DELETED", *change.last);
+    else if (before) {
+        // It left the selector: the old state, with the revision of the change.
+        Stored left;
+        left.kind = change.kind;
+        left.key = change.before->key;
+        left.body = change.before->body;
+        left.revision = change.revision;
+        left.body["metadata"]["resourceVersion"] = std::to_string(change.revision);
+        event(stream, "DELETED", left);
+    }
+}
+
+void WatchHub::expired(Connection &connection, const std::string &message) {
+    json event = {{"type", "ERROR"}, {"object", ApiError::expired(message).body()}};
+    connection.write_chunk(dump(event) + "\n");
+    connection.end_stream();
+}
+
+void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Connection> &connection,
+                     const Response &response) {
+    connection->begin_stream(response);
+    auto stream = std::make_shared<Stream>();
+    stream->plan = plan;
+    stream->connection = connection;
+
+    if (plan->initial_objects) {
+        plan->from = store_.revision();
+        std::vector<StoredPtr> objects;
+        for (const auto &[key, stored] : store_.objects(*plan->kind))
+            if (plan->matches(*stored))
+                objects.push_back(stored);
+        // A real server sends them in the order of a hash map.
+        std::shuffle(objects.begin(), objects.end(), random_);
+        for (const auto &stored : objects)
+            event(*stream, "ADDED", *stored);
+        if (plan->initial_end_bookmark)
+            connection->write_chunk(plan->representation.bookmark(*plan->kind, plan->from,
+                                                                  {{"k8s.io/initial-events-end", "true"}}));
+    } else if (plan->from < store_.compacted()) {
+        return expired(*connection, "too old resource version: " + std::to_string(plan->from) + " (" +
+                                        std::to_string(store_.compacted()) + ")");
+    } else {
+        const auto &changes = store_.changes();
+        auto first = std::upper_bound(changes.begin(), changes.end(), plan->from,
+                                      [](uint64_t revision, const Change &change) { return revision < change.revision; });
+        for (; first != changes.end(); ++first)
+            send(*stream, *first);
+    }
+    connection->flush();
+    streams_.push_back(stream);
+
+    milliseconds timeout(plan->timeout_seconds * 1000LL);
+    std::weak_ptr<Stream> weak = stream;
+    loop_.after(timeout, [this, weak] {
+        auto stream = weak.lock();
+        if (!stream)
+            return;
+        // Off the list first: the connection may carry another watch later.
+        streams_.remove(stream);
+        if (auto connection = stream->connection.lock())
+            connection->end_stream();
+    });
+    if (!plan->bookmarks)
+        return;
+    // Every interval, and once two seconds before the end.
+    bookmark_later(stream, milliseconds(options_.bookmark_interval_ms), false);
+    if (timeout > milliseconds(4000))
+        bookmark_later(stream, timeout - milliseconds(2000), true);
+}
+
+void WatchHub::bookmark_later(const std::shared_ptr<Stream> &stream, milliseconds delay, bool once) {
+    std::weak_ptr<Stream> weak = stream;
+    loop_.after(delay, [this, weak, delay, once] {
+        auto stream = weak.lock();
+        auto connection = stream ? stream->connection.lock() : nullptr;
+        if (!connection || connection->closed() || !connection->streaming())
+            return;
+        // Never past a change that is still kept back.
+        uint64_t revision = kept_.empty() ? store_.revision() : kept_.front().revision - 1;
+        if (revision >= stream->plan->from)
+            connection->write_chunk(stream->plan->representation.bookmark(*stream->plan->kind, revision, nullptr));
+        connection->flush();
+        if (!once)
+            bookmark_later(stream, delay, false);
+    });
+}
+
+void WatchHub::dispatch(const Change &change) {
+    if (lose_ > 0) {
+        lose_--;
+        return;
+    }
+    if (held_) {
+        kept_.push_back(change);
+        return;
+    }
+    for (auto it = streams_.begin(); it != streams_.end();) {
+        auto connection = (*it)->connection.lock();
+        if (!connection || connection->closed() || !connection->streaming()) {
+            it = streams_.erase(it);
+            continue;
+        }
+        send(**it, change);
+        ++it;
+    }
+}
+
+void WatchHub::flush() {
+    for (const auto &stream : streams_) {
+        if (!stream->dirty)
+            continue;
+        stream->dirty = false;
+        if (auto connection = stream->connection.lock())
+            connection->flush();
+    }
+}
+
+size_t WatchHub::count() {
+    streams_.remove_if([](const std::shared_ptr<Stream> &stream) {
+        auto connection = stream->connection.lock();
+        return !connection || connection->closed() || !connection->streaming();
+    });
+    return streams_.size();
+}
+
+void WatchHub::drop_all(bool reset) {
+    auto streams = std::move(streams_);
+    streams_.clear();
+    for (const auto &stream : streams)
+        if (auto connection = stream->connection.lock())
+            connection->abort(reset);
+}
+
+void WatchHub::end_all() {
+    auto streams = std::move(streams_);
+    streams_.clear();
+    for (const auto &stream : streams)
+        if (auto connection = stream->connection.lock())
+            connection->end_stream();
+}
+
+void WatchHub::expire_all() {
+    auto streams = std::move(streams_);
+    streams_.clear();
+    for (const auto &stream : streams)
+        if (auto connection = stream->connection.lock())
+            expired(*connection, "too old resource version: " + std::to_string(stream->plan->from) + " (" +
+                                     std::to_string(store_.revision()) + ")");
+}
+
+void WatchHub::hold(bool on) {
+    held_ = on;
+    if (on)
+        return;
+    auto kept = std::move(kept_);
+    kept_.clear();
+    for (const auto &change : kept)
+        dispatch(change);
+}
+
+} // namespace kubesim

@@ -1,0 +1,79 @@
+// Watches: streams of changes, one JSON document a line.
+#pragma once
+
+#include "connection.hpp"
+#include "event_loop.hpp"
+#include "representation.hpp"
+#include "selectors.hpp"
+#include "store.hpp"
+
+#include <list>
+#include <memory>
+#include <random>
+#include <string>
+
+namespace kubesim {
+
+// What a client asked to watch.
+class WatchPlan {
+public:
+    const Kind *kind = nullptr;
+    std::string name_space; // "" = all
+    LabelSelector labels{""};
+    FieldSelector fields{"", {}};
+    Representation representation;
+    bool bookmarks = false;
+    // Either the objects there are now as ADDED, then changes; or the changes after `from`.
+    bool initial_objects = false;
+    bool initial_end_bookmark = false;
+    uint64_t from = 0;
+    int timeout_seconds = 0;
+
+    bool matches(const Stored &stored) const;
+};
+
+class WatchHub {
+public:
+    struct Options {
+        int bookmark_interval_ms = 60000;
+    };
+
+    WatchHub(EventLoop &loop, Store &store, Options options) : loop_(loop), store_(store), options_(options) {}
+
+    void start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Connection> &connection,
+               const Response &response);
+    void dispatch(const Change &change);
+    void flush(); // writes what dispatch collected
+    size_t count();
+
+    // Faults for tests.
+    void drop_all(bool reset);               // connections end without the closing chunk
+    void end_all();                          // clean end
+    void expire_all();                       // in-stream 410, then the end
+    void hold(bool on);                      // keep changes back; released all at once
+    void lose_next(size_t count) { lose_ += count; } // changes that never reach any watch
+
+private:
+    struct Stream {
+        std::shared_ptr<WatchPlan> plan;
+        std::weak_ptr<Connection> connection;
+        bool first = true;
+        bool dirty = false;
+    };
+
+    void send(Stream &stream, const Change &change);
+    void event(Stream &stream, const char *type, const Stored &stored);
+    void expired(Connection &connection, const std::string &message);
+    void bookmark_later(const std::shared_ptr<Stream> &stream, std::chrono::milliseconds delay, bool once);
+
+    EventLoop &loop_;
+    Store &store_;
+    Options options_;
+    std::list<std::shared_ptr<Stream>> streams_;
+    std::mt19937 random_{20261123};
+    bool held_ = false;
+    std::vector<Change> kept_;
+    size_t lose_ = 0;
+};
+
+} // namespace kubesim
