@@ -27,6 +27,16 @@ CREATE FUNCTION dbnet.unmirror(relation regclass) RETURNS void
 COMMENT ON FUNCTION dbnet.unmirror(regclass) IS
     'Makes a mirror an ordinary table again: rows stay, objects stay, nothing is deleted on any device; what was claimed, held or to be deleted is forgotten. Argument: the mirror, of the caller. Errors: 42704 not a mirror, 42501 not the owner';
 
+CREATE FUNCTION dbnet.forget_dropped() RETURNS event_trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_forget_dropped';
+COMMENT ON FUNCTION dbnet.forget_dropped() IS
+    'Event trigger: a mirror whose table is dropped is a mirror no more; nothing is deleted on any device';
+CREATE EVENT TRIGGER dbnet_forget_dropped ON sql_drop
+    WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION')
+    EXECUTE FUNCTION dbnet.forget_dropped();
+ALTER EVENT TRIGGER dbnet_forget_dropped ENABLE ALWAYS;
+
 CREATE FUNCTION dbnet.preview(relation regclass, OUT key text, OUT operation text, OUT path text, OUT row_value jsonb,
                               OUT live_value jsonb, OUT manager text, OUT verdict text)
     RETURNS SETOF record

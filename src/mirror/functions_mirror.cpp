@@ -12,6 +12,7 @@
 #include <algorithm>
 
 extern "C" {
+#include "commands/event_trigger.h"
 #include "utils/lsyscache.h"
 }
 
@@ -25,6 +26,10 @@ const pg::Statement count_claims{"SELECT count(*) FROM dbnet.object WHERE relati
 const pg::Statement forget_paths{
     "UPDATE dbnet.object SET base = base - $2, applied = applied - $2, managers = managers - $2 WHERE relation = $1"};
 const pg::Statement select_columns{"SELECT column_name, path, role FROM dbnet.mirrored_column WHERE relation = $1"};
+
+const pg::Statement dropped_mirrors{
+    "SELECT relation::oid FROM dbnet.mirrored_relation JOIN pg_event_trigger_dropped_objects() AS dropped"
+    " ON dropped.classid = 'pg_class'::regclass AND dropped.objid = relation AND dropped.objsubid = 0"};
 
 int sqlstate_of(ColumnMapError::Kind kind) {
     switch (kind) {
@@ -234,7 +239,8 @@ DBNET_FUNCTION(dbnet_alter_mirror) {
 DBNET_FUNCTION(dbnet_unmirror) {
     const Oid relation = required_relation(fcinfo, 0, "relation");
     pg::in_spi([&] {
-        // A table that was dropped has no owner any more: what is left of its mirror is anybody's to tidy up.
+        // A table that was dropped while event triggers were off has no owner any more: what is left of its mirror is
+        // anybody's to tidy up.
         if (table_exists(relation)) {
             const Table table = find_table(relation);
             as_extension([&] {
@@ -248,6 +254,19 @@ DBNET_FUNCTION(dbnet_unmirror) {
         });
     });
     PG_RETURN_VOID();
+}
+
+DBNET_FUNCTION(dbnet_forget_dropped) {
+    if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+        throw pg::error(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED, "dbnet.forget_dropped() is an event trigger");
+    pg::in_spi([] {
+        as_extension([] {
+            const pg::Result dropped = pg::execute(dropped_mirrors);
+            for (size_t i = 0; i < dropped.rows(); i++)
+                delete_mirror(dropped.oid(i, 0));
+        });
+    });
+    return Datum{0};
 }
 
 } // namespace dbnet::mirror

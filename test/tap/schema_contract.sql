@@ -49,6 +49,10 @@ SELECT is_empty(
       WHERE relnamespace = 'dbnet'::regnamespace AND obj_description(pg_policy.oid, 'pg_policy') IS NULL$$,
     'policies have comments');
 
+SELECT is(
+    (SELECT string_agg(evtname || ' ' || evtenabled, ', ' ORDER BY evtname) FROM pg_event_trigger WHERE evtname LIKE 'dbnet%'),
+    'dbnet_forget_dropped A, dbnet_record_credentials A', 'event triggers fire always');
+
 -- Every function fixes its search_path, but for trigger functions in C that run no SQL by name, and dbnet.mirror(),
 -- which looks its table up as the caller would.
 SELECT is_empty(
