@@ -50,7 +50,7 @@ SELECT is_empty(
     'policies have comments');
 
 SELECT is(
-    (SELECT string_agg(evtname || ' ' || evtenabled, ', ' ORDER BY evtname) FROM pg_event_trigger WHERE evtname LIKE 'dbnet%'),
+    (SELECT string_agg(evtname || ' ' || evtenabled::text, ', ' ORDER BY evtname) FROM pg_event_trigger WHERE evtname LIKE 'dbnet%'),
     'dbnet_forget_dropped A, dbnet_record_credentials A', 'event triggers fire always');
 
 -- Every function fixes its search_path, but for trigger functions in C that run no SQL by name, and dbnet.mirror(),
