@@ -81,25 +81,22 @@ if ($api->kind eq 'cluster') {
 }
 
 # --- PostgreSQL ---
-SKIP: {
-    DBNet::Need::or_skip('extension');
-    my $node = DBNet::Cluster->started('main');
-    $node->query_is('SHOW shared_preload_libraries', 'dbnet', 'DBNet is preloaded');
-    $node->query_is('SHOW wal_level', 'replica', 'with the wal_level a server has by default');
-    $node->query_is(q{SELECT extname FROM pg_extension WHERE extname = 'dbnet'}, 'dbnet', 'the extension is created');
-    is($node->psql_ok('SELECT 1 AS one', 'SQL that succeeds'), '1', 'and its output');
-    $node->fails_like('SELECT 1 / 0', '22012', qr/division by zero/, 'SQL that fails with the expected SQLSTATE');
-    my $position = $node->log_position;
-    my $session = $node->background_psql('postgres');
-    $session->query_safe('CREATE TABLE t (a int)');
-    $node->wait_for(q{SELECT to_regclass('t') IS NOT NULL}, 'a wait that ends');
-    $session->quit;
-    $node->log_like(qr/CREATE TABLE t/, $position, 'the log since a position');
-    like($node->worker_pid('launcher'), qr/^\d+$/, 'the pid of a worker');
-    $node->no_crash_in_log;
-    $node->safe_psql('postgres', q{DO $$ BEGIN RAISE LOG 'TRAP: a made-up failure'; END $$});
-    is(scalar(() = $node->crashes_in_log), 1, 'a failed assertion in the log is noticed');
-    $node->no_crash_in_log(except => qr/made-up failure/);
-}
+my $node = DBNet::Cluster->started('main');
+$node->query_is('SHOW shared_preload_libraries', 'dbnet', 'DBNet is preloaded');
+$node->query_is('SHOW wal_level', 'replica', 'with the wal_level a server has by default');
+$node->query_is(q{SELECT extname FROM pg_extension WHERE extname = 'dbnet'}, 'dbnet', 'the extension is created');
+is($node->psql_ok('SELECT 1 AS one', 'SQL that succeeds'), '1', 'and its output');
+$node->fails_like('SELECT 1 / 0', '22012', qr/division by zero/, 'SQL that fails with the expected SQLSTATE');
+my $position = $node->log_position;
+my $session = $node->background_psql('postgres');
+$session->query_safe('CREATE TABLE t (a int)');
+$node->wait_for(q{SELECT to_regclass('t') IS NOT NULL}, 'a wait that ends');
+$session->quit;
+$node->log_like(qr/CREATE TABLE t/, $position, 'the log since a position');
+like($node->worker_pid('launcher'), qr/^\d+$/, 'the pid of a worker');
+$node->no_crash_in_log;
+$node->safe_psql('postgres', q{DO $$ BEGIN RAISE LOG 'TRAP: a made-up failure'; END $$});
+is(scalar(() = $node->crashes_in_log), 1, 'a failed assertion in the log is noticed');
+$node->no_crash_in_log(except => qr/made-up failure/);
 
 done_testing();

@@ -246,13 +246,13 @@ sub node_ready {
     return $ready ? $ready->{status} : '';
 }
 
-# Takes url and credentials from the kubeconfig (block YAML with embedded or file credentials, as kubectl writes it) for curl.
+# Takes url and credentials from the kubeconfig (block YAML as kubectl writes it) for curl: its first cluster and first user.
 sub read_kubeconfig {
     my ($self) = @_;
     my $text = PostgreSQL::Test::Utils::slurp_file($self->{kubeconfig});
     my %value;
     while ($text =~ /^[\s-]*"?(server|certificate-authority(?:-data)?|client-(?:certificate|key)(?:-data)?|token)"?:\s*"?([^\s",]+)"?,?\s*$/mg) {
-        $value{$1} = $2;
+        $value{$1} //= $2;
     }
     $self->{url} = $value{server} // confess "no server in $self->{kubeconfig}";
     $self->{url} =~ s{/$}{};
@@ -268,7 +268,7 @@ sub read_kubeconfig {
         }
         push @credentials, $option{$name}, $file if defined $file;
     }
-    push @credentials, '-H', "Authorization: Bearer $value{token}" if defined $value{token};
+    push @credentials, '-H', "Authorization: Bearer $value{token}" if defined $value{token} && !grep { $_ eq '--cert' } @credentials;
     $self->{credentials} = \@credentials;
     return;
 }
