@@ -1,12 +1,143 @@
-// The mirror worker of a database: main function and loop.
+// The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, intents
+// and requests, answers, watch events and reports, compares. It sleeps in one place.
+#include "bgworker/actuator.hpp"
+#include "bgworker/compare.hpp"
+#include "bgworker/wal_tail.hpp"
 #include "bgworker/worker_process.hpp"
+#include "kubernetes/transport.hpp"
+#include "mirror/catalog.hpp"
+#include "pg/spi.hpp"
+#include "settings.hpp"
+
+#include <algorithm>
 
 namespace dbnet::bgworker {
 namespace {
 
+constexpr size_t commits_at_once = 256;
+constexpr int64_t longest_sleep_ms = 1000; // others' WAL is passed over before it is recycled
+
+kubernetes::TransportLimits transport_limits() {
+    kubernetes::TransportLimits limits;
+    limits.requests_in_flight = 4 * static_cast<size_t>(settings::requests_in_flight); // the actuator counts itself
+    return limits;
+}
+
+capture::Cookie cookie() {
+    capture::Cookie cookie;
+    const auto &shared = pg::require_shared().cookie;
+    std::copy(std::begin(shared), std::end(shared), cookie.begin());
+    return cookie;
+}
+
+class MirrorWorker : ActuatorClient {
+public:
+    explicit MirrorWorker(WorkerProcess &process)
+        : process_(process), transport_(transport_limits()), tail_(cookie()), actuator_(transport_, *this),
+          compare_(actuator_, *this) {}
+
+    [[noreturn]] void run() {
+        // First the position from which changes are seen one by one, then the compare of what came before.
+        tail_.start();
+        load();
+        while (true) {
+            const bool more = turn();
+            if (process_.wait(transport_.descriptor(), more ? 0 : timeout_ms()))
+                configure(); // dbnet.actuate may have changed
+        }
+    }
+
+private:
+    bool turn() {
+        const bool more = feed();
+        publish();
+        transport_.run();
+        actuator_.turn();
+        const bool comparing = compare_.step();
+        if (next_compare_ms_ <= monotonic_ms())
+            compare_.request_all(false), plan_compare();
+        transport_.run();
+        publish();
+        return more || comparing;
+    }
+
+    // Takes what has been committed. True: there is more at once.
+    bool feed() {
+        const uint64_t configuration = pg_atomic_read_u64(&process_.slot().configuration);
+        if (configuration != configuration_)
+            load();
+        commits_.clear();
+        const WalTail::Progress progress =
+            tail_.poll(commits_, commits_at_once, pg_atomic_read_u64(&process_.slot().published_lsn));
+        for (const Commit &commit : commits_) {
+            const auto is_setting = [](const capture::Change &change) { return change.operation == 'S'; };
+            if (std::any_of(commit.changes.begin(), commit.changes.end(), is_setting))
+                load();
+            for (const capture::Change &change : commit.changes)
+                if (change.operation == 'C')
+                    compare_.request(change.relation, true);
+            actuator_.take(commit);
+        }
+        if (progress.compare_due)
+            compare_.request_all(true);
+        return progress.more;
+    }
+
+    void load() {
+        configuration_ = pg_atomic_read_u64(&process_.slot().configuration);
+        catalog_ = std::make_shared<const mirror::Catalog>(pg::in_transaction([] { return mirror::load_catalog(); }));
+        configure();
+    }
+
+    void configure() {
+        actuator_.configure(catalog_);
+        compare_.configure(catalog_);
+        plan_compare();
+    }
+
+    void plan_compare() {
+        next_compare_ms_ =
+            settings::compare_interval > 0 ? monotonic_ms() + settings::compare_interval * 1000L : INT64_MAX;
+    }
+
+    // In this order: who sees the position must see what it left unsettled.
+    void publish() {
+        pg_atomic_write_u64(&process_.slot().unsettled, actuator_.unsettled() + compare_.pending());
+        pg_write_barrier();
+        pg_atomic_write_u64(&process_.slot().processed_lsn, tail_.position());
+    }
+
+    int64_t timeout_ms() const {
+        int64_t timeout = std::min(longest_sleep_ms, std::max<int64_t>(next_compare_ms_ - monotonic_ms(), 0));
+        for (const int64_t other : {static_cast<int64_t>(actuator_.timeout_ms())})
+            if (other >= 0)
+                timeout = std::min(timeout, other);
+        return timeout;
+    }
+
+    bool has_listed(uint32_t) override { return true; }
+    void answered(const mirror::Key &) override {}
+    void forget(const mirror::Key &, const std::string &) override {}
+    bool restore(const mirror::Key &) override { return true; }
+    void note_error(const std::string &message) override {
+        process_.note_error(message);
+        pg::log("DBNet mirror worker: " + message);
+    }
+
+    WorkerProcess &process_;
+    kubernetes::Transport transport_;
+    WalTail tail_;
+    Actuator actuator_;
+    Compare compare_;
+    std::shared_ptr<const mirror::Catalog> catalog_;
+    uint64_t configuration_ = 0;
+    std::vector<Commit> commits_;
+    int64_t next_compare_ms_ = 0;
+};
+
 void run_mirror_worker(WorkerProcess &process) {
-    while (true)
-        process.wait(-1, -1);
+    kubernetes::initialize_transport();
+    MirrorWorker(process).run();
 }
 
 } // namespace

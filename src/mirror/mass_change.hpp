@@ -40,6 +40,11 @@ public:
     // one that is already counted is admitted again.
     bool admit(ChangeClass change, const std::string &key, int64_t total, const HoldLimits &limits, int64_t now_ms);
 
+    // Objects that count now, at most: those that left the minute since the last admit() included.
+    int64_t counted(ChangeClass change) const {
+        return static_cast<int64_t>((change == ChangeClass::update ? updates_ : removes_).newest.size());
+    }
+
 private:
     struct Window {
         std::deque<std::pair<int64_t, std::string>> order; // by time of admission

@@ -8,12 +8,15 @@ namespace dbnet::mirror {
 
 namespace {
 
+// jsonb holds numbers that a double does not; such a document reads as null here.
+Json parsed(const char *text) {
+    Json value = text ? Json::parse(text, nullptr, false) : Json();
+    return value.is_discarded() ? Json() : value;
+}
+
 Fields fields_from(const char *text) {
     Fields fields;
-    if (!text)
-        return fields;
-    Json object = Json::parse(text); // named: items() of a temporary would outlive it
-    for (auto &[path, value] : object.items())
+    for (auto &[path, value] : parsed(text).items())
         fields.emplace(path, std::move(value));
     return fields;
 }
@@ -65,6 +68,7 @@ Json to_json(const ObjectWrite &write) {
         row["controller"] = optional_text(seen.controller);
         row["last_manager"] = optional_text(seen.last_manager);
     }
+    row["gone"] = write.gone;
     row["accepted"] = write.accepted;
     row["fresh"] = write.fresh;
     row["created"] = write.created;
@@ -113,7 +117,7 @@ pg::Statement save_objects{R"sql(
         FROM jsonb_to_recordset($1::jsonb) AS w
             (relation oid, namespace text, name text, field_manager text, seen boolean, uid text, resource_version text,
              generation bigint, live jsonb, managers jsonb, health text, controller text, last_manager text,
-             accepted boolean, fresh boolean, created boolean, applied jsonb, claimed text[], first_written text[], stamp text,
+             gone boolean, accepted boolean, fresh boolean, created boolean, applied jsonb, claimed text[], first_written text[], stamp text,
              phase text, message text, reason text, attempts integer, next_attempt_ms bigint, transaction xid8, commit_lsn pg_lsn)
         JOIN dbnet.mirrored_relation AS m ON m.relation = w.relation AND m.field_manager = w.field_manager
     ), inserted AS (
@@ -136,7 +140,7 @@ pg::Statement save_objects{R"sql(
             SELECT CASE WHEN k.is_newer THEN w.uid ELSE o.uid END,
                    CASE WHEN k.is_newer THEN w.resource_version ELSE o.resource_version END,
                    CASE WHEN k.is_newer THEN w.generation ELSE o.generation END,
-                   CASE WHEN k.is_newer THEN w.live ELSE o.live END,
+                   CASE WHEN k.is_newer THEN w.live WHEN NOT w.gone THEN o.live END,
                    CASE WHEN k.is_newer THEN w.managers ELSE o.managers END,
                    CASE WHEN k.is_newer THEN w.health ELSE o.health END,
                    CASE WHEN k.is_newer THEN w.controller ELSE o.controller END,
@@ -220,7 +224,9 @@ pg::Statement count_of_relation{"SELECT count(*) FROM dbnet.object WHERE relatio
 pg::Statement pending_keys{R"sql(
     SELECT p.namespace, p.name
     FROM (SELECT namespace, name FROM dbnet.tombstone WHERE relation = $1
-          UNION SELECT namespace, name FROM dbnet.held_change WHERE relation = $1 AND decision IS NOT NULL) AS p
+          UNION SELECT namespace, name FROM dbnet.held_change WHERE relation = $1 AND decision IS NOT NULL
+          UNION SELECT namespace, name FROM dbnet.object
+                WHERE relation = $1 AND phase IN ('pending', 'applying', 'uncertain', 'deleting', 'waiting_deleted', 'fighting')) AS p
     WHERE (p.namespace, p.name) > ($2, $3)
     ORDER BY p.namespace, p.name
     LIMIT $4
@@ -243,8 +249,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             ObjectRecord &object = found.object.emplace();
             object.uid = rows.text(row, 1);
             object.resource_version = rows.text(row, 2);
-            if (const char *live = rows.at(row, 3))
-                object.live = Json::parse(live);
+            object.live = parsed(rows.at(row, 3));
             object.base = fields_from(rows.at(row, 4));
             object.applied = fields_from(rows.at(row, 5));
             object.claimed = paths_from(rows.at(row, 6));
@@ -303,9 +308,8 @@ void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> 
 
 int64_t count_objects(uint32_t relation) { return pg::execute(count_of_relation, Oid{relation}).integer(0, 0); }
 
-std::vector<Key> load_pending_keys(uint32_t relation, const Key *after, int limit) {
-    const pg::Result rows = pg::execute(pending_keys, Oid{relation}, after ? after->name_space : std::string(),
-                                        after ? after->name : std::string(), limit);
+std::vector<Key> load_pending_keys(uint32_t relation, const Key &after, int limit) {
+    const pg::Result rows = pg::execute(pending_keys, Oid{relation}, after.name_space, after.name, limit);
     std::vector<Key> keys;
     for (size_t row = 0; row < rows.rows(); row++)
         keys.push_back({relation, std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});

@@ -35,6 +35,7 @@ struct ObjectWrite {
     bool forget = false; // the row is deleted; the members below count for nothing
 
     std::optional<Observed> seen; // the server's newest word; kept unless a newer one is there already
+    bool gone = false;            // the recorded incarnation does not exist any more
     bool accepted = false;        // the server took `applied`
     bool fresh = false;           // … for a new incarnation: nothing of the old record stays
     bool created = false;         // … which did not exist before
@@ -84,8 +85,8 @@ void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> 
 // Rows of dbnet.object of a mirror.
 int64_t count_objects(uint32_t relation);
 
-// Keys that wait for the worker although no row may be there to find them by: tombstones, decided held changes. In
-// order, after `after` (nullptr: from the start), at most `limit`.
-std::vector<Key> load_pending_keys(uint32_t relation, const Key *after, int limit);
+// Keys that wait for the worker although their row may tell nothing or not be there: tombstones, decided held changes,
+// phases in which the worker goes on by itself. In order, after `after`, at most `limit`.
+std::vector<Key> load_pending_keys(uint32_t relation, const Key &after, int limit);
 
 } // namespace dbnet::mirror

@@ -35,7 +35,14 @@ std::string mapped_columns(const Mirror &mirror) {
 
 std::string column_reference(const std::string &column) { return "r." + pg::quoted_name(column); }
 
-RowFields row_fields(const Mirror &mirror, const char *row) { return mirror.mapping.to_object_form(Json::parse(row)); }
+RowFields row_fields(const Mirror &mirror, const char *row) {
+    const Json values = Json::parse(row, nullptr, false);
+    if (!values.is_discarded())
+        return mirror.mapping.to_object_form(values);
+    RowFields fields;
+    fields.errors.push_back({"", "", "the row holds a number outside the range of double precision", ""});
+    return fields;
+}
 
 pg::Statement largest_partition{R"sql(
     SELECT greatest(pg_relation_size($1::regclass),

@@ -1,0 +1,166 @@
+// Rows to objects: takes what commits changed, decides what each object needs, sends it and records the answers. Lives in
+// the mirror worker's loop; never sends inside a transaction, and never has two requests for one object under way.
+//
+// One turn is one transaction at most: it writes the answers that have arrived and reads and decides the next objects.
+// While requests are under way answers are collected for a few milliseconds and decisions are made ahead, so that the
+// line to the server stays full; when nothing is under way nothing waits.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "bgworker/actuator_answer.hpp"
+#include "bgworker/actuator_queue.hpp"
+#include "bgworker/wal_tail.hpp"
+#include "kubernetes/transport.hpp"
+#include "mirror/catalog.hpp"
+#include "mirror/mass_change.hpp"
+#include "mirror/object_store.hpp"
+
+namespace dbnet::bgworker {
+
+// What the actuator needs of its surroundings.
+struct ActuatorClient {
+    virtual ~ActuatorClient() = default;
+    // All objects of the mirror have been seen once; before that nothing is sent for it.
+    virtual bool has_listed(uint32_t relation) = 0;
+    // The request for the object is over and its answer is in dbnet.object.
+    virtual void answered(const mirror::Key &key) = 0;
+    // The object of this uid is gone; late events of it count for nothing.
+    virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
+    // Gives the row back what the device has. False: not possible now.
+    virtual bool restore(const mirror::Key &key) = 0;
+    // Something went wrong inside the worker; shown in dbnet.worker.
+    virtual void note_error(const std::string &message) = 0;
+};
+
+class Actuator {
+public:
+    Actuator(kubernetes::Transport &transport, ActuatorClient &client);
+
+    void configure(std::shared_ptr<const mirror::Catalog> catalog);
+
+    // Changes I, U and D of one commit; others are not the actuator's.
+    void take(const Commit &commit);
+    // What a compare found to differ.
+    void take_compared(std::span<const Wanted> wanted, std::shared_ptr<const Extent> extent);
+    // An event told something new about the object; `gone_uid`: that incarnation does not exist any more.
+    void touch(const mirror::Key &key, const std::string &gone_uid = {});
+
+    // Outside any transaction. Throws what a transaction throws that cannot be helped.
+    void turn();
+    // Milliseconds until turn() has something to do by itself; 0: at once, -1: nothing.
+    int timeout_ms() const;
+
+    bool in_flight(const mirror::Key &key);
+    size_t unsettled() const { return queue_.size() + restores_.size(); }
+
+    // Why nothing may be sent for the mirror; empty: it may.
+    std::string closed_reason(const mirror::Mirror &mirror) const;
+
+private:
+    // A decision that is to be sent, or has been.
+    struct Plan {
+        mirror::Decision decision;
+        std::string lane;
+        std::string field_manager;
+        std::set<std::string> first_written;
+        int64_t tombstone_id = 0;
+        bool row_present = true;
+        bool fresh = false;   // nothing of the old record stays
+        bool looking = false; // the request under way only reads
+        bool forced = false;
+        std::string stamp;
+        int64_t sent_ms = 0;
+        Cause cause;
+    };
+    // An answer that is not in the tables yet.
+    struct Finished {
+        mirror::ObjectWrite write;
+        Verdict::Next next = Verdict::Next::accepted;
+        int64_t delay_ms = 0;
+        std::string forgotten_uid; // of an object that is known to be gone
+    };
+    // One server as one account.
+    struct Lane {
+        size_t in_flight = 0;
+        std::deque<mirror::Key> prepared; // may hold keys whose plan is gone
+        double window = 0;                // requests at a time; 0: not set yet
+        int failures = 0;                 // in a row, of the server as a whole
+        int64_t closed_until_ms = 0;
+        std::string message; // of the last failure
+    };
+    struct Total {
+        int64_t count = 0;
+        int64_t counted_ms = 0;
+    };
+
+    static std::string lane_name(const mirror::Mirror &mirror);
+    size_t room(const Lane &lane, int64_t now_ms) const;
+
+    // actuator_turn.cpp: the transaction of a turn.
+    bool wants_transaction(int64_t now_ms) const;
+    std::vector<Entry *> take_batch(int64_t now_ms);
+    void run_transaction(std::vector<Entry *> &batch, int64_t now_ms);
+    void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
+    void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
+                    const mirror::RowFields *row, int64_t now_ms);
+    std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
+    int64_t total_of(uint32_t relation, int64_t now_ms);
+    void record_waiting(int64_t now_ms);
+    void after_commit(std::vector<Finished> &finished, int64_t now_ms);
+
+    // actuator_send.cpp: requests and answers.
+    void send_prepared(int64_t now_ms);
+    void send(Entry &entry, Plan &plan, const mirror::Mirror &mirror);
+    void answer(const mirror::Key &key, kubernetes::Response &&response);
+    void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    void accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    void note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms);
+    void finish(Entry &entry, Finished &&finished);
+    mirror::ObjectWrite write_for(const Entry &entry, const Plan &plan) const;
+
+    kubernetes::Transport &transport_;
+    ActuatorClient &client_;
+    std::shared_ptr<const mirror::Catalog> catalog_ = std::make_shared<mirror::Catalog>();
+    Queue queue_;
+    std::map<std::string, Lane> lanes_;
+    std::unordered_map<mirror::Key, Plan, mirror::KeyHash> plans_;
+    size_t under_way_ = 0; // requests, of all lanes
+
+    std::vector<Finished> finished_;
+    std::vector<mirror::ActuationWrite> log_;
+    int64_t oldest_finished_ms_ = 0;
+    bool hurry_ = false; // a finished object has a newer commit waiting
+
+    // Of the transaction that runs; taken up by after_commit().
+    struct Outcome {
+        mirror::Key key;
+        enum class Kind { settled, stopped, retry, prepared, restore, forgotten } kind = Kind::settled;
+        Plan plan;               // prepared
+        std::string uid;         // forgotten
+        mirror::ObjectWrite write; // restore: to be written once the row is as it was
+    };
+    std::vector<Outcome> outcomes_;
+    std::vector<mirror::ObjectWrite> writes_;
+    std::vector<mirror::HeldWrite> holds_;
+
+    std::vector<mirror::ObjectWrite> restores_; // rejected changes; written once the row is as it was
+    std::unordered_map<uint32_t, mirror::MassChangeGate> gates_;
+    std::unordered_map<uint32_t, Total> totals_;
+    int64_t recorded_ms_ = 0; // when waiting objects were last looked through
+    int64_t restore_ms_ = 0;  // when restores may be tried again
+    std::minstd_rand random_{std::random_device()()};
+};
+
+// Milliseconds of a monotonic clock.
+int64_t monotonic_ms();
+
+} // namespace dbnet::bgworker

@@ -1,0 +1,285 @@
+// Requests and their answers (see actuator.hpp). Runs outside transactions; mirror worker.
+#include "bgworker/actuator.hpp"
+
+#include <algorithm>
+
+#include "kubernetes/api.hpp"
+#include "kubernetes/managed_fields.hpp"
+#include "mirror/observed.hpp"
+#include "mirror/stamp.hpp"
+#include "pg/compat.hpp"
+#include "settings.hpp"
+
+namespace dbnet::bgworker {
+
+using mirror::Action;
+using mirror::Phase;
+using Next = Verdict::Next;
+
+namespace {
+
+// The only calls of PostgreSQL here; neither raises.
+mirror::Stamp stamp_for(const Cause &cause) {
+    return {GetSystemIdentifier(), GetWALInsertionTimeLine(), cause.lsn ? cause.lsn : GetFlushRecPtr(nullptr),
+            cause.provenance};
+}
+
+kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror::Key &key,
+                                      const mirror::Decision &decision, const std::string &stamp, bool force) {
+    std::vector<std::pair<kubernetes::FieldPath, nlohmann::json>> fields;
+    for (const auto &[path, value] : decision.fields)
+        fields.emplace_back(mirror.mapping.by_path(path)->field, value);
+    const auto body = kubernetes::apply_body(mirror.resource, key.name_space, key.name, decision.uid, fields,
+                                             {{mirror::stamp_annotation, stamp}});
+    return kubernetes::apply_request(mirror.resource, key.name_space, key.name, mirror.field_manager, force, body);
+}
+
+bool is_managed_by(const nlohmann::json &object, const std::string &field_manager) {
+    const auto pointer = nlohmann::json::json_pointer("/metadata/managedFields");
+    if (!object.contains(pointer) || !object[pointer].is_array())
+        return false;
+    return std::any_of(object[pointer].begin(), object[pointer].end(), [&](const nlohmann::json &entry) {
+        return entry.is_object() && entry.value("manager", "") == field_manager;
+    });
+}
+
+} // namespace
+
+void Actuator::send_prepared(int64_t now_ms) {
+    for (auto &[name, lane] : lanes_) {
+        while (!lane.prepared.empty() && room(lane, now_ms) > 0) {
+            const mirror::Key key = std::move(lane.prepared.front());
+            lane.prepared.pop_front();
+            Entry *entry = queue_.find(key);
+            const auto plan = plans_.find(key);
+            if (!entry || entry->state != Entry::State::prepared || plan == plans_.end())
+                continue; // a newer commit came: it is decided again
+            const mirror::Mirror *mirror = catalog_->find(key.relation);
+            if (!mirror || !closed_reason(*mirror).empty()) {
+                plans_.erase(plan);
+                queue_.redo(*entry);
+                continue;
+            }
+            entry->attempts++;
+            queue_.in_flight(*entry);
+            send(*entry, plan->second, *mirror);
+        }
+    }
+}
+
+void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
+    const mirror::Key &key = entry.key;
+    kubernetes::Request request;
+    try {
+        if (plan.decision.action != Action::remove) {
+            plan.stamp = mirror::format(stamp_for(plan.cause));
+            request = apply_request_for(mirror, key, plan.decision, plan.stamp, plan.forced);
+        } else if (plan.decision.uid.empty()) {
+            plan.looking = true; // deleted before its object was ever seen: only an object of ours may go
+            request = kubernetes::get_request(mirror.resource, key.name_space, key.name);
+        } else {
+            request = kubernetes::remove_request(mirror.resource, key.name_space, key.name, plan.decision.uid);
+        }
+    } catch (const kubernetes::Failure &failure) {
+        Finished finished;
+        finished.write = write_for(entry, plan);
+        finished.write.phase = Phase::invalid;
+        finished.write.message = failure.what();
+        finished.next = Next::stop;
+        plans_.erase(key);
+        return finish(entry, std::move(finished));
+    }
+    plan.sent_ms = monotonic_ms();
+    lanes_[plan.lane].in_flight++;
+    under_way_++;
+    transport_.send(*mirror.connection, std::move(request),
+                    [this, key](kubernetes::Response &&response) { answer(key, std::move(response)); });
+}
+
+mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) const {
+    mirror::ObjectWrite write;
+    write.key = entry.key;
+    write.field_manager = plan.field_manager;
+    write.attempts = entry.attempts;
+    write.transaction = plan.cause.transaction;
+    write.commit_lsn = plan.cause.lsn;
+    return write;
+}
+
+void Actuator::answer(const mirror::Key &key, kubernetes::Response &&response) {
+    const auto found = plans_.find(key);
+    Entry *entry = queue_.find(key);
+    Plan &plan = found->second;
+    Lane &lane = lanes_[plan.lane];
+    lane.in_flight--;
+    under_way_--;
+
+    const mirror::Mirror *mirror = catalog_->find(key.relation);
+    if (!mirror || mirror->field_manager != plan.field_manager) {
+        plans_.erase(found); // of a mirror that was removed meanwhile: nobody asks any more
+        entry->again = mirror != nullptr;
+        return queue_.settled(*entry);
+    }
+    if (plan.looking)
+        return answer_look(*entry, plan, *mirror, response);
+
+    const kubernetes::Outcome outcome = kubernetes::classify(response);
+    Attempt attempt;
+    attempt.remove = plan.decision.action == Action::remove;
+    attempt.update = plan.decision.action == Action::update;
+    attempt.forced = plan.forced;
+    attempt.enforce = plan.decision.enforce;
+    attempt.number = entry->attempts;
+    attempt.first_written = plan.first_written;
+    const Verdict verdict =
+        judge(outcome, attempt, mirror->mapping, settings::respected_manager_list(), random_() / 2147483648.0);
+    const int64_t now_ms = monotonic_ms();
+    note_lane(lane, verdict, now_ms);
+
+    mirror::ActuationWrite line;
+    line.key = key;
+    line.remove = attempt.remove;
+    for (const auto &[path, value] : plan.decision.fields)
+        line.paths.push_back(path);
+    line.transaction = plan.cause.transaction;
+    line.commit_lsn = plan.cause.lsn;
+    line.role = plan.cause.role;
+    line.attempt = entry->attempts;
+    line.http_status = response.status;
+    line.reason = verdict.reason;
+    line.message = verdict.message;
+    line.latency_ms = response.seconds * 1000;
+    line.forced = plan.forced;
+    log_.push_back(std::move(line));
+
+    if (verdict.next == Next::force) {
+        plan.forced = true;
+        entry->attempts++;
+        return send(*entry, plan, *mirror);
+    }
+
+    Finished finished;
+    finished.write = write_for(*entry, plan);
+    finished.next = verdict.next;
+    finished.delay_ms = verdict.delay_ms;
+    finished.write.phase = verdict.phase;
+    finished.write.message = verdict.message;
+    finished.write.reason = verdict.reason;
+    if (!attempt.remove && response.status != 0)
+        for (const auto &[path, value] : plan.decision.fields)
+            finished.write.first_written.insert(path);
+    if (verdict.next == Next::again)
+        finished.write.next_attempt_ms = verdict.delay_ms;
+    if (verdict.server_wide)
+        entry->attempts--; // not the object's fault
+    if (verdict.next == Next::accepted)
+        accept(finished, plan, *mirror, response);
+    if (finished.next == Next::gone) {
+        finished.forgotten_uid = plan.decision.uid;
+        finished.write.forget = true;
+        finished.write.tombstone_id = plan.tombstone_id;
+        finished.write.settles_hold = true;
+    }
+    plans_.erase(found);
+    finish(*entry, std::move(finished));
+}
+
+// A 2xx answer: the object, or what became of it.
+void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror,
+                      kubernetes::Response &response) {
+    mirror::ObjectWrite &write = finished.write;
+    nlohmann::json body = nlohmann::json::parse(response.body, nullptr, false);
+    const bool remove = plan.decision.action == Action::remove;
+    if (remove && !body.is_discarded() && kubernetes::is_gone(body)) {
+        finished.next = Next::gone;
+        return;
+    }
+    try {
+        if (body.is_discarded())
+            throw kubernetes::Failure("the server's answer is not JSON");
+        write.seen = mirror::observe(std::move(body), mirror.mapping);
+    } catch (const kubernetes::Failure &failure) {
+        finished.next = Next::again;
+        finished.delay_ms = write.next_attempt_ms = backoff_ms(write.attempts, 0.5);
+        write.phase = Phase::uncertain;
+        write.message = failure.what();
+        return;
+    }
+    if (remove || write.seen->terminating) {
+        finished.next = Next::await;
+        write.phase = remove ? Phase::deleting : Phase::waiting_deleted;
+        write.message = "the server waits for the object's finalizers";
+        return;
+    }
+    write.accepted = true;
+    write.created = response.status == 201;
+    write.fresh = plan.fresh;
+    write.applied = plan.decision.fields;
+    for (const auto &[path, value] : plan.decision.fields)
+        write.claimed.insert(path);
+    write.stamp = plan.stamp;
+    write.attempts = 0;
+    write.tombstone_id = plan.tombstone_id;
+    write.settles_hold = true;
+}
+
+// The object of a row that was deleted before any answer had told its uid.
+void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response) {
+    const kubernetes::Outcome outcome = kubernetes::classify(response);
+    nlohmann::json body = outcome ? nlohmann::json::parse(response.body, nullptr, false) : nlohmann::json();
+    if (outcome && is_managed_by(body, plan.field_manager)) {
+        plan.looking = false;
+        plan.decision.uid = body["metadata"].value("uid", "");
+        return send(entry, plan, mirror);
+    }
+    Finished finished;
+    finished.write = write_for(entry, plan);
+    if (outcome || outcome.kind == kubernetes::Outcome::not_found ||
+        outcome.kind == kubernetes::Outcome::namespace_missing) {
+        finished.next = Next::gone; // there is none, or it is somebody else's
+        finished.write.forget = !outcome;
+        finished.write.tombstone_id = plan.tombstone_id;
+        finished.write.settles_hold = true;
+    } else {
+        const Verdict verdict = judge(outcome, {}, mirror.mapping, {}, 0.5);
+        note_lane(lanes_[plan.lane], verdict, monotonic_ms());
+        finished.next = Next::again;
+        finished.delay_ms = finished.write.next_attempt_ms =
+            std::max(verdict.delay_ms, backoff_ms(entry.attempts, 0.5));
+        finished.write.phase = Phase::deleting;
+        finished.write.message = outcome.message;
+        finished.write.reason = outcome.reason;
+    }
+    plans_.erase(entry.key);
+    finish(entry, std::move(finished));
+}
+
+void Actuator::note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms) {
+    const double most = settings::requests_in_flight;
+    if (lane.window <= 0)
+        lane.window = most;
+    if (verdict.overload)
+        lane.window = std::max(1.0, lane.window / 2);
+    else if (!verdict.server_wide)
+        lane.window = std::min(most, lane.window + 1 / lane.window);
+    if (!verdict.server_wide) {
+        lane.failures = 0;
+        return;
+    }
+    // Requests that were under way together fail together: that is one failure.
+    if (now_ms >= lane.closed_until_ms) {
+        lane.failures++;
+        lane.closed_until_ms = now_ms + std::max(verdict.delay_ms, backoff_ms(lane.failures, 0.5));
+    }
+    lane.message = verdict.message;
+}
+
+void Actuator::finish(Entry &entry, Finished &&finished) {
+    if (finished_.empty())
+        oldest_finished_ms_ = monotonic_ms();
+    queue_.finished(entry);
+    hurry_ |= entry.again;
+    finished_.push_back(std::move(finished));
+}
+
+} // namespace dbnet::bgworker

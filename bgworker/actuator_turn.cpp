@@ -1,0 +1,377 @@
+// The transaction of a turn: answers into the tables, rows and objects out of them, decisions (see actuator.hpp). Mirror
+// worker.
+#include "bgworker/actuator.hpp"
+
+#include <algorithm>
+
+#include "mirror/row_reader.hpp"
+#include "pg/spi.hpp"
+#include "settings.hpp"
+
+namespace dbnet::bgworker {
+
+using mirror::Action;
+using mirror::Phase;
+using Next = Verdict::Next;
+
+namespace {
+
+constexpr size_t ahead = 64;         // decisions per lane that wait for a free place on the line
+constexpr size_t save_batch = 32;    // answers that are worth a transaction while more are under way …
+constexpr int64_t save_after_ms = 10; // … or that many milliseconds
+constexpr int64_t quiet_ms = 200;    // what settles sooner leaves no trace of waiting
+constexpr size_t recorded_at_once = 200;
+
+std::string joined(const std::string &message, const std::string &hint) {
+    return hint.empty() ? message : message + (message.ends_with('.') ? " " : ". ") + hint;
+}
+
+bool has_enforced_column(const mirror::Mirror &mirror) {
+    return std::any_of(mirror.mapping.columns.begin(), mirror.mapping.columns.end(), [&](const mirror::Column &column) {
+        return column.on_drift.value_or(mirror.settings.on_drift) == mirror::OnDrift::enforce;
+    });
+}
+
+mirror::HoldLimits hold_limits() { return {settings::hold_objects, settings::hold_minimum, settings::hold_percent}; }
+
+} // namespace
+
+bool Actuator::wants_transaction(int64_t now_ms) const {
+    if (!writes_.empty())
+        return true;
+    if (!finished_.empty() && (hurry_ || under_way_ == 0 || finished_.size() >= save_batch ||
+                               now_ms - oldest_finished_ms_ >= save_after_ms))
+        return true;
+    if (queue_.has_ready({}))
+        return true;
+    for (const auto &[relation, mirror] : catalog_->mirrors) {
+        const std::string name = lane_name(mirror);
+        const auto lane = lanes_.find(name);
+        if (queue_.has_ready(name) && (lane == lanes_.end() || lane->second.prepared.size() < ahead / 2))
+            return true;
+    }
+    return false;
+}
+
+std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
+    std::vector<Entry *> batch = queue_.take_ready({}, ahead); // of mirrors that are gone
+    std::set<std::string> seen;
+    for (const auto &[relation, mirror] : catalog_->mirrors) {
+        const std::string name = lane_name(mirror);
+        if (!seen.insert(name).second || !queue_.has_ready(name))
+            continue;
+        const Lane &lane = lanes_[name];
+        const size_t wanted = room(lane, now_ms) + ahead;
+        if (wanted <= lane.prepared.size())
+            continue;
+        for (Entry *entry : queue_.take_ready(name, wanted - lane.prepared.size()))
+            batch.push_back(entry);
+    }
+    return batch;
+}
+
+void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
+    std::vector<Finished> finished = std::exchange(finished_, {});
+    std::vector<mirror::ActuationWrite> log = std::exchange(log_, {});
+    std::vector<mirror::ObjectWrite> writes = std::exchange(writes_, {});
+    hurry_ = false;
+    outcomes_.clear();
+    holds_.clear();
+    for (const Finished &one : finished)
+        writes.push_back(one.write);
+    try {
+        pg::in_transaction([&] {
+            mirror::save(writes, log, {});
+            decide_batch(batch, now_ms);
+            mirror::save(writes_, {}, holds_);
+        });
+        writes_.clear();
+    } catch (const std::exception &caught) {
+        client_.note_error(std::string("objects could not be read or written: ") + caught.what());
+        writes_.clear();
+        outcomes_.clear();
+        for (Entry *entry : batch)
+            queue_.retry_at(*entry, now_ms + backoff_ms(++entry->attempts, 0.5));
+        // One bad answer must not keep the others from being written: one by one. What cannot be written is decided
+        // again later; applying or deleting once more does no harm.
+        for (Finished &one : finished) {
+            try {
+                pg::in_transaction([&] { mirror::save(std::span(&one.write, 1), {}, {}); });
+            } catch (const std::exception &again) {
+                client_.note_error("answer for " + one.write.key.text() + " could not be written: " + again.what());
+                one.next = Next::again;
+                one.delay_ms = 5000;
+            }
+        }
+    }
+    after_commit(finished, now_ms);
+}
+
+void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
+    for (Finished &one : finished) {
+        Entry *entry = queue_.find(one.write.key);
+        const mirror::Key key = one.write.key;
+        if (!one.forgotten_uid.empty())
+            client_.forget(key, one.forgotten_uid);
+        if (!entry)
+            continue; // its mirror was removed
+        entry->recorded.clear();
+        if (one.next == Next::accepted || one.next == Next::gone)
+            queue_.settled(*entry);
+        else if (one.next == Next::again)
+            queue_.retry_at(*entry, now_ms + one.delay_ms);
+        else
+            queue_.stopped(*entry);
+        client_.answered(key);
+    }
+    for (Outcome &outcome : outcomes_) {
+        Entry &entry = *queue_.find(outcome.key);
+        entry.gone_uid.clear();
+        switch (outcome.kind) {
+        case Outcome::Kind::forgotten:
+            client_.forget(outcome.key, outcome.uid);
+            [[fallthrough]];
+        case Outcome::Kind::settled:
+            queue_.settled(entry);
+            break;
+        case Outcome::Kind::restore:
+            restores_.push_back(std::move(outcome.write));
+            restore_ms_ = 0;
+            [[fallthrough]];
+        case Outcome::Kind::stopped:
+            queue_.stopped(entry);
+            break;
+        case Outcome::Kind::retry:
+            queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, 0.5));
+            break;
+        case Outcome::Kind::prepared:
+            lanes_[outcome.plan.lane].prepared.push_back(outcome.key);
+            plans_.insert_or_assign(outcome.key, std::move(outcome.plan));
+            break;
+        }
+    }
+    outcomes_.clear();
+}
+
+void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
+    // Of each relation: what is there to decide. A mirror that is not ready for it is compared as a whole once it is.
+    std::map<uint32_t, std::vector<Entry *>> by_relation;
+    bool with_live = false;
+    for (Entry *entry : batch) {
+        const mirror::Mirror *mirror = catalog_->find(entry->key.relation);
+        if (!mirror || !mirror->problem.empty() || !client_.has_listed(entry->key.relation)) {
+            outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}, {}});
+            continue;
+        }
+        with_live |= has_enforced_column(*mirror);
+        by_relation[entry->key.relation].push_back(entry);
+    }
+    for (const auto &[relation, entries] : by_relation) {
+        const mirror::Mirror &mirror = *catalog_->find(relation);
+        std::vector<mirror::Key> keys;
+        for (const Entry *entry : entries)
+            keys.push_back(entry->key);
+        const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, with_live);
+        std::vector<std::optional<mirror::RowFields>> rows;
+        try {
+            rows = pg::in_subtransaction([&] { return mirror::read_rows(mirror, keys); });
+        } catch (const std::exception &caught) {
+            client_.note_error("rows of " + mirror.qualified_name + " could not be read: " + caught.what());
+            for (const Entry *entry : entries)
+                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, {}});
+            continue;
+        }
+        for (size_t i = 0; i < entries.size(); i++)
+            decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr, now_ms);
+    }
+}
+
+void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
+                          const mirror::RowFields *row, int64_t now_ms) {
+    std::optional<mirror::ObjectRecord> object = stored.object;
+    const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
+    if (gone)
+        object->phase = Phase::absent;
+
+    mirror::Situation situation;
+    situation.mapping = &mirror.mapping;
+    situation.settings = &mirror.settings;
+    situation.row = row;
+    situation.object = object ? &*object : nullptr;
+    situation.tombstone = stored.tombstone ? &*stored.tombstone : nullptr;
+    situation.hold = row ? stored.apply_hold : stored.delete_hold;
+    situation.replaced = entry.replaced;
+    mirror::Decision decision = mirror::decide(situation);
+
+    mirror::ObjectWrite write;
+    write.key = entry.key;
+    write.field_manager = mirror.field_manager;
+    write.phase = decision.phase;
+    write.message = joined(decision.message, decision.hint);
+    write.transaction = entry.cause.transaction;
+    write.commit_lsn = entry.cause.lsn;
+    write.gone = gone;
+    const bool has_hold =
+        stored.apply_hold != mirror::HoldDecision::none || stored.delete_hold != mirror::HoldDecision::none;
+    const auto conclude = [&](Outcome::Kind kind, bool is_worth_writing) {
+        if (is_worth_writing)
+            writes_.push_back(std::move(write));
+        outcomes_.push_back({entry.key, kind, {}, {}, {}});
+    };
+
+    const bool acts =
+        decision.action == Action::create || decision.action == Action::update || decision.action == Action::remove;
+    if (acts) {
+        if (const std::string reason = closed_reason(mirror); !reason.empty()) {
+            // Not kept in memory: the mirror is compared as a whole when it may go on.
+            write.phase = Phase::pending;
+            write.message = reason;
+            return conclude(Outcome::Kind::settled, true);
+        }
+        if (decision.action != Action::create && situation.hold != mirror::HoldDecision::approved) {
+            if (std::string reason = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
+                !reason.empty()) {
+                decision.action = Action::hold;
+                write.phase = Phase::held;
+                write.message = joined(reason, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
+                decision.message = std::move(reason);
+            }
+        }
+    }
+
+    switch (decision.action) {
+    case Action::nothing: {
+        const Phase before = stored.object ? stored.object->phase : Phase::none;
+        if (!mirror.settings.manage)
+            write.phase = stored.object && !stored.object->claimed.empty() ? Phase::synced : Phase::none;
+        write.settles_hold = has_hold;
+        // Deleted and inserted again with all as it was.
+        if (row && stored.tombstone && mirror.settings.manage && decision.phase != Phase::absent)
+            write.tombstone_id = stored.tombstone_id;
+        const bool changes = mirror::is_waiting(before) || before == Phase::conflict || before == Phase::invalid ||
+                             before == Phase::denied || before == Phase::stale || before == Phase::held;
+        return conclude(Outcome::Kind::settled, gone || has_hold || write.tombstone_id > 0 || changes);
+    }
+    case Action::refuse:
+        return conclude(Outcome::Kind::stopped, true);
+    case Action::wait:
+        return conclude(Outcome::Kind::stopped, true);
+    case Action::hold:
+        if (situation.hold == mirror::HoldDecision::none)
+            holds_.push_back({entry.key, !row, entry.cause.transaction, decision.message});
+        return conclude(Outcome::Kind::stopped, true);
+    case Action::restore:
+        write.message.clear();
+        write.tombstone_id = stored.tombstone_id;
+        write.settles_hold = true;
+        outcomes_.push_back({entry.key, Outcome::Kind::restore, {}, {}, std::move(write)});
+        return;
+    case Action::forget:
+        write.forget = true;
+        write.tombstone_id = stored.tombstone_id;
+        write.settles_hold = true;
+        writes_.push_back(std::move(write));
+        outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string(), {}});
+        return;
+    case Action::create:
+    case Action::update:
+    case Action::remove:
+        break;
+    }
+
+    Plan plan;
+    plan.lane = lane_name(mirror);
+    plan.field_manager = mirror.field_manager;
+    if (object && decision.action == Action::update)
+        plan.first_written = object->first_written;
+    plan.tombstone_id = stored.tombstone_id;
+    plan.fresh = decision.action == Action::create &&
+                 (!object || object->uid.empty() || stored.tombstone || entry.replaced);
+    if (object && decision.action == Action::create && !plan.fresh)
+        plan.first_written = object->first_written;
+    plan.cause = entry.cause;
+    plan.decision = std::move(decision);
+    outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}, {}});
+}
+
+int64_t Actuator::total_of(uint32_t relation, int64_t now_ms) {
+    Total &total = totals_[relation];
+    if (total.counted_ms == 0 || now_ms - total.counted_ms > 10'000)
+        total = {mirror::count_objects(relation), now_ms};
+    return total.count;
+}
+
+std::string Actuator::mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms) {
+    const mirror::HoldLimits limits = hold_limits();
+    const char *does = remove ? "deletes " : "updates ";
+    const auto limits_text = [&] {
+        return " (held are more than " + std::to_string(limits.objects) + ", and from " +
+               std::to_string(limits.minimum) + " on more than " + std::to_string(limits.percent) + " %)";
+    };
+    if (entry.extent) {
+        const auto &counts = remove ? entry.extent->removes : entry.extent->updates;
+        const auto found = counts.find(mirror.relation);
+        const int64_t changed = found == counts.end() ? 0 : found->second;
+        const int64_t total = changed >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
+        if (changed >= limits.minimum && mirror::is_mass_change(changed, total, limits))
+            return (entry.extent->is_compare ? std::string("a compare ")
+                                             : "transaction " + std::to_string(entry.cause.transaction) + " ") +
+                   does + std::to_string(changed) + " of " + std::to_string(total) + " objects" + limits_text();
+        if (changed > limits.objects) // a minimum above the limit
+            return "transaction " + std::to_string(entry.cause.transaction) + " " + does + std::to_string(changed) +
+                   " objects" + limits_text();
+    }
+    mirror::MassChangeGate &gate = gates_[mirror.relation];
+    const auto change = remove ? mirror::ChangeClass::remove : mirror::ChangeClass::update;
+    const int64_t total = gate.counted(change) + 1 >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
+    if (!gate.admit(change, entry.key.text(), total, limits, now_ms))
+        return std::string("one more object in a minute that ") + does + "too many" + limits_text();
+    return {};
+}
+
+void Actuator::record_waiting(int64_t now_ms) {
+    // Looking through a long queue takes time; then it is done less often.
+    if (now_ms - recorded_ms_ < quiet_ms * static_cast<int64_t>(1 + queue_.size() / 2000))
+        return;
+    recorded_ms_ = now_ms;
+    size_t count = 0;
+    queue_.for_each([&](Entry &entry) {
+        if (count >= recorded_at_once || now_ms - entry.since_ms < quiet_ms)
+            return;
+        const mirror::Mirror *mirror = catalog_->find(entry.key.relation);
+        if (!mirror)
+            return;
+        Phase phase = Phase::pending;
+        std::string message;
+        if (entry.state == Entry::State::in_flight) {
+            const auto plan = plans_.find(entry.key);
+            phase = plan != plans_.end() && plan->second.decision.action == Action::remove ? Phase::deleting
+                                                                                          : Phase::applying;
+        } else if (entry.state == Entry::State::blocked) {
+            message = "waits until what the same transaction needs first is accepted";
+        } else if (entry.state == Entry::State::ready || entry.state == Entry::State::prepared) {
+            const auto lane = lanes_.find(lane_name(*mirror));
+            if (lane == lanes_.end() || lane->second.closed_until_ms <= now_ms)
+                return;
+            message = lane->second.message;
+        } else {
+            return;
+        }
+        const std::string recorded = std::string(mirror::to_text(phase)) + ' ' + message;
+        if (entry.recorded == recorded)
+            return;
+        entry.recorded = recorded;
+        count++;
+        mirror::ObjectWrite write;
+        write.key = entry.key;
+        write.field_manager = mirror->field_manager;
+        write.phase = phase;
+        write.message = message;
+        write.attempts = entry.attempts;
+        write.transaction = entry.cause.transaction;
+        write.commit_lsn = entry.cause.lsn;
+        writes_.push_back(std::move(write));
+    });
+}
+
+} // namespace dbnet::bgworker

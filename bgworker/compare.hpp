@@ -1,0 +1,64 @@
+// The compare: every row of a mirror against what is recorded of its object, slice by slice, so that neither memory nor a
+// transaction grows with the table. What differs goes to the actuator as if one transaction had changed it. Runs at the
+// worker's start, when the change feed may have missed something, when a mirror is changed, armed or resumed, when
+// somebody asks, and every dbnet.compare_interval. Mirror worker.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "bgworker/actuator.hpp"
+
+namespace dbnet::bgworker {
+
+class Compare {
+public:
+    Compare(Actuator &actuator, ActuatorClient &client) : actuator_(actuator), client_(client) {}
+
+    // Mirrors that are new or changed are compared, those that may not send are once they may.
+    void configure(std::shared_ptr<const mirror::Catalog> catalog);
+
+    // `thorough`: objects that failed for good are tried once more.
+    void request(uint32_t relation, bool thorough);
+    void request_all(bool thorough);
+
+    // One slice, in a transaction of its own. True when there is more to do at once.
+    bool step();
+
+    // Compares that stand between now and "everything that was committed is known"; those of mirrors that may not send
+    // do not count.
+    size_t pending() const;
+
+private:
+    struct Job {
+        bool thorough = false;
+        bool again = false; // requested once more while it ran
+        bool running = false;
+        bool rows_done = false;
+        uint32_t next_block = 0;
+        std::optional<mirror::Key> last_key; // of those without a row
+        std::vector<Wanted> found;
+        Extent extent;
+    };
+    using Rows = std::vector<std::pair<mirror::Key, std::optional<mirror::RowFields>>>;
+
+    bool is_ready(const mirror::Mirror &mirror) const;
+    void step_rows(Job &job, const mirror::Mirror &mirror);
+    void step_keys(Job &job, const mirror::Mirror &mirror);
+    void examine(Job &job, const mirror::Mirror &mirror, const Rows &rows);
+    void finish(uint32_t relation, Job &job);
+
+    Actuator &actuator_;
+    ActuatorClient &client_;
+    std::shared_ptr<const mirror::Catalog> catalog_ = std::make_shared<mirror::Catalog>();
+    std::map<uint32_t, Job> jobs_;
+    std::map<uint32_t, int64_t> generations_;
+    int64_t not_before_ms_ = 0; // after an error
+};
+
+} // namespace dbnet::bgworker
