@@ -106,7 +106,7 @@ void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
 }
 
 void Compare::step_keys(Job &job, const mirror::Mirror &mirror) {
-    const std::vector<mirror::Key> keys = mirror::load_pending_keys(mirror.relation, *job.last_key, slice_keys);
+    const std::vector<mirror::Key> keys = mirror::load_pending_keys(mirror.relation, &*job.last_key, slice_keys);
     std::vector<std::optional<mirror::RowFields>> fields = mirror::read_rows(mirror, keys);
     Rows rows;
     for (size_t i = 0; i < keys.size(); i++)

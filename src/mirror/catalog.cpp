@@ -17,6 +17,7 @@ pg::Statement select_mirrors{R"sql(
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
+    WHERE $1::oid IS NULL OR m.relation = $1
 )sql"};
 
 // format_type without a search_path names types of pg_catalog alone without a schema: compare the same way as recorded.
@@ -25,6 +26,7 @@ pg::Statement select_columns{R"sql(
            format_type(a.atttypid, a.atttypmod)
     FROM dbnet.mirrored_column AS m
     LEFT JOIN pg_attribute AS a ON a.attrelid = m.relation AND a.attname = m.column_name AND NOT a.attisdropped
+    WHERE $1::oid IS NULL OR m.relation = $1
     ORDER BY m.relation, m.column_name
 )sql"};
 
@@ -49,8 +51,8 @@ std::shared_ptr<const kubernetes::Connection> connect(const Mirror &mirror, std:
     return nullptr;
 }
 
-void read_columns(Catalog &catalog) {
-    const pg::Result rows = pg::execute(select_columns);
+void read_columns(Catalog &catalog, std::optional<Oid> relation) {
+    const pg::Result rows = pg::execute(select_columns, relation);
     for (size_t row = 0; row < rows.rows(); row++) {
         const auto found = catalog.mirrors.find(rows.oid(row, 0));
         if (found == catalog.mirrors.end())
@@ -81,22 +83,9 @@ void read_columns(Catalog &catalog) {
     }
 }
 
-} // namespace
-
-Catalog load_catalog() {
-    Catalog catalog;
-    const pg::Result arming = pg::execute(select_arming);
-    // No row: no mirror was ever made, so there is nothing to be sent either.
-    catalog.armed = arming.boolean(0, 0) && arming.boolean(0, 1);
-    if (!catalog.armed && arming.at(0, 2))
-        catalog.disarmed_reason =
-            "this database is a copy: DBNet was set up in " +
-            (arming.boolean(0, 0) ? std::string("another database of this server")
-                                  : "the server with system identifier " + std::string(arming.text(0, 2)) + ", this is " +
-                                        std::string(arming.text(0, 3))) +
-            "; nothing is sent to any device until somebody calls dbnet.claim()";
-
-    const pg::Result rows = pg::execute(select_mirrors);
+// All of them, or one.
+void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
+    const pg::Result rows = pg::execute(select_mirrors, relation);
     for (size_t row = 0; row < rows.rows(); row++) {
         Mirror mirror;
         mirror.relation = rows.oid(row, 0);
@@ -119,14 +108,41 @@ Catalog load_catalog() {
         mirror.settings.on_external_delete = parse_on_external_delete(rows.text(row, 14));
         mirror.settings.delete_foreign = rows.boolean(row, 15);
         mirror.paused_reason = rows.text(row, 16);
-        mirror.connection = connect(mirror, mirror.connection_error);
         catalog.mirrors.emplace(mirror.relation, std::move(mirror));
     }
-    read_columns(catalog);
+    read_columns(catalog, relation);
     for (auto &[relation, mirror] : catalog.mirrors)
         if (mirror.name_column.empty() && mirror.problem.empty())
             mirror.problem = "no column holds metadata.name";
+}
+
+} // namespace
+
+Catalog load_catalog() {
+    Catalog catalog;
+    const pg::Result arming = pg::execute(select_arming);
+    // No row: no mirror was ever made, so there is nothing to be sent either.
+    catalog.armed = arming.boolean(0, 0) && arming.boolean(0, 1);
+    if (!catalog.armed && arming.at(0, 2))
+        catalog.disarmed_reason =
+            "this database is a copy: DBNet was set up in " +
+            (arming.boolean(0, 0) ? std::string("another database of this server")
+                                  : "the server with system identifier " + std::string(arming.text(0, 2)) + ", this is " +
+                                        std::string(arming.text(0, 3))) +
+            "; nothing is sent to any device until somebody calls dbnet.claim()";
+
+    read_mirrors(catalog, std::nullopt);
+    for (auto &[relation, mirror] : catalog.mirrors)
+        mirror.connection = connect(mirror, mirror.connection_error);
     return catalog;
+}
+
+std::optional<Mirror> load_mirror(uint32_t relation) {
+    Catalog catalog;
+    read_mirrors(catalog, relation);
+    if (catalog.mirrors.empty())
+        return std::nullopt;
+    return std::move(catalog.mirrors.begin()->second);
 }
 
 } // namespace dbnet::mirror

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kubernetes/api.hpp"
@@ -58,5 +59,8 @@ struct Catalog {
 // Reads all of it; inside a transaction. A mirror whose table is gone is left out; one whose connection cannot be built
 // says so in connection_error. Throws pg::pg_error.
 Catalog load_catalog();
+
+// One mirror, without its connection; nullopt: the relation is none.
+std::optional<Mirror> load_mirror(uint32_t relation);
 
 } // namespace dbnet::mirror

@@ -16,7 +16,8 @@ Json parsed(const char *text) {
 
 Fields fields_from(const char *text) {
     Fields fields;
-    for (auto &[path, value] : parsed(text).items())
+    Json values = parsed(text);
+    for (auto &[path, value] : values.items())
         fields.emplace(path, std::move(value));
     return fields;
 }
@@ -308,8 +309,9 @@ void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> 
 
 int64_t count_objects(uint32_t relation) { return pg::execute(count_of_relation, Oid{relation}).integer(0, 0); }
 
-std::vector<Key> load_pending_keys(uint32_t relation, const Key &after, int limit) {
-    const pg::Result rows = pg::execute(pending_keys, Oid{relation}, after.name_space, after.name, limit);
+std::vector<Key> load_pending_keys(uint32_t relation, const Key *after, int limit) {
+    const pg::Result rows = pg::execute(pending_keys, Oid{relation}, after ? after->name_space : std::string(),
+                                        after ? after->name : std::string(), limit);
     std::vector<Key> keys;
     for (size_t row = 0; row < rows.rows(); row++)
         keys.push_back({relation, std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});

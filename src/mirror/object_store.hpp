@@ -86,7 +86,7 @@ void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> 
 int64_t count_objects(uint32_t relation);
 
 // Keys that wait for the worker although their row may tell nothing or not be there: tombstones, decided held changes,
-// phases in which the worker goes on by itself. In order, after `after`, at most `limit`.
-std::vector<Key> load_pending_keys(uint32_t relation, const Key &after, int limit);
+// phases in which the worker goes on by itself. In order, after `after` (nullptr: from the start), at most `limit`.
+std::vector<Key> load_pending_keys(uint32_t relation, const Key *after, int limit);
 
 } // namespace dbnet::mirror
