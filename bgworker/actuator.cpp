@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "bgworker/actuator_rank.hpp"
+#include "mirror/merge.hpp"
 #include "settings.hpp"
 
 namespace dbnet::bgworker {
@@ -19,6 +20,18 @@ Actuator::Actuator(kubernetes::Transport &transport, ActuatorClient &client)
           const mirror::Mirror *mirror = catalog_->find(relation);
           return mirror ? lane_name(*mirror) : std::string();
       }) {}
+
+bool is_import_under_way(const mirror::Mirror &mirror, const mirror::ObjectRecord &object) {
+    return !object.uid.empty() && object.phase != mirror::Phase::absent && !mirror::is_reported(mirror.mapping, object.base);
+}
+
+bool needs_live(const mirror::Mirror &mirror) {
+    const auto &columns = mirror.mapping.columns;
+    return std::any_of(columns.begin(), columns.end(), [&](const mirror::Column &column) {
+        return column.role != mirror::Role::key && column.role != mirror::Role::status &&
+               mirror::on_drift_of(mirror, column) == mirror::OnDrift::enforce;
+    });
+}
 
 std::string Actuator::lane_name(const mirror::Mirror &mirror) {
     return mirror.server + '\n' + std::to_string(mirror.owner);
@@ -131,15 +144,6 @@ void Actuator::turn() {
         run_transaction(batch, now_ms);
         send_prepared(monotonic_ms());
     }
-    if (!restores_.empty() && now_ms >= restore_ms_) {
-        restore_ms_ = now_ms + 1000;
-        std::erase_if(restores_, [&](mirror::ObjectWrite &write) {
-            if (!client_.restore(write.key))
-                return false;
-            writes_.push_back(std::move(write));
-            return true;
-        });
-    }
 }
 
 int Actuator::timeout_ms() const {
@@ -153,8 +157,6 @@ int Actuator::timeout_ms() const {
     };
     if (!finished_.empty())
         consider(oldest_finished_ms_ + 10);
-    if (!restores_.empty())
-        consider(restore_ms_);
     if (queue_.size() > 0)
         consider(recorded_ms_ + 200);
     for (const auto &[name, lane] : lanes_)

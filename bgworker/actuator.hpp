@@ -35,8 +35,8 @@ struct ActuatorClient {
     virtual void answered(const mirror::Key &key) = 0;
     // The object of this uid is gone; late events of it count for nothing.
     virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
-    // Gives the row back what the device has. False: not possible now.
-    virtual bool restore(const mirror::Key &key) = 0;
+    // Gives the row back what the device has, some time soon.
+    virtual void restore(const mirror::Key &key) = 0;
     // Something went wrong inside the worker; shown in dbnet.worker.
     virtual void note_error(const std::string &message) = 0;
 };
@@ -60,7 +60,7 @@ public:
     int timeout_ms() const;
 
     bool in_flight(const mirror::Key &key);
-    size_t unsettled() const { return queue_.size() + restores_.size(); }
+    size_t unsettled() const { return queue_.size(); }
 
     // Why nothing may be sent for the mirror; empty: it may.
     std::string closed_reason(const mirror::Mirror &mirror) const;
@@ -144,21 +144,24 @@ private:
     struct Outcome {
         mirror::Key key;
         enum class Kind { settled, stopped, retry, prepared, restore, forgotten } kind = Kind::settled;
-        Plan plan;               // prepared
-        std::string uid;         // forgotten
-        mirror::ObjectWrite write; // restore: to be written once the row is as it was
+        Plan plan;       // prepared
+        std::string uid; // forgotten
     };
     std::vector<Outcome> outcomes_;
     std::vector<mirror::ObjectWrite> writes_;
     std::vector<mirror::HeldWrite> holds_;
 
-    std::vector<mirror::ObjectWrite> restores_; // rejected changes; written once the row is as it was
     std::unordered_map<uint32_t, mirror::MassChangeGate> gates_;
     std::unordered_map<uint32_t, Total> totals_;
     int64_t recorded_ms_ = 0; // when waiting objects were last looked through
-    int64_t restore_ms_ = 0;  // when restores may be tried again
     std::minstd_rand random_{std::random_device()()};
 };
+
+// The object has been seen and its row not been brought up to it: a row value that differs is not a user's word yet.
+bool is_import_under_way(const mirror::Mirror &mirror, const mirror::ObjectRecord &object);
+
+// Decisions about the mirror need the live objects.
+bool needs_live(const mirror::Mirror &mirror);
 
 // Milliseconds of a monotonic clock.
 int64_t monotonic_ms();

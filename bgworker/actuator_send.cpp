@@ -214,7 +214,11 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
     write.accepted = true;
     write.created = response.status == 201;
     write.fresh = plan.fresh;
-    write.applied = plan.decision.fields;
+    write.applied = write.base = plan.decision.fields;
+    if (plan.fresh) // nothing of the object is news to the row that it was made from
+        for (const mirror::Column &column : mirror.mapping.columns)
+            if (column.role == mirror::Role::key)
+                write.base[column.path] = true;
     for (const auto &[path, value] : plan.decision.fields)
         write.claimed.insert(path);
     write.stamp = plan.stamp;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "mirror/merge.hpp"
 #include "mirror/row_reader.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
@@ -24,12 +25,6 @@ constexpr size_t recorded_at_once = 200;
 
 std::string joined(const std::string &message, const std::string &hint) {
     return hint.empty() ? message : message + (message.ends_with('.') ? " " : ". ") + hint;
-}
-
-bool has_enforced_column(const mirror::Mirror &mirror) {
-    return std::any_of(mirror.mapping.columns.begin(), mirror.mapping.columns.end(), [&](const mirror::Column &column) {
-        return column.on_drift.value_or(mirror.settings.on_drift) == mirror::OnDrift::enforce;
-    });
 }
 
 mirror::HoldLimits hold_limits() { return {settings::hold_objects, settings::hold_minimum, settings::hold_percent}; }
@@ -134,13 +129,12 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         case Outcome::Kind::settled:
             queue_.settled(entry);
             break;
-        case Outcome::Kind::restore:
-            restores_.push_back(std::move(outcome.write));
-            restore_ms_ = 0;
-            [[fallthrough]];
         case Outcome::Kind::stopped:
             queue_.stopped(entry);
             break;
+        case Outcome::Kind::restore:
+            client_.restore(outcome.key);
+            [[fallthrough]];
         case Outcome::Kind::retry:
             queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, 0.5));
             break;
@@ -160,10 +154,10 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
     for (Entry *entry : batch) {
         const mirror::Mirror *mirror = catalog_->find(entry->key.relation);
         if (!mirror || !mirror->problem.empty() || !client_.has_listed(entry->key.relation)) {
-            outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}, {}});
+            outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}});
             continue;
         }
-        with_live |= has_enforced_column(*mirror);
+        with_live |= needs_live(*mirror);
         by_relation[entry->key.relation].push_back(entry);
     }
     for (const auto &[relation, entries] : by_relation) {
@@ -178,7 +172,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         } catch (const std::exception &caught) {
             client_.note_error("rows of " + mirror.qualified_name + " could not be read: " + caught.what());
             for (const Entry *entry : entries)
-                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, {}});
+                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}});
             continue;
         }
         for (size_t i = 0; i < entries.size(); i++)
@@ -189,6 +183,10 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                           const mirror::RowFields *row, int64_t now_ms) {
     std::optional<mirror::ObjectRecord> object = stored.object;
+    if (row && object && is_import_under_way(mirror, *object)) {
+        outcomes_.push_back({entry.key, Outcome::Kind::retry, {}, {}});
+        return;
+    }
     const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
     if (gone)
         object->phase = Phase::absent;
@@ -216,7 +214,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     const auto conclude = [&](Outcome::Kind kind, bool is_worth_writing) {
         if (is_worth_writing)
             writes_.push_back(std::move(write));
-        outcomes_.push_back({entry.key, kind, {}, {}, {}});
+        outcomes_.push_back({entry.key, kind, {}, {}});
     };
 
     const bool acts =
@@ -261,17 +259,14 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             holds_.push_back({entry.key, !row, entry.cause.transaction, decision.message});
         return conclude(Outcome::Kind::stopped, true);
     case Action::restore:
-        write.message.clear();
-        write.tombstone_id = stored.tombstone_id;
-        write.settles_hold = true;
-        outcomes_.push_back({entry.key, Outcome::Kind::restore, {}, {}, std::move(write)});
-        return;
+        // The rejection stays on record until the row is seen to be as it was.
+        return conclude(Outcome::Kind::restore, false);
     case Action::forget:
         write.forget = true;
         write.tombstone_id = stored.tombstone_id;
         write.settles_hold = true;
         writes_.push_back(std::move(write));
-        outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string(), {}});
+        outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string()});
         return;
     case Action::create:
     case Action::update:
@@ -291,7 +286,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         plan.first_written = object->first_written;
     plan.cause = entry.cause;
     plan.decision = std::move(decision);
-    outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}, {}});
+    outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}});
 }
 
 int64_t Actuator::total_of(uint32_t relation, int64_t now_ms) {

@@ -20,12 +20,6 @@ bool has_failed_for_good(Phase phase) {
     return phase == Phase::conflict || phase == Phase::invalid || phase == Phase::denied || phase == Phase::stale;
 }
 
-bool has_enforced_column(const mirror::Mirror &mirror) {
-    return std::any_of(mirror.mapping.columns.begin(), mirror.mapping.columns.end(), [&](const mirror::Column &column) {
-        return column.on_drift.value_or(mirror.settings.on_drift) == mirror::OnDrift::enforce;
-    });
-}
-
 } // namespace
 
 void Compare::configure(std::shared_ptr<const mirror::Catalog> catalog) {
@@ -119,7 +113,7 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
     std::vector<mirror::Key> keys;
     for (const auto &[key, fields] : rows)
         keys.push_back(key);
-    const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, has_enforced_column(mirror));
+    const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, needs_live(mirror));
     for (size_t i = 0; i < rows.size(); i++) {
         const std::optional<mirror::RowFields> &fields = rows[i].second;
         mirror::Situation situation;
@@ -129,6 +123,10 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
         situation.object = stored[i].object ? &*stored[i].object : nullptr;
         situation.tombstone = stored[i].tombstone ? &*stored[i].tombstone : nullptr;
         situation.hold = fields ? stored[i].apply_hold : stored[i].delete_hold;
+        if (fields && situation.object && is_import_under_way(mirror, *situation.object)) {
+            job.found.push_back({keys[i], false, false, 0});
+            continue;
+        }
         const mirror::Decision decision = mirror::decide(situation);
         const Phase phase = situation.object ? situation.object->phase : Phase::none;
         const bool is_known = decision.action == Action::nothing || (phase == decision.phase && !is_waiting(phase)) ||

@@ -3,6 +3,7 @@
 #include "bgworker/actuator.hpp"
 #include "bgworker/compare.hpp"
 #include "bgworker/wal_tail.hpp"
+#include "bgworker/watcher.hpp"
 #include "bgworker/worker_process.hpp"
 #include "kubernetes/transport.hpp"
 #include "mirror/catalog.hpp"
@@ -30,11 +31,11 @@ capture::Cookie cookie() {
     return cookie;
 }
 
-class MirrorWorker : ActuatorClient {
+class MirrorWorker : ActuatorClient, WatcherClient {
 public:
     explicit MirrorWorker(WorkerProcess &process)
-        : process_(process), transport_(transport_limits()), tail_(cookie()), actuator_(transport_, *this),
-          compare_(actuator_, *this) {}
+        : process_(process), transport_(transport_limits()), tail_(cookie()), watcher_(transport_, *this),
+          actuator_(transport_, *this), compare_(actuator_, *this) {}
 
     [[noreturn]] void run() {
         // First the position from which changes are seen one by one, then the compare of what came before.
@@ -52,7 +53,8 @@ private:
         const bool more = feed();
         publish();
         transport_.run();
-        actuator_.turn();
+        actuator_.turn(); // before the watcher: what was committed goes out first
+        watcher_.turn();
         const bool comparing = compare_.step();
         if (next_compare_ms_ <= monotonic_ms())
             compare_.request_all(false), plan_compare();
@@ -74,8 +76,10 @@ private:
             if (std::any_of(commit.changes.begin(), commit.changes.end(), is_setting))
                 load();
             for (const capture::Change &change : commit.changes)
-                if (change.operation == 'C')
+                if (change.operation == 'C') {
+                    watcher_.resync(change.relation);
                     compare_.request(change.relation, true);
+                }
             actuator_.take(commit);
         }
         if (progress.compare_due)
@@ -90,6 +94,7 @@ private:
     }
 
     void configure() {
+        watcher_.configure(catalog_);
         actuator_.configure(catalog_);
         compare_.configure(catalog_);
         plan_compare();
@@ -109,16 +114,21 @@ private:
 
     int64_t timeout_ms() const {
         int64_t timeout = std::min(longest_sleep_ms, std::max<int64_t>(next_compare_ms_ - monotonic_ms(), 0));
-        for (const int64_t other : {static_cast<int64_t>(actuator_.timeout_ms())})
+        for (const int other : {actuator_.timeout_ms(), watcher_.timeout_ms()})
             if (other >= 0)
-                timeout = std::min(timeout, other);
+                timeout = std::min<int64_t>(timeout, other);
         return timeout;
     }
 
-    bool has_listed(uint32_t) override { return true; }
-    void answered(const mirror::Key &) override {}
-    void forget(const mirror::Key &, const std::string &) override {}
-    bool restore(const mirror::Key &) override { return true; }
+    // Between actuator and watcher.
+    bool has_listed(uint32_t relation) override { return watcher_.has_listed(relation); }
+    void answered(const mirror::Key &key) override { watcher_.answered(key); }
+    void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
+    void restore(const mirror::Key &key) override { watcher_.restore(key); }
+    bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
+    void seen(const SeenObject &object) override {
+        actuator_.touch(object.key, object.what == Seen::gone ? object.uid : std::string());
+    }
     void note_error(const std::string &message) override {
         process_.note_error(message);
         pg::log("DBNet mirror worker: " + message);
@@ -127,6 +137,7 @@ private:
     WorkerProcess &process_;
     kubernetes::Transport transport_;
     WalTail tail_;
+    Watcher watcher_;
     Actuator actuator_;
     Compare compare_;
     std::shared_ptr<const mirror::Catalog> catalog_;

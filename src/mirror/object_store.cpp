@@ -74,6 +74,7 @@ Json to_json(const ObjectWrite &write) {
     row["fresh"] = write.fresh;
     row["created"] = write.created;
     row["applied"] = to_json(write.applied);
+    row["base"] = to_json(write.base);
     row["claimed"] = write.claimed;
     row["first_written"] = write.first_written;
     row["stamp"] = optional_text(write.stamp);
@@ -118,7 +119,7 @@ pg::Statement save_objects{R"sql(
         FROM jsonb_to_recordset($1::jsonb) AS w
             (relation oid, namespace text, name text, field_manager text, seen boolean, uid text, resource_version text,
              generation bigint, live jsonb, managers jsonb, health text, controller text, last_manager text,
-             gone boolean, accepted boolean, fresh boolean, created boolean, applied jsonb, claimed text[], first_written text[], stamp text,
+             gone boolean, accepted boolean, fresh boolean, created boolean, applied jsonb, base jsonb, claimed text[], first_written text[], stamp text,
              phase text, message text, reason text, attempts integer, next_attempt_ms bigint, transaction xid8, commit_lsn pg_lsn)
         JOIN dbnet.mirrored_relation AS m ON m.relation = w.relation AND m.field_manager = w.field_manager
     ), inserted AS (
@@ -127,7 +128,7 @@ pg::Statement save_objects{R"sql(
              stamp, phase, health, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
              commit_transaction, commit_lsn)
         SELECT w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live, coalesce(w.managers, '{}'),
-               CASE WHEN w.accepted THEN w.applied ELSE '{}' END, CASE WHEN w.accepted THEN w.claimed ELSE '{}' END,
+               CASE WHEN w.accepted THEN w.base ELSE '{}' END, CASE WHEN w.accepted THEN w.claimed ELSE '{}' END,
                CASE WHEN w.accepted THEN w.applied ELSE '{}' END, w.first_written, w.stamp, w.phase, w.health, w.message, w.reason,
                w.attempts, clock_timestamp() + w.next_attempt_ms * interval '1 ms', w.created, w.controller, w.last_manager,
                w.transaction, w.commit_lsn
@@ -149,7 +150,7 @@ pg::Statement save_objects{R"sql(
             FROM (SELECT w.seen AND (o.uid IS DISTINCT FROM w.uid OR o.resource_version IS NULL OR
                                      (length(o.resource_version), o.resource_version COLLATE "C") <=
                                      (length(w.resource_version), w.resource_version COLLATE "C")) AS is_newer) AS k),
-        base             = CASE WHEN NOT w.accepted THEN o.base WHEN w.fresh THEN w.applied ELSE o.base || w.applied END,
+        base             = CASE WHEN NOT w.accepted THEN o.base WHEN w.fresh THEN w.base ELSE o.base || w.base END,
         claimed          = CASE WHEN w.accepted THEN w.claimed ELSE o.claimed END,
         applied          = CASE WHEN w.accepted THEN w.applied ELSE o.applied END,
         first_written    = CASE WHEN w.first_written <@ o.first_written THEN o.first_written

@@ -40,6 +40,7 @@ struct ObjectWrite {
     bool fresh = false;           // … for a new incarnation: nothing of the old record stays
     bool created = false;         // … which did not exist before
     Fields applied;
+    Fields base; // what row and object agree on by it
     std::set<std::string> claimed;
     std::string stamp;
 
