@@ -1,0 +1,76 @@
+# Mass changes and dangerous deletes wait for somebody's decision; approve lets them go, reject gives the rows back.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Cluster;
+use DBNet::Api;
+use DBNet::Mirrors;
+use Test::More;
+
+my $node = DBNet::Cluster->started('actuation_holds', conf => "dbnet.hold_objects = 12\ndbnet.hold_minimum = 8\ndbnet.hold_percent = 50");
+my $api = DBNet::Api->start;
+my $mirrors = DBNet::Mirrors->new($node, $api);
+
+sub sent { my ($operation) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM dbnet.actuation WHERE operation = '$operation'") }
+
+# Creates destroy nothing.
+$node->psql_ok(join('', 'BEGIN;', (map { $mirrors->config_row("c$_", { v => '1' }) } 10 .. 29), 'COMMIT;'), 'insert 20 rows');
+is($mirrors->wait_synced, '', 'none is held');
+is(sent('apply'), 20, 'all are created');
+
+# More than hold_objects.
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "2"}'}, 'update 20 rows');
+$node->wait_for(q{SELECT objects || ' ' || operation || ': ' || replace(reason, transaction::text, 'N') FROM dbnet.held}, 'the transaction is held as one',
+    expected => '20 apply: transaction N updates 20 of 20 objects (held are more than 12, and from 8 on more than 50 %)');
+$node->query_is(q{SELECT phase, count(*) FROM dbnet.object_status WHERE relation = 'net.configs'::regclass GROUP BY phase}, 'held|20', 'every object says so');
+is(sent('apply'), 20, 'nothing was sent');
+is($mirrors->config('c10')->{data}{v}, '1', 'nothing changed');
+
+# Approved.
+$node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, '20', 'approve');
+$node->wait_for(q{SELECT count(*) = 20 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'synced'}, 'all go through');
+is($mirrors->config('c29')->{data}{v}, '2', 'the value arrived');
+$node->query_is('SELECT count(*) FROM dbnet.held_change', '0', 'nothing is held any more');
+
+# Rejected.
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "3"}'}, 'update them again');
+$node->wait_for('SELECT objects = 20 FROM dbnet.held', 'held');
+my $before = sent('apply');
+$node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '20', 'reject');
+$node->wait_for(q{SELECT count(*) = 20 FROM net.configs WHERE data = '{"v": "2"}'}, 'the rows are as the devices are');
+$node->wait_for(q{SELECT count(*) = 20 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'synced'}, 'and all is well');
+$node->wait_for('SELECT count(*) = 0 FROM dbnet.held_change', 'nothing is held any more');
+is(sent('apply'), $before, 'nothing was sent');
+
+# Deletes: more than hold_percent, from hold_minimum on.
+$node->psql_ok(q{DELETE FROM net.configs WHERE name < 'c21'}, 'delete 11 of 20 rows');
+$node->wait_for('SELECT objects = 11 AND operation = $$delete$$ FROM dbnet.held', 'held');
+is(sent('delete'), 0, 'nothing was deleted');
+$node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '11', 'reject');
+$node->wait_for('SELECT count(*) = 20 FROM net.configs', 'the rows are back');
+$node->wait_for('SELECT count(*) = 0 FROM dbnet.held_change', 'nothing is held any more');
+$node->wait_for('SELECT count(*) = 0 FROM dbnet.tombstone', 'nor waits to be deleted');
+is(sent('delete'), 0, 'nothing was deleted');
+$node->psql_ok(q{DELETE FROM net.configs WHERE name < 'c21'}, 'delete them again');
+$node->wait_for('SELECT objects = 11 FROM dbnet.held', 'held');
+$node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, '11', 'approve');
+$node->wait_for('SELECT count(*) = 9 FROM dbnet.object WHERE relation = $$net.configs$$::regclass', 'the objects go');
+is($api->get($mirrors->config_path('c10'))->{status}, 404, 'and are gone');
+
+# Many small transactions within a minute come to the same.
+$node->psql_ok(join('', map { qq(UPDATE net.configs SET data = '{"one": "by one"}' WHERE name = 'c$_';) } 21 .. 29), 'nine transactions, one row each');
+$node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'held'}, 'what is beyond the share is held');
+$node->query_is('SELECT bool_and(dbnet.approve(id) = 1) FROM dbnet.held', 't', 'approve');
+$node->wait_for(q{SELECT count(*) = 9 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'synced'}, 'all go through');
+
+# An object that DBNet did not create.
+$api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs' }, data => { a => '1' } }));
+$node->wait_for(q{SELECT count(*) = 1 FROM net.configs WHERE name = 'theirs'}, 'an object of somebody else appears');
+$node->psql_ok(q{DELETE FROM net.configs WHERE name = 'theirs'}, 'delete its row');
+$node->wait_for('SELECT reason FROM dbnet.held', 'held', expected => 'the object was not created by DBNet');
+is($api->get($mirrors->config_path('theirs'))->{status}, 200, 'the object is still there');
+$node->query_is('SELECT dbnet.approve(id) FROM dbnet.held', '1', 'approve');
+$api->wait_for_object($mirrors->config_path('theirs'), sub { $_[0]{status} == 404 });
+pass('it is gone');
+
+$node->no_crash_in_log;
+done_testing();
