@@ -29,6 +29,7 @@ sub launch {
         $self->write_kubeconfigs;
         $self->read_kubeconfig;
         $self->start_etcd;
+        $self->age_etcd;
         $self->start_api_server;
         last if eval { $self->wait_for_api; 1 };
         croak $@ if $attempt == 3 || $self->diagnostics !~ /address already in use/;
@@ -72,6 +73,19 @@ sub start_etcd {
     $self->run_process('etcd',
         '--name', 'test', '--data-dir', "$self->{directory}/etcd", '--listen-client-urls', $client, '--advertise-client-urls', $client,
         '--listen-peer-urls', $peer, '--initial-advertise-peer-urls', $peer, '--initial-cluster', "test=$peer", @{ $self->{no_fsync} });
+    return;
+}
+
+# A few revisions before the API server's first list: resource version 1 is then too old to watch from, as on any
+# server that has been used. etcd offers its API as JSON too.
+sub age_etcd {
+    my ($self) = @_;
+    my @put = ('curl', '-sS', '--fail', '--noproxy', '*', '--max-time', 5, '-d', '{"key": "YQ==", "value": "YQ=="}',
+        "http://127.0.0.1:$self->{etcd_port}/v3/kv/put");
+    for (1 .. 3) {
+        # one that has ended is found by wait_for_api
+        $self->wait_until(sub { IPC::Run::run(\@put, '>', \my $output, '2>&1') || !$self->server('etcd')->is_running }, 'etcd answers', 30);
+    }
     return;
 }
 
@@ -203,7 +217,7 @@ sub shut_down {
 
 sub diagnostics {
     my ($self) = @_;
-    return join '', map { $_->log_tail } map { $self->{processes}{$_} } sort keys %{ $self->{processes} // {} };
+    return join '', map { $_->log_tail(12) } map { $self->{processes}{$_} } sort keys %{ $self->{processes} // {} };
 }
 
 1;
