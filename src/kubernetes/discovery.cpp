@@ -160,7 +160,7 @@ Request discovery_request(std::string_view path) {
 }
 
 Discovery parse_discovery(std::string_view body) {
-    const json document = json::parse(body, nullptr, false);
+    const json document = parse_json(body);
     const std::string kind = text_member(&document, "kind");
     if (kind == "APIGroupDiscoveryList")
         return aggregated(document);

@@ -18,8 +18,8 @@ constexpr std::chrono::seconds token_age{60};
 constexpr size_t largest_token = 64 * 1024; // bytes
 constexpr size_t most_idle_handles = 256;
 constexpr long connect_timeout_ms = 10'000;
-constexpr long connection_age_with_files = 300;  // s: certificate files are read when a connection begins
-constexpr std::chrono::seconds client_margin{5}; // the server gives up first
+constexpr long idle_connection_age = 60;        // s; servers close idle connections after 90
+constexpr long connection_age_with_files = 300; // s: certificate files are read when a connection begins
 
 template<class Value> void option(CURL *handle, CURLoption which, Value value) {
     if (const CURLcode code = curl_easy_setopt(handle, which, value); code == CURLE_OUT_OF_MEMORY)
@@ -163,6 +163,7 @@ EasyHandle Endpoint::new_handle() {
     option(handle, CURLOPT_TCP_KEEPALIVE, 1L);
     option(handle, CURLOPT_TCP_KEEPIDLE, 20L);
     option(handle, CURLOPT_TCP_KEEPINTVL, 5L);
+    option(handle, CURLOPT_MAXAGE_CONN, idle_connection_age);
     option(handle, CURLOPT_SOCKOPTFUNCTION, on_socket);
     option(handle, CURLOPT_WRITEFUNCTION, on_body);
     option(handle, CURLOPT_HEADERFUNCTION, on_header);
@@ -214,7 +215,8 @@ void Endpoint::prepare(Transfer &transfer) {
     option(handle, CURLOPT_HEADERDATA, &transfer);
     option(handle, CURLOPT_ACCEPT_ENCODING, request.compressed ? "gzip" : static_cast<const char *>(nullptr));
     option(handle, CURLOPT_TIMEOUT_MS,
-           stream ? 0L : static_cast<long>(std::chrono::milliseconds(request.timeout + client_margin).count()));
+           stream ? 0L
+                  : static_cast<long>(std::chrono::milliseconds(request.timeout + transfer.answer_margin).count()));
     // libcurl by itself repeats any request when a pooled connection turns out to be closed; what must not be sent
     // twice gets a new connection. So do streams, which keep theirs for minutes.
     const bool fresh = stream || transfer.fresh_connection || !(request.idempotent || request.method == "GET");

@@ -120,7 +120,7 @@ std::string shortened(std::string_view text) {
 // Bodies are Status objects, JSON that lacks its kind, or plain text, whatever the content type says.
 Facts facts_of(const Response &response) {
     Facts facts;
-    const json body = json::parse(response.body, nullptr, false);
+    const json body = parse_json(response.body);
     if (body.is_object() && (body.contains("message") || text_member(&body, "kind") == "Status"))
         facts = facts_of(body);
     else

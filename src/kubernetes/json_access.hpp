@@ -6,9 +6,14 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dbnet::kubernetes {
+
+// Reads JSON that came from outside. Discarded (is_discarded()) when it is no JSON or nested deeper than anything a
+// server accepts: what walks documents recursively may rely on that.
+nlohmann::json parse_json(std::string_view text);
 
 // The member, or nullptr when `object` is null, no object, or has none.
 inline const nlohmann::json *member(const nlohmann::json *object, const char *key) {

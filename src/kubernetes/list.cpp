@@ -6,7 +6,7 @@
 namespace dbnet::kubernetes {
 
 ListPage parse_list(std::string_view body, const Resource &resource) {
-    nlohmann::json document = nlohmann::json::parse(body, nullptr, false);
+    nlohmann::json document = parse_json(body);
     const nlohmann::json *metadata = member(&document, "metadata");
     ListPage page;
     page.resource_version = text_member(metadata, "resourceVersion");

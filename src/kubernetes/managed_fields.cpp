@@ -26,7 +26,7 @@ const json *step(const json &set, const Segment &segment) {
     for (const auto &[key, child] : set.items()) {
         if (!key.starts_with("k:"))
             continue;
-        if (const json keys = json::parse(key.begin() + 2, key.end(), nullptr, false); matches(segment, keys))
+        if (const json keys = parse_json(std::string_view(key).substr(2)); matches(segment, keys))
             return &child;
     }
     return nullptr;

@@ -152,7 +152,8 @@ FieldSchema describe(const Layers &layers) {
                              field.type == FieldSchema::Type::any;
     if (const json *values = layers.find("enum"); values != nullptr && values->is_array())
         for (const json &value : *values)
-            field.enumeration.push_back(value.is_string() ? value.get<std::string>() : value.dump());
+            if (!value.is_structured())
+                field.enumeration.push_back(value.is_string() ? value.get<std::string>() : value.dump());
     if (const json *additional = layers.find("additionalProperties"))
         field.open_map = additional->is_object() || (additional->is_boolean() && additional->get<bool>());
     if (field.type == FieldSchema::Type::array)
@@ -327,7 +328,7 @@ std::vector<std::pair<std::string, FieldSchema>> Schema::children(const FieldPat
 }
 
 OpenApiDocument OpenApiDocument::parse(std::string_view body) {
-    json document = json::parse(body, nullptr, false);
+    json document = parse_json(body);
     json *schemas = document.is_object() && document.contains("components") && document["components"].is_object()
                         ? &document["components"]
                         : nullptr;
@@ -347,7 +348,7 @@ Schema OpenApiDocument::schema(std::string_view group, std::string_view version,
 }
 
 std::string openapi_path(std::string_view index_body, std::string_view group, std::string_view version) {
-    const json index = json::parse(index_body, nullptr, false);
+    const json index = parse_json(index_body);
     const json *paths = member(&index, "paths");
     if (paths == nullptr || !paths->is_object())
         throw Failure("the server's answer is no index of OpenAPI documents: " +

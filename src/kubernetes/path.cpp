@@ -40,11 +40,22 @@ std::string quote(std::string_view text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+bool is_utf8(std::string_view text) {
+    try {
+        (void)nlohmann::json(text).dump();
+        return true;
+    } catch (const nlohmann::json::type_error &) {
+        return false;
+    }
+}
+
 class Parser {
 public:
     explicit Parser(std::string_view text) : text_(text) {}
 
     std::vector<Segment> parse() {
+        if (!is_utf8(text_))
+            throw PathError("the path is not valid UTF-8", 0);
         std::vector<Segment> segments;
         if (text_.empty())
             fail("a field name");
@@ -112,9 +123,16 @@ private:
         if (at_ < text_.size() && text_[at_] == '"') {
             segment.name = quoted();
         } else {
-            do
-                segment.selectors.push_back(selector());
-            while (take(','));
+            do {
+                const size_t start = at_;
+                Selector next = selector();
+                for (const Selector &earlier : segment.selectors)
+                    if (earlier.key == next.key) {
+                        at_ = start;
+                        fail("a field that the selector does not name already");
+                    }
+                segment.selectors.push_back(std::move(next));
+            } while (take(','));
         }
         if (!take(']'))
             fail(segment.is_element() ? "\"]\" or \",\"" : "\"]\"");

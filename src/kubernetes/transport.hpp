@@ -6,6 +6,7 @@
 #include "kubernetes/connection.hpp"
 #include "kubernetes/request.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,7 +23,10 @@ struct TransportLimits {
     size_t requests_in_flight = 128;           // further requests wait in a queue; streams are not counted
     size_t response_bytes = 256 * 1024 * 1024; // of one answer after decompression; above: transport error
     size_t line_bytes = 16 * 1024 * 1024;      // of one line of a stream; above: the stream ends with an error
-    size_t stream_buffer_bytes = 1024 * 1024;  // whole lines kept for a paused stream before its socket is left unread
+    std::chrono::milliseconds answer_margin{
+        5000}; // given to an answer beyond its request's timeout: the server gives up first
+    std::chrono::milliseconds stream_margin{30000}; // given to a stream beyond its timeout
+    size_t stream_buffer_bytes = 1024 * 1024; // whole lines kept for a paused stream before its socket is left unread
 };
 
 class Transport {
@@ -42,7 +46,7 @@ public:
     // 0: run() has work now. Otherwise milliseconds until the next timer, -1: none. Only for callers that poll; the
     // descriptor alone is enough.
     int timeout_ms() const noexcept;
-    // Does what can be done without waiting and calls handlers, which must not throw.
+    // Does what can be done without waiting and calls handlers. They must not throw: the process would end.
     void run() noexcept;
 
     // Starts (or queues) one request. The handler is called exactly once, from run(), also for requests that cannot

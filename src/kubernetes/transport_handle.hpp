@@ -44,6 +44,7 @@ struct Transfer {
     Clock::time_point begun;
     Clock::time_point dead_at = Clock::time_point::max(); // streams: given up when silent until then
     size_t body_limit = 0;
+    std::chrono::milliseconds answer_margin{0};
     size_t stream_buffer = 0;
     bool paused = false;           // by the user
     bool receive_paused = false;   // the socket is left unread

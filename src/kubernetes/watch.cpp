@@ -59,7 +59,7 @@ Event::Type type_of(std::string_view text, std::string_view line) {
 } // namespace
 
 Event parse_event(std::string_view line) {
-    nlohmann::json document = nlohmann::json::parse(line, nullptr, false);
+    nlohmann::json document = parse_json(line);
     Event event;
     event.type = type_of(text_member(&document, "type"), line);
     const auto object = document.find("object");
