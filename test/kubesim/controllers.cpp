@@ -10,6 +10,13 @@ using std::chrono::milliseconds;
 namespace {
 
 const char *const not_ready_taint = "node.kubernetes.io/not-ready";
+const char *const cordoned_taint = "node.kubernetes.io/unschedulable";
+
+void drop_taint(json &node, const char *key) {
+    json &taints = node["spec"]["taints"];
+    for (auto it = taints.begin(); it != taints.end();)
+        it = text_of(*it, "key") == key ? taints.erase(it) : std::next(it);
+}
 
 json condition(const char *type, const char *status, const char *reason, const char *message, const std::string &now) {
     return {{"type", type},
@@ -64,6 +71,8 @@ void Controllers::observe(const Change &change) {
     bool is_core = change.kind->group.empty();
     if (is_core && change.kind->kind == "Node" && !change.before)
         loop_.after(milliseconds(0), [this, key] { node_created(key); });
+    if (is_core && change.kind->kind == "Node" && change.after && options_.node_ready_delay_ms >= 0)
+        loop_.after(milliseconds(options_.node_ready_delay_ms), [this, key] { taint_cordoned(key); });
     if (change.after && find(change.after->body.at("metadata"), "deletionTimestamp")) {
         if (is_core && change.kind->kind == "Namespace")
             loop_.after(milliseconds(options_.namespace_delete_delay_ms), [this, key] { empty_namespace(key); });
@@ -105,12 +114,27 @@ void Controllers::node_ready(const std::string &name, const std::string &uid) {
     if (!stored || text_of(stored->body.at("metadata"), "uid") != uid)
         return;
     api_.control(kind, name, "kubelet", "status", report_ready);
-    api_.control(kind, name, "kube-controller-manager", "", [](json &node) {
-        json *taints = node["spec"].contains("taints") ? &node["spec"]["taints"] : nullptr;
-        if (!taints || !taints->is_array())
-            return;
-        for (auto it = taints->begin(); it != taints->end();)
-            it = text_of(*it, "key") == not_ready_taint ? taints->erase(it) : std::next(it);
+    api_.control(kind, name, "kube-controller-manager", "", [](json &node) { drop_taint(node, not_ready_taint); });
+}
+
+// kube-controller-manager repeats spec.unschedulable as a taint.
+void Controllers::taint_cordoned(const std::string &name) {
+    const Kind &kind = *kinds_.by_kind("", "Node");
+    StoredPtr stored = store_.get(kind, name);
+    if (!stored)
+        return;
+    const json &spec = stored->body.at("spec");
+    bool tainted = false;
+    if (const json *taints = find(spec, "taints"))
+        tainted = std::any_of(taints->begin(), taints->end(),
+                              [](const json &taint) { return text_of(taint, "key") == cordoned_taint; });
+    if (tainted == spec.contains("unschedulable"))
+        return;
+    api_.control(kind, name, "kube-controller-manager", "", [tainted](json &node) {
+        if (tainted)
+            return drop_taint(node, cordoned_taint);
+        node["spec"]["taints"].push_back(
+            {{"key", cordoned_taint}, {"effect", "NoSchedule"}, {"timeAdded", rfc3339_now()}});
     });
 }
 

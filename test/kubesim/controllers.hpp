@@ -10,7 +10,7 @@ namespace kubesim {
 class Controllers {
 public:
     struct Options {
-        int node_ready_delay_ms = 50;       // -1: nodes never report
+        int node_ready_delay_ms = 50;       // -1: nobody looks after nodes
         int namespace_delete_delay_ms = 20; // between a namespace's deletion and the end of its contents
     };
 
@@ -24,6 +24,7 @@ public:
 private:
     void node_created(const std::string &name);
     void node_ready(const std::string &name, const std::string &uid);
+    void taint_cordoned(const std::string &name);
     void empty_namespace(const std::string &name);
     void collect_dependents(const Stored &owner);
     void release_owner(const StoredPtr &stored);

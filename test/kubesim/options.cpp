@@ -24,7 +24,7 @@ const char *const help =
   --token TOKEN                  bearer token with all rights (repeatable; default: a random one)
   --read-only-token TOKEN        bearer token that may get, list and watch (repeatable)
   --service-time-ms MS           how long every API request takes (fractions allowed, default 0)
-  --node-ready-delay-ms MS       a created Node becomes Ready after this (default 50, -1 never)
+  --node-ready-delay-ms MS       a created Node becomes Ready after this (default 50, -1 never), and a cordoned one tainted
   --namespace-delete-delay-ms MS a deleted Namespace empties itself after this (default 20)
   --no-controllers               as a bare API server: Nodes stay as they are, Namespaces stay Terminating
   --bookmark-interval-ms MS      default 60000

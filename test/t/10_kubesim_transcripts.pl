@@ -9,7 +9,7 @@ use MIME::Base64 qw(decode_base64);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
-DBNet::Api::need('own_servers', 'controllers');
+DBNet::Api::need('simulator');
 my $api = DBNet::Api->start(nodes_ready => 0, arguments => [ '--future-wait-ms', 50 ]);
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my $transcripts = $json->decode(PostgreSQL::Test::Utils::slurp_file("$DBNet::Environment::top/test/kubesim/transcripts.json"));
@@ -44,7 +44,7 @@ my %before = (
         $api->apply("$maps/w1", { %$map, data => { z => '1' } }, manager => 'm1');
         $api->delete("$maps/w1");
     },
-    'watch from resourceVersion 1 (too old)' => sub { $api->create('/_sim/compact', {}) if $api->kind eq 'simulator' },
+    'watch from resourceVersion 1 (too old)' => sub { $api->create('/_sim/compact', {}) },
 );
 
 for my $transcript (@$transcripts) {

@@ -78,22 +78,23 @@ is($api->get("/api/v1/nodes/$node")->{body}{spec}{unschedulable}, JSON::PP::true
 # --- watch ---
 my $log = $api->directory . '/watch.out';
 my $watch = DBNet::Process->start(name => 'kubectl', log => $log, command =>
-    [ DBNet::Need::kubectl(), '--kubeconfig', $api->kubeconfig, '-n', $name_space, 'get', 'cm', '-l', 'watched=yes', '-w', '--output-watch-events', '-o', 'name' ]);
+    [ DBNet::Need::kubectl(), '--kubeconfig', $api->kubeconfig, '-n', $name_space, 'get', 'cm', '-l', 'watched=yes', '-w', '--output-watch-events' ]);
 my $watched = sub { return PostgreSQL::Test::Utils::slurp_file($log) };
 $api->create($maps, { metadata => { name => 'w0', labels => { watched => 'yes' } } });
-$api->wait_until(sub { $watched->() =~ m{configmap/w0} }, 'kubectl sees the first object');
+$api->wait_until(sub { $watched->() =~ m{ADDED\s+w0} }, 'kubectl sees the first object');
 $api->patch("$maps/w0", { data => { a => '1' } });
 $api->delete("$maps/w0");
 $api->wait_until(sub { $watched->() =~ /DELETED/ }, 'kubectl sees the end');
-like($watched->(), qr{ADDED\s+configmap/w0\nMODIFIED\s+configmap/w0\nDELETED\s+configmap/w0\n}, 'get -w prints every event');
+like($watched->(), qr{ADDED\s+w0\s+0\s.*\nMODIFIED\s+w0\s+1\s.*\nDELETED\s+w0\s+1\s.*\n}, 'get -w prints every event, as rows of a table');
 $watch->stop;
 
 # --- delete ---
 kubectl_is([ 'delete', 'cm', 's' ], 'configmap "s" deleted', 'delete waits until it is gone');
 is($api->get("$maps/s")->{status}, 404, 'and it is');
-kubectl_is([ 'delete', 'node', $node ], "node \"$node\" deleted", 'delete a Node');
+my $unscoped = sub { my ($status, $output, $errors) = $api->kubectl(@_); return "$status $output$errors" };
+is($unscoped->('delete', 'node', $node), "0 node \"$node\" deleted\n", 'delete a Node');
 kubectl_is([ 'create', 'namespace', $api->name('kubectl-ns') ], 'namespace/' . $api->name('kubectl-ns') . ' created', 'create namespace (protobuf)');
 $api->create('/api/v1/namespaces/' . $api->name('kubectl-ns') . '/configmaps', { metadata => { name => 'inside' } });
-kubectl_is([ 'delete', 'namespace', $api->name('kubectl-ns') ], 'namespace "' . $api->name('kubectl-ns') . '" deleted',
+is($unscoped->('delete', 'namespace', $api->name('kubectl-ns')), '0 namespace "' . $api->name('kubectl-ns') . "\" deleted\n",
     'delete namespace waits for its contents');
 done_testing;
