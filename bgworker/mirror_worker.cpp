@@ -131,6 +131,11 @@ private:
     }
     void note_error(const std::string &message) override {
         process_.note_error(message);
+        // What goes on failing is logged once a minute.
+        if (message == logged_error_ && monotonic_ms() - logged_ms_ < 60'000)
+            return;
+        logged_error_ = message;
+        logged_ms_ = monotonic_ms();
         pg::log("DBNet mirror worker: " + message);
     }
 
@@ -144,6 +149,8 @@ private:
     uint64_t configuration_ = 0;
     std::vector<Commit> commits_;
     int64_t next_compare_ms_ = 0;
+    std::string logged_error_;
+    int64_t logged_ms_ = 0;
 };
 
 void run_mirror_worker(WorkerProcess &process) {

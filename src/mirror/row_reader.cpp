@@ -60,7 +60,7 @@ std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<
     }
     const std::string sql =
         "SELECT k.number, pg_catalog.to_jsonb(v) "
-        "FROM pg_catalog.unnest($1, $2) WITH ORDINALITY AS k (namespace, name, number) JOIN " +
+        "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (namespace, name, number) JOIN " +
         mirror.qualified_name + " AS r ON " + column_reference(mirror.name_column) + " OPERATOR(pg_catalog.=) k.name" +
         (mirror.namespace_column.empty()
              ? ""
