@@ -41,7 +41,8 @@ const pg::Statement select_not_null{"SELECT attname FROM pg_catalog.pg_attribute
 
 // Keys of rows that a user deleted and whose deletion is still on its way to the server.
 const pg::Statement select_tombstones{
-    "SELECT DISTINCT k.position FROM pg_catalog.unnest($2, $3, $4) WITH ORDINALITY AS k(namespace, name, uid, position)"
+    "SELECT DISTINCT k.position FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
+    " WITH ORDINALITY AS k(namespace, name, uid, position)"
     " JOIN dbnet.tombstone AS t ON t.relation = $1::regclass AND t.namespace = k.namespace AND t.name = k.name"
     " AND (t.uid IS NULL OR t.uid = k.uid)"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1::regclass AND namespace = $2"

@@ -61,7 +61,7 @@ std::string quoted(const std::string &name) {
 
 std::string select_rows(const Mirror &mirror, RowLock lock) {
     std::string sql = "SELECT k.position, " + mapped_columns(mirror) +
-                      " FROM pg_catalog.unnest($1, $2) WITH ORDINALITY AS k(namespace, name, position) JOIN " +
+                      " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k(namespace, name, position) JOIN " +
                       mirror.qualified_name + " AS t ON " +
                       has_key(mirror, "k.namespace", "k.name");
     if (lock == RowLock::update)
@@ -99,7 +99,7 @@ std::string update_rows(const Mirror &mirror, const std::vector<WrittenColumn> &
 
 std::string delete_rows(const Mirror &mirror) {
     return "DELETE FROM " + mirror.qualified_name +
-           " AS t USING pg_catalog.unnest($1, $2) AS k(namespace, name) WHERE " +
+           " AS t USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k(namespace, name) WHERE " +
            has_key(mirror, "k.namespace", "k.name") +
            " RETURNING " + key_of(mirror, "t");
 }

@@ -32,7 +32,7 @@ constexpr char key_matches[] =
 
 TEST(ReportSql, Select) {
     std::string plain = std::string("SELECT k.position, ") + row_json +
-                        " FROM pg_catalog.unnest($1, $2) WITH ORDINALITY AS k(namespace, name, position)"
+                        " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k(namespace, name, position)"
                         R"( JOIN "My net".nodes AS t ON )" +
                         key_matches;
     EXPECT_EQ(select_rows(odd_mirror(), RowLock::none), plain);
@@ -64,7 +64,7 @@ TEST(ReportSql, MirrorOfOneNamespaceHasNoColumnForIt) {
     Mirror mirror = odd_mirror();
     mirror.namespace_column.clear();
     mirror.mapping.columns.erase(mirror.mapping.columns.begin() + 1);
-    EXPECT_EQ(delete_rows(mirror), R"(DELETE FROM "My net".nodes AS t USING pg_catalog.unnest($1, $2) AS k(namespace, name) )"
+    EXPECT_EQ(delete_rows(mirror), R"(DELETE FROM "My net".nodes AS t USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k(namespace, name) )"
                                    R"(WHERE t."na""me" OPERATOR(pg_catalog.=) k.name RETURNING '', t."na""me"::pg_catalog.text)");
 }
 
