@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace dbnet::kubernetes {
 
@@ -35,27 +36,54 @@ void EventPoll::close() noexcept {
         ::close(timer_);
 }
 
+bool EventPoll::is_forgotten(int socket) const noexcept {
+    return static_cast<size_t>(socket) < forgotten_.size() && forgotten_[static_cast<size_t>(socket)];
+}
+
 void EventPoll::watch(int socket, uint32_t events) noexcept {
     epoll_event event{};
     event.events = events;
     event.data.fd = socket;
-    if (events == 0)
-        epoll_ctl(epoll_, EPOLL_CTL_DEL, socket, &event); // fails when the socket is closed already: same result
-    else if (epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event) != 0 && errno == ENOENT)
-        epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event); // without memory for it the request runs into its time limit
+    if (events != 0) {
+        if (is_forgotten(socket))
+            forgotten_[static_cast<size_t>(socket)] = false;
+        // Without memory for a new one the request runs into its time limit.
+        if (epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event) != 0 && errno == ENOENT)
+            epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event);
+        return;
+    }
+    // A connection rests between two requests most of the time only for microseconds: it stays registered until an
+    // event comes that nobody wants. A socket closed meanwhile is dropped by the kernel.
+    try {
+        if (forgotten_.size() <= static_cast<size_t>(socket))
+            forgotten_.resize(static_cast<size_t>(socket) + 64);
+        forgotten_[static_cast<size_t>(socket)] = true;
+    } catch (const std::bad_alloc &) {
+        epoll_ctl(epoll_, EPOLL_CTL_DEL, socket, &event);
+    }
+}
+
+// False for the timer, which is taken back, and for a forgotten socket, which is dropped for good.
+bool EventPoll::is_reportable(int socket) noexcept {
+    if (socket == timer_) {
+        uint64_t expirations;
+        if (read(timer_, &expirations, sizeof expirations) > 0)
+            armed_ = Clock::time_point::max();
+        return false;
+    }
+    if (!is_forgotten(socket))
+        return true;
+    epoll_event event{};
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, socket, &event);
+    return false;
 }
 
 std::span<const epoll_event> EventPoll::ready() noexcept {
     const int count = epoll_wait(epoll_, events_, std::size(events_), 0);
     if (count <= 0)
         return {};
-    auto *end =
-        std::remove_if(events_, events_ + count, [this](const epoll_event &event) { return event.data.fd == timer_; });
-    if (end != events_ + count) {
-        uint64_t expirations;
-        if (read(timer_, &expirations, sizeof expirations) > 0)
-            armed_ = Clock::time_point::max();
-    }
+    auto *end = std::remove_if(events_, events_ + count,
+                               [this](const epoll_event &event) { return !is_reportable(event.data.fd); });
     return {events_, static_cast<size_t>(end - events_)};
 }
 

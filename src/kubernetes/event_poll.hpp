@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <span>
+#include <vector>
 
 namespace dbnet::kubernetes {
 
@@ -20,7 +21,7 @@ public:
 
     int descriptor() const noexcept { return epoll_; }
 
-    // events: EPOLLIN, EPOLLOUT or both; 0 forgets the socket.
+    // events: EPOLLIN, EPOLLOUT or both; 0 forgets the socket: it may be closed then.
     void watch(int socket, uint32_t events) noexcept;
 
     // What is ready now; never waits. A timer that went off is taken back and not reported.
@@ -32,10 +33,13 @@ public:
 
 private:
     void close() noexcept;
+    bool is_forgotten(int socket) const noexcept;
+    bool is_reportable(int socket) noexcept;
 
     int epoll_ = -1;
     int timer_ = -1;
     Clock::time_point armed_ = Clock::time_point::max();
+    std::vector<bool> forgotten_; // by socket: still registered although nobody wants its events
     epoll_event events_[64];
 };
 

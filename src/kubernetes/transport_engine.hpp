@@ -27,13 +27,18 @@ public:
     void cancel(Id id) noexcept;
     void pause(Id id) noexcept;
     void resume(Id id) noexcept;
-    void wake() noexcept { poll_.wake_at(next_wake()); }
     int descriptor() const noexcept { return poll_.descriptor(); }
     Clock::time_point next_wake() const noexcept;
     size_t in_flight() const noexcept { return running_requests_; }
     size_t queued() const noexcept { return queued_; }
 
 private:
+    // Makes the descriptor readable when there is work; run() does so itself when it ends.
+    void wake() noexcept {
+        if (!in_run_)
+            poll_.wake_at(next_wake());
+    }
+
     struct MultiCleanup {
         void operator()(CURLM *multi) const noexcept { curl_multi_cleanup(multi); }
     };
