@@ -21,7 +21,7 @@ UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.cpp,%,$(sort $(wildcard test/fuzz/*_fuzz.cpp)))
 KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
 KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(BUILD)/kubesim.objects/%.o)
-KUBESIM_LIBRARIES := -lmicrohttpd -lgnutls -lssl -lcrypto -lyaml-cpp -lpthread
+KUBESIM_LIBRARIES := -lssl -lcrypto -lyaml-cpp -lpthread
 BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
 
 PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$(DBNET_VERSION)"'
@@ -32,7 +32,7 @@ $(TEST_OBJECTS)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(TEST_FLAGS) -DDBNET_TEST_DATA='"$(CURDIR)/test"' -c $< -o $@
 $(BUILD)/unit: $(UNIT_OBJECTS) $(PURE_OBJECTS)
-	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lmicrohttpd -lgnutls -lcurl -lyaml-cpp -lssl -lcrypto -lpthread -o $@
+	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lyaml-cpp -lssl -lcrypto -lpthread -o $@
 $(BUILD)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(PURE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lcurl -lyaml-cpp -o $@
