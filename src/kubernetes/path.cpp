@@ -20,8 +20,9 @@ bool is_plain_field(std::string_view text) noexcept {
     return !text.empty() && std::all_of(text.begin(), text.end(), is_plain);
 }
 
+// An integer in the only form that JSON prints.
 bool is_integer(std::string_view text) noexcept {
-    if (text.starts_with('-'))
+    if (text.starts_with('-') && text != "-0")
         text.remove_prefix(1);
     return !text.empty() && text.size() <= 18 && text.find_first_not_of("0123456789") == std::string_view::npos &&
            (text.size() == 1 || text.front() != '0');
@@ -195,9 +196,12 @@ bool is_free_map(const std::vector<Segment> &path) noexcept {
 bool server_selectors(std::string_view inside, std::vector<Selector> &selectors) {
     while (!inside.empty()) {
         const size_t equals = inside.find('=');
-        if (equals == std::string_view::npos || equals == 0)
+        if (equals == std::string_view::npos || !is_plain_field(inside.substr(0, equals)))
             return false;
         std::string key(inside.substr(0, equals));
+        if (std::any_of(selectors.begin(), selectors.end(),
+                        [&](const Selector &earlier) { return earlier.key == key; }))
+            return false;
         inside.remove_prefix(equals + 1);
         size_t end = 0;
         if (inside.starts_with('"')) {
