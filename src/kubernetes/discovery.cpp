@@ -25,7 +25,8 @@ DiscoveredKind kind_from(const json &entry, const GroupVersion &served) {
 Discovery core_versions(const json &document) {
     Discovery discovery;
     for (std::string &version : texts_member(&document, "versions"))
-        discovery.group_versions.push_back({"", std::move(version), discovery.group_versions.empty()});
+        if (!version.empty())
+            discovery.group_versions.push_back({"", std::move(version), discovery.group_versions.empty()});
     discovery.pending = discovery.group_versions;
     return discovery;
 }

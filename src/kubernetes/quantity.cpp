@@ -62,11 +62,10 @@ std::optional<Scale> scale_of(std::string_view suffix) noexcept {
     return std::nullopt;
 }
 
-// mantissa · 1024^binary · 10^decimal billionths, rounded up, capped at `largest`. The mantissa is at most 10 ·
-// largest.
-Wide scaled(Wide mantissa, Scale scale) noexcept {
+// mantissa · 1024^binary · 10^decimal billionths, rounded up, capped at `largest`. The mantissa is at most 10 times
+// `largest`; `inexact` says that the value is a little more than it.
+Wide scaled(Wide mantissa, Scale scale, bool inexact) noexcept {
     constexpr Wide room = ~Wide{0} / 1024;
-    bool inexact = false;
     const auto divide = [&] {
         inexact = inexact || mantissa % 10 != 0;
         mantissa /= 10;
@@ -124,9 +123,7 @@ std::optional<Quantity> Quantity::parse(std::string_view text) noexcept {
     const std::optional<Scale> scale = scale_of(text.substr(at));
     if (digits == 0 || !scale)
         return std::nullopt;
-    Wide nanos = mantissa == 0 ? 0 : scaled(mantissa, {scale->binary, scale->decimal - behind_point + 9});
-    if (lost && nanos < largest)
-        ++nanos;
+    const Wide nanos = mantissa == 0 ? 0 : scaled(mantissa, {scale->binary, scale->decimal - behind_point + 9}, lost);
     const auto magnitude = static_cast<__int128>(nanos);
     return Quantity(negative ? -magnitude : magnitude);
 }

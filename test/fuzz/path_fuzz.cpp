@@ -9,9 +9,11 @@
 
 namespace {
 
-// x[name=a].name: what is set there may be no longer what the selector asks for.
+// x[name=a] and x[name=a].name: what is set there may be no longer what the selector asks for.
 bool changes_a_selector(const dbnet::kubernetes::FieldPath &path) {
     const auto &segments = path.segments();
+    if (segments.back().is_element())
+        return true;
     for (size_t i = 1; i < segments.size(); ++i)
         for (const auto &selector : segments[i - 1].selectors)
             if (segments[i].is_element() || selector.key == segments[i].name)

@@ -46,6 +46,7 @@ TEST(KubernetesQuantity, RoundsUpAndCaps) {
     EXPECT_EQ(decimal("0.1n"), "0.000000001");
     EXPECT_EQ(decimal("-0.1n"), "-0.000000001");
     EXPECT_EQ(decimal("1.0000000001"), "1.000000001");
+    EXPECT_EQ(decimal("9.9999999999999999999999999999999"), "10");
     EXPECT_EQ(decimal("1e40"), "9223372036854775807");
     EXPECT_EQ(decimal("-1e99999999999"), "-9223372036854775807");
     EXPECT_EQ(decimal("1e-99999999999"), "0.000000001");
