@@ -55,6 +55,8 @@ private:
         transport_.run();
         actuator_.turn(); // before the watcher: what was committed goes out first
         watcher_.turn();
+        if (watcher_.take_configuration_changed())
+            load();
         const bool comparing = compare_.step();
         if (next_compare_ms_ <= monotonic_ms())
             compare_.request_all(false), plan_compare();

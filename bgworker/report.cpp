@@ -1,8 +1,8 @@
 // Implementation of report.hpp. Runs in the mirror worker.
 #include "bgworker/report.hpp"
 
-#include "pg/spi.hpp"
-#include "settings.hpp"
+#include "bgworker/report_transaction.hpp"
+#include "mirror/table_lock.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -18,10 +18,6 @@ namespace {
 using mirror::Key;
 using mirror::Mirror;
 
-// What is recorded can always be had again from the server, so no commit waits for the disk.
-const pg::Statement set_limits{"SELECT pg_catalog.set_config('lock_timeout', $1, true),"
-                               " pg_catalog.set_config('synchronous_commit', 'off', true)"};
-
 // Rows that have to be written one by one may take so long per turn, as requests and watches wait meanwhile.
 constexpr std::chrono::milliseconds turn_time{300};
 
@@ -31,13 +27,6 @@ constexpr Milliseconds triggers_out_first = 10'000, triggers_out_last = 300'000;
 
 Milliseconds backoff(Milliseconds first, Milliseconds last, int attempts) {
     return attempts > 16 ? last : std::min(first << attempts, last);
-}
-
-template<class F> void in_report_transaction(F &&f) {
-    pg::in_transaction([&] {
-        pg::execute(set_limits, std::to_string(settings::report_lock_timeout) + "ms");
-        f();
-    });
 }
 
 bool is_busy(const pg::pg_error &error) {
@@ -91,11 +80,21 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
     if (!mirror.problem.empty())
         return; // the table does not fit; when it does again, everything is listed anew
     std::vector<RowJob> jobs;
-    in_report_transaction([&] {
-        jobs = jobs_from_record(mirror, keys, false);
-        std::vector<RowJob> more = jobs_from_record(mirror, restored, true);
-        std::move(more.begin(), more.end(), std::back_inserter(jobs));
-    });
+    try {
+        in_report_transaction([&] {
+            jobs = jobs_from_record(mirror, keys, false);
+            std::vector<RowJob> more = jobs_from_record(mirror, restored, true);
+            std::move(more.begin(), more.end(), std::back_inserter(jobs));
+        });
+    } catch (const pg::pg_error &error) {
+        if (!is_busy(error))
+            throw;
+        for (const Key &key : keys)
+            put(key, now + locked_last, attempts_[key], false);
+        for (const Key &key : restored)
+            put(key, now + locked_last, attempts_[key], true);
+        return;
+    }
     write_jobs(mirror, jobs, now);
 }
 
@@ -103,7 +102,8 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
 
 std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now) {
     std::vector<QueuedEvent> busy;
-    Recorded recorded = record_events(mirror, events, busy);
+    Recorded recorded;
+    record_events(mirror, events, Clock::now() + turn_time, recorded, busy);
     for (const SeenObject &seen : recorded.seen)
         on_seen_(seen);
     attempts_.clear();
@@ -112,66 +112,80 @@ std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedE
     return busy;
 }
 
-Recorded Report::record_events(const Mirror &mirror, std::vector<QueuedEvent> &events, std::vector<QueuedEvent> &busy) {
-    Recorded all;
+// Halves what fails until the events that are to blame stand alone: those whose record a session holds come back as busy,
+// the others are not held up.
+void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
+                           Recorded &recorded, std::vector<QueuedEvent> &busy) {
     try {
-        in_report_transaction([&] { all = record(mirror, events); });
-        return all;
+        Recorded part;
+        in_report_transaction([&] { part = record(mirror, events); });
+        std::move(part.jobs.begin(), part.jobs.end(), std::back_inserter(recorded.jobs));
+        std::move(part.seen.begin(), part.seen.end(), std::back_inserter(recorded.seen));
+        return;
     } catch (const pg::pg_error &error) {
-        if (events.size() == 1 && is_busy(error)) {
-            busy.push_back(std::move(events.front()));
-            return {};
+        if (is_busy(error) && (events.size() == 1 || Clock::now() > until)) {
+            std::move(events.begin(), events.end(), std::back_inserter(busy));
+            return;
         }
         if (events.size() == 1) {
             pg::log("DBNet could not record object \"" + events.front().key.text() + "\" of mirror " +
                         mirror.qualified_name + ": " + error.message(),
                     "The object's row stays as it is until the object changes.");
-            return {};
+            return;
         }
     }
-    // One of them is to blame; the others are not held up.
-    for (QueuedEvent &event : events) {
-        std::vector<QueuedEvent> one;
-        one.push_back(std::move(event));
-        Recorded part = record_events(mirror, one, busy);
-        std::move(part.jobs.begin(), part.jobs.end(), std::back_inserter(all.jobs));
-        std::move(part.seen.begin(), part.seen.end(), std::back_inserter(all.seen));
-    }
-    return all;
+    size_t half = events.size() / 2;
+    record_events(mirror, events.first(half), until, recorded, busy);
+    record_events(mirror, events.subspan(half), until, recorded, busy);
 }
 
 // Rows ---------------------------------------------------------------------------------------------------------------
+
+// All jobs at once; when the table as a whole fails, that is the result of each.
+std::vector<RowResult> Report::try_jobs(const Mirror &mirror, const std::vector<RowJob> &jobs, RowPace &pace) {
+    RowResult failure;
+    failure.kind = RowResult::Kind::locked;
+    try {
+        std::vector<RowResult> results;
+        in_report_transaction([&] {
+            results = write_rows(mirror, jobs, pace);
+            record_results(mirror, jobs, results);
+        });
+        return results;
+    } catch (const mirror::ConfigurationChanged &) {
+        configuration_changed_ = true;
+    } catch (const pg::pg_error &error) {
+        if (!is_busy(error)) {
+            failure.kind = RowResult::Kind::failed;
+            failure.message = error.message() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
+            failure.sqlstate = sqlstate_text(error.sqlstate());
+        }
+    } catch (const std::exception &error) {
+        failure.kind = RowResult::Kind::failed;
+        failure.message = error.what();
+        failure.sqlstate = sqlstate_text(ERRCODE_INTERNAL_ERROR);
+    }
+    std::vector<RowResult> results(jobs.size(), failure);
+    if (failure.kind == RowResult::Kind::failed) {
+        try {
+            in_report_transaction([&] { record_results(mirror, jobs, results); });
+        } catch (const pg::pg_error &error) {
+            if (!is_busy(error))
+                throw;
+        }
+    }
+    return results;
+}
 
 void Report::write_jobs(const Mirror &mirror, const std::vector<RowJob> &jobs, Milliseconds now) {
     if (jobs.empty())
         return;
     Backlog &backlog = backlogs_[mirror.relation];
     RowPace pace;
-    pace.until = std::chrono::steady_clock::now() + turn_time;
+    pace.until = Clock::now() + turn_time;
     pace.skip_triggers = now < backlog.triggers_out_until;
     bool were_out = pace.skip_triggers;
-    std::vector<RowResult> results;
-    try {
-        in_report_transaction([&] {
-            results = write_rows(mirror, jobs, pace);
-            record_results(mirror, jobs, results);
-        });
-    } catch (const pg::pg_error &error) {
-        RowResult result;
-        result.kind = is_busy(error) ? RowResult::Kind::locked : RowResult::Kind::failed;
-        if (result.kind == RowResult::Kind::failed) {
-            std::string hint = error.hint().empty() ? "" : " (" + error.hint() + ")";
-            in_report_transaction([&] {
-                record_failure(mirror, jobs, error.message() + hint, sqlstate_text(error.sqlstate()));
-            });
-        }
-        results.assign(jobs.size(), result);
-    } catch (const std::exception &error) {
-        in_report_transaction([&] { record_failure(mirror, jobs, error.what(), sqlstate_text(ERRCODE_INTERNAL_ERROR)); });
-        results.resize(jobs.size());
-        for (RowResult &result : results)
-            result.kind = RowResult::Kind::failed;
-    }
+    std::vector<RowResult> results = try_jobs(mirror, jobs, pace);
     if (pace.skip_triggers && !were_out) {
         backlog.triggers_out_for = std::clamp(backlog.triggers_out_for * 2, triggers_out_first, triggers_out_last);
         backlog.triggers_out_until = now + backlog.triggers_out_for;

@@ -5,12 +5,14 @@
 #include "bgworker/report_record.hpp"
 #include "bgworker/watcher_reflector.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace dbnet::bgworker {
@@ -39,6 +41,9 @@ public:
     // Rows that wait.
     size_t waiting(uint32_t relation) const;
 
+    // A table had another owner or name than its mirror says: read the configuration again. Asking resets it.
+    bool take_configuration_changed() { return std::exchange(configuration_changed_, false); }
+
     // The mirror is gone.
     void forget(uint32_t relation) { backlogs_.erase(relation); }
 
@@ -57,13 +62,16 @@ private:
     };
 
     void put(const mirror::Key &key, Milliseconds due, int attempts, bool restore);
-    Recorded record_events(const mirror::Mirror &mirror, std::vector<QueuedEvent> &events,
-                           std::vector<QueuedEvent> &busy);
+    using Clock = std::chrono::steady_clock;
+    void record_events(const mirror::Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
+                       Recorded &recorded, std::vector<QueuedEvent> &busy);
     void write_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, Milliseconds now);
+    std::vector<RowResult> try_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, RowPace &pace);
     void settle(const RowJob &job, const RowResult &result, Milliseconds now);
 
     SeenHandler on_seen_;
     std::map<uint32_t, Backlog> backlogs_;
+    bool configuration_changed_ = false;
     std::unordered_map<mirror::Key, int, mirror::KeyHash> attempts_; // of the rows that are being written now
 };
 

@@ -291,13 +291,4 @@ void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::spa
         pg::execute(forget_gone, Oid{mirror.relation}, gone_name_spaces, gone_names);
 }
 
-void record_failure(const Mirror &mirror, std::span<const RowJob> jobs, const std::string &message,
-                    const std::string &sqlstate) {
-    RowResult failed;
-    failed.kind = RowResult::Kind::failed;
-    failed.message = message;
-    failed.sqlstate = sqlstate;
-    record_results(mirror, jobs, std::vector<RowResult>(jobs.size(), failed));
-}
-
 } // namespace dbnet::bgworker

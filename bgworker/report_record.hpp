@@ -37,11 +37,7 @@ Recorded record(const mirror::Mirror &mirror, std::span<const QueuedEvent> event
 // which a request was answered. `restore`: for every key, whatever the record says. Throws pg_error.
 std::vector<RowJob> jobs_from_record(const mirror::Mirror &mirror, std::span<const mirror::Key> keys, bool restore);
 
-// After write_rows, in the same transaction: bases, released claims, phases, records of rows that are gone.
+// After write_rows, in the same transaction (another one when that failed): bases, released claims, phases, records of rows that are gone.
 void record_results(const mirror::Mirror &mirror, std::span<const RowJob> jobs, std::span<const RowResult> results);
-
-// The table as a whole could not be written: says so for each of the jobs. In a transaction of its own.
-void record_failure(const mirror::Mirror &mirror, std::span<const RowJob> jobs, const std::string &message,
-                    const std::string &sqlstate);
 
 } // namespace dbnet::bgworker

@@ -9,6 +9,7 @@
 #include "bgworker/report_sql.hpp"
 #include "capture/capture.hpp"
 #include "mirror/row_form.hpp"
+#include "mirror/table_lock.hpp"
 #include "pg/as_role.hpp"
 #include "pg/report_scope.hpp"
 #include "pg/spi.hpp"
@@ -33,7 +34,6 @@ using mirror::Json;
 using mirror::Merge;
 using mirror::Mirror;
 
-const pg::Statement set_lock_timeout{"SELECT pg_catalog.set_config('lock_timeout', $1, true)"};
 const pg::Statement set_replication_role{"SELECT pg_catalog.set_config('session_replication_role', $1, true)"};
 
 const pg::Statement select_not_null{"SELECT attname FROM pg_catalog.pg_attribute"
@@ -376,7 +376,7 @@ bool RowReport::can_skip_triggers(const Write &write) {
 }
 
 std::vector<RowResult> RowReport::run() {
-    pg::execute(set_lock_timeout, std::to_string(settings::report_lock_timeout) + "ms");
+    mirror::lock_table(mirror_, true);
     pg::Result not_null = pg::execute(select_not_null, Oid{mirror_.relation});
     for (size_t row = 0; row < not_null.rows(); row++)
         not_null_.emplace(not_null.text(row, 0));

@@ -51,7 +51,8 @@ struct RowPace {
 // The five characters of an SQLSTATE.
 std::string sqlstate_text(int sqlstate);
 
-// One result per job. Throws pg_error when the table as a whole cannot be read or written.
+// One result per job; inside a transaction that has a lock_timeout. Throws pg_error when the table as a whole cannot be read
+// or written, mirror::ConfigurationChanged when it is not the table that was configured.
 std::vector<RowResult> write_rows(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);
 
 } // namespace dbnet::bgworker

@@ -1,11 +1,15 @@
 // Implementation of watcher.hpp. Runs in the mirror worker.
 #include "bgworker/watcher.hpp"
 
+#include "bgworker/report_transaction.hpp"
 #include "kubernetes/resource_version.hpp"
-#include "pg/spi.hpp"
 
 #include <algorithm>
 #include <vector>
+
+extern "C" {
+#include "utils/elog.h"
+}
 
 namespace dbnet::bgworker {
 
@@ -69,7 +73,7 @@ void Watcher::configure(std::shared_ptr<const mirror::Catalog> catalog) {
         }
         std::string known_version;
         if (!entry.watch)
-            pg::in_transaction([&] {
+            in_report_transaction([&] {
                 pg::Result known = pg::execute(select_known_version, Oid{relation});
                 known_version = known.rows() > 0 ? known.text(0, 0) : "";
             });
@@ -84,13 +88,26 @@ void Watcher::turn() {
     Milliseconds now = monotonic_now();
     for (auto &[relation, entry] : entries_) {
         entry.watch->turn(now);
-        store_events(entry, now);
-        if (entry.watch->has_complete_list() && entry.search_absent)
-            find_absent(entry);
-        if (Milliseconds due = report_.due(relation); due >= 0 && due <= now)
-            report_.retry(entry.watch->mirror(), now);
-        write_state(entry, now);
+        if (now < entry.busy_until)
+            continue;
+        try {
+            turn_entry(entry, now);
+        } catch (const pg::pg_error &error) {
+            // Somebody has DBNet's own tables locked, as an open dbnet.unmirror() does.
+            if (error.sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE && error.sqlstate() != ERRCODE_T_R_DEADLOCK_DETECTED)
+                throw;
+            entry.busy_until = now + busy_pause;
+        }
     }
+}
+
+void Watcher::turn_entry(Entry &entry, Milliseconds now) {
+    store_events(entry, now);
+    if (entry.watch->has_complete_list() && entry.search_absent)
+        find_absent(entry);
+    if (Milliseconds due = report_.due(entry.watch->mirror().relation); due >= 0 && due <= now)
+        report_.retry(entry.watch->mirror(), now);
+    write_state(entry, now);
 }
 
 bool Watcher::has_events(const Entry &entry) const {
@@ -101,12 +118,11 @@ int Watcher::timeout_ms() const {
     Milliseconds now = monotonic_now(), next = -1;
     for (const auto &[relation, entry] : entries_) {
         next = earlier(next, entry.watch->due());
-        next = earlier(next, report_.due(relation));
-        next = earlier(next, state_due(entry));
-        if (has_events(entry))
-            next = earlier(next, entry.busy_until);
-        if (entry.search_absent && entry.watch->has_complete_list())
-            next = earlier(next, now);
+        Milliseconds ours = earlier(report_.due(relation), state_due(entry));
+        if (has_events(entry) || (entry.search_absent && entry.watch->has_complete_list()))
+            ours = now;
+        if (ours >= 0)
+            next = earlier(next, std::max(ours, entry.busy_until));
     }
     return next < 0 ? -1 : static_cast<int>(std::max<Milliseconds>(next - now, 0));
 }
@@ -115,7 +131,7 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
     EventQueue &queue = entry.watch->queue();
     if (!entry.watch->has_complete_list())
         entry.search_absent = true; // once it is complete
-    if (!queue.empty() && now >= entry.busy_until) {
+    if (!queue.empty()) {
         std::vector<QueuedEvent> events =
             queue.take(Report::batch, [this](const mirror::Key &key) { return client_.in_flight(key); });
         if (events.empty()) {
@@ -138,7 +154,7 @@ void Watcher::find_absent(Entry &entry) {
     MirrorWatch &watch = *entry.watch;
     uint32_t relation = watch.mirror().relation;
     pg::Result recorded;
-    pg::in_transaction([&] {
+    in_report_transaction([&] {
         recorded = pg::execute(select_recorded, Oid{relation}, entry.searched_to.name_space, entry.searched_to.name,
                                absent_batch);
     });
@@ -200,7 +216,7 @@ void Watcher::write_state(Entry &entry, Milliseconds now) {
     if (due < 0 || due > now)
         return;
     State state = state_of(entry);
-    pg::in_transaction([&] {
+    in_report_transaction([&] {
         pg::execute(upsert_state, Oid{entry.watch->mirror().relation}, state.state, optional_text(state.message),
                     state.listed, state.expected < 0 ? std::nullopt : std::optional(state.expected),
                     optional_text(state.resource_version), optional_time(state.watch_since),
@@ -230,7 +246,10 @@ void Watcher::forget(const mirror::Key &key, const std::string &uid) {
         entry->second.watch->forget(uid);
 }
 
-void Watcher::restore(const mirror::Key &key) { report_.restore(key, monotonic_now()); }
+void Watcher::restore(const mirror::Key &key) {
+    if (entries_.count(key.relation))
+        report_.restore(key, monotonic_now());
+}
 
 void Watcher::resync(uint32_t relation) {
     if (auto entry = entries_.find(relation); entry != entries_.end())

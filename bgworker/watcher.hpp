@@ -38,6 +38,9 @@ public:
     // Milliseconds until turn() has something to do; 0: at once, -1: when the transport has something.
     int timeout_ms() const;
 
+    // A mirrored table is not what the configuration says any more: read it again. Asking resets it.
+    bool take_configuration_changed() { return report_.take_configuration_changed(); }
+
     // Every object of the mirror's first complete list is recorded: nothing may be sent before.
     bool has_listed(uint32_t relation) const;
 
@@ -65,9 +68,10 @@ private:
         mirror::Key searched_to;
         State written;
         Milliseconds written_at = 0;
-        Milliseconds busy_until = 0; // records were locked: let them be for a moment
+        Milliseconds busy_until = 0; // a session holds DBNet's own rows: let them be for a moment
     };
 
+    void turn_entry(Entry &entry, Milliseconds now);
     void store_events(Entry &entry, Milliseconds now);
     void find_absent(Entry &entry);
     State state_of(const Entry &entry) const;

@@ -2,7 +2,7 @@
 #include "bgworker/watcher_mirror.hpp"
 
 #include "kubernetes/api.hpp"
-#include "kubernetes/failure.hpp"
+#include "kubernetes/json_access.hpp"
 
 #include <chrono>
 #include <ctime>
@@ -284,7 +284,11 @@ void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
     lookups_[key] = transport_.send(*mirror_->connection, get_request(mirror_->resource, key.name_space, key.name),
                                     [this, key, uid](kubernetes::Response &&response) {
                                         lookups_.erase(key);
-                                        on_looked_up(removed_event(key, uid), std::move(response));
+                                        try {
+                                            on_looked_up(removed_event(key, uid), std::move(response));
+                                        } catch (const std::exception &) {
+                                            resync(); // a list knows as well
+                                        }
                                     });
 }
 
@@ -294,7 +298,7 @@ void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&respo
         queue_.push(std::move(removed));
         return;
     }
-    nlohmann::json object = nlohmann::json::parse(response.body, nullptr, false);
+    nlohmann::json object = kubernetes::parse_json(response.body);
     if (!outcome || !object.is_object()) {
         resync(); // a list knows as well
         return;
