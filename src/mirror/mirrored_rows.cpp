@@ -40,9 +40,7 @@ std::vector<MirroredRow> collect(const Mirror &mirror, const pg::Result &found) 
 Mirror readable_mirror(Oid relation) {
     std::optional<Mirror> mirror = as_extension([&] {
         required_mirror(relation);
-        const Catalog catalog = load_catalog();
-        const Mirror *found = catalog.find(relation);
-        return found ? std::optional(*found) : std::nullopt;
+        return load_mirror(relation);
     });
     if (!mirror)
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "the table of the mirror is gone");
