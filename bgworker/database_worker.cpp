@@ -32,6 +32,7 @@ struct DatabaseWorker::View {
 
 void DatabaseWorker::request() noexcept {
     is_absent_ = false;
+    is_requested_ = true;
     delay_ms_ = first_delay_ms;
     due_ms_ = 0;
 }
@@ -132,7 +133,7 @@ void DatabaseWorker::judge_end(const View &view, int64 now_ms) {
     due_ms_ = now_ms;
     if (view.state == WorkerState::failed)
         delay_next_try(now_ms);
-    else if (!view.extension_seen)
+    else if (!view.extension_seen && !is_requested_)
         is_absent_ = pg::with_shared_lock(*pg::shared(), [this] {
             WorkerSlot *slot = pg::find_slot(database_, WorkerKind::mirror);
             if (slot && (slot->request != WorkerRequest::none || slot->holds > 0))
@@ -162,6 +163,7 @@ DatabaseWorker::Step DatabaseWorker::start(int64 now_ms) {
         delay_next_try(now_ms);
         return {due_ms_, false};
     }
+    is_requested_ = false;
     is_started_ = register_process();
     if (is_started_)
         return {now_ms + starting_limit_ms, true};

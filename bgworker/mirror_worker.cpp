@@ -12,8 +12,24 @@
 
 #include <algorithm>
 
+extern "C" {
+#include "utils/inval.h"
+#include "utils/syscache.h"
+}
+
 namespace dbnet::bgworker {
 namespace {
+
+// What ALTER TABLE … OWNER TO, RENAME and their kin do to a mirror's table reaches the worker as cache invalidations:
+// the tables to look out for, and whether one of them (or a schema) has changed since the last load.
+const mirror::Catalog *loaded_catalog = nullptr;
+bool has_table_changed = false;
+
+void note_table(Datum, Oid relation) noexcept {
+    has_table_changed |= relation == InvalidOid || (loaded_catalog && loaded_catalog->find(relation));
+}
+
+void note_schema(Datum, int, uint32) noexcept { has_table_changed = true; }
 
 constexpr size_t commits_at_once = 256;
 constexpr int64_t longest_sleep_ms = 1000; // others' WAL is passed over before it is recycled
@@ -68,7 +84,7 @@ private:
     // Takes what has been committed. True: there is more at once.
     bool feed() {
         const uint64_t configuration = pg_atomic_read_u64(&process_.slot().configuration);
-        if (configuration != configuration_)
+        if (configuration != configuration_ || has_table_changed)
             load();
         commits_.clear();
         const WalTail::Progress progress =
@@ -90,8 +106,10 @@ private:
     }
 
     void load() {
+        has_table_changed = false;
         configuration_ = pg_atomic_read_u64(&process_.slot().configuration);
         catalog_ = std::make_shared<const mirror::Catalog>(pg::in_transaction([] { return mirror::load_catalog(); }));
+        loaded_catalog = catalog_.get();
         configure();
     }
 
@@ -157,6 +175,10 @@ private:
 
 void run_mirror_worker(WorkerProcess &process) {
     kubernetes::initialize_transport();
+    pg::call([] {
+        CacheRegisterRelcacheCallback(note_table, Datum{0});
+        CacheRegisterSyscacheCallback(NAMESPACEOID, note_schema, Datum{0});
+    });
     MirrorWorker(process).run();
 }
 

@@ -33,7 +33,7 @@ int Transport::timeout_ms() const noexcept {
     return static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000));
 }
 
-void Transport::run() noexcept {
+void Transport::run() {
     engine_->run();
 }
 

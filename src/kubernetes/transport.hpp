@@ -46,8 +46,9 @@ public:
     // 0: run() has work now. Otherwise milliseconds until the next timer, -1: none. Only for callers that poll; the
     // descriptor alone is enough.
     int timeout_ms() const noexcept;
-    // Does what can be done without waiting and calls handlers. They must not throw: the process would end.
-    void run() noexcept;
+    // Does what can be done without waiting and calls handlers. What a handler throws is thrown
+    // again at the end, when everything is consistent and the other handlers have been called.
+    void run();
 
     // Starts (or queues) one request. The handler is called exactly once, from run(), also for requests that cannot
     // even start (transport_error says why), unless the request is cancelled. Throws std::bad_alloc only.

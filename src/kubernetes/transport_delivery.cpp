@@ -38,7 +38,7 @@ bool Transport::Engine::deliver_lines() noexcept {
         const auto alive = [&] { return transfers_.contains(transfer->id); };
         while (!transfer->paused && transfer->lines.next(line)) {
             any = true;
-            transfer->on_line(line);
+            guarded([&] { transfer->on_line(line); });
             if (!alive())
                 break;
         }
@@ -67,13 +67,13 @@ bool Transport::Engine::deliver_answers() noexcept {
         if (transfer->endpoint != nullptr)
             --transfer->endpoint->users;
         transfers_.erase(transfer->id);
-        transfer->on_response(std::move(transfer->response));
+        guarded([&] { transfer->on_response(std::move(transfer->response)); });
     }
     answered_.erase(answered_.begin(), answered_.begin() + static_cast<ptrdiff_t>(count));
     return count > 0;
 }
 
-void Transport::Engine::run() noexcept {
+void Transport::Engine::run() {
     if (in_run_)
         return;
     in_run_ = true;
@@ -92,6 +92,8 @@ void Transport::Engine::run() noexcept {
     }
     in_run_ = false;
     wake();
+    if (failure_)
+        std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void Transport::Engine::cancel(Id id) noexcept {

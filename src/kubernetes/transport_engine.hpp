@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 
 #include <deque>
+#include <exception>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -23,7 +24,7 @@ public:
     ~Engine();
 
     Id add(const Connection &connection, Request &&request, LineHandler &&on_line, ResponseHandler &&on_response);
-    void run() noexcept;
+    void run();
     void cancel(Id id) noexcept;
     void pause(Id id) noexcept;
     void resume(Id id) noexcept;
@@ -61,6 +62,15 @@ private:
     void end_dead_streams() noexcept;
     bool deliver_lines() noexcept;
     bool deliver_answers() noexcept;
+    // Calls a handler; the first exception of a run() is kept for its end.
+    template <class Handler> void guarded(Handler &&handler) noexcept {
+        try {
+            handler();
+        } catch (...) {
+            if (!failure_)
+                failure_ = std::current_exception();
+        }
+    }
 
     TransportLimits limits_;
     EventPoll poll_;
@@ -76,6 +86,7 @@ private:
     size_t queued_ = 0;
     bool names_are_looked_up_ = false;
     bool in_run_ = false;
+    std::exception_ptr failure_;
     bool work_left_ = false; // something can be done without any event
 };
 

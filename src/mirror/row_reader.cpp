@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 
+#include "mirror/table_lock.hpp"
 #include "pg/as_role.hpp"
 #include "pg/spi.hpp"
 
@@ -31,6 +32,11 @@ std::string mapped_columns(const Mirror &mirror) {
         columns += (columns.empty() ? "r." : ", r.") + name + " AS " + name;
     }
     return "(SELECT " + columns + ") AS v";
+}
+
+template <class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
+    lock_table(mirror, false);
+    return pg::as_owner(mirror.owner, f);
 }
 
 std::string column_reference(const std::string &column) { return "r." + pg::quoted_name(column); }
@@ -67,7 +73,7 @@ std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<
              : " AND " + column_reference(mirror.namespace_column) + " OPERATOR(pg_catalog.=) k.namespace") +
         " CROSS JOIN LATERAL " + mapped_columns(mirror);
     const pg::Statement &select = statement(mirror.owner, sql);
-    const pg::Result rows = pg::as_owner(mirror.owner, [&] { return pg::execute(select, name_spaces, names); });
+    const pg::Result rows = as_owner(mirror, [&] { return pg::execute(select, name_spaces, names); });
     std::vector<std::optional<RowFields>> found(keys.size());
     for (size_t row = 0; row < rows.rows(); row++)
         found[rows.integer(row, 0) - 1] = row_fields(mirror, rows.at(row, 1));
@@ -83,7 +89,7 @@ std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint32_t
     const pg::Statement &select = statement(mirror.owner, sql);
     const std::string from = "(" + std::to_string(first_block) + ",0)";
     const std::string to = "(" + std::to_string(first_block + blocks) + ",0)";
-    const pg::Result rows = pg::as_owner(mirror.owner, [&] { return pg::execute(select, from, to); });
+    const pg::Result rows = as_owner(mirror, [&] { return pg::execute(select, from, to); });
     std::vector<std::pair<Key, RowFields>> found;
     for (size_t row = 0; row < rows.rows(); row++) {
         if (!rows.at(row, 1))

@@ -69,7 +69,10 @@ void end_as_owner(const Identity &before) {
 
 void abandon_as_owner(const Identity &before) noexcept {
     if (before.guc_level > 0)
-        call_noexcept([&] { restore(before); });
+        call_noexcept([&] {
+            LockReleaseSession(USER_LOCKMETHOD);
+            restore(before);
+        });
 }
 
 } // namespace internal
