@@ -71,6 +71,7 @@ private:
         mirror::Decision decision;
         std::string lane;
         std::string field_manager;
+        int64_t generation = 0; // of the mirror's configuration that it was made under
         std::set<std::string> first_written;
         int64_t tombstone_id = 0;
         bool row_present = true;
@@ -109,6 +110,9 @@ private:
     bool wants_transaction(int64_t now_ms) const;
     std::vector<Entry *> take_batch(int64_t now_ms);
     void run_transaction(std::vector<Entry *> &batch, int64_t now_ms);
+    void run_one_by_one(std::span<Entry *const> batch, std::vector<Finished> &finished,
+                        std::span<const mirror::ActuationWrite> log, int64_t now_ms);
+    void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, int64_t now_ms);
@@ -120,7 +124,10 @@ private:
     // actuator_send.cpp: requests and answers.
     void send_prepared(int64_t now_ms);
     void send(Entry &entry, Plan &plan, const mirror::Mirror &mirror);
-    void answer(const mirror::Key &key, kubernetes::Response &&response);
+    void take_answer(const mirror::Key &key, kubernetes::Response &&response) noexcept;
+    void answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &&response);
+    void try_again(Entry &entry, const Plan &plan, mirror::Phase phase, const std::string &message, int64_t delay_ms);
+    bool may_go_on(const Plan &plan, const mirror::Mirror &mirror) const;
     void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms);

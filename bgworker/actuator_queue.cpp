@@ -50,6 +50,11 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             entry.key = one.key;
             entry.since_ms = now_ms;
         }
+        const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
+        // What an older commit asked is replaced: nobody waits for it any more. Two transactions that name the same
+        // objects in different orders would wait for each other otherwise.
+        if (!is_busy)
+            leave_waves(entry, entry.waves.size());
         entry.cause = cause;
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
@@ -57,9 +62,9 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             entry.extent = extent;
         if (wave)
             entry.waves.emplace_back(wave, one.rank);
-        if (!is_new && (entry.state == State::in_flight || entry.state == State::finished))
+        if (is_busy)
             entry.again = true;
-        else if (is_new || entry.state != State::blocked) // a blocked one is looked at again when it is released
+        else
             place(entry);
     }
 }
@@ -152,8 +157,10 @@ void Queue::settled(Entry &entry) {
 }
 
 void Queue::stopped(Entry &entry) {
-    if (entry.again)
+    if (entry.again) {
+        leave_waves(entry, entry.covered_waves);
         return redo(entry);
+    }
     const bool others_wait =
         std::any_of(entry.waves.begin(), entry.waves.end(), [](const auto &wave) { return wave.first->has_blocked(); });
     if (others_wait)

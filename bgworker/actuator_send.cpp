@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kubernetes/api.hpp"
-#include "kubernetes/managed_fields.hpp"
+#include "kubernetes/json_access.hpp"
 #include "mirror/observed.hpp"
 #include "mirror/stamp.hpp"
 #include "pg/compat.hpp"
@@ -35,12 +35,11 @@ kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror
 }
 
 bool is_managed_by(const nlohmann::json &object, const std::string &field_manager) {
-    const auto pointer = nlohmann::json::json_pointer("/metadata/managedFields");
-    if (!object.contains(pointer) || !object[pointer].is_array())
-        return false;
-    return std::any_of(object[pointer].begin(), object[pointer].end(), [&](const nlohmann::json &entry) {
-        return entry.is_object() && entry.value("manager", "") == field_manager;
-    });
+    const nlohmann::json *entries =
+        kubernetes::array_member(kubernetes::member(&object, "metadata"), "managedFields");
+    return entries && std::any_of(entries->begin(), entries->end(), [&](const nlohmann::json &entry) {
+               return kubernetes::text_member(&entry, "manager") == field_manager;
+           });
 }
 
 } // namespace
@@ -93,7 +92,7 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
     lanes_[plan.lane].in_flight++;
     under_way_++;
     transport_.send(*mirror.connection, std::move(request),
-                    [this, key](kubernetes::Response &&response) { answer(key, std::move(response)); });
+                    [this, key](kubernetes::Response &&response) { take_answer(key, std::move(response)); });
 }
 
 mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) const {
@@ -106,22 +105,50 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     return write;
 }
 
-void Actuator::answer(const mirror::Key &key, kubernetes::Response &&response) {
+// Called by the transport, which knows no exceptions: what a strange answer may throw is an answer that says nothing.
+void Actuator::take_answer(const mirror::Key &key, kubernetes::Response &&response) noexcept {
     const auto found = plans_.find(key);
     Entry *entry = queue_.find(key);
-    Plan &plan = found->second;
-    Lane &lane = lanes_[plan.lane];
-    lane.in_flight--;
+    if (!entry || found == plans_.end())
+        return; // cannot be: entries stay while their request is under way
+    const Plan plan = found->second;
+    lanes_[plan.lane].in_flight--;
     under_way_--;
-
     const mirror::Mirror *mirror = catalog_->find(key.relation);
     if (!mirror || mirror->field_manager != plan.field_manager) {
         plans_.erase(found); // of a mirror that was removed meanwhile: nobody asks any more
         entry->again = mirror != nullptr;
         return queue_.settled(*entry);
     }
+    try {
+        answer(*entry, found->second, *mirror, std::move(response));
+    } catch (const std::exception &caught) {
+        if (entry->state == Entry::State::in_flight)
+            try_again(*entry, plan, Phase::uncertain, std::string("the answer could not be read: ") + caught.what(),
+                      backoff_ms(entry->attempts, 0.5));
+    }
+}
+
+void Actuator::try_again(Entry &entry, const Plan &plan, Phase phase, const std::string &message, int64_t delay_ms) {
+    Finished finished;
+    finished.write = write_for(entry, plan);
+    finished.next = Next::again;
+    finished.delay_ms = finished.write.next_attempt_ms = delay_ms;
+    finished.write.phase = phase;
+    finished.write.message = message;
+    plans_.erase(entry.key);
+    finish(entry, std::move(finished));
+}
+
+// Between two requests of one decision the mirror may have been paused, disarmed or changed.
+bool Actuator::may_go_on(const Plan &plan, const mirror::Mirror &mirror) const {
+    return plan.generation == mirror.generation && mirror.settings.manage && closed_reason(mirror).empty();
+}
+
+void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &&response) {
+    const mirror::Key key = entry.key;
     if (plan.looking)
-        return answer_look(*entry, plan, *mirror, response);
+        return answer_look(entry, plan, mirror, response);
 
     const kubernetes::Outcome outcome = kubernetes::classify(response);
     Attempt attempt;
@@ -129,12 +156,12 @@ void Actuator::answer(const mirror::Key &key, kubernetes::Response &&response) {
     attempt.update = plan.decision.action == Action::update;
     attempt.forced = plan.forced;
     attempt.enforce = plan.decision.enforce;
-    attempt.number = entry->attempts;
+    attempt.number = entry.attempts;
     attempt.first_written = plan.first_written;
     const Verdict verdict =
-        judge(outcome, attempt, mirror->mapping, settings::respected_manager_list(), random_() / 2147483648.0);
+        judge(outcome, attempt, mirror.mapping, settings::respected_manager_list(), random_() / 2147483648.0);
     const int64_t now_ms = monotonic_ms();
-    note_lane(lane, verdict, now_ms);
+    note_lane(lanes_[plan.lane], verdict, now_ms);
 
     mirror::ActuationWrite line;
     line.key = key;
@@ -144,7 +171,7 @@ void Actuator::answer(const mirror::Key &key, kubernetes::Response &&response) {
     line.transaction = plan.cause.transaction;
     line.commit_lsn = plan.cause.lsn;
     line.role = plan.cause.role;
-    line.attempt = entry->attempts;
+    line.attempt = entry.attempts;
     line.http_status = response.status;
     line.reason = verdict.reason;
     line.message = verdict.message;
@@ -153,13 +180,15 @@ void Actuator::answer(const mirror::Key &key, kubernetes::Response &&response) {
     log_.push_back(std::move(line));
 
     if (verdict.next == Next::force) {
+        if (!may_go_on(plan, mirror))
+            return try_again(entry, plan, Phase::pending, verdict.message, 0);
         plan.forced = true;
-        entry->attempts++;
-        return send(*entry, plan, *mirror);
+        entry.attempts++;
+        return send(entry, plan, mirror);
     }
 
     Finished finished;
-    finished.write = write_for(*entry, plan);
+    finished.write = write_for(entry, plan);
     finished.next = verdict.next;
     finished.delay_ms = verdict.delay_ms;
     finished.write.phase = verdict.phase;
@@ -171,24 +200,24 @@ void Actuator::answer(const mirror::Key &key, kubernetes::Response &&response) {
     if (verdict.next == Next::again)
         finished.write.next_attempt_ms = verdict.delay_ms;
     if (verdict.server_wide)
-        entry->attempts--; // not the object's fault
+        entry.attempts--; // not the object's fault
     if (verdict.next == Next::accepted)
-        accept(finished, plan, *mirror, response);
+        accept(finished, plan, mirror, response);
     if (finished.next == Next::gone) {
         finished.forgotten_uid = plan.decision.uid;
         finished.write.forget = true;
         finished.write.tombstone_id = plan.tombstone_id;
         finished.write.settles_hold = true;
     }
-    plans_.erase(found);
-    finish(*entry, std::move(finished));
+    plans_.erase(key);
+    finish(entry, std::move(finished));
 }
 
 // A 2xx answer: the object, or what became of it.
 void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror,
                       kubernetes::Response &response) {
     mirror::ObjectWrite &write = finished.write;
-    nlohmann::json body = nlohmann::json::parse(response.body, nullptr, false);
+    nlohmann::json body = kubernetes::parse_json(response.body);
     const bool remove = plan.decision.action == Action::remove;
     if (remove && !body.is_discarded() && kubernetes::is_gone(body)) {
         finished.next = Next::gone;
@@ -230,10 +259,14 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
 // The object of a row that was deleted before any answer had told its uid.
 void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response) {
     const kubernetes::Outcome outcome = kubernetes::classify(response);
-    nlohmann::json body = outcome ? nlohmann::json::parse(response.body, nullptr, false) : nlohmann::json();
+    const nlohmann::json body = outcome ? kubernetes::parse_json(response.body) : nlohmann::json();
+    if (outcome && !body.is_object())
+        return try_again(entry, plan, Phase::deleting, "the server's answer is no object", backoff_ms(entry.attempts, 0.5));
     if (outcome && is_managed_by(body, plan.field_manager)) {
+        if (!may_go_on(plan, mirror))
+            return try_again(entry, plan, Phase::deleting, "", 0);
         plan.looking = false;
-        plan.decision.uid = body["metadata"].value("uid", "");
+        plan.decision.uid = kubernetes::text_member(kubernetes::member(&body, "metadata"), "uid");
         return send(entry, plan, mirror);
     }
     Finished finished;

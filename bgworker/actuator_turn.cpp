@@ -65,9 +65,14 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
     return batch;
 }
 
+void Actuator::decide_and_save(std::span<Entry *const> batch, int64_t now_ms) {
+    decide_batch(batch, now_ms);
+    mirror::save(writes_, {}, holds_);
+}
+
 void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     std::vector<Finished> finished = std::exchange(finished_, {});
-    std::vector<mirror::ActuationWrite> log = std::exchange(log_, {});
+    const std::vector<mirror::ActuationWrite> log = std::exchange(log_, {});
     std::vector<mirror::ObjectWrite> writes = std::exchange(writes_, {});
     hurry_ = false;
     outcomes_.clear();
@@ -77,39 +82,59 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     try {
         pg::in_transaction([&] {
             mirror::save(writes, log, {});
-            decide_batch(batch, now_ms);
-            mirror::save(writes_, {}, holds_);
+            decide_and_save(batch, now_ms);
         });
-        writes_.clear();
     } catch (const std::exception &caught) {
         client_.note_error(std::string("objects could not be read or written: ") + caught.what());
-        writes_.clear();
-        outcomes_.clear();
-        for (Entry *entry : batch)
-            queue_.retry_at(*entry, now_ms + backoff_ms(++entry->attempts, 0.5));
-        // One bad answer must not keep the others from being written: one by one. What cannot be written is decided
-        // again later; applying or deleting once more does no harm.
-        for (Finished &one : finished) {
-            try {
-                pg::in_transaction([&] { mirror::save(std::span(&one.write, 1), {}, {}); });
-            } catch (const std::exception &again) {
-                client_.note_error("answer for " + one.write.key.text() + " could not be written: " + again.what());
-                one.next = Next::again;
-                one.delay_ms = 5000;
-            }
-        }
+        run_one_by_one(batch, finished, log, now_ms);
     }
+    writes_.clear();
+    holds_.clear();
     after_commit(finished, now_ms);
+}
+
+// After a failure: one bad object must not keep the others from being written and decided.
+void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finished> &finished,
+                              std::span<const mirror::ActuationWrite> log, int64_t now_ms) {
+    const auto succeeds = [&](const std::string &what, auto &&work) {
+        try {
+            pg::in_transaction(work);
+            return true;
+        } catch (const std::exception &caught) {
+            client_.note_error(what + ": " + caught.what());
+            return false;
+        }
+    };
+    succeeds("calls could not be logged", [&] { mirror::save({}, log, {}); });
+    for (Finished &one : finished) {
+        if (succeeds("answer for " + one.write.key.text() + " could not be written",
+                     [&] { mirror::save(std::span(&one.write, 1), {}, {}); }))
+            continue;
+        one.next = Next::again; // decided anew; applying or deleting once more does no harm
+        one.delay_ms = 5000;
+        one.forgotten_uid.clear();
+    }
+    outcomes_.clear();
+    for (Entry *const &entry : batch) {
+        const size_t before = outcomes_.size();
+        writes_.clear();
+        holds_.clear();
+        if (succeeds("object " + entry->key.text() + " could not be decided",
+                     [&] { decide_and_save(std::span(&entry, 1), now_ms); }))
+            continue;
+        outcomes_.resize(before);
+        outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}});
+    }
 }
 
 void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
     for (Finished &one : finished) {
-        Entry *entry = queue_.find(one.write.key);
         const mirror::Key key = one.write.key;
         if (!one.forgotten_uid.empty())
             client_.forget(key, one.forgotten_uid);
-        if (!entry)
-            continue; // its mirror was removed
+        Entry *entry = queue_.find(key);
+        if (!entry || entry->state != Entry::State::finished)
+            continue; // its mirror was removed, and perhaps made anew
         entry->recorded.clear();
         if (one.next == Next::accepted || one.next == Next::gone)
             queue_.settled(*entry);
@@ -120,8 +145,13 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         client_.answered(key);
     }
     for (Outcome &outcome : outcomes_) {
-        Entry &entry = *queue_.find(outcome.key);
+        Entry *const found = queue_.find(outcome.key);
+        if (!found)
+            continue;
+        Entry &entry = *found;
         entry.gone_uid.clear();
+        if (outcome.kind != Outcome::Kind::prepared)
+            plans_.erase(outcome.key); // of an older decision
         switch (outcome.kind) {
         case Outcome::Kind::forgotten:
             client_.forget(outcome.key, outcome.uid);
@@ -133,7 +163,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             queue_.stopped(entry);
             break;
         case Outcome::Kind::restore:
-            client_.restore(outcome.key);
+            if (catalog_->find(outcome.key.relation))
+                client_.restore(outcome.key);
             [[fallthrough]];
         case Outcome::Kind::retry:
             queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, 0.5));
@@ -277,6 +308,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     Plan plan;
     plan.lane = lane_name(mirror);
     plan.field_manager = mirror.field_manager;
+    plan.generation = mirror.generation;
     if (object && decision.action == Action::update)
         plan.first_written = object->first_written;
     plan.tombstone_id = stored.tombstone_id;

@@ -60,11 +60,9 @@ size_t Compare::pending() const {
 }
 
 bool Compare::step() {
-    if (monotonic_ms() < not_before_ms_)
-        return false;
     for (auto &[relation, job] : jobs_) {
         const mirror::Mirror &mirror = *catalog_->find(relation);
-        if (!is_ready(mirror))
+        if (!is_ready(mirror) || monotonic_ms() < job.not_before_ms)
             continue;
         try {
             job.running = true;
@@ -74,8 +72,8 @@ bool Compare::step() {
                 pg::in_transaction([&] { step_keys(job, mirror); });
         } catch (const std::exception &caught) {
             client_.note_error("compare of " + mirror.qualified_name + ": " + caught.what());
-            not_before_ms_ = monotonic_ms() + 1000;
-            return false;
+            job.not_before_ms = monotonic_ms() + 1000;
+            continue; // another mirror's compare goes on
         }
         if (job.rows_done && !job.last_key)
             finish(relation, job);
@@ -150,9 +148,10 @@ void Compare::finish(uint32_t relation, Job &job) {
     job.found.erase(repeated, job.found.end());
     actuator_.take_compared(job.found, std::make_shared<Extent>(std::move(job.extent)));
     const bool again = job.again;
+    const bool thorough = job.thorough;
     jobs_.erase(relation);
     if (again)
-        request(relation, false);
+        request(relation, thorough);
 }
 
 } // namespace dbnet::bgworker

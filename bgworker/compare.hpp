@@ -40,6 +40,7 @@ private:
         bool again = false; // requested once more while it ran
         bool running = false;
         bool rows_done = false;
+        int64_t not_before_ms = 0; // after an error
         uint32_t next_block = 0;
         std::optional<mirror::Key> last_key; // of those without a row
         std::vector<Wanted> found;
@@ -58,7 +59,6 @@ private:
     std::shared_ptr<const mirror::Catalog> catalog_ = std::make_shared<mirror::Catalog>();
     std::map<uint32_t, Job> jobs_;
     std::map<uint32_t, int64_t> generations_;
-    int64_t not_before_ms_ = 0; // after an error
 };
 
 } // namespace dbnet::bgworker
