@@ -74,7 +74,10 @@ bool has_committed(const std::string &transaction) {
 // The worker has decided every commit up to `target` and holds nothing in its memory.
 bool is_processed(XLogRecPtr target) {
     pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
-    return slot && pg_atomic_read_u64(&slot->processed_lsn) >= target && pg_atomic_read_u64(&slot->unsettled) == 0;
+    if (!slot || pg_atomic_read_u64(&slot->processed_lsn) < target)
+        return false;
+    pg_read_barrier(); // the worker writes unsettled before processed_lsn
+    return pg_atomic_read_u64(&slot->unsettled) == 0;
 }
 
 bool has_worker() {

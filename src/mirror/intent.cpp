@@ -98,7 +98,7 @@ Decision refuse_null_claim(const Mapping &mapping, const std::string &path) {
                "column \"" + column->name + "\" (" + path +
                    ") is NULL, but DBNet owns this field: sending the object "
                    "without it would delete the field or reset it to the server's default",
-               "Set a value, or hand the field over with dbnet.release first.");
+               "Set a value.");
 }
 
 // All claimed fields with the row's values; `changed` against what was applied to this incarnation.

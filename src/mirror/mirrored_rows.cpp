@@ -4,10 +4,30 @@
 #include "mirror/as_extension.hpp"
 #include "mirror/mirror_store.hpp"
 
+#include <set>
+
 namespace dbnet::mirror {
 namespace {
 
 const pg::Statement hides_rows{"SELECT row_security_active($1)"};
+
+// Columns whose base type is not PostgreSQL's own. to_jsonb() would call a cast to json that a user has made for such a
+// type, with the rights of whoever looks; text by the type's output function calls nobody's code.
+const pg::Statement foreign_columns{
+    "WITH RECURSIVE base AS ("
+    " SELECT attname, type.oid, typbasetype FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid"
+    "  WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
+    " UNION ALL"
+    " SELECT attname, type.oid, type.typbasetype FROM base JOIN pg_type AS type ON type.oid = base.typbasetype)"
+    " SELECT attname FROM base WHERE typbasetype = 0 AND oid >= 16384"};
+
+std::set<std::string> columns_of_foreign_types(const Mirror &mirror) {
+    const pg::Result found = pg::execute(foreign_columns, Oid{mirror.relation});
+    std::set<std::string> names;
+    for (size_t i = 0; i < found.rows(); i++)
+        names.emplace(found.text(i, 0));
+    return names;
+}
 
 std::string key_columns(const Mirror &mirror) {
     const std::string name = "r." + pg::quoted_name(mirror.name_column) + "::text";
@@ -16,10 +36,15 @@ std::string key_columns(const Mirror &mirror) {
 }
 
 std::string select_list(const Mirror &mirror) {
+    const std::set<std::string> foreign = columns_of_foreign_types(mirror);
     std::string columns;
     for (const Column &column : mirror.mapping.columns) {
-        const std::string name = pg::quoted_name(column.name);
-        columns += (columns.empty() ? "r." : ", r.") + name + " AS " + name;
+        const std::string name = pg::quoted_name(column.name), value = "r." + name;
+        columns += columns.empty() ? "" : ", ";
+        if (foreign.contains(column.name))
+            columns += "CASE WHEN " + value + " IS NOT NULL THEN format('%s', " + value + ") END AS " + name;
+        else
+            columns += value + " AS " + name;
     }
     return "SELECT " + key_columns(mirror) + ", to_jsonb(v) FROM ONLY " + mirror.qualified_name +
            " AS r CROSS JOIN LATERAL (SELECT " + columns + ") AS v";

@@ -7,7 +7,13 @@
 #include <algorithm>
 
 extern "C" {
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_trigger.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -90,6 +96,19 @@ std::string quoted_list(const std::vector<std::string> &names) {
     return list;
 }
 
+// What ALTER TRIGGER … DEPENDS ON EXTENSION does, without its exclusive lock on the extension, which would stop every
+// transaction of the worker until this one ends. Raises when the trigger came to be on another table of that name.
+void depend_on_extension(Oid relation) {
+    pg::call([relation] {
+        const Oid extension_oid = get_extension_oid("dbnet", false);
+        LockDatabaseObject(ExtensionRelationId, extension_oid, 0, AccessShareLock);
+        ObjectAddress trigger, extension;
+        ObjectAddressSet(trigger, TriggerRelationId, get_trigger_oid(relation, "dbnet_capture", false));
+        ObjectAddressSet(extension, ExtensionRelationId, extension_oid);
+        recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
+    });
+}
+
 std::string literal(std::string_view text) {
     const std::string terminated(text);
     std::string quoted;
@@ -163,9 +182,8 @@ void attach_capture(const Table &table, const ColumnMap &map, std::string_view f
                      " FOR EACH ROW EXECUTE FUNCTION dbnet.capture(" + literal(name_space) + ", " + literal(name) +
                      ", " + literal(quoted_list(watched)) + ", " + literal(quoted_list(status)) + ", " +
                      literal(fixed_namespace) + ")");
-    // Also for replicated writes, and gone with the extension.
-    pg::execute_once("ALTER TABLE " + table.name + " ENABLE ALWAYS TRIGGER dbnet_capture");
-    pg::execute_once("ALTER TRIGGER dbnet_capture ON " + table.name + " DEPENDS ON EXTENSION dbnet");
+    pg::execute_once("ALTER TABLE " + table.name + " ENABLE ALWAYS TRIGGER dbnet_capture"); // also for replicated writes
+    depend_on_extension(table.relation);
 }
 
 void detach_capture(const Table &table) {
