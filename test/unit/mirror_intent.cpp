@@ -156,7 +156,7 @@ TEST_F(Intent, NullOfAClaimedFieldIsRefused) {
     EXPECT_EQ(decision.message,
               "column \"replicas\" (spec.replicas) is NULL, but DBNet owns this field: sending the object without it "
               "would delete the field or reset it to the server's default");
-    EXPECT_EQ(decision.hint, "Set a value, or hand the field over with dbnet.release first.");
+    EXPECT_EQ(decision.hint, "Set a value.");
 }
 
 TEST_F(Intent, NullOfAFieldNobodyClaimedIsNoOpinion) {
