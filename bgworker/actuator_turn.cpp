@@ -271,7 +271,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     switch (decision.action) {
     case Action::nothing: {
         const Phase before = stored.object ? stored.object->phase : Phase::none;
-        if (!mirror.settings.manage)
+        if (!mirror.settings.manage && !gone)
             write.phase = stored.object && !stored.object->claimed.empty() ? Phase::synced : Phase::none;
         write.settles_hold = has_hold;
         // Deleted and inserted again with all as it was.
@@ -279,7 +279,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             write.tombstone_id = stored.tombstone_id;
         const bool changes = mirror::is_waiting(before) || before == Phase::conflict || before == Phase::invalid ||
                              before == Phase::denied || before == Phase::stale || before == Phase::held;
-        return conclude(Outcome::Kind::settled, gone || has_hold || write.tombstone_id > 0 || changes);
+        // The watcher has recorded that an observed object is gone.
+        return conclude(Outcome::Kind::settled,
+                        (gone && mirror.settings.manage) || has_hold || write.tombstone_id > 0 || changes);
     }
     case Action::refuse:
         return conclude(Outcome::Kind::stopped, true);

@@ -30,7 +30,7 @@ sub keeps_up {
     return;
 }
 
-put($_, '0') for qw(other check raising deferred slow left_out locked parent unique);
+put($_, '0') for qw(other check raising deferred slow left-out locked parent unique);
 $node->psql_ok($api->create_server('prod') . qq{
     CREATE SCHEMA net;
     CREATE ROLE owner LOGIN;
@@ -79,7 +79,7 @@ $node->psql_ok(q{SET ROLE owner;
         RETURN NEW;
     END $$;
     CREATE FUNCTION net.left_out() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RETURN CASE WHEN NEW.name = 'left_out' AND NEW.data->>'a' = '1' THEN NULL ELSE NEW END; END $$;
+    BEGIN RETURN CASE WHEN NEW.name = 'left-out' AND NEW.data->>'a' = '1' THEN NULL ELSE NEW END; END $$;
     CREATE FUNCTION net.deferred() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.name = 'deferred' AND NEW.data->>'a' = '1' THEN RAISE EXCEPTION 'deferred says no as %', current_user; END IF;
@@ -91,8 +91,8 @@ $node->psql_ok(q{SET ROLE owner;
     'triggers of the owner');
 put('check', '3');
 $node->wait_for(q{SELECT is_report AND by = 'owner' FROM net.log WHERE name = 'check' AND a = '3'}, 'a trigger runs as the owner and can tell that it is a report');
-my %says = (raising => 'policy says no', deferred => 'deferred says no as owner', left_out => 'left the row out', slow => 'statement timeout');
-for my $name (qw(raising deferred left_out slow)) {
+my %says = (raising => 'policy says no', deferred => 'deferred says no as owner', 'left-out' => 'left the row out', slow => 'statement timeout');
+for my $name (qw(raising deferred left-out slow)) {
     put($name, '1');
     $node->wait_for(qq{SELECT data->>'a' = '1' FROM net.maps WHERE name = '$name'}, "$name: the row is written without its triggers");
     $node->wait_for(qq{SELECT message LIKE 'written without the table''s triggers: %$says{$name}%' FROM dbnet.object WHERE name = '$name'}, "$name: and the record says why");
