@@ -24,13 +24,13 @@ std::vector<mirror::Key> Wave::settle(int rank) {
 
 namespace {
 
-int64_t total(const std::shared_ptr<const Extent> &extent, uint32_t relation) {
+// How many objects the transaction changes in the same way.
+int64_t count(const std::shared_ptr<const Extent> &extent, const Wanted &wanted) {
     if (!extent)
         return 0;
-    const auto updates = extent->updates.find(relation);
-    const auto removes = extent->removes.find(relation);
-    return (updates == extent->updates.end() ? 0 : updates->second) +
-           (removes == extent->removes.end() ? 0 : removes->second);
+    const auto &counts = wanted.remove ? extent->removes : extent->updates;
+    const auto found = counts.find(wanted.key.relation);
+    return found == counts.end() ? 0 : found->second;
 }
 
 } // namespace
@@ -58,7 +58,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         entry.cause = cause;
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
-        if (total(extent, one.key.relation) >= total(entry.extent, one.key.relation))
+        if (count(extent, one) >= count(entry.extent, one))
             entry.extent = extent;
         if (wave)
             entry.waves.emplace_back(wave, one.rank);

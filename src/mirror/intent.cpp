@@ -55,8 +55,12 @@ OnDrift drift_rule(const Situation &situation, const Column &column) {
     return column.on_drift.value_or(situation.settings->on_drift);
 }
 
+// nullptr: none is needed. An object that was never seen at the server is looked for first and deleted only if it is
+// ours.
 const char *approval_reason(const Situation &situation) {
     const MirrorSettings &settings = *situation.settings;
+    if (situation.tombstone->uid.empty() && (!situation.object || situation.object->uid.empty()))
+        return nullptr;
     if (always_held_delete(settings.group, settings.kind))
         return "deleting an object of this kind takes other objects or data with it";
     if (situation.object && !situation.object->created_by_us && !settings.delete_foreign)
@@ -151,7 +155,7 @@ Decision decide_update(const Situation &situation) {
             drifted += (drifted.empty() ? "" : ", ") + path;
         }
     }
-    if (decision.changed.empty() && situation.hold != HoldDecision::rejected) {
+    if (decision.changed.empty()) {
         if (!drifted.empty())
             return settled(Phase::drifted, "somebody else changed " + drifted,
                            "Write the wanted value into the row, or alter the mirror's on_drift.");

@@ -284,6 +284,21 @@ TEST_F(Intent, ForeignObjectsAreDeletedOnlyWithApproval) {
     EXPECT_EQ(decided().action, Action::remove);
 }
 
+TEST_F(Intent, WhatWasNeverSeenAtTheServerNeedsNoApproval) {
+    object.emplace(); // of a row that the server refused
+    object->phase = Phase::invalid;
+    tombstone = {""};
+    EXPECT_EQ(decided().action, Action::remove);
+    EXPECT_EQ(decided().uid, "");
+}
+
+TEST_F(Intent, RejectionIsOverOnceTheRowIsAsItWas) {
+    synced();
+    hold = HoldDecision::rejected;
+    EXPECT_EQ(decided().action, Action::nothing);
+    EXPECT_EQ(decided().phase, Phase::synced);
+}
+
 TEST_F(Intent, DangerousKindsAreDeletedOnlyWithApproval) {
     synced();
     row.reset();
