@@ -15,6 +15,7 @@ my $turn  = 0;
 
 sub put {
     my ($name, $value) = @_;
+    $value = "$value";
     my $answer = $api->patch("$maps/$name", { data => { a => $value } });
     return $api->expect_success($answer) if $answer->{status} == 200;
     return $api->expect_success($api->create($maps, { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $name }, data => { a => $value } }));
@@ -132,7 +133,7 @@ $node->wait_for(q{SELECT data->>'a' = 'dother' AND local = 'mine' FROM net.maps 
 # --- foreign keys are never broken ---
 $node->psql_ok(q{CREATE TABLE net.children (parent text REFERENCES net.maps); INSERT INTO net.children VALUES ('parent')}, 'a table that refers to the mirror');
 $api->delete("$maps/parent");
-$node->wait_for(q{SELECT phase = 'report_failed' AND live IS NULL AND message LIKE '%still referenced%' FROM dbnet.object WHERE name = 'parent'},
+$node->wait_for(q{SELECT phase = 'absent' AND live IS NULL AND message LIKE '%still referenced%' FROM dbnet.object WHERE name = 'parent'},
     'an object is gone whose row is referred to');
 keeps_up('check', '3', 'foreign key');
 $node->query_is(q{SELECT count(*) FROM net.maps WHERE name = 'parent'}, '1', 'the row stays');
