@@ -67,7 +67,7 @@ private:
     Write begin_write(const Target &target, const Request &request, const char *options_kind);
     json decode_object(const Target &target, const Request &request, Write &write);
     void check_unknown_fields(const Kind &kind, const std::vector<std::string> &problems, Write &write,
-                              const json *patched);
+                              const std::string *patch);
     void require_namespace(const Target &target, const std::string &name);
     void check_address(const Target &target, json &object);
     StoredPtr insert(Write &write, json object, bool is_apply);

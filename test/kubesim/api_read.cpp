@@ -36,7 +36,8 @@ void decode_continue(std::string token, int64_t &revision, std::string &start) {
     const json *rv = find(parsed, "rv");
     start = text_of(parsed, "start");
     if (!rv || !rv->is_number_integer() || start.empty())
-        throw ApiError::bad_request("continue key is not valid: " + token);
+        throw ApiError::bad_request("invalid continue token: continue key is not valid: invalid character 'i' looking for "
+                                    "beginning of value");
     revision = rv->get<int64_t>();
     if (start.back() == '\0')
         start.pop_back();
@@ -46,9 +47,18 @@ uint64_t revision_parameter(const Request &request) {
     std::string text = request.parameter("resourceVersion");
     uint64_t revision = 0;
     if (!text.empty() && !parse_revision(text, revision))
-        throw ApiError::bad_request("resourceVersion: Invalid value: " + go_quoted(text) + ": strconv.ParseUint: parsing " +
+        throw ApiError::internal("resourceVersion: Invalid value: " + go_quoted(text) + ": strconv.ParseUint: parsing " +
                                     go_quoted(text) + ": invalid syntax");
     return revision;
+}
+
+int64_t integer_parameter(const Request &request, const char *name) {
+    std::string text = request.parameter(name);
+    int64_t value = 0;
+    auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (!text.empty() && (result.ec != std::errc() || result.ptr != text.data() + text.size()))
+        throw ApiError::bad_request("strconv.ParseInt: parsing " + go_quoted(text) + ": invalid syntax");
+    return value;
 }
 
 [[noreturn]] void invalid_list_options(const std::vector<FieldError> &errors) {
@@ -66,7 +76,7 @@ void check_version_match(const Request &request) {
     if (!request.parameter("continue").empty())
         errors.push_back(FieldError::forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
     if (match != "Exact" && match != "NotOlderThan")
-        errors.push_back(FieldError::not_supported(field, match, {"Exact", "NotOlderThan", ""}));
+        errors.push_back(FieldError::not_supported(field, go_quoted(match), {"Exact", "NotOlderThan", ""}));
     if (match == "Exact" && request.parameter("resourceVersion") == "0")
         errors.push_back(FieldError::forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
     if (!errors.empty())
@@ -131,11 +141,12 @@ Response Api::list(const Target &target, const Request &request) {
     const Kind &kind = *target.kind;
     std::string token = request.parameter("continue"), match = request.parameter("resourceVersionMatch");
     check_version_match(request);
-    uint64_t limit = 0;
-    parse_revision(request.parameter("limit"), limit);
+    int64_t asked_limit = integer_parameter(request, "limit");
+    uint64_t limit = asked_limit > 0 ? static_cast<uint64_t>(asked_limit) : 0;
     uint64_t wanted = revision_parameter(request);
 
     uint64_t revision = store_.revision();
+    bool from_cache = false;
     std::string start;
     if (!token.empty()) {
         if (wanted != 0)
@@ -153,17 +164,21 @@ Response Api::list(const Target &target, const Request &request) {
         }
     } else if (request.parameter("resourceVersion") == "0") {
         limit = 0; // answered from the watch cache, which does not page
+        from_cache = true;
     } else if (wanted != 0) {
         bool exact = match == "Exact" || (match.empty() && limit != 0);
         if (wanted > store_.revision()) {
-            if (limit != 0 || match == "Exact")
+            if (exact)
                 throw ApiError::internal("etcdserver: mvcc: required revision is a future revision");
-            throw ApiError::too_large_resource_version(wanted, store_.revision());
+            // Paged, it is etcd that answers, at once and without a hint to come back.
+            throw ApiError::too_large_resource_version(wanted, store_.revision(), limit == 0);
         }
         if (exact) {
             if (wanted < store_.compacted())
                 throw ApiError::expired("The resourceVersion for the provided list is too old.");
             revision = wanted;
+        } else if (limit == 0) {
+            from_cache = true;
         }
     }
 
@@ -172,6 +187,9 @@ Response Api::list(const Target &target, const Request &request) {
         revision == store_.revision()
             ? select(target, request, store_.objects(kind), revision, limit, start, list_metadata)
             : select(target, request, store_.objects_at(kind, revision), revision, limit, start, list_metadata);
+    // The watch cache is a hash map: what comes from it has no order.
+    if (from_cache)
+        std::shuffle(items.begin(), items.end(), random_);
     Response response;
     response.content_type = how.content_type();
     response.body = how.list(kind, items, list_metadata);
@@ -214,11 +232,10 @@ Response Api::watch(const Target &target, const Request &request) {
         invalid_list_options(errors);
     }
 
-    uint64_t timeout = 0;
-    parse_revision(request.parameter("timeoutSeconds"), timeout);
-    if (timeout == 0)
-        timeout = 1800 + random_() % 1800;
-    plan->timeout_seconds = static_cast<int>(std::min<uint64_t>(timeout, 24 * 3600));
+    int64_t timeout = integer_parameter(request, "timeoutSeconds");
+    if (timeout <= 0)
+        timeout = 1800 + static_cast<int64_t>(random_() % 1800);
+    plan->timeout_seconds = static_cast<int>(std::min<int64_t>(timeout, 24 * 3600));
     Response response;
     response.content_type = plan->representation.content_type();
     response.watch = plan;

@@ -51,6 +51,34 @@ std::string header_safe(std::string text) {
     return text;
 }
 
+ApiError bad_revision(const std::string &revision) {
+    return ApiError::internal("strconv.ParseUint: parsing " + go_quoted(revision) + ": invalid syntax");
+}
+
+// The start of a body that is no object, as messages show it: JSON text as it is, other bytes in hexadecimal.
+std::string snippet(const std::string &body) {
+    if (body.empty())
+        return "<empty>";
+    if (body[0] == '{')
+        return body.size() > 30 ? body.substr(0, 30) + " ..." : body;
+    std::string out;
+    char hex[3];
+    for (unsigned char byte : body.substr(0, 30)) {
+        snprintf(hex, sizeof hex, "%02x", byte);
+        out += hex;
+    }
+    return body.size() > 30 ? out + " ..." : out;
+}
+
+std::string not_registered(const std::string &kind, const std::string &version) {
+    return "no kind " + go_quoted(kind) + " is registered for version " + go_quoted(version) +
+           " in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"";
+}
+
+std::string json_type(const json &value) {
+    return value.is_array() ? "array" : value.is_string() ? "string" : value.is_boolean() ? "bool" : "number";
+}
+
 bool has_items(const json &object, const char *name) {
     const json *list = find(object, name);
     return list && list->is_array() && !list->empty();
@@ -102,19 +130,20 @@ Api::Write Api::begin_write(const Target &target, const Request &request, const 
         errors.push_back(FieldError::required("fieldManager", "is required for apply patch"));
     if (manager.size() > manager_limit)
         errors.push_back(FieldError::too_long("fieldManager", manager_limit));
-    for (char c : manager)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-            errors.push_back(FieldError::invalid("fieldManager", go_quoted(manager), "should only contain printable characters"));
-            break;
+    for (size_t i = 0; i < manager.size(); i++)
+        if (static_cast<unsigned char>(manager[i]) < 0x20 || manager[i] == 0x7F) {
+            char why[64];
+            snprintf(why, sizeof why, "invalid character U+%04X (at position %zu)", manager[i], i);
+            errors.push_back(FieldError::invalid("fieldManager", go_quoted(manager), why));
         }
     std::string dry_run = request.parameter("dryRun");
     if (!dry_run.empty() && dry_run != "All")
-        errors.push_back(FieldError::not_supported("dryRun", dry_run, {"All"}));
+        errors.push_back(FieldError::not_supported("dryRun", "[]string{" + go_quoted(dry_run) + "}", {"All"}));
     write.field_validation = request.parameter("fieldValidation");
     const std::string &validation = write.field_validation;
     if (!validation.empty() && validation != "Ignore" && validation != "Warn" && validation != "Strict")
         errors.push_back(
-            FieldError::not_supported("fieldValidation", validation, {"", "Ignore", "Strict", "Warn"}));
+            FieldError::not_supported("fieldValidation", go_quoted(validation), {"", "Ignore", "Strict", "Warn"}));
     if (!errors.empty())
         throw ApiError::invalid("meta.k8s.io", options_kind, "", errors);
     write.dry_run = dry_run == "All";
@@ -125,7 +154,7 @@ Api::Write Api::begin_write(const Target &target, const Request &request, const 
 
 // Unknown and duplicate fields: an error with Strict, a warning by default, nothing with Ignore.
 void Api::check_unknown_fields(const Kind &kind, const std::vector<std::string> &problems, Write &write,
-                               const json *patched) {
+                               const std::string *patch) {
     if (problems.empty() || write.field_validation == "Ignore")
         return;
     if (write.field_validation != "Strict") {
@@ -137,8 +166,8 @@ void Api::check_unknown_fields(const Kind &kind, const std::vector<std::string> 
     for (const auto &problem : problems)
         all += (all.empty() ? "" : ", ") + problem;
     std::string why = "strict decoding error: " + all;
-    if (patched)
-        throw ApiError::invalid("", "", "", {FieldError::invalid("patch", go_quoted(dump(*patched)), why)});
+    if (patch)
+        throw ApiError::invalid("", "", "", {FieldError::invalid("patch", *patch, why)});
     throw ApiError::bad_request(kind.kind + " in version " + go_quoted(kind.version) + " cannot be handled as a " +
                                 kind.kind + ": " + why);
 }
@@ -152,7 +181,7 @@ json Api::decode_object(const Target &target, const Request &request, Write &wri
         parsed = parse_json_body(request.body);
         if (!parsed.error.empty())
             throw ApiError::bad_request(unrecognised + "couldn't get version/kind; json parse error: " + parsed.error +
-                                        " (" + request.body.substr(0, 40) + ")");
+                                        " (" + snippet(request.body) + ")");
     } else if (type == "application/yaml") {
         parsed = parse_yaml_body(request.body);
         if (!parsed.error.empty())
@@ -165,23 +194,32 @@ json Api::decode_object(const Target &target, const Request &request, Write &wri
                        "application/json, application/yaml, application/vnd.kubernetes.protobuf");
     }
     json &object = parsed.value;
+    if (object.is_null())
+        object = json::object();
     if (!object.is_object())
         throw ApiError::bad_request(unrecognised +
                                     "couldn't get version/kind; json parse error: json: cannot unmarshal " +
-                                    (object.is_array() ? "array" : object.is_string() ? "string" : "number") +
+                                    json_type(object) +
                                     " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; "
-                                    "Kind string \"json:\\\"kind,omitempty\\\"\" }");
+                                    "Kind string \"json:\\\"kind,omitempty\\\"\" } (" +
+                                    snippet(request.body) + ")");
+    for (const char *member : {"apiVersion", "kind"})
+        if (const json *value = find(object, member); value && !value->is_string() && !value->is_null())
+            throw ApiError::bad_request(unrecognised + "couldn't get version/kind; json parse error: json: cannot unmarshal " +
+                                        (value->is_object() ? "object" : json_type(*value)) + " into Go struct field ." +
+                                        member + " of type string (" + snippet(request.body) + ")");
     std::string version = text_of(object, "apiVersion"), name = text_of(object, "kind");
-    if (!version.empty() && version != kind.api_version())
-        throw ApiError::bad_request("the API version in the data (" + version +
-                                    ") does not match the expected API version (" + kind.api_version() + ")");
-    if (!name.empty() && name != kind.kind)
+    bool other_version = !version.empty() && version != kind.api_version();
+    if (other_version && (name.empty() || name == kind.kind))
+        throw ApiError::bad_request((name.empty() ? kind.kind : name) + " in version " + go_quoted(version) +
+                                    " cannot be handled as a " + kind.kind + ": " + not_registered(kind.kind, version));
+    if (other_version || (!name.empty() && name != kind.kind))
         throw ApiError::bad_request(name + " in version " + go_quoted(kind.version) + " cannot be handled as a " +
                                     kind.kind + ": converting (" + kind.version + "." + name + ") to (core." +
                                     kind.kind + "): unknown conversion");
     std::vector<std::string> problems;
-    for (const auto &path : parsed.duplicates)
-        problems.push_back("duplicate field " + go_quoted(path));
+    for (const auto &duplicate : parsed.duplicates)
+        problems.push_back("duplicate field " + go_quoted(duplicate.path));
     try {
         std::vector<std::string> unknown;
         object = without_type(go_form(kind.type, object, Decoder::json, &unknown));
@@ -256,7 +294,7 @@ StoredPtr Api::insert(Write &write, json object, bool is_apply) {
     std::string revision = text_of(metadata, "resourceVersion");
     if (!is_apply) {
         // What a client says about these is ignored; ownership is recorded before the server adds its own fields.
-        for (const char *name : {"uid", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"})
+        for (const char *name : {"uid", "deletionTimestamp", "deletionGracePeriodSeconds"})
             metadata.erase(name);
         json zero = kind.zero;
         track_update(management(target), zero, object, write.writer, true, rfc3339_now());
@@ -267,7 +305,11 @@ StoredPtr Api::insert(Write &write, json object, bool is_apply) {
     std::string name = text_of(metadata, "name");
     require_namespace(target, name);
 
-    metadata.erase("resourceVersion");
+    uint64_t ignored;
+    if (is_apply && !revision.empty() && !parse_revision(revision, ignored))
+        throw bad_revision(revision);
+    for (const char *name : {"resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"})
+        metadata.erase(name);
     metadata["uid"] = new_uid();
     metadata["creationTimestamp"] = rfc3339_now();
     if (kind.behaviour.prepare_create)
@@ -278,7 +320,7 @@ StoredPtr Api::insert(Write &write, json object, bool is_apply) {
         kind.behaviour.validate(object, nullptr, errors);
     if (!errors.empty())
         throw ApiError::invalid(kind.group, kind.kind, name, errors);
-    if (!is_apply && !revision.empty() && revision != "0")
+    if (!is_apply && parse_revision(revision, ignored) && ignored != 0)
         throw ApiError::internal("resourceVersion should not be set on objects to be created");
 
     std::string key = Store::key_of(kind, target.name_space, name);
@@ -298,6 +340,9 @@ StoredPtr Api::update(Write &write, const StoredPtr &live, json object, json *go
     json &metadata = object["metadata"];
 
     std::string revision = text_of(metadata, "resourceVersion");
+    uint64_t parsed;
+    if (!revision.empty() && !parse_revision(revision, parsed))
+        throw bad_revision(revision);
     if (!revision.empty() && revision != "0" && revision != std::to_string(live->revision))
         throw ApiError::conflict(kind.group, kind.plural, target.name,
                                  "the object has been modified; please apply your changes to the latest version and try again");
@@ -310,9 +355,10 @@ StoredPtr Api::update(Write &write, const StoredPtr &live, json object, json *go
         const json *old = find(old_metadata, name);
         if (old)
             metadata[name] = *old;
-        else
-            metadata.erase(name);
+        else if (std::string(name) == "generation")
+            metadata.erase(name); // setting one of the others is an error of its own
     }
+    metadata.erase("selfLink");
     if (kind.behaviour.prepare_update)
         kind.behaviour.prepare_update(object, live->body, target.subresource);
 
@@ -371,7 +417,8 @@ Response Api::replace(const Target &target, const Request &request) {
     std::string live_uid = text_of(live->body.at("metadata"), "uid");
     if (!uid.empty() && uid != live_uid)
         throw ApiError::conflict(kind.group, kind.plural, target.name,
-                                 "Precondition failed: UID in precondition: " + uid + ", UID in object meta: " + live_uid);
+                                 "StorageError: invalid object, Code: 4, Key: /registry/" + kind.plural + "/" + live->key +
+                                     ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " + uid + ", UID in object meta: " + live_uid);
     track_update(management(target), live->body, object, write.writer, false, rfc3339_now());
     json gone;
     StoredPtr stored = update(write, live, std::move(object), &gone);
@@ -397,26 +444,32 @@ Response Api::patch(const Target &target, const Request &request) {
     ParsedBody parsed = parse_json_body(request.body);
     if (!parsed.error.empty())
         throw ApiError::bad_request("error decoding patch: " + parsed.error);
+    if ((merge || strategic) && parsed.value.is_null())
+        throw ApiError::bad_request("Invalid JSON Patch");
     if ((merge || strategic) && !parsed.value.is_object())
-        throw ApiError::bad_request("error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}");
+        throw ApiError::bad_request("error decoding patch: json: cannot unmarshal " + json_type(parsed.value) +
+                                    " into Go value of type map[string]interface {}");
     json current = with_type(kind, live->body);
     json patched = merge ? merge_patch(current, parsed.value)
                    : strategic ? strategic_merge_patch(kind.type, current, parsed.value)
                                : json_patch(current, parsed.value);
     std::vector<std::string> problems;
-    for (const auto &path : parsed.duplicates)
-        problems.push_back("duplicate field " + go_quoted(path));
+    for (const auto &duplicate : parsed.duplicates)
+        problems.push_back("duplicate field " + go_quoted(duplicate.path));
+    // A strategic merge works on decoded objects, the others on JSON text; their messages show what they worked on.
+    std::string shown = go_quoted(strategic ? go_value(parsed.value, false) : dump(patched));
     json object;
     try {
+        if (text_of(patched, "kind") != kind.kind || text_of(patched, "apiVersion") != kind.api_version())
+            throw TypeMismatch(not_registered(text_of(patched, "kind"), text_of(patched, "apiVersion")));
         std::vector<std::string> unknown;
-        object = without_type(go_form(kind.type, patched, Decoder::json, &unknown));
+        object = without_type(go_form(kind.type, patched, strategic ? Decoder::unstructured : Decoder::json, &unknown));
         for (const auto &path : unknown)
             problems.push_back("unknown field " + go_quoted(path));
     } catch (const TypeMismatch &error) {
-        throw ApiError::invalid("", "", "",
-                                {FieldError::invalid("patch", go_quoted(dump(patched)), error.what())});
+        throw ApiError::invalid("", "", "", {FieldError::invalid("patch", shown, error.what())});
     }
-    check_unknown_fields(kind, problems, write, &patched);
+    check_unknown_fields(kind, problems, write, &shown);
     if (kind.behaviour.set_defaults)
         kind.behaviour.set_defaults(object);
     track_update(management(target), live->body, object, write.writer, false, rfc3339_now());
@@ -430,7 +483,8 @@ Response Api::apply(Write &write, const Request &request) {
     const Kind &kind = *target.kind;
     ParsedBody parsed = parse_yaml_body(request.body);
     if (parsed.error.empty() && !parsed.value.is_object() && !parsed.value.is_null())
-        parsed.error = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type map[string]interface {}";
+        parsed.error = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal " + json_type(parsed.value) +
+                       " into Go value of type map[string]interface {}";
     if (!parsed.error.empty())
         throw ApiError::bad_request("error decoding YAML: " + parsed.error);
     json configuration = parsed.value.is_null() ? json::object() : std::move(parsed.value);
@@ -449,21 +503,26 @@ Response Api::apply(Write &write, const Request &request) {
         throw ApiError::internal("failed to create typed patch object (" + described +
                                  "): no corresponding type for " + kind.group + "/" + kind.version + ", Kind=" + name);
 
+    std::string described_live = target.name_space + "/" + target.name + "; " + kind.printed();
     const json &before = live ? live->body : kind.zero;
     json object = apply_configuration(management(target), before, without_type(configuration), write.writer,
-                                      request.flag("force"), !live, described, rfc3339_now());
+                                      request.flag("force"), !live, described, described_live, rfc3339_now());
     try {
         object = without_type(go_form(kind.type, object, Decoder::unstructured));
     } catch (const TypeMismatch &error) {
-        throw ApiError::internal("unable to convert unstructured object to " + kind.printed() + ": " + error.what());
+        throw ApiError::internal("failed to convert new object (" + described + ") to proper version: unable to convert "
+                                 "unstructured object to " + kind.printed() + ": " + error.what());
     }
     if (!parsed.duplicates.empty() && write.field_validation != "Ignore") {
         std::string all = "error converting YAML to JSON: yaml: unmarshal errors:";
-        for (const auto &path : parsed.duplicates)
-            all += "\n  line 1: key " + go_quoted(path.substr(path.rfind('.') + 1)) + " already set in map";
+        for (const auto &duplicate : parsed.duplicates) {
+            std::string one = "line " + std::to_string(duplicate.line) + ": key " + go_quoted(duplicate.key) +
+                              " already set in map";
+            all += "\n  " + one;
+            write.warnings.push_back(one);
+        }
         if (write.field_validation == "Strict")
             throw ApiError::bad_request("error strict decoding YAML: " + all);
-        write.warnings.push_back(all);
     }
     if (kind.behaviour.set_defaults)
         kind.behaviour.set_defaults(object);

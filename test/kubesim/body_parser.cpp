@@ -3,6 +3,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -83,12 +84,13 @@ public:
         skip_space();
         json value = parse_value("");
         skip_space();
-        if (at_ < text_.size())
+        // Only the first YAML document is read; what follows a complete flow collection is never looked at.
+        if (at_ < text_.size() && !(dialect_ == Dialect::yaml && value.is_structured()))
             unexpected("after top-level value");
         return value;
     }
 
-    std::vector<std::string> duplicates;
+    std::vector<DuplicateMember> duplicates;
 
 private:
     static constexpr int depth_limit = 10000; // both decoders of the server refuse deeper nesting
@@ -100,6 +102,8 @@ private:
     }
 
     [[noreturn]] void unexpected(const std::string &where) {
+        if (dialect_ == Dialect::yaml && at_ >= text_.size() && depth_ > 0)
+            throw Failure{"yaml: line " + std::to_string(line(at_)) + ": did not find expected ',' or '}'"};
         if (dialect_ == Dialect::yaml)
             throw NotFlowJson{};
         if (at_ >= text_.size())
@@ -154,7 +158,7 @@ private:
             std::string inner = path.empty() ? key : path + "." + key;
             json value = parse_value(inner);
             if (out.contains(key))
-                duplicates.push_back(inner);
+                duplicates.push_back({inner, key, line(key_start)});
             out[key] = std::move(value);
             skip_space();
             if (peek() == '}') {
@@ -189,6 +193,8 @@ private:
             skip_space();
         }
     }
+
+    size_t line(size_t at) const { return 1 + std::count(text_.begin(), text_.begin() + at, '\n'); }
 
     size_t characters(size_t from, size_t to) const {
         size_t count = 0;
@@ -417,7 +423,7 @@ json plain_scalar(const std::string &text) {
     return text;
 }
 
-json from_yaml(const YAML::Node &node, const std::string &path, std::vector<std::string> &duplicates) {
+json from_yaml(const YAML::Node &node, const std::string &path, std::vector<DuplicateMember> &duplicates) {
     if (node.IsSequence()) {
         json out = json::array();
         for (size_t i = 0; i < node.size(); i++)
@@ -430,7 +436,7 @@ json from_yaml(const YAML::Node &node, const std::string &path, std::vector<std:
             std::string key = pair.first.Scalar();
             std::string inner = path.empty() ? key : path + "." + key;
             if (out.contains(key))
-                duplicates.push_back(inner);
+                duplicates.push_back({inner, key, static_cast<size_t>(pair.first.Mark().line + 1)});
             out[key] = from_yaml(pair.second, inner, duplicates);
         }
         return out;
@@ -469,7 +475,10 @@ ParsedBody parse_yaml_body(const std::string &text) {
     } catch (const Failure &failure) {
         out.error = prefix + failure.text;
     } catch (const YAML::Exception &error) {
-        out.error = prefix + "yaml: " + error.msg;
+        // The common mistakes in the words of the server's parser, the rest in yaml-cpp's.
+        std::string what = error.msg == YAML::ErrorMsg::MAP_VALUE ? "mapping values are not allowed in this context"
+                                                                  : error.msg;
+        out.error = prefix + "yaml: line " + std::to_string(error.mark.line + 1) + ": " + what;
     }
     return out;
 }

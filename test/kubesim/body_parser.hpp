@@ -13,10 +13,17 @@
 
 namespace kubesim {
 
+// A member given twice; the last one won.
+struct DuplicateMember {
+    std::string path; // dotted
+    std::string key;
+    size_t line; // from 1
+};
+
 struct ParsedBody {
     json value;
-    std::string error;                   // empty = parsed; else the parser's own words
-    std::vector<std::string> duplicates; // dotted paths of members given twice (the last one won)
+    std::string error; // empty = parsed; else the parser's own words
+    std::vector<DuplicateMember> duplicates;
 };
 
 ParsedBody parse_json_body(const std::string &text);

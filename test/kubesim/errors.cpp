@@ -43,11 +43,49 @@ std::string go_quoted(std::string_view text) {
         case '\r':
             out += "\\r";
             break;
+        case '\a':
+            out += "\\a";
+            break;
         default:
             out += c;
         }
     }
     return out + "\"";
+}
+
+std::string go_type(const json &value) {
+    if (value.is_string())
+        return "string";
+    if (value.is_boolean())
+        return "bool";
+    if (value.is_number_float())
+        return "float64";
+    if (value.is_number())
+        return "int64";
+    if (value.is_array())
+        return "[]interface {}";
+    return "map[string]interface {}";
+}
+
+// Go's %v (plain) and %#v (syntax) of a decoded value.
+std::string go_value(const json &value, bool syntax) {
+    if (value.is_string())
+        return syntax ? go_quoted(value.get<std::string>()) : value.get<std::string>();
+    if (value.is_null())
+        return syntax ? "interface {}(nil)" : "<nil>";
+    std::string out;
+    if (value.is_array()) {
+        for (const auto &item : value)
+            out += (out.empty() ? "" : syntax ? ", " : " ") + go_value(item, syntax);
+        return syntax ? "[]interface {}{" + out + "}" : "[" + out + "]";
+    }
+    if (value.is_object()) {
+        for (const auto &[name, item] : value.items())
+            out += (out.empty() ? "" : syntax ? ", " : " ") + (syntax ? go_quoted(name) : name) + ":" +
+                   go_value(item, syntax);
+        return syntax ? "map[string]interface {}{" + out + "}" : "map[" + out + "]";
+    }
+    return dump(value);
 }
 
 FieldError FieldError::invalid(const std::string &field, const std::string &printed_value, const std::string &why) {
@@ -62,12 +100,12 @@ FieldError FieldError::required(const std::string &field, const std::string &why
 FieldError FieldError::too_long(const std::string &field, size_t bytes) {
     return {field, "FieldValueTooLong", "Too long: must have at most " + std::to_string(bytes) + " bytes"};
 }
-FieldError FieldError::not_supported(const std::string &field, const std::string &value,
+FieldError FieldError::not_supported(const std::string &field, const std::string &printed_value,
                                      const std::vector<std::string> &allowed) {
     std::string list;
     for (const auto &one : allowed)
         list += (list.empty() ? "" : ", ") + go_quoted(one);
-    return {field, "FieldValueNotSupported", "Unsupported value: " + go_quoted(value) + ": supported values: " + list};
+    return {field, "FieldValueNotSupported", "Unsupported value: " + printed_value + ": supported values: " + list};
 }
 
 ApiError::ApiError(int code, std::string reason, const std::string &message, json details)
@@ -128,14 +166,16 @@ ApiError ApiError::invalid(const std::string &group, const std::string &kind, co
     return {422, "Invalid", qualified(kind, group) + " " + go_quoted(name) + " is invalid: " + all, details};
 }
 
-ApiError ApiError::too_large_resource_version(uint64_t wanted, uint64_t current) {
+ApiError ApiError::too_large_resource_version(uint64_t wanted, uint64_t current, bool retry) {
     ApiError error(504, "Timeout",
                    "Timeout: Too large resource version: " + std::to_string(wanted) +
                        ", current: " + std::to_string(current));
     error.details = {{"causes",
-                      json::array({{{"reason", "ResourceVersionTooLarge"}, {"message", "Too large resource version"}}})},
-                     {"retryAfterSeconds", 1}};
-    error.retry_after_ = 1;
+                      json::array({{{"reason", "ResourceVersionTooLarge"}, {"message", "Too large resource version"}}})}};
+    if (retry) {
+        error.details["retryAfterSeconds"] = 1;
+        error.retry_after_ = 1;
+    }
     return error;
 }
 

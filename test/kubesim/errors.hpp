@@ -26,7 +26,7 @@ struct FieldError {
     static FieldError forbidden(const std::string &field, const std::string &why);
     static FieldError required(const std::string &field, const std::string &why);
     static FieldError too_long(const std::string &field, size_t bytes);
-    static FieldError not_supported(const std::string &field, const std::string &value,
+    static FieldError not_supported(const std::string &field, const std::string &printed_value,
                                     const std::vector<std::string> &allowed);
 };
 
@@ -48,7 +48,7 @@ public:
                             const std::vector<FieldError> &errors);
     static ApiError internal(const std::string &message); // 500 without a reason
     static ApiError expired(const std::string &message);
-    static ApiError too_large_resource_version(uint64_t wanted, uint64_t current);
+    static ApiError too_large_resource_version(uint64_t wanted, uint64_t current, bool retry = true);
     // Answers the server gives with an empty details object: 404, 405, 406, 415 of the path and media type.
     static ApiError generic(int code, const std::string &reason, const std::string &message);
 
@@ -68,5 +68,8 @@ private:
 
 // Go's %q for the strings that appear in messages.
 std::string go_quoted(std::string_view text);
+// Go's %v (plain) and %#v (syntax) of a decoded JSON value, and the name of its Go type.
+std::string go_value(const json &value, bool syntax);
+std::string go_type(const json &value);
 
 } // namespace kubesim

@@ -2,6 +2,7 @@
 #include "go_form.hpp"
 
 #include "errors.hpp"
+#include "file.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -32,10 +33,11 @@ std::string json_type(const json &value) {
 
 [[noreturn]] void mismatch(const Context &context, const std::string &path, const json &value, const std::string &go) {
     std::string shown = json_type(value);
-    if (value.is_number())
-        shown += " " + dump(value);
     if (context.decoder == Decoder::unstructured)
-        throw TypeMismatch("cannot convert " + shown + " to " + go + " (" + path + ")");
+        throw TypeMismatch("cannot convert " + go_type(value) + " to " + go);
+    // The number itself is named only where a number was wanted.
+    if (value.is_number() && (go == "int32" || go == "int64" || go == "float64"))
+        shown += " " + dump(value);
     // Go names the struct and the path inside the document without indexes.
     std::string plain;
     for (size_t i = 0; i < path.size(); i++) {
@@ -44,10 +46,43 @@ std::string json_type(const json &value) {
         else
             plain += path[i];
     }
-    if (value.is_number() && go == "string")
-        shown = "number";
     throw TypeMismatch("json: cannot unmarshal " + shown + " into Go struct field " + context.struct_name + "." +
                        plain + " of type " + go);
+}
+
+std::string go_name(const Type *type) {
+    switch (type->shape) {
+    case Shape::list:
+        return "[]" + go_name(type->element);
+    case Shape::map:
+        return "map[string]" + go_name(type->element);
+    case Shape::structure:
+        return "v1." + type->go_name;
+    case Shape::any:
+        return "interface {}";
+    default:
+        break;
+    }
+    switch (type->scalar) {
+    case Scalar::string:
+        return "string";
+    case Scalar::bytes:
+        return "[]uint8";
+    case Scalar::integer32:
+        return "int32";
+    case Scalar::integer64:
+        return "int64";
+    case Scalar::number:
+        return "float64";
+    case Scalar::boolean:
+        return "bool";
+    case Scalar::quantity:
+        return "resource.Quantity";
+    case Scalar::int_or_string:
+        return "intstr.IntOrString";
+    default:
+        return "v1.Time";
+    }
 }
 
 json zero(const Type *type, const Context &context);
@@ -76,6 +111,17 @@ json convert_integer(const json &value, bool narrow, const std::string &path, Co
     return integer;
 }
 
+void check_base64(const std::string &text, Decoder decoder) {
+    std::string bytes;
+    if (base64_decode(text, bytes) && text.size() % 4 == 0)
+        return;
+    size_t bad = 0;
+    while (bad < text.size() && (isalnum(static_cast<unsigned char>(text[bad])) || text[bad] == '+' || text[bad] == '/'))
+        bad++;
+    throw TypeMismatch(std::string(decoder == Decoder::unstructured ? "error decoding from json: " : "") +
+                       "illegal base64 data at input byte " + std::to_string(bad));
+}
+
 json convert_scalar(const Type *type, const json &value, const std::string &path, Context &context) {
     switch (type->scalar) {
     case Scalar::string:
@@ -85,6 +131,7 @@ json convert_scalar(const Type *type, const json &value, const std::string &path
     case Scalar::bytes:
         if (!value.is_string())
             mismatch(context, path, value, "[]uint8");
+        check_base64(value.get<std::string>(), context.decoder);
         return value;
     case Scalar::time:
     case Scalar::micro_time:
@@ -196,7 +243,7 @@ json convert(const Type *type, const json &value, const std::string &path, Conte
         return convert_scalar(type, value, path, context);
     case Shape::list: {
         if (!value.is_array())
-            mismatch(context, path, value, "[]" + type->element->go_name);
+            mismatch(context, path, value, go_name(type));
         json out = json::array();
         for (size_t i = 0; i < value.size(); i++)
             out.push_back(value[i].is_null()
@@ -206,7 +253,7 @@ json convert(const Type *type, const json &value, const std::string &path, Conte
     }
     case Shape::map: {
         if (!value.is_object())
-            mismatch(context, path, value, "map[string]" + type->element->go_name);
+            mismatch(context, path, value, go_name(type));
         json out = json::object();
         for (const auto &[name, member] : value.items())
             out[name] = member.is_null() ? zero(type->element, context)
@@ -215,7 +262,7 @@ json convert(const Type *type, const json &value, const std::string &path, Conte
     }
     case Shape::structure:
         if (!value.is_object())
-            mismatch(context, path, value, type->go_name);
+            mismatch(context, path, value, go_name(type));
         return convert_structure(type, value, path, context);
     }
     return value;

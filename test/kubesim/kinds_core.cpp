@@ -47,6 +47,19 @@ void namespace_prepare_update(json &after, const json &before, const std::string
         keep_member(after, before, "status");
 }
 
+void namespace_validate(const json &after, const json *before, std::vector<FieldError> &errors) {
+    if (!before)
+        return;
+    std::string phase = text_of(after.at("status"), "phase");
+    bool deleted = find(after.at("metadata"), "deletionTimestamp") != nullptr;
+    if (!deleted && phase != "Active")
+        errors.push_back(FieldError::invalid("status.Phase", go_quoted(phase),
+                                             "may only be 'Active' if `deletionTimestamp` is empty"));
+    if (deleted && phase != "Terminating")
+        errors.push_back(FieldError::invalid("status.Phase", go_quoted(phase),
+                                             "may only be 'Terminating' if `deletionTimestamp` is not empty"));
+}
+
 json namespace_cells(const json &object) {
     return json::array({text_of(object.at("status"), "phase")});
 }
@@ -81,7 +94,7 @@ void node_validate(const json &after, const json *, std::vector<FieldError> &err
         if (effect.empty())
             errors.push_back(FieldError::required(path + ".effect", ""));
         else if (effect != "NoSchedule" && effect != "PreferNoSchedule" && effect != "NoExecute")
-            errors.push_back(FieldError::not_supported(path + ".effect", effect,
+            errors.push_back(FieldError::not_supported(path + ".effect", go_quoted(effect),
                                                        {"NoSchedule", "PreferNoSchedule", "NoExecute"}));
     }
 }
@@ -188,6 +201,7 @@ Behaviour behaviour_of(const std::string &group, const std::string &kind) {
         out.set_defaults = namespace_defaults;
         out.prepare_create = namespace_prepare_create;
         out.prepare_update = namespace_prepare_update;
+        out.validate = namespace_validate;
         out.columns = {{"Status", "string", "", "The status of the namespace", 0}};
         out.cells = namespace_cells;
     } else if (kind == "Node") {

@@ -214,23 +214,29 @@ void track_update(const FieldManagement &how, const json &before, json &after, c
         if (managers.empty())
             managers = decode(before);
     }
+    // What is no set or map in the schema's sense (an element twice) cannot be tracked at all.
+    if (!schema_errors(how.type, before).empty() || !schema_errors(how.type, after).empty())
+        managers.clear();
     // An object nobody tracks stays untracked until its first apply.
-    if (!managers.empty() || creating)
+    else if (!managers.empty() || creating)
         update(how, without_managed_fields(before), without_managed_fields(after), managers, writer, now);
     encode(managers, after);
 }
 
 json apply_configuration(const FieldManagement &how, const json &live, const json &configuration, const Writer &writer,
-                         bool force, bool creating, const std::string &described, const std::string &now) {
+                         bool force, bool creating, const std::string &described, const std::string &described_live,
+                         const std::string &now) {
     if (const json *metadata = find(configuration, "metadata"))
         if (const json *fields = find(*metadata, "managedFields"); fields && !fields->is_null())
             throw ApiError::bad_request("metadata.managedFields must be nil");
+    json before = without_managed_fields(live);
+    Managers managers = decode(live);
+    if (std::string broken = creating ? "" : schema_errors(how.type, before); !broken.empty())
+        throw ApiError::internal("failed to create manager for existing fields: failed to convert new object (" +
+                                 described_live + ") to smd typed: " + broken);
     std::string misfit = schema_errors(how.type, configuration);
     if (!misfit.empty())
         throw ApiError::internal("failed to create typed patch object (" + described + "): " + misfit);
-
-    json before = without_managed_fields(live);
-    Managers managers = decode(live);
     if (managers.empty() && !creating)
         update(how, *how.zero, before, managers, {"before-first-apply", "Update", how.api_version, ""}, now);
 

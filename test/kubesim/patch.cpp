@@ -4,6 +4,8 @@
 #include "errors.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <vector>
 
 namespace kubesim {
 
@@ -19,39 +21,58 @@ const Type *member_type(const Type *type, const std::string &name) {
     return type->shape == Type::Shape::map ? type->element : nullptr;
 }
 
-json strategic_list(const Type *type, json target, const json &patch) {
-    const std::string &key = type->merge_key;
-    for (const auto &item : patch)
-        if (text_of(item, "$patch") == "replace") {
-            json out = json::array();
-            for (const auto &other : patch)
-                if (!find(other, "$patch"))
-                    out.push_back(other);
-            return out;
-        }
-    for (const auto &item : patch) {
-        if (key.empty()) {
-            if (std::find(target.begin(), target.end(), item) == target.end())
-                target.push_back(item);
-            continue;
-        }
-        const json *wanted = find(item, key);
-        if (!wanted)
-            throw ApiError::internal("map: " + dump(item) + " does not contain declared merge key: " + key);
-        auto same = std::find_if(target.begin(), target.end(), [&](const json &one) {
-            const json *have = find(one, key);
-            return have && *have == *wanted;
-        });
-        if (text_of(item, "$patch") == "delete") {
-            if (same != target.end())
-                target.erase(same);
-        } else if (same != target.end()) {
-            *same = strategic_merge_patch(type->element, *same, item);
-        } else {
-            target.push_back(strategic_merge_patch(type->element, json::object(), item));
-        }
+// Elements of the patch in its order, and those only the object has, woven together by their places in the object;
+// elements that are new come first.
+json in_server_order(const json &patched, const json &rest, const std::function<int64_t(const json &)> &place) {
+    json out = json::array();
+    size_t i = 0, j = 0;
+    while (i < patched.size() || j < rest.size()) {
+        bool left = j >= rest.size() || (i < patched.size() && place(patched[i]) < place(rest[j]));
+        out.push_back(left ? patched[i++] : rest[j++]);
     }
-    return target;
+    return out;
+}
+
+json strategic_list(const Type *type, const json &target, const json &patch) {
+    const std::string &key = type->merge_key;
+    auto same = [&](const json &a, const json &b) {
+        if (key.empty())
+            return a == b;
+        const json *left = find(a, key), *right = find(b, key);
+        return left && right && *left == *right;
+    };
+    auto place = [&](const json &item) -> int64_t {
+        for (size_t i = 0; i < target.size(); i++)
+            if (same(target[i], item))
+                return static_cast<int64_t>(i);
+        return -1;
+    };
+    bool replace = false;
+    json patched = json::array();
+    std::vector<json> deleted;
+    for (const auto &item : patch) {
+        std::string what = text_of(item, "$patch");
+        replace |= what == "replace";
+        if (what == "delete")
+            deleted.push_back(item);
+        if (!what.empty())
+            continue;
+        if (!key.empty() && !find(item, key))
+            throw ApiError::internal("map: " + go_value(item, false) + " does not contain declared merge key: " + key);
+        int64_t at = place(item);
+        patched.push_back(key.empty() ? item
+                                      : strategic_merge_patch(type->element, at < 0 ? json::object() : target[at], item));
+    }
+    if (replace)
+        return patched;
+    auto among = [&](const auto &list, const json &item) {
+        return std::any_of(list.begin(), list.end(), [&](const json &one) { return same(one, item); });
+    };
+    json rest = json::array();
+    for (const auto &item : target)
+        if (!among(patched, item) && !among(deleted, item))
+            rest.push_back(item);
+    return in_server_order(patched, rest, place);
 }
 
 bool directive(const std::string &name) { return name.starts_with("$"); }
@@ -66,7 +87,8 @@ json merge_patch(const json &target, const json &patch) {
 
 json json_patch(const json &target, const json &patch) {
     if (!patch.is_array())
-        throw ApiError::bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch");
+        throw ApiError::bad_request("error decoding patch: json: cannot unmarshal " + std::string(patch.is_object() ? "object" : "value") +
+                                    " into Go value of type []handlers.jsonPatchOp");
     try {
         return target.patch(patch);
     } catch (const json::exception &) {

@@ -41,6 +41,8 @@ std::string verb_of(const Request &request, const Target &target) {
         return "update";
     if (request.method == "PATCH")
         return "patch";
+    if (request.method != "DELETE")
+        return request.method; // no verb of a resource: not allowed
     return collection ? "deletecollection" : "delete";
 }
 
@@ -145,6 +147,11 @@ bool Router::resolve(const Request &request, Target &target) const {
         throw no_such_resource();
     if (parts.size() > 1)
         target.name = parts[1];
+    std::string wrong = target.name == "." || target.name == ".."                  ? "may not be '" + target.name + "'"
+                        : target.name.find('%') != std::string::npos               ? "may not contain '%'"
+                                                                                    : "";
+    if (!wrong.empty())
+        throw ApiError::bad_request("Name parameter invalid: " + go_quoted(target.name) + ": " + wrong);
     if (parts.size() > 2)
         target.subresource = parts[2];
     if (!target.kind->verbs.contains(target.subresource) || (!target.kind->namespaced && !target.name_space.empty()) ||

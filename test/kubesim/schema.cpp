@@ -127,6 +127,8 @@ void Schemas::fill(Type &type, const json &schema, const json &schemas) {
             field.type = build(property, schemas);
             bool null_list = required.contains(name) && field.type->shape == Type::Shape::list;
             field.always_written = property.contains("default") || null_list;
+            if (const json *value = find(property, "default"); value && value->is_primitive())
+                field.default_value = *value;
             field.pointer = pointer_fields.contains(type.go_name + "." + name);
             type.fields[name] = field;
         }

@@ -19,6 +19,7 @@ struct Field {
     const Type *type = nullptr;
     bool always_written = false; // a Go struct value or a scalar without omitempty
     bool pointer = false;        // a Go pointer: false and 0 are kept
+    json default_value;          // of a scalar; null = none
 };
 
 struct Type {

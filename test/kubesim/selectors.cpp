@@ -2,10 +2,12 @@
 #include "selectors.hpp"
 
 #include "errors.hpp"
+#include "validation.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 namespace kubesim {
 
@@ -15,101 +17,124 @@ public:
     LabelParser(const std::string &text, LabelSelector &into) : text_(text), into_(into) { next(); }
 
     void parse() {
-        if (token_.empty())
-            return;
         for (;;) {
-            requirement();
+            if (token_.empty())
+                return;
+            if (!identifier() && token_ != "!")
+                fail(", expected: !, identifier, or 'end of string'");
+            try {
+                requirement();
+            } catch (const Mistake &mistake) {
+                throw ApiError::bad_request("unable to parse requirement: " + mistake.text);
+            }
             if (token_.empty())
                 return;
             if (token_ != ",")
-                fail("',' or 'end of string'");
+                fail(", expected: ',' or 'end of string'");
             next();
-            if (token_.empty())
-                throw ApiError::bad_request("found '', expected: identifier after ','");
+            if (!identifier() && token_ != "!")
+                fail(", expected: identifier after ','");
         }
     }
 
 private:
-    static constexpr const char *symbols = "=!(),<>";
+    using Operator = LabelSelector::Operator;
+    struct Mistake {
+        std::string text;
+    };
 
-    bool identifier() const { return !token_.empty() && !strchr(symbols, token_[0]); }
+    static bool symbol(char c) { return strchr("=!(),<>", c) != nullptr; }
+    bool identifier() const { return !token_.empty() && !symbol(token_[0]); }
 
     [[noreturn]] void fail(const std::string &expected) const {
-        throw ApiError::bad_request("found '" + token_ + "', expected: " + expected);
+        throw ApiError::bad_request("found '" + token_ + "'" + expected);
     }
+    [[noreturn]] void mistake(const std::string &expected) const { throw Mistake{"found '" + token_ + "'" + expected}; }
 
     void next() {
         while (at_ < text_.size() && isspace(static_cast<unsigned char>(text_[at_])))
             at_++;
         size_t start = at_;
-        if (at_ >= text_.size()) {
-            token_.clear();
-            return;
-        }
-        auto symbol = [&](size_t i) { return i < text_.size() && strchr(symbols, text_[i]) != nullptr; };
-        if (symbol(at_)) {
+        if (at_ < text_.size() && symbol(text_[at_])) {
             at_++;
-            if (text_[start] == '=' && at_ < text_.size() && text_[at_] == '=')
-                at_++;
-            else if (text_[start] == '!' && at_ < text_.size() && text_[at_] == '=')
+            // two-character operators
+            if ((text_[start] == '=' || text_[start] == '!') && at_ < text_.size() && text_[at_] == '=')
                 at_++;
         } else {
-            while (at_ < text_.size() && !symbol(at_) && !isspace(static_cast<unsigned char>(text_[at_])))
+            while (at_ < text_.size() && !symbol(text_[at_]) && !isspace(static_cast<unsigned char>(text_[at_])))
                 at_++;
         }
         token_ = text_.substr(start, at_ - start);
     }
 
-    std::string take_identifier() {
+    std::string take() {
         std::string word = token_;
         next();
         return word;
     }
 
     void requirement() {
-        using Operator = LabelSelector::Operator;
         bool negated = token_ == "!";
         if (negated)
             next();
         if (!identifier())
-            fail(negated ? "identifier" : "!, identifier, or 'end of string'");
-        LabelSelector::Requirement out{take_identifier(), Operator::exists, {}};
-        if (negated)
-            out.op = Operator::not_exists;
-        else if (!token_.empty() && token_ != ",")
+            mistake(", expected: identifier");
+        LabelSelector::Requirement out{take(), negated ? Operator::not_exists : Operator::exists, {}};
+        check(out.key, qualified_name_errors(out.key), "<nil>");
+        if (!token_.empty() && token_ != ",")
             operation(out);
+        for (size_t i = 0; i < out.values.size(); i++)
+            check(out.values[i], label_value_errors(out.values[i]), "values[" + std::to_string(i) + "][" + out.key + "]");
         into_.requirements_.push_back(std::move(out));
     }
 
+    static void check(const std::string &text, const std::vector<std::string> &problems, const std::string &where) {
+        if (!problems.empty())
+            throw Mistake{where + ": Invalid value: " + go_quoted(text) + ": " + problems.front()};
+    }
+
     void operation(LabelSelector::Requirement &out) {
-        using Operator = LabelSelector::Operator;
-        std::string op = token_;
-        if (op == "=" || op == "==" || op == "!=" || op == ">" || op == "<") {
+        static const std::map<std::string, Operator> exact = {{"=", Operator::in},
+                                                              {"==", Operator::in},
+                                                              {"!=", Operator::not_in},
+                                                              {">", Operator::greater},
+                                                              {"<", Operator::less}};
+        if (auto it = exact.find(token_); it != exact.end()) {
             next();
-            out.op = op == "!=" ? Operator::not_in
-                     : op == ">" ? Operator::greater
-                     : op == "<" ? Operator::less
-                                 : Operator::in;
+            out.op = it->second;
             // "key=" selects the empty value
-            out.values = {identifier() ? take_identifier() : ""};
+            if (!token_.empty() && token_ != "," && !identifier())
+                mistake(", expected: identifier");
+            out.values = {identifier() ? take() : ""};
+            if (out.op == Operator::greater || out.op == Operator::less)
+                integer(out.values[0]);
             return;
         }
-        if (op != "in" && op != "notin")
-            fail("in, notin, =, ==, !=, gt, lt");
-        out.op = op == "in" ? Operator::in : Operator::not_in;
+        if (token_ != "in" && token_ != "notin")
+            mistake(", expected: in, notin, =, ==, !=, gt, lt");
+        out.op = token_ == "in" ? Operator::in : Operator::not_in;
         next();
         if (token_ != "(")
-            fail("'('");
+            mistake(" expected: '('");
         next();
+        if (!identifier() && token_ != "," && token_ != ")")
+            mistake(", expected: ',', ')' or identifier");
         for (;;) {
-            out.values.push_back(identifier() ? take_identifier() : "");
+            out.values.push_back(identifier() ? take() : "");
             if (token_ == ")")
                 break;
             if (token_ != ",")
-                fail("',', or ')'");
+                mistake(", expected: ',' or ')'");
             next();
         }
         next();
+    }
+
+    static void integer(const std::string &text) {
+        bool digits = !text.empty() && text.find_first_not_of("0123456789", text[0] == '-' ? 1 : 0) == std::string::npos;
+        if (!digits)
+            throw Mistake{"values[0]: Invalid value: " + go_quoted(text) +
+                          ": for 'Gt', 'Lt' operators, the value must be an integer"};
     }
 
     const std::string &text_;
@@ -162,8 +187,7 @@ FieldSelector::FieldSelector(const std::string &text, const std::vector<std::str
             continue;
         size_t sign = term.find_first_of("=!");
         if (sign == std::string::npos || (term[sign] == '!' && term.compare(sign, 2, "!=") != 0))
-            throw ApiError::bad_request("invalid selector: " + go_quoted(text) + "; can't understand " +
-                                        go_quoted(term));
+            throw ApiError::bad_request("invalid selector: '" + text + "'; can't understand '" + term + "'");
         size_t length = term.compare(sign, 2, "==") == 0 || term[sign] == '!' ? 2 : 1;
         std::string field = term.substr(0, sign);
         if (std::find(supported.begin(), supported.end(), field) == supported.end()) {

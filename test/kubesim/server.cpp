@@ -189,8 +189,7 @@ void Server::carry_out(const std::shared_ptr<Connection> &connection, const Requ
     // A real server's watchers see a change before its author has the answer about half of the time.
     if (store_.revision() != before && store_.revision() % 2 == 0)
         watches_.flush();
-    if (response.status == 504 && response.body.find("ResourceVersionTooLarge") != std::string::npos &&
-        options_.future_wait_ms > 0) {
+    if (!fault && response.status == 504 && !response.headers.empty() && options_.future_wait_ms > 0) {
         // The server hopes its cache will catch up before it says so.
         auto kept = std::make_shared<std::pair<Request, Response>>(request, std::move(response));
         std::weak_ptr<Connection> weak = connection;

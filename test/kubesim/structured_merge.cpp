@@ -46,49 +46,24 @@ std::optional<std::string> item_element(const Type *type, const json &item) {
     json keys = json::object();
     for (const auto &name : type->list_keys) {
         const json *value = find(item, name);
+        const Field *field = type->element ? type->element->field(name) : nullptr;
         if (value && !value->is_null())
             keys[name] = *value;
+        else if (field && !field->default_value.is_null())
+            keys[name] = field->default_value;
+        else
+            return std::nullopt;
     }
-    if (keys.empty())
-        return std::nullopt;
     return "k:" + dump(keys);
 }
 
 // ---- validation -----------------------------------------------------------------------------------------------
 
-std::string go_type(const json &value) {
-    if (value.is_string())
-        return "string";
-    if (value.is_boolean())
-        return "bool";
-    if (value.is_number_float())
-        return "float64";
-    if (value.is_number())
-        return "int64";
-    if (value.is_array())
-        return "[]interface {}";
-    return "map[string]interface {}";
-}
-
-// Go's %v (plain) and %#v (syntax) of a decoded value.
-std::string go_value(const json &value, bool syntax) {
-    if (value.is_string())
-        return syntax ? go_quoted(value.get<std::string>()) : value.get<std::string>();
-    if (value.is_null())
-        return syntax ? "interface {}(nil)" : "<nil>";
-    std::string out;
-    if (value.is_array()) {
-        for (const auto &item : value)
-            out += (out.empty() ? "" : syntax ? ", " : " ") + go_value(item, syntax);
-        return syntax ? "[]interface {}{" + out + "}" : "[" + out + "]";
-    }
-    if (value.is_object()) {
-        for (const auto &[name, item] : value.items())
-            out += (out.empty() ? "" : syntax ? ", " : " ") + (syntax ? go_quoted(name) : name) + ":" +
-                   go_value(item, syntax);
-        return syntax ? "map[string]interface {}{" + out + "}" : "map[" + out + "]";
-    }
-    return dump(value);
+std::string missing_key(const Type *type, const json &item) {
+    for (const auto &name : type->list_keys)
+        if (!find(item, name))
+            return name;
+    return type->list_keys.front();
 }
 
 void validate(const Type *type, const json &value, const std::string &path, std::vector<std::string> &errors) {
@@ -132,7 +107,7 @@ void validate(const Type *type, const json &value, const std::string &path, std:
                     std::string why =
                         value[i].is_object()
                             ? "associative list with keys has an element that omits key field " +
-                                  go_quoted(type->list_keys.front()) + " (and doesn't have default value)"
+                                  go_quoted(missing_key(type, value[i])) + " (and doesn't have default value)"
                             : "associative list with keys may not have non-map elements";
                     fail("element " + std::to_string(i) + ": " + why);
                     continue;

@@ -91,14 +91,14 @@ void validate_finalizers(const json &metadata, std::vector<FieldError> &errors) 
     const json *finalizers = find(metadata, "finalizers");
     if (!finalizers)
         return;
-    for (const auto &one : *finalizers) {
-        std::string name = one.get<std::string>();
+    for (size_t i = 0; i < finalizers->size(); i++) {
+        std::string name = (*finalizers)[i].get<std::string>();
         for (const auto &why : qualified_name_errors(name))
             errors.push_back(FieldError::invalid("metadata.finalizers", go_quoted(name), why));
         if (name.find('/') == std::string::npos && name != "orphan" && name != "foregroundDeletion" &&
             name != "kubernetes")
             errors.push_back(
-                FieldError::invalid("metadata.finalizers", go_quoted(name),
+                FieldError::invalid("metadata.finalizers[" + std::to_string(i) + "]", go_quoted(name),
                                     "name is neither a standard finalizer name nor is it fully qualified"));
     }
 }
@@ -113,6 +113,19 @@ void validate_owners(const json &metadata, std::vector<FieldError> &errors) {
                 errors.push_back(FieldError::invalid(std::string("metadata.ownerReferences.") + name, "\"\"",
                                                      std::string(name == std::string("apiVersion") ? "version" : name) +
                                                          " must not be empty"));
+    const json *controller = nullptr;
+    for (const auto &owner : *owners) {
+        const json *flag = find(owner, "controller");
+        if (!flag || *flag != true)
+            continue;
+        if (controller)
+            errors.push_back(FieldError::invalid(
+                "metadata.ownerReferences", go_value(*owners, true),
+                "Only one reference can have Controller set to true. Found \"true\" in references for " +
+                    text_of(*controller, "kind") + "/" + text_of(*controller, "name") + " and " +
+                    text_of(owner, "kind") + "/" + text_of(owner, "name")));
+        controller = &owner;
+    }
 }
 
 void immutable(const char *name, const json &after, const json &before, std::vector<FieldError> &errors) {
@@ -121,8 +134,12 @@ void immutable(const char *name, const json &after, const json &before, std::vec
         return;
     if (now && then && *now == *then)
         return;
-    errors.push_back(
-        FieldError::invalid(std::string("metadata.") + name, now ? dump(*now) : "null", "field is immutable"));
+    std::string printed = now ? dump(*now) : "null";
+    if (std::string(name) == "deletionTimestamp" && now) {
+        std::string time = now->get<std::string>(); // as Go prints it
+        printed = time.substr(0, 10) + " " + time.substr(11, 8) + " +0000 UTC";
+    }
+    errors.push_back(FieldError::invalid(std::string("metadata.") + name, printed, "field is immutable"));
 }
 
 } // namespace
@@ -193,7 +210,13 @@ std::vector<std::string> config_key_errors(const std::string &key) {
 }
 
 void validate_metadata(const Kind &kind, const json &metadata, std::vector<FieldError> &errors) {
-    std::string name = text_of(metadata, "name");
+    std::string name = text_of(metadata, "name"), prefix = text_of(metadata, "generateName");
+    // A prefix may end with a dash: a letter follows.
+    if (prefix.ends_with('-'))
+        prefix.back() = 'a';
+    if (!prefix.empty())
+        for (const auto &why : name_errors(kind.behaviour.name_rule, prefix))
+            errors.push_back(FieldError::invalid("metadata.generateName", go_quoted(text_of(metadata, "generateName")), why));
     if (name.empty())
         errors.push_back(FieldError::required("metadata.name", "name or generateName is required"));
     else

@@ -51,7 +51,7 @@ is(revision($second), revision($first), 'and says so');
 my $third = $api->get("$maps?continue=$second->{body}{metadata}{continue}");
 is(names($third), 'm5', 'the last page has not what came later');
 ok(!exists $third->{body}{metadata}{continue}, 'and no token');
-is(names($api->get("$maps?limit=2&resourceVersion=0")), 'm1 m2 m3 m5 m6', 'resourceVersion=0 ignores the limit');
+is(join(' ', sort split / /, names($api->get("$maps?limit=2&resourceVersion=0"))), 'm1 m2 m3 m5 m6', 'resourceVersion=0 ignores the limit, and any order');
 is(names($api->get("$maps?limit=2&resourceVersion=" . revision($first))), 'm1 m2', 'limit with a revision is exact');
 
 # --- forgotten revisions ---
