@@ -29,7 +29,7 @@ chomp(my $pkglibdir = `$pg_config --pkglibdir`);
 my $pgxs_test = dirname($pgxs) . '/../test';    # …/pgxs/src/test
 $bindir = "$root$bindir";
 my $work = "$top/build/check";
-remove_tree($work) if -d $work;
+remove_tree($work, { keep_root => 1 }) if -d $work;
 make_path("$work/log");
 
 # The tests get exactly this environment: nothing of the caller's PostgreSQL or Kubernetes set-up leaks in.
