@@ -22,7 +22,8 @@ Actuator::Actuator(kubernetes::Transport &transport, ActuatorClient &client)
       }) {}
 
 bool is_import_under_way(const mirror::Mirror &mirror, const mirror::ObjectRecord &object) {
-    return !object.uid.empty() && object.phase != mirror::Phase::absent && !mirror::is_reported(mirror.mapping, object.base);
+    return !object.uid.empty() && object.phase != mirror::Phase::absent &&
+           !mirror::is_reported(mirror.mapping, object.base);
 }
 
 bool needs_live(const mirror::Mirror &mirror) {

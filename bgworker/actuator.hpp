@@ -1,5 +1,5 @@
-// Rows to objects: takes what commits changed, decides what each object needs, sends it and records the answers. Lives in
-// the mirror worker's loop; never sends inside a transaction, and never has two requests for one object under way.
+// Rows to objects: takes what commits changed, decides what each object needs, sends it and records the answers. Lives
+// in the mirror worker's loop; never sends inside a transaction, and never has two requests for one object under way.
 //
 // One turn is one transaction at most: it writes the answers that have arrived and reads and decides the next objects.
 // While requests are under way answers are collected for a few milliseconds and decisions are made ahead, so that the
@@ -118,6 +118,7 @@ private:
                     const mirror::RowFields *row, int64_t now_ms);
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     int64_t total_of(uint32_t relation, int64_t now_ms);
+    void note_total(uint32_t relation, int change);
     void record_waiting(int64_t now_ms);
     void after_commit(std::vector<Finished> &finished, int64_t now_ms);
 

@@ -40,7 +40,8 @@ Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mir
                        const std::vector<std::string> &respected_managers) {
     mirror::ConflictQuestion question;
     for (const kubernetes::Cause &cause : outcome.causes) {
-        const mirror::Column *column = mirror::column_of_field(mapping, kubernetes::FieldPath::from_server(cause.field));
+        const mirror::Column *column =
+            mirror::column_of_field(mapping, kubernetes::FieldPath::from_server(cause.field));
         // A field that no column of ours holds: the stamp's annotation, or something we cannot name. Not a first write.
         if (!column)
             return verdict(outcome, Next::stop, Phase::conflict);
@@ -50,7 +51,8 @@ Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mir
     question.first_written = &attempt.first_written;
     question.enforce = attempt.enforce;
     question.forced_already = attempt.forced;
-    return verdict(outcome, mirror::may_force(question, respected_managers) ? Next::force : Next::stop, Phase::conflict);
+    return verdict(outcome, mirror::may_force(question, respected_managers) ? Next::force : Next::stop,
+                   Phase::conflict);
 }
 
 } // namespace

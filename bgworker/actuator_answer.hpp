@@ -14,10 +14,10 @@ namespace dbnet::bgworker {
 
 struct Attempt {
     bool remove = false;
-    bool update = false;  // apply with a uid
-    bool forced = false;  // fields were to be taken from other managers
-    bool enforce = false; // the claims are enforced, so force is allowed
-    int number = 1;       // from 1, since the last success or new commit
+    bool update = false;                 // apply with a uid
+    bool forced = false;                 // fields were to be taken from other managers
+    bool enforce = false;                // the claims are enforced, so force is allowed
+    int number = 1;                      // from 1, since the last success or new commit
     std::set<std::string> first_written; // paths with an attempt recorded before this one
 };
 

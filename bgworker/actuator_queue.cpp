@@ -127,7 +127,9 @@ std::vector<Entry *> Queue::take_ready(const std::string &lane, size_t limit) {
     return taken;
 }
 
-bool Queue::has_ready(const std::string &lane) const { return ready_.contains(lane); }
+bool Queue::has_ready(const std::string &lane) const {
+    return ready_.contains(lane);
+}
 
 Entry *Queue::find(const mirror::Key &key) {
     const auto found = entries_.find(key);

@@ -69,9 +69,9 @@ struct Entry {
     State state = State::ready;
     Cause cause;
     bool replaced = false;
-    bool again = false;                         // a newer commit came while in flight or finished
-    std::string gone_uid;                       // an event said that this incarnation is gone
-    std::shared_ptr<const Extent> extent;       // of the biggest transaction that waits in here
+    bool again = false;                   // a newer commit came while in flight or finished
+    std::string gone_uid;                 // an event said that this incarnation is gone
+    std::shared_ptr<const Extent> extent; // of the biggest transaction that waits in here
     std::vector<std::pair<std::shared_ptr<Wave>, int>> waves;
     size_t covered_waves = 0; // the first so many are of commits that the request carries
     int attempts = 0;         // since the last success or new commit
@@ -106,11 +106,11 @@ public:
     }
     void in_flight(Entry &entry) { entry.state = Entry::State::in_flight; }
     void finished(Entry &entry) { entry.state = Entry::State::finished; }
-    void redo(Entry &entry);                                          // ready (or blocked) again
-    void retry_at(Entry &entry, int64_t due_ms);                      // or ready when a newer commit came
-    void settled(Entry &entry);                                       // well: gone, or ready when a newer commit came
-    void stopped(Entry &entry);                                       // gone unless others wait for it
-    void drop(const std::function<bool(const Entry &)> &condition);   // forget them, let others go
+    void redo(Entry &entry);                                        // ready (or blocked) again
+    void retry_at(Entry &entry, int64_t due_ms);                    // or ready when a newer commit came
+    void settled(Entry &entry);                                     // well: gone, or ready when a newer commit came
+    void stopped(Entry &entry);                                     // gone unless others wait for it
+    void drop(const std::function<bool(const Entry &)> &condition); // forget them, let others go
 
     size_t size() const { return entries_.size(); }
     void for_each(const std::function<void(Entry &)> &function);
@@ -122,7 +122,8 @@ private:
 
     std::unordered_map<mirror::Key, Entry, mirror::KeyHash> entries_;
     std::function<std::string(uint32_t)> lane_of_;
-    std::unordered_map<std::string, std::deque<mirror::Key>> ready_; // by lane; may hold keys that have moved on, or twice
+    std::unordered_map<std::string, std::deque<mirror::Key>>
+        ready_; // by lane; may hold keys that have moved on, or twice
     struct Due {
         int64_t at_ms;
         mirror::Key key;

@@ -59,6 +59,8 @@ int apply_rank(std::string_view group, std::string_view kind) {
     return other;
 }
 
-int remove_rank(std::string_view group, std::string_view kind) { return 2 * last + 1 - apply_rank(group, kind); }
+int remove_rank(std::string_view group, std::string_view kind) {
+    return 2 * last + 1 - apply_rank(group, kind);
+}
 
 } // namespace dbnet::bgworker

@@ -35,8 +35,7 @@ kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror
 }
 
 bool is_managed_by(const nlohmann::json &object, const std::string &field_manager) {
-    const nlohmann::json *entries =
-        kubernetes::array_member(kubernetes::member(&object, "metadata"), "managedFields");
+    const nlohmann::json *entries = kubernetes::array_member(kubernetes::member(&object, "metadata"), "managedFields");
     return entries && std::any_of(entries->begin(), entries->end(), [&](const nlohmann::json &entry) {
                return kubernetes::text_member(&entry, "manager") == field_manager;
            });
@@ -261,7 +260,8 @@ void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirro
     const kubernetes::Outcome outcome = kubernetes::classify(response);
     const nlohmann::json body = outcome ? kubernetes::parse_json(response.body) : nlohmann::json();
     if (outcome && !body.is_object())
-        return try_again(entry, plan, Phase::deleting, "the server's answer is no object", backoff_ms(entry.attempts, 0.5));
+        return try_again(entry, plan, Phase::deleting, "the server's answer is no object",
+                         backoff_ms(entry.attempts, 0.5));
     if (outcome && is_managed_by(body, plan.field_manager)) {
         if (!may_go_on(plan, mirror))
             return try_again(entry, plan, Phase::deleting, "", 0);

@@ -1,5 +1,5 @@
-// The transaction of a turn: answers into the tables, rows and objects out of them, decisions (see actuator.hpp). Mirror
-// worker.
+// The transaction of a turn: answers into the tables, rows and objects out of them, decisions (see actuator.hpp).
+// Mirror worker.
 #include "bgworker/actuator.hpp"
 
 #include <algorithm>
@@ -17,25 +17,27 @@ using Next = Verdict::Next;
 
 namespace {
 
-constexpr size_t ahead = 64;         // decisions per lane that wait for a free place on the line
-constexpr size_t save_batch = 32;    // answers that are worth a transaction while more are under way …
+constexpr size_t ahead = 64;          // decisions per lane that wait for a free place on the line
+constexpr size_t save_batch = 32;     // answers that are worth a transaction while more are under way …
 constexpr int64_t save_after_ms = 10; // … or that many milliseconds
-constexpr int64_t quiet_ms = 200;    // what settles sooner leaves no trace of waiting
+constexpr int64_t quiet_ms = 200;     // what settles sooner leaves no trace of waiting
 constexpr size_t recorded_at_once = 200;
 
 std::string joined(const std::string &message, const std::string &hint) {
     return hint.empty() ? message : message + (message.ends_with('.') ? " " : ". ") + hint;
 }
 
-mirror::HoldLimits hold_limits() { return {settings::hold_objects, settings::hold_minimum, settings::hold_percent}; }
+mirror::HoldLimits hold_limits() {
+    return {settings::hold_objects, settings::hold_minimum, settings::hold_percent};
+}
 
 } // namespace
 
 bool Actuator::wants_transaction(int64_t now_ms) const {
     if (!writes_.empty())
         return true;
-    if (!finished_.empty() && (hurry_ || under_way_ == 0 || finished_.size() >= save_batch ||
-                               now_ms - oldest_finished_ms_ >= save_after_ms))
+    if (!finished_.empty() &&
+        (hurry_ || under_way_ == 0 || finished_.size() >= save_batch || now_ms - oldest_finished_ms_ >= save_after_ms))
         return true;
     if (queue_.has_ready({}))
         return true;
@@ -136,6 +138,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         if (!entry || entry->state != Entry::State::finished)
             continue; // its mirror was removed, and perhaps made anew
         entry->recorded.clear();
+        note_total(key.relation, one.write.created - one.write.forget);
         if (one.next == Next::accepted || one.next == Next::gone)
             queue_.settled(*entry);
         else if (one.next == Next::again)
@@ -155,6 +158,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         switch (outcome.kind) {
         case Outcome::Kind::forgotten:
             client_.forget(outcome.key, outcome.uid);
+            note_total(outcome.key.relation, -1);
             [[fallthrough]];
         case Outcome::Kind::settled:
             queue_.settled(entry);
@@ -314,8 +318,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (object && decision.action == Action::update)
         plan.first_written = object->first_written;
     plan.tombstone_id = stored.tombstone_id;
-    plan.fresh = decision.action == Action::create &&
-                 (!object || object->uid.empty() || stored.tombstone || entry.replaced);
+    plan.fresh =
+        decision.action == Action::create && (!object || object->uid.empty() || stored.tombstone || entry.replaced);
     if (object && decision.action == Action::create && !plan.fresh)
         plan.first_written = object->first_written;
     plan.cause = entry.cause;
@@ -328,6 +332,13 @@ int64_t Actuator::total_of(uint32_t relation, int64_t now_ms) {
     if (total.counted_ms == 0 || now_ms - total.counted_ms > 10'000)
         total = {mirror::count_objects(relation), now_ms};
     return total.count;
+}
+
+// Between two counts the number is kept up: a share of what was there before would hold too little or too much.
+void Actuator::note_total(uint32_t relation, int change) {
+    const auto total = totals_.find(relation);
+    if (total != totals_.end())
+        total->second.count += change;
 }
 
 std::string Actuator::mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms) {
@@ -375,7 +386,7 @@ void Actuator::record_waiting(int64_t now_ms) {
         if (entry.state == Entry::State::in_flight) {
             const auto plan = plans_.find(entry.key);
             phase = plan != plans_.end() && plan->second.decision.action == Action::remove ? Phase::deleting
-                                                                                          : Phase::applying;
+                                                                                           : Phase::applying;
         } else if (entry.state == Entry::State::blocked) {
             message = "waits until what the same transaction needs first is accepted";
         } else if (entry.state == Entry::State::ready || entry.state == Entry::State::prepared) {

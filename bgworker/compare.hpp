@@ -1,6 +1,6 @@
-// The compare: every row of a mirror against what is recorded of its object, slice by slice, so that neither memory nor a
-// transaction grows with the table. What differs goes to the actuator as if one transaction had changed it. Runs at the
-// worker's start, when the change feed may have missed something, when a mirror is changed, armed or resumed, when
+// The compare: every row of a mirror against what is recorded of its object, slice by slice, so that neither memory nor
+// a transaction grows with the table. What differs goes to the actuator as if one transaction had changed it. Runs at
+// the worker's start, when the change feed may have missed something, when a mirror is changed, armed or resumed, when
 // somebody asks, and every dbnet.compare_interval. Mirror worker.
 #pragma once
 

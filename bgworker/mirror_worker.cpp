@@ -29,7 +29,9 @@ void note_table(Datum, Oid relation) noexcept {
     has_table_changed |= relation == InvalidOid || (loaded_catalog && loaded_catalog->find(relation));
 }
 
-void note_schema(Datum, int, uint32) noexcept { has_table_changed = true; }
+void note_schema(Datum, int, uint32) noexcept {
+    has_table_changed = true;
+}
 
 constexpr size_t commits_at_once = 256;
 constexpr int64_t longest_sleep_ms = 1000; // others' WAL is passed over before it is recycled

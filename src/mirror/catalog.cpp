@@ -127,8 +127,8 @@ Catalog load_catalog() {
         catalog.disarmed_reason =
             "this database is a copy: DBNet was set up in " +
             (arming.boolean(0, 0) ? std::string("another database of this server")
-                                  : "the server with system identifier " + std::string(arming.text(0, 2)) + ", this is " +
-                                        std::string(arming.text(0, 3))) +
+                                  : "the server with system identifier " + std::string(arming.text(0, 2)) +
+                                        ", this is " + std::string(arming.text(0, 3))) +
             "; nothing is sent to any device until somebody calls dbnet.claim()";
 
     read_mirrors(catalog, std::nullopt);

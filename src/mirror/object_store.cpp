@@ -34,7 +34,9 @@ Json to_json(const Fields &fields) {
 }
 
 // Messages come from the network.
-std::string text_of(const Json &document) { return document.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string text_of(const Json &document) {
+    return document.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 HoldDecision hold_from(const char *decision) {
     // The statement gives 'none' where there is no held change, so that NULL can mean "undecided".
@@ -50,8 +52,12 @@ Json key_json(const Key &key) {
     return {{"relation", key.relation}, {"namespace", key.name_space}, {"name", storable(key.name)}};
 }
 
-Json optional_text(const std::string &text) { return text.empty() ? Json() : storable(text); }
-Json optional_number(uint64_t number) { return number == 0 ? Json() : Json(std::to_string(number)); }
+Json optional_text(const std::string &text) {
+    return text.empty() ? Json() : storable(text);
+}
+Json optional_number(uint64_t number) {
+    return number == 0 ? Json() : Json(std::to_string(number));
+}
 
 Json to_json(const ObjectWrite &write) {
     Json row = key_json(write.key);
@@ -110,9 +116,9 @@ Json to_json(const ActuationWrite &write) {
     return row;
 }
 
-// Rows that exist are updated, the others inserted: the UPDATE sees the table as it was before the INSERT. Only the worker
-// writes here, so nothing comes between.
-// Versions of one kind are decimals of any length; where they are not, the newest word we have is the answer at hand.
+// Rows that exist are updated, the others inserted: the UPDATE sees the table as it was before the INSERT. Only the
+// worker writes here, so nothing comes between. Versions of one kind are decimals of any length; where they are not,
+// the newest word we have is the answer at hand.
 pg::Statement save_objects{R"sql(
     WITH w AS MATERIALIZED (
         SELECT w.*
@@ -308,7 +314,9 @@ void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> 
     run(save_actuations, log);
 }
 
-int64_t count_objects(uint32_t relation) { return pg::execute(count_of_relation, Oid{relation}).integer(0, 0); }
+int64_t count_objects(uint32_t relation) {
+    return pg::execute(count_of_relation, Oid{relation}).integer(0, 0);
+}
 
 std::vector<Key> load_pending_keys(uint32_t relation, const Key *after, int limit) {
     const pg::Result rows = pg::execute(pending_keys, Oid{relation}, after ? after->name_space : std::string(),

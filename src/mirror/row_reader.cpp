@@ -12,8 +12,8 @@ namespace dbnet::mirror {
 
 namespace {
 
-// Statements are kept as long as the process; their number is bounded by how often mirrors change. A plan belongs to the
-// owner it was made for.
+// Statements are kept as long as the process; their number is bounded by how often mirrors change. A plan belongs to
+// the owner it was made for.
 const pg::Statement &statement(uint32_t owner, const std::string &sql) {
     static auto &kept = *new std::map<std::pair<uint32_t, std::string>, std::unique_ptr<pg::Statement>>;
     const auto [entry, is_new] = kept.try_emplace({owner, sql});
@@ -34,12 +34,14 @@ std::string mapped_columns(const Mirror &mirror) {
     return "(SELECT " + columns + ") AS v";
 }
 
-template <class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
+template<class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
     lock_table(mirror, false);
     return pg::as_owner(mirror.owner, f);
 }
 
-std::string column_reference(const std::string &column) { return "r." + pg::quoted_name(column); }
+std::string column_reference(const std::string &column) {
+    return "r." + pg::quoted_name(column);
+}
 
 RowFields row_fields(const Mirror &mirror, const char *row) {
     const Json values = Json::parse(row, nullptr, false);
@@ -66,7 +68,8 @@ std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<
     }
     const std::string sql =
         "SELECT k.number, pg_catalog.to_jsonb(v) "
-        "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (namespace, name, number) JOIN " +
+        "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (namespace, name, number) "
+        "JOIN " +
         mirror.qualified_name + " AS r ON " + column_reference(mirror.name_column) + " OPERATOR(pg_catalog.=) k.name" +
         (mirror.namespace_column.empty()
              ? ""

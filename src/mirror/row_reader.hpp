@@ -17,8 +17,8 @@ namespace dbnet::mirror {
 // In the order of the keys, which all belong to `mirror`; nullopt: no such row.
 std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<const Key> keys);
 
-// Rows in the table's blocks [first_block, first_block + blocks). Physical slices need no index and no open cursor; a row
-// that moves while the slices go by has been changed by a transaction whose message arrives.
+// Rows in the table's blocks [first_block, first_block + blocks). Physical slices need no index and no open cursor; a
+// row that moves while the slices go by has been changed by a transaction whose message arrives.
 std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint32_t first_block, uint32_t blocks);
 
 // Blocks of the table, of its largest partition when it is partitioned.

@@ -1,0 +1,114 @@
+// Answers of the server to verdicts, with the recorded kinds of refusal.
+#include "bgworker/actuator_answer.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace dbnet::bgworker;
+using dbnet::kubernetes::Outcome;
+using dbnet::mirror::Phase;
+using Next = Verdict::Next;
+
+namespace {
+
+class ActuatorAnswer : public testing::Test {
+protected:
+    ActuatorAnswer() {
+        dbnet::mirror::Column column;
+        column.name = "data";
+        column.path = "data";
+        column.field = dbnet::kubernetes::FieldPath::parse("data");
+        mapping.columns.push_back(column);
+        outcome.message = "the server's words";
+    }
+
+    Verdict judged(Outcome::Kind kind) {
+        outcome.kind = kind;
+        return judge(outcome, attempt, mapping, {"helm"}, 0.5);
+    }
+
+    Outcome outcome;
+    Attempt attempt;
+    dbnet::mirror::Mapping mapping;
+};
+
+} // namespace
+
+TEST_F(ActuatorAnswer, KindsOfAnApply) {
+    const std::tuple<Outcome::Kind, Next, Phase, bool> cases[] = {
+        {Outcome::ok, Next::accepted, Phase::synced, false},
+        {Outcome::invalid, Next::stop, Phase::invalid, false},
+        {Outcome::too_large, Next::stop, Phase::invalid, false},
+        {Outcome::denied, Next::stop, Phase::denied, false},
+        {Outcome::stale, Next::stop, Phase::stale, false},
+        {Outcome::being_deleted, Next::await, Phase::waiting_deleted, false},
+        {Outcome::uid_mismatch, Next::again, Phase::uncertain, false},
+        {Outcome::ambiguous, Next::again, Phase::uncertain, false},
+        {Outcome::not_found, Next::again, Phase::pending, false},
+        {Outcome::namespace_missing, Next::again, Phase::pending, false},
+        {Outcome::namespace_terminating, Next::again, Phase::pending, false},
+        {Outcome::kind_missing, Next::again, Phase::pending, false},
+        {Outcome::schema_500, Next::again, Phase::pending, false},
+        {Outcome::retry, Next::again, Phase::pending, false},
+        {Outcome::unavailable, Next::again, Phase::pending, true},
+        {Outcome::unauthorized, Next::again, Phase::pending, true},
+    };
+    for (const auto &[kind, next, phase, server_wide] : cases) {
+        const Verdict verdict = judged(kind);
+        EXPECT_EQ(verdict.next, next) << dbnet::kubernetes::name(kind);
+        EXPECT_EQ(verdict.phase, phase) << dbnet::kubernetes::name(kind);
+        EXPECT_EQ(verdict.server_wide, server_wide) << dbnet::kubernetes::name(kind);
+        EXPECT_EQ(verdict.message, "the server's words");
+    }
+}
+
+TEST_F(ActuatorAnswer, ADeleteOfWhatIsNotThereIsDone) {
+    attempt.remove = true;
+    for (const Outcome::Kind kind : {Outcome::not_found, Outcome::uid_mismatch, Outcome::namespace_missing})
+        EXPECT_EQ(judged(kind).next, Next::gone) << dbnet::kubernetes::name(kind);
+    EXPECT_EQ(judged(Outcome::retry).phase, Phase::deleting);
+}
+
+TEST_F(ActuatorAnswer, SchemaErrorsStopAfterFiveTries) {
+    attempt.number = 4;
+    EXPECT_EQ(judged(Outcome::schema_500).next, Next::again);
+    attempt.number = 5;
+    EXPECT_EQ(judged(Outcome::schema_500).next, Next::stop);
+    EXPECT_EQ(judged(Outcome::schema_500).phase, Phase::invalid);
+}
+
+TEST_F(ActuatorAnswer, ConflictsAreForcedOnceOnFirstWrites) {
+    outcome.causes = {{"FieldManagerConflict", "data.a", "kubectl", ""}};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::force);
+    attempt.forced = true;
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop);
+    attempt.forced = false;
+    attempt.first_written = {"data"};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop);
+    attempt.enforce = true;
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::force);
+    attempt = {};
+    outcome.causes[0].manager = "helm";
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop);
+    outcome.causes = {{"FieldManagerConflict", "spec.other", "kubectl", ""}};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop) << "a field that no column holds";
+    EXPECT_EQ(judged(Outcome::conflict).phase, Phase::conflict);
+}
+
+TEST_F(ActuatorAnswer, ServersMayAskForMoreTime) {
+    outcome.status = 429;
+    outcome.retry_after_ms = 90'000;
+    const Verdict verdict = judged(Outcome::retry);
+    EXPECT_EQ(verdict.delay_ms, 90'000);
+    EXPECT_TRUE(verdict.overload);
+    EXPECT_TRUE(verdict.server_wide);
+}
+
+TEST_F(ActuatorAnswer, BackoffDoublesUpToAMinute) {
+    EXPECT_EQ(backoff_ms(1, 0.5), 200);
+    EXPECT_EQ(backoff_ms(2, 0.5), 400);
+    EXPECT_EQ(backoff_ms(9, 0.5), 51'200);
+    EXPECT_EQ(backoff_ms(10, 0.5), 60'000);
+    EXPECT_EQ(backoff_ms(1000, 0.5), 60'000);
+    EXPECT_EQ(backoff_ms(1, 0), 150);
+    EXPECT_LE(backoff_ms(1000, 0.999), 75'000);
+}

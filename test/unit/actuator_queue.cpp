@@ -1,0 +1,162 @@
+// Order of objects: one entry per object, ranks of a transaction, newer commits, backoff.
+#include "bgworker/actuator_queue.hpp"
+
+#include "bgworker/actuator_rank.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace dbnet::bgworker;
+using dbnet::mirror::Key;
+
+namespace {
+
+class ActuatorQueue : public testing::Test {
+protected:
+    Queue queue{[](uint32_t) { return std::string("lane"); }};
+
+    static Key key(const char *name) { return {1, "", name}; }
+
+    void take(std::vector<Wanted> wanted, uint64_t transaction = 1) {
+        queue.take(wanted, {transaction, 0, 0, 0}, std::make_shared<Extent>(), 0);
+    }
+
+    // Names that may go now, taken from the queue.
+    std::vector<std::string> ready() {
+        std::vector<std::string> names;
+        for (Entry *entry : queue.take_ready("lane", 100))
+            names.push_back(entry->key.name);
+        return names;
+    }
+
+    void settle(const char *name) {
+        Entry *entry = queue.find(key(name));
+        ASSERT_NE(entry, nullptr) << name;
+        queue.settled(*entry);
+    }
+};
+
+using Names = std::vector<std::string>;
+
+} // namespace
+
+TEST_F(ActuatorQueue, OneEntryPerObject) {
+    take({{key("a"), false, false, 0}}, 1);
+    take({{key("a"), false, false, 0}}, 2);
+    EXPECT_EQ(queue.size(), 1u);
+    EXPECT_EQ(ready(), Names{"a"});
+    EXPECT_EQ(ready(), Names{}) << "the second mention is passed over";
+    EXPECT_EQ(queue.find(key("a"))->cause.transaction, 2u);
+    settle("a");
+    EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST_F(ActuatorQueue, NewerCommitDuringARequestIsTakenUpAfterwards) {
+    take({{key("a"), false, false, 0}});
+    ready();
+    queue.in_flight(*queue.find(key("a")));
+    take({{key("a"), false, false, 0}}, 2);
+    EXPECT_EQ(ready(), Names{}) << "one request per object";
+    queue.finished(*queue.find(key("a")));
+    settle("a");
+    EXPECT_EQ(ready(), Names{"a"});
+}
+
+TEST_F(ActuatorQueue, NewerCommitReplacesAPreparedDecision) {
+    take({{key("a"), false, false, 0}});
+    ready();
+    take({{key("a"), false, false, 0}}, 2);
+    EXPECT_EQ(ready(), Names{"a"});
+}
+
+TEST_F(ActuatorQueue, RanksGoInOrder) {
+    take({{key("pod"), false, false, 20},
+          {key("old"), true, false, 190},
+          {key("space"), false, false, 1},
+          {key("pod2"), false, false, 20}});
+    EXPECT_EQ(ready(), Names{"space"});
+    settle("space");
+    EXPECT_EQ(ready(), (Names{"pod", "pod2"}));
+    settle("pod");
+    EXPECT_EQ(ready(), Names{});
+    settle("pod2");
+    EXPECT_EQ(ready(), Names{"old"});
+    settle("old");
+    EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST_F(ActuatorQueue, LaterRanksWaitForWhatWasRefusedUntilItIsMended) {
+    take({{key("space"), false, false, 1}, {key("config"), false, false, 10}});
+    ready();
+    queue.stopped(*queue.find(key("space")));
+    EXPECT_EQ(ready(), Names{});
+    take({{key("other"), false, false, 10}}, 2);
+    EXPECT_EQ(ready(), Names{"other"}) << "other transactions are not held up";
+    queue.touch(key("space"), "", 0);
+    EXPECT_EQ(ready(), Names{"space"});
+    settle("space");
+    EXPECT_EQ(ready(), Names{"config"});
+}
+
+TEST_F(ActuatorQueue, WhatIsRefusedAndKeepsNobodyIsForgotten) {
+    take({{key("a"), false, false, 0}});
+    ready();
+    queue.stopped(*queue.find(key("a")));
+    EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST_F(ActuatorQueue, TransactionsInOppositeOrderDoNotLockEachOther) {
+    take({{key("space"), false, false, 1}, {key("config"), false, false, 10}}, 1);
+    take({{key("space"), true, false, 200}, {key("config"), true, false, 191}}, 2);
+    EXPECT_EQ(ready(), Names{"config"});
+    settle("config");
+    EXPECT_EQ(ready(), Names{"space"});
+    settle("space");
+    EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST_F(ActuatorQueue, TheSameWhileTheFirstIsUnderWayAndFails) {
+    take({{key("space"), false, false, 1}, {key("config"), false, false, 10}}, 1);
+    EXPECT_EQ(ready(), Names{"space"});
+    queue.in_flight(*queue.find(key("space")));
+    take({{key("space"), true, false, 200}, {key("config"), true, false, 191}}, 2);
+    queue.finished(*queue.find(key("space")));
+    queue.stopped(*queue.find(key("space")));
+    EXPECT_EQ(ready(), Names{"config"});
+    settle("config");
+    EXPECT_EQ(ready(), Names{"space"});
+}
+
+TEST_F(ActuatorQueue, BackoffEndsByTimeOrByANewCommit) {
+    take({{key("a"), false, false, 0}, {key("b"), false, false, 0}});
+    ready();
+    queue.retry_at(*queue.find(key("a")), 500);
+    queue.retry_at(*queue.find(key("b")), 900);
+    EXPECT_EQ(queue.next_due_ms(100), 400);
+    queue.advance(499);
+    EXPECT_EQ(ready(), Names{});
+    queue.advance(500);
+    EXPECT_EQ(ready(), Names{"a"});
+    take({{key("b"), false, false, 0}}, 2);
+    EXPECT_EQ(ready(), Names{"b"});
+    settle("a");
+    settle("b");
+    queue.advance(2000);
+    EXPECT_EQ(ready(), Names{});
+}
+
+TEST_F(ActuatorQueue, DroppingAMirrorLetsOthersGo) {
+    take({{key("space"), false, false, 1}, {{2, "", "config"}, false, false, 10}});
+    queue.drop([](const Entry &entry) { return entry.key.relation == 1; });
+    EXPECT_EQ(ready(), Names{"config"});
+}
+
+TEST(ActuatorRank, WhatOthersNeedGoesFirstAndIsDeletedLast) {
+    EXPECT_LT(apply_rank("", "Namespace"), apply_rank("", "ConfigMap"));
+    EXPECT_LT(apply_rank("", "ConfigMap"), apply_rank("apps", "Deployment"));
+    EXPECT_LT(apply_rank("apps", "Deployment"), apply_rank("example.com", "Thing"));
+    EXPECT_LT(apply_rank("example.com", "Thing"),
+              apply_rank("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"));
+    EXPECT_GT(remove_rank("", "Namespace"), remove_rank("", "ConfigMap"));
+    EXPECT_GT(remove_rank("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+              apply_rank("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"));
+}
