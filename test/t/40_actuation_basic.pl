@@ -20,11 +20,11 @@ my ($owner) = grep { $_->{manager} =~ /^dbnet-[0-9a-f]{16}$/ } @{ $mirrors->conf
 is($owner->{operation}, 'Apply', 'its fields are owned by the mirror, by server-side apply');
 like($mirrors->config('c1')->{metadata}{annotations}{'dbnet.io/stamp'}, qr{^\d+/1/[0-9A-F]+/[0-9A-F]+/\d+$}, 'it carries the stamp');
 $node->query_is(q{SELECT phase, uid IS NOT NULL, created_by_us, claimed FROM dbnet.object_status WHERE relation = 'net.configs'::regclass},
-    'synced|t|t|{data}', 'and is recorded so');
+    'synced|t|t|{data,metadata.labels}', 'and is recorded so');
 $node->wait_for(q{SELECT ready = 'True' FROM net.nodes}, 'the Node becomes ready and its row says so');
 $node->query_is(q{SELECT operation, paths, transaction IS NOT NULL, commit_lsn IS NOT NULL, role, attempt, http_status, forced
                   FROM dbnet.actuation WHERE relation = 'net.configs'::regclass},
-    'apply|{data}|t|t|postgres|1|201|f', 'the log has one call for it');
+    'apply|{data,metadata.labels}|t|t|postgres|1|201|f', 'the log has one call for it');
 
 # UPDATE.
 $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "3"}' WHERE name = 'c1'}, 'update');
@@ -71,10 +71,10 @@ is_deeply($mirrors->config('c2')->{data}, { third => 'time' }, 'it has the new c
 is($mirrors->config('c2')->{metadata}{uid}, $uid, 'and is the same object');
 
 # NULL of a field that we own is refused: without it the server would choose.
-$node->psql_ok(q{UPDATE net.configs SET data = NULL}, 'set a claimed field to NULL');
+$node->psql_ok(q{UPDATE net.configs SET data = NULL WHERE name = 'c2'}, 'set a claimed field to NULL');
 $node->wait_for(q{SELECT phase = 'invalid' AND message ~ 'column "data" \(data\) is NULL.*dbnet\.release' FROM dbnet.object_status WHERE name = 'c2'}, 'it is refused and says what to do');
 is_deeply($mirrors->config('c2')->{data}, { third => 'time' }, 'the object is as it was');
-$node->psql_ok(q{UPDATE net.configs SET data = '{"fourth": "time"}'}, 'set a value again');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"fourth": "time"}' WHERE name = 'c2'}, 'set a value again');
 is($mirrors->wait_synced, '', 'all is well again');
 
 $node->psql_ok('DELETE FROM net.nodes', 'delete the Node');

@@ -9,7 +9,7 @@ use Test::More;
 
 my $node = DBNet::Cluster->started('actuation_modes');
 my $api = DBNet::Api->start;
-$api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs' }, data => { a => '1' } }));
+$api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs', labels => $api->labels }, data => { a => '1' } }));
 my $mirrors = DBNet::Mirrors->new($node, $api, mode => 'observe');
 
 sub calls { return $node->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation') }
@@ -21,7 +21,7 @@ is($mirrors->wait_synced, '', 'there is nothing to wait for');
 is(calls(), 0, 'nothing was sent');
 is($api->get($mirrors->config_path('mine'))->{status}, 404, 'no object was made');
 is_deeply($mirrors->config('theirs')->{data}, { a => '1' }, 'none was changed');
-$node->query_is(q{SELECT key, operation, path, row_value, live_value FROM dbnet.preview('net.configs') ORDER BY key},
+$node->query_is(q{SELECT key, operation, path, row_value, live_value FROM dbnet.preview('net.configs') WHERE path = 'data' ORDER BY key},
     qq({n}/mine|create|data|{"b": "2"}|\n{n}/theirs|update|data|{"a": "2"}|{"a": "1"}) =~ s/\{n\}/$api->namespace/ger, 'preview says what manage would send');
 
 # Manage: what was written goes out.

@@ -12,7 +12,7 @@ my $configs = '/api/v1/namespaces/' . $api->namespace . '/configmaps';
 
 sub theirs {
     my ($name, $manager) = @_;
-    return $api->expect_success($api->apply("$configs/$name", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $name }, data => { a => '1' } }, manager => $manager));
+    return $api->expect_success($api->apply("$configs/$name", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $name, labels => $api->labels }, data => { a => '1' } }, manager => $manager));
 }
 theirs('common', 'kubectl');
 theirs('respected', 'helm');
@@ -27,14 +27,14 @@ $node->query_is(q{SELECT attempt, http_status, reason, forced FROM dbnet.actuati
     "1|409|Conflict|f\n2|200||t", 'the log has the conflict and the forced call');
 
 # Somebody takes it back: that is not a first write any more.
-$api->expect_success($api->apply("$configs/common", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'common' }, data => { a => '3' } }, manager => 'kubectl', force => 1));
+$api->expect_success($api->apply("$configs/common", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'common', labels => $api->labels }, data => { a => '3' } }, manager => 'kubectl', force => 1));
 $node->wait_for(q{SELECT phase = 'drifted' FROM dbnet.object_status WHERE name = 'common'}, 'the drift is reported');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "4"}' WHERE name = 'common'}, 'change it again');
 $node->wait_for(q{SELECT phase = 'conflict' AND message LIKE '%kubectl%' AND needs_action FROM dbnet.object_status WHERE name = 'common'}, 'a conflict, naming the owner');
 is($mirrors->config('common')->{data}{a}, '3', 'the object is as it was');
 
 # The owner lets go, and the user asks once more.
-$api->expect_success($api->apply("$configs/common", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'common' } }, manager => 'kubectl'));
+$api->expect_success($api->apply("$configs/common", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'common', labels => $api->labels } }, manager => 'kubectl'));
 $node->psql_ok(q{SELECT dbnet.retry('net.configs')}, 'retry');
 $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'common'}, 'it goes through');
 is($mirrors->config('common')->{data}{a}, '4', 'with the last value');

@@ -63,7 +63,7 @@ $node->query_is('SELECT bool_and(dbnet.approve(id) = 1) FROM dbnet.held', 't', '
 $node->wait_for(q{SELECT count(*) = 9 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'synced'}, 'all go through');
 
 # An object that DBNet did not create.
-$api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs' }, data => { a => '1' } }));
+$api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs', labels => $api->labels }, data => { a => '1' } }));
 $node->wait_for(q{SELECT count(*) = 1 FROM net.configs WHERE name = 'theirs'}, 'an object of somebody else appears');
 $node->psql_ok(q{DELETE FROM net.configs WHERE name = 'theirs'}, 'delete its row');
 $node->wait_for('SELECT reason FROM dbnet.held', 'held', expected => 'the object was not created by DBNet');

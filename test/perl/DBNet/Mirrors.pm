@@ -1,5 +1,5 @@
-# Two mirrors that most tests of actuation use: net.nodes (v1 Node; cluster-scoped, restricted to the run's label) and
-# net.configs (v1 ConfigMap in the run's namespace).
+# Two mirrors that most tests of actuation use: net.nodes (v1 Node; cluster-scoped) and net.configs (v1 ConfigMap in the
+# run's namespace). Both see objects with the run's label only: real servers put ConfigMaps of their own everywhere.
 #
 #   my $mirrors = DBNet::Mirrors->new($node, $api);          # server 'prod', schema net, both mirrors in mode manage
 #   $mirrors->insert_node('n1', unschedulable => 'true');    $mirrors->node('n1')->{spec}
@@ -20,15 +20,16 @@ sub new {
     my $more = $options{more} // '';
     my $selector = DBNet::Api::quote($api->selector);
     my $namespace = DBNet::Api::quote($api->namespace);
+    my $labels = DBNet::Api::quote($json->encode($api->labels));
     $node->safe_psql('postgres', $api->create_server('prod') . <<"SQL");
 CREATE SCHEMA net;
 CREATE TABLE net.nodes (name text PRIMARY KEY, labels jsonb, unschedulable boolean, ready text, note text);
-CREATE TABLE net.configs (name text PRIMARY KEY, data jsonb, note text);
+CREATE TABLE net.configs (name text PRIMARY KEY, labels jsonb DEFAULT $labels, data jsonb, note text);
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', label_selector => $selector, mode => '$mode', columns => '{
     "name": "metadata.name", "labels": "metadata.labels", "unschedulable": "spec.unschedulable",
     "ready": "status.conditions[type=Ready].status"}'$more);
-SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', namespace => $namespace, mode => '$mode',
-    columns => '{"name": "metadata.name", "data": "data"}'$more);
+SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', namespace => $namespace, label_selector => $selector, mode => '$mode',
+    columns => '{"name": "metadata.name", "labels": "metadata.labels", "data": "data"}'$more);
 SQL
     $self->wait_listed;
     return $self;
