@@ -72,7 +72,7 @@ is($mirrors->config('c2')->{metadata}{uid}, $uid, 'and is the same object');
 
 # NULL of a field that we own is refused: without it the server would choose.
 $node->psql_ok(q{UPDATE net.configs SET data = NULL WHERE name = 'c2'}, 'set a claimed field to NULL');
-$node->wait_for(q{SELECT phase = 'invalid' AND message ~ 'column "data" \(data\) is NULL.*dbnet\.release' FROM dbnet.object_status WHERE name = 'c2'}, 'it is refused and says what to do');
+$node->wait_for(q{SELECT phase = 'invalid' AND message ~ 'column "data" \(data\) is NULL.*Set a value' FROM dbnet.object_status WHERE name = 'c2'}, 'it is refused and says what to do');
 is_deeply($mirrors->config('c2')->{data}, { third => 'time' }, 'the object is as it was');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"fourth": "time"}' WHERE name = 'c2'}, 'set a value again');
 is($mirrors->wait_synced, '', 'all is well again');
