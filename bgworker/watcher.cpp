@@ -52,7 +52,8 @@ Milliseconds earlier(Milliseconds left, Milliseconds right) {
 } // namespace
 
 Watcher::Watcher(kubernetes::Transport &transport, WatcherClient &client)
-    : transport_(transport), client_(client), report_([this](const SeenObject &seen) { client_.seen(seen); }) {}
+    : transport_(transport), client_(client), random_(std::random_device()()),
+      report_([this](const SeenObject &seen) { client_.seen(seen); }) {}
 
 void Watcher::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     catalog_ = std::move(catalog);
@@ -102,12 +103,33 @@ void Watcher::turn() {
 }
 
 void Watcher::turn_entry(Entry &entry, Milliseconds now) {
+    check_consistency(entry, now);
     store_events(entry, now);
     if (entry.watch->has_complete_list() && entry.search_absent)
         find_absent(entry);
     if (Milliseconds due = report_.due(entry.watch->mirror().relation); due >= 0 && due <= now)
         report_.retry(entry.watch->mirror(), now);
     write_state(entry, now);
+}
+
+// Servers have lost events of watches. From time to time a list from the store shows what was missed; the watch goes on
+// from there.
+void Watcher::check_consistency(Entry &entry, Milliseconds now) {
+    if (settings::compare_interval <= 0 || !entry.listed || !entry.watch->reflector().is_watching()) {
+        entry.consistent_at = now;
+        return;
+    }
+    if (now < consistency_due(entry))
+        return;
+    entry.consistent_at = now;
+    entry.spread = 0.75 + 0.5 * std::generate_canonical<double, 30>(random_);
+    entry.watch->resync();
+}
+
+Milliseconds Watcher::consistency_due(const Entry &entry) const {
+    if (settings::compare_interval <= 0 || !entry.listed)
+        return -1;
+    return entry.consistent_at + static_cast<Milliseconds>(1000.0 * settings::compare_interval * entry.spread);
 }
 
 bool Watcher::has_events(const Entry &entry) const {
@@ -118,7 +140,7 @@ int Watcher::timeout_ms() const {
     Milliseconds now = monotonic_now(), next = -1;
     for (const auto &[relation, entry] : entries_) {
         next = earlier(next, entry.watch->due());
-        Milliseconds ours = earlier(report_.due(relation), state_due(entry));
+        Milliseconds ours = earlier(earlier(report_.due(relation), state_due(entry)), consistency_due(entry));
         if (has_events(entry) || (entry.search_absent && entry.watch->has_complete_list()))
             ours = now;
         if (ours >= 0)

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 
 namespace dbnet::bgworker {
@@ -66,12 +67,16 @@ private:
         // The search for recorded objects that the last complete list does not have.
         bool search_absent = false;
         mirror::Key searched_to;
+        Milliseconds consistent_at = 0; // last list from the store that was not needed
+        double spread = 1;              // of the time until the next one, so that mirrors do not list all at once
         State written;
         Milliseconds written_at = 0;
         Milliseconds busy_until = 0; // a session holds DBNet's own rows: let them be for a moment
     };
 
     void turn_entry(Entry &entry, Milliseconds now);
+    void check_consistency(Entry &entry, Milliseconds now);
+    Milliseconds consistency_due(const Entry &entry) const; // -1: never
     void store_events(Entry &entry, Milliseconds now);
     void find_absent(Entry &entry);
     State state_of(const Entry &entry) const;
@@ -81,6 +86,7 @@ private:
 
     kubernetes::Transport &transport_;
     WatcherClient &client_;
+    std::minstd_rand random_;
     Report report_;
     std::shared_ptr<const mirror::Catalog> catalog_;
     std::map<uint32_t, Entry> entries_;

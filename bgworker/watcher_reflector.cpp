@@ -89,6 +89,7 @@ Reflector::Page Reflector::on_page(const std::string &resource_version, const st
         return Page::more;
     }
     version_ = list_version_;
+    failures_ = brief_watches_; // lists alone are no success when every watch fails
     last_listed_ = listed_;
     expiries_ = 0;
     must_probe_ = false;
@@ -137,16 +138,22 @@ void Reflector::on_event(const std::string &resource_version) {
     recovered();
 }
 
+void Reflector::judge_watch(Milliseconds now) {
+    Milliseconds lived = now - watch_started_;
+    brief_watches_ = lived < limits_.short_watch && !had_events_ ? brief_watches_ + 1 : 0;
+    if (lived >= limits_.healthy_after || had_events_)
+        failures_ = 0;
+}
+
 void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
     running_ = Action::none;
+    judge_watch(now);
     if (outcome.kind == Outcome::gone) {
-        // Normal after a quiet time and after a change of a custom resource's schema: no reason to wait.
-        bool at_once_again = now - watch_started_ < limits_.short_watch && failures_ > 0;
+        // Normal after a quiet time and after a change of a custom resource's schema: no reason to wait. But a server
+        // that answers 410 to every watch must not be asked in a loop.
         begin_list(last_listed_ > limits_.unpaged_objects ? ListKind::consistent : ListKind::not_older);
-        if (at_once_again)
+        if (brief_watches_ > 1)
             after(Action::list, now, -1);
-        else
-            ++failures_; // until a watch lives: a server that answers 410 for ever must not be asked in a loop
         return;
     }
     degrade(outcome.message);
@@ -163,8 +170,7 @@ void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
 void Reflector::on_watch_end(bool in_order, const std::string &message, Milliseconds now) {
     running_ = Action::none;
     Milliseconds lived = now - watch_started_;
-    if (lived >= limits_.healthy_after || had_events_)
-        failures_ = 0;
+    judge_watch(now);
     if (!in_order) {
         must_probe_ = true;
         degrade(message);

@@ -85,6 +85,7 @@ private:
     void restart_pages();
     void after(Action action, Milliseconds now, int retry_after_ms);
     void at_once(Action action) noexcept;
+    void judge_watch(Milliseconds now); // that has just ended
     void degrade(const std::string &message);
     void recovered();
 
@@ -113,6 +114,7 @@ private:
     Milliseconds watch_started_ = 0;
     Milliseconds watch_length_ = 0;
     bool had_events_ = false;
+    int brief_watches_ = 0; // in a row, ended at once without an event
     bool must_probe_ = false; // the next watch follows a disconnect
     Milliseconds future_since_ = -1;
 };
