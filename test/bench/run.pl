@@ -57,7 +57,7 @@ sub mirror_config_maps {
     $node->poll_query_until('postgres', "SELECT state = 'synced' FROM dbnet.mirror_status WHERE relation = 'bench.$table'::regclass") or die "mirror bench.$table did not start";
 }
 
-# The requests that the simulator saw since a byte position of its log: {path => time in µs}, newest wins.
+# The requests that the simulator saw since a byte position of its log: {path => time received in µs}, newest wins.
 sub requests_since {
     my ($position, $method) = @_;
     open my $in, '<', $request_log or die "$request_log: $!";
@@ -65,7 +65,7 @@ sub requests_since {
     my %seen;
     while (<$in>) {
         my $request = JSON::PP::decode_json($_);
-        $seen{ $request->{path} =~ s/\?.*//r } = $request->{time_us} if $request->{method} eq $method;
+        $seen{ $request->{path} =~ s/\?.*//r } = $request->{time} * 1e6 if $request->{method} eq $method;
     }
     return \%seen;
 }
@@ -91,7 +91,8 @@ sub actuation_rows {
     result('actuation.rows_per_second', median(@ours), 'rows/s', scalar @ours);
 }
 
-sub credential_files { return map { $api->credential_file($_) } qw(ca certificate key) }
+# Where the harness has put the PEM files of the kubeconfig.
+sub credential_files { return map { $api->directory . "/$_.pem" } qw(certificate-authority client-certificate client-key) }
 
 sub delete_bare {
     my ($count) = @_;
@@ -163,7 +164,7 @@ sub sent_at {
     my $size = -s $request_log;
     seek $in, $size > 4000 ? $size - 4000 : 0, 0;
     my $at;
-    while (<$in>) { my $r = eval { JSON::PP::decode_json($_) } // next; $at = $r->{time_us} if $r->{method} eq 'POST' }
+    while (<$in>) { my $r = eval { JSON::PP::decode_json($_) } // next; $at = $r->{answered} * 1e6 if $r->{method} eq 'POST' }
     return $at;
 }
 
