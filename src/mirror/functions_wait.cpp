@@ -80,6 +80,12 @@ bool is_processed(XLogRecPtr target) {
     return pg_atomic_read_u64(&slot->unsettled) == 0;
 }
 
+// What is waited for: this session's commits, and those of others that were over when it asked.
+XLogRecPtr newest_commit() {
+    pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
+    return std::max<XLogRecPtr>(XactLastCommitEnd, slot ? pg_atomic_read_u64(&slot->published_lsn) : 0);
+}
+
 bool has_worker() {
     pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
     return slot && pg_atomic_read_u32(&slot->process_number) != 0;
@@ -96,7 +102,7 @@ void pause(long milliseconds) {
 
 // False when the time is over before.
 bool wait_until_settled(const Question &question, TimestampTz deadline) {
-    XLogRecPtr target = XactLastCommitEnd;
+    XLogRecPtr target = newest_commit();
     bool committed = !question.transaction;
     for (long pause_ms = first_pause_ms;; pause_ms = std::min(2 * pause_ms, longest_pause_ms)) {
         if (!committed && has_committed(*question.transaction)) {
