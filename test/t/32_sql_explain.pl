@@ -68,6 +68,13 @@ $node->fails_like(q{SET statement_timeout = '100ms'; SELECT dbnet.pause('prod', 
     '57014', qr/statement timeout/, 'statement_timeout ends the wait');
 $node->query_is(q{SELECT dbnet.resume('prod')}, 't', 'resume');
 
+# --- a worker that has not seen another session's commit yet has not settled it ---
+my $worker = $node->worker_pid('mirror worker');
+kill 'STOP', $worker;
+$node->psql_ok(q{INSERT INTO net.maps (name, labels, data) VALUES ('unseen', '{"app": "new"}', '{"a": "1"}')}, 'a commit while the worker is stopped');
+$node->fails_like(q{SELECT * FROM dbnet.wait_synced('300 ms')}, '55000', qr/has not got to the end of what was committed/, 'another session does not take silence for success');
+kill 'CONT', $worker;
+
 # --- who may look ---
 $node->psql_ok(q{CREATE ROLE viewer LOGIN IN ROLE dbnet_viewer; GRANT USAGE ON SCHEMA net TO viewer}, 'a viewer');
 $node->fails_like(q{SELECT * FROM dbnet.preview('net.maps')}, '42501', qr/permission denied for table maps/, 'needs SELECT', role => 'viewer');
