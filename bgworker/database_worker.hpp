@@ -44,7 +44,7 @@ private:
 
     Oid database_;
     bool is_absent_ = false;      // looked at: no extension here, nothing to do until a request
-    bool is_requested_ = false; // since the last process started: what that one saw may be old
+    bool is_requested_ = false;   // since the last process started: what that one saw may be old
     bool is_started_ = false;     // a process was registered, or found running; its end is to be judged
     bool is_told_to_end_ = false; // it did not come up in time
     int64 running_since_ms_ = 0;  // 0: not seen running

@@ -21,8 +21,8 @@ using mirror::Mirror;
 // Rows that have to be written one by one may take so long per turn, as requests and watches wait meanwhile.
 constexpr std::chrono::milliseconds turn_time{300};
 
-constexpr Milliseconds locked_first = 100, locked_last = 5'000;       // a session holds the row
-constexpr Milliseconds failed_first = 10'000, failed_last = 300'000;  // a constraint or a trigger refuses it
+constexpr Milliseconds locked_first = 100, locked_last = 5'000;      // a session holds the row
+constexpr Milliseconds failed_first = 10'000, failed_last = 300'000; // a constraint or a trigger refuses it
 constexpr Milliseconds triggers_out_first = 10'000, triggers_out_last = 300'000;
 
 Milliseconds backoff(Milliseconds first, Milliseconds last, int attempts) {
@@ -48,9 +48,13 @@ void Report::put(const Key &key, Milliseconds due, int attempts, bool restore) {
     backlog.order.emplace(due, key);
 }
 
-void Report::follow(const Key &key, Milliseconds now) { put(key, now, 0, false); }
+void Report::follow(const Key &key, Milliseconds now) {
+    put(key, now, 0, false);
+}
 
-void Report::restore(const Key &key, Milliseconds now) { put(key, now, 0, true); }
+void Report::restore(const Key &key, Milliseconds now) {
+    put(key, now, 0, true);
+}
 
 Milliseconds Report::due(uint32_t relation) const {
     auto backlog = backlogs_.find(relation);
@@ -112,8 +116,8 @@ std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedE
     return busy;
 }
 
-// Halves what fails until the events that are to blame stand alone: those whose record a session holds come back as busy,
-// the others are not held up.
+// Halves what fails until the events that are to blame stand alone: those whose record a session holds come back as
+// busy, the others are not held up.
 void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
                            Recorded &recorded, std::vector<QueuedEvent> &busy) {
     try {

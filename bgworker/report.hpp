@@ -25,8 +25,8 @@ public:
 
     static constexpr size_t batch = 500; // objects per transaction
 
-    // Records the events of one mirror (at most `batch`) and writes their rows. Returns those that could not be recorded
-    // now: somebody holds their record, try again later. Throws only what ends the process.
+    // Records the events of one mirror (at most `batch`) and writes their rows. Returns those that could not be
+    // recorded now: somebody holds their record, try again later. Throws only what ends the process.
     std::vector<QueuedEvent> write(const mirror::Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now);
 
     // The row is to be compared with its record at the next retry().

@@ -1,5 +1,5 @@
-// A time limit for what runs in the mirror worker on behalf of a user's table. PostgreSQL enforces statement_timeout only
-// for statements that come from a client.
+// A time limit for what runs in the mirror worker on behalf of a user's table. PostgreSQL enforces statement_timeout
+// only for statements that come from a client.
 #pragma once
 
 #include "pg/guard.hpp"

@@ -80,7 +80,9 @@ const pg::Statement forget_gone{R"sql(
         AND o.live IS NULL AND o.phase IN ('absent', 'report_failed')
 )sql"};
 
-Text optional_text(const std::string &text) { return text.empty() ? Text() : Text(text); }
+Text optional_text(const std::string &text) {
+    return text.empty() ? Text() : Text(text);
+}
 
 // Phases in which no request is on its way or wanted: reports may change them.
 bool is_ours(Phase phase) {
@@ -88,7 +90,8 @@ bool is_ours(Phase phase) {
 }
 
 bool is_being_deleted(const StoredObject &stored) {
-    return stored.tombstone || stored.object->phase == Phase::deleting || stored.object->phase == Phase::waiting_deleted;
+    return stored.tombstone || stored.object->phase == Phase::deleting ||
+           stored.object->phase == Phase::waiting_deleted;
 }
 
 mirror::ReportedObject reported(const ObjectRecord &record, mirror::Fields live) {
@@ -129,8 +132,8 @@ private:
     const Mirror &mirror_;
     Recorded recorded_;
     std::vector<std::string> name_spaces_, names_;
-    std::vector<Text> uids_, versions_, generations_, lives_, managers_, healths_, controllers_, last_managers_, phases_,
-        messages_;
+    std::vector<Text> uids_, versions_, generations_, lives_, managers_, healths_, controllers_, last_managers_,
+        phases_, messages_;
     std::vector<std::string> gone_name_spaces_, gone_names_, gone_phases_, gone_messages_;
 };
 
@@ -243,7 +246,8 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
         }
         const ObjectRecord &record = *stored[i].object;
         bool exists = !record.live.is_null();
-        RowJob job{RowJob::Kind::report, keys[i], record.uid, reported(record, mirror.mapping.from_live(record.live)), exists};
+        RowJob job{RowJob::Kind::report, keys[i], record.uid, reported(record, mirror.mapping.from_live(record.live)),
+                   exists};
         if (restore)
             job.kind = RowJob::Kind::restore;
         else if (!exists && is_being_deleted(stored[i]))

@@ -1,5 +1,5 @@
-// Records what the server showed in dbnet.object: DBNet's own table, written as the worker itself, so that nothing a user
-// defined can keep a live state from being recorded. Runs in the mirror worker, inside a transaction.
+// Records what the server showed in dbnet.object: DBNet's own table, written as the worker itself, so that nothing a
+// user defined can keep a live state from being recorded. Runs in the mirror worker, inside a transaction.
 #pragma once
 
 #include "bgworker/report_rows.hpp"
@@ -37,7 +37,8 @@ Recorded record(const mirror::Mirror &mirror, std::span<const QueuedEvent> event
 // which a request was answered. `restore`: for every key, whatever the record says. Throws pg_error.
 std::vector<RowJob> jobs_from_record(const mirror::Mirror &mirror, std::span<const mirror::Key> keys, bool restore);
 
-// After write_rows, in the same transaction (another one when that failed): bases, released claims, phases, records of rows that are gone.
+// After write_rows, in the same transaction (another one when that failed): bases, released claims, phases, records of
+// rows that are gone.
 void record_results(const mirror::Mirror &mirror, std::span<const RowJob> jobs, std::span<const RowResult> results);
 
 } // namespace dbnet::bgworker

@@ -147,8 +147,8 @@ RowReport::Rows RowReport::read(const std::vector<size_t> &jobs, RowLock lock) {
         return found;
     KeyArrays keys = key_arrays(jobs_, jobs);
     const pg::Argument arguments[] = {keys.name_spaces, keys.names};
-    pg::Result rows =
-        as_owner([&] { return pg::execute_once(select_rows(mirror_, lock), std::span<const pg::Argument>(arguments)); });
+    pg::Result rows = as_owner(
+        [&] { return pg::execute_once(select_rows(mirror_, lock), std::span<const pg::Argument>(arguments)); });
     for (size_t row = 0; row < rows.rows(); row++)
         found[jobs[rows.integer(row, 0) - 1]] = Json::parse(rows.text(row, 1), nullptr, false);
     return found;
@@ -212,8 +212,7 @@ void RowReport::plan_missing(const std::vector<size_t> &jobs) {
     if (absent.empty())
         return;
     KeyArrays keys = key_arrays(jobs_, absent);
-    pg::Result deleted =
-        pg::execute(select_tombstones, Oid{mirror_.relation}, keys.name_spaces, keys.names, keys.uids);
+    pg::Result deleted = pg::execute(select_tombstones, Oid{mirror_.relation}, keys.name_spaces, keys.names, keys.uids);
     std::set<size_t> by_user;
     for (size_t row = 0; row < deleted.rows(); row++)
         by_user.insert(absent[deleted.integer(row, 0) - 1]);
@@ -303,8 +302,8 @@ void RowReport::write_group(std::vector<Write> &group) {
 
 void RowReport::write_single(const Write &write) {
     if (pace_.skip_triggers && can_skip_triggers(write)) {
-        without_triggers(write, "the table's triggers were left out: they take longer than dbnet.report_statement_timeout",
-                         "57014");
+        without_triggers(
+            write, "the table's triggers were left out: they take longer than dbnet.report_statement_timeout", "57014");
         return;
     }
     try {
@@ -329,8 +328,8 @@ void RowReport::after_failure(const Write &write, const pg::pg_error &error) {
     without_triggers(write, described(error), sqlstate_text(error.sqlstate()));
 }
 
-// An INSERT that inserted nothing: a session was faster with the same key, another unique constraint is in the way, or a
-// trigger left it out.
+// An INSERT that inserted nothing: a session was faster with the same key, another unique constraint is in the way, or
+// a trigger left it out.
 void RowReport::write_insert_again(const Write &write) {
     if (!read({write.job}, RowLock::none).empty()) {
         results_[write.job].kind = Kind::locked;
@@ -370,7 +369,8 @@ bool RowReport::can_skip_triggers(const Write &write) {
     std::vector<std::string> columns;
     for (const WrittenColumn &written : write.columns)
         columns.push_back(written.column->name);
-    pg::Result keys = pg::execute(select_foreign_keys, Oid{mirror_.relation}, write.kind == Write::Kind::insert, columns);
+    pg::Result keys =
+        pg::execute(select_foreign_keys, Oid{mirror_.relation}, write.kind == Write::Kind::insert, columns);
     bool refers = keys.boolean(0, 0), is_referred_to = keys.boolean(0, 1);
     return write.kind == Write::Kind::remove ? !is_referred_to : !refers;
 }
@@ -390,7 +390,8 @@ std::vector<RowResult> RowReport::run() {
             if (row == rows.end())
                 missing.push_back(job);
             else if (row->second.is_discarded()) // jsonb holds numbers that no double does
-                results_[job] = {Kind::failed, "a mapped column holds a number beyond double precision", "22003", {}, false};
+                results_[job] = {
+                    Kind::failed, "a mapped column holds a number beyond double precision", "22003", {}, false};
             else if (removing)
                 plan_remove(job, row->second);
             else

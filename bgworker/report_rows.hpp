@@ -21,9 +21,9 @@ struct RowJob {
     };
     Kind kind = Kind::report;
     mirror::Key key;
-    std::string uid;               // of the incarnation that `object` describes
+    std::string uid; // of the incarnation that `object` describes
     mirror::ReportedObject object;
-    bool exists = true;            // restore: false when the server has no such object, so the row goes
+    bool exists = true; // restore: false when the server has no such object, so the row goes
 };
 
 struct RowResult {
@@ -35,10 +35,10 @@ struct RowResult {
         failed     // `message` says why
     };
     Kind kind = Kind::untouched;
-    std::string message;           // failed, or done without the table's triggers
+    std::string message; // failed, or done without the table's triggers
     std::string sqlstate;
-    mirror::Merge merge;           // done and untouched: the new base
-    bool row_is_gone = false;      // remove: the record may go as well
+    mirror::Merge merge;      // done and untouched: the new base
+    bool row_is_gone = false; // remove: the record may go as well
 };
 
 // How much a turn may take, and what was learned about the table's triggers.
@@ -51,8 +51,8 @@ struct RowPace {
 // The five characters of an SQLSTATE.
 std::string sqlstate_text(int sqlstate);
 
-// One result per job; inside a transaction that has a lock_timeout. Throws pg_error when the table as a whole cannot be read
-// or written, mirror::ConfigurationChanged when it is not the table that was configured.
+// One result per job; inside a transaction that has a lock_timeout. Throws pg_error when the table as a whole cannot be
+// read or written, mirror::ConfigurationChanged when it is not the table that was configured.
 std::vector<RowResult> write_rows(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);
 
 } // namespace dbnet::bgworker

@@ -12,7 +12,8 @@ using mirror::Mirror;
 // The key of a row `alias` as two texts; a mirror without a namespace column has one namespace at most.
 std::string key_of(const Mirror &mirror, const char *alias) {
     std::string prefix = std::string(alias) + ".";
-    std::string name_space = mirror.namespace_column.empty() ? "''" : prefix + quoted(mirror.namespace_column) + "::pg_catalog.text";
+    std::string name_space =
+        mirror.namespace_column.empty() ? "''" : prefix + quoted(mirror.namespace_column) + "::pg_catalog.text";
     return name_space + ", " + prefix + quoted(mirror.name_column) + "::pg_catalog.text";
 }
 
@@ -61,9 +62,9 @@ std::string quoted(const std::string &name) {
 
 std::string select_rows(const Mirror &mirror, RowLock lock) {
     std::string sql = "SELECT k.position, " + mapped_columns(mirror) +
-                      " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k(namespace, name, position) JOIN " +
-                      mirror.qualified_name + " AS t ON " +
-                      has_key(mirror, "k.namespace", "k.name");
+                      " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k(namespace, "
+                      "name, position) JOIN " +
+                      mirror.qualified_name + " AS t ON " + has_key(mirror, "k.namespace", "k.name");
     if (lock == RowLock::update)
         sql += " FOR NO KEY UPDATE OF t SKIP LOCKED";
     if (lock == RowLock::remove)
@@ -100,8 +101,7 @@ std::string update_rows(const Mirror &mirror, const std::vector<WrittenColumn> &
 std::string delete_rows(const Mirror &mirror) {
     return "DELETE FROM " + mirror.qualified_name +
            " AS t USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k(namespace, name) WHERE " +
-           has_key(mirror, "k.namespace", "k.name") +
-           " RETURNING " + key_of(mirror, "t");
+           has_key(mirror, "k.namespace", "k.name") + " RETURNING " + key_of(mirror, "t");
 }
 
 } // namespace dbnet::bgworker

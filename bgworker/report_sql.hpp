@@ -1,5 +1,5 @@
-// SQL on a user's table: how a report reads, locks and writes rows of a mirror. Text only, built from quoted names; values
-// always travel as arguments. Pure C++; used by the mirror worker.
+// SQL on a user's table: how a report reads, locks and writes rows of a mirror. Text only, built from quoted names;
+// values always travel as arguments. Pure C++; used by the mirror worker.
 #pragma once
 
 #include "mirror/catalog.hpp"

@@ -8,8 +8,8 @@
 
 namespace dbnet::bgworker {
 
-// No wait for a lock is longer than dbnet.report_lock_timeout. What is recorded can always be had again from the server, so
-// no commit waits for the disk.
+// No wait for a lock is longer than dbnet.report_lock_timeout. What is recorded can always be had again from the
+// server, so no commit waits for the disk.
 template<class F> void in_report_transaction(F &&f) {
     static const pg::Statement set_limits{"SELECT pg_catalog.set_config('lock_timeout', $1, true),"
                                           " pg_catalog.set_config('synchronous_commit', 'off', true)"};

@@ -51,11 +51,13 @@ Milliseconds monotonic_now() noexcept {
 MirrorWatch::MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
                          std::string known_version)
     : mirror_(std::move(mirror)), transport_(transport), random_(std::random_device()()),
-      reflector_(ReflectorLimits{}, [this] { return std::generate_canonical<double, 30>(random_); },
-                 std::move(known_version)),
+      reflector_(
+          ReflectorLimits{}, [this] { return std::generate_canonical<double, 30>(random_); }, std::move(known_version)),
       hash_seed_(std::random_device()()) {}
 
-MirrorWatch::~MirrorWatch() { stop(); }
+MirrorWatch::~MirrorWatch() {
+    stop();
+}
 
 bool MirrorWatch::is_same_source(const mirror::Mirror &left, const mirror::Mirror &right) {
     bool same_connection = left.connection && right.connection ? *left.connection == *right.connection
@@ -199,9 +201,8 @@ void MirrorWatch::start_probe(const Reflector::Command &command) {
 // Watch --------------------------------------------------------------------------------------------------------------
 
 void MirrorWatch::start_watch(const Reflector::Command &command, Milliseconds now) {
-    kubernetes::Request request =
-        watch_request(mirror_->resource, mirror_->name_space, command.resource_version, mirror_->label_selector,
-                      std::generate_canonical<double, 30>(random_));
+    kubernetes::Request request = watch_request(mirror_->resource, mirror_->name_space, command.resource_version,
+                                                mirror_->label_selector, std::generate_canonical<double, 30>(random_));
     reflector_.on_watch_started(std::chrono::milliseconds(request.timeout).count(), now);
     watch_since_ = std::time(nullptr);
     stream_ = transport_.stream(

@@ -24,9 +24,9 @@ struct ReflectorLimits {
     int64_t unpaged_objects = 5000;
     Milliseconds first_delay = 800; // doubled per failure, up to last_delay, then up to twice that by jitter
     Milliseconds last_delay = 30'000;
-    Milliseconds healthy_after = 120'000; // a watch that lived this long resets the backoff
-    Milliseconds short_watch = 1'000;     // a watch that ended sooner without an event counts as a failure
-    Milliseconds accepted_after = 3'000; // a watch that was not refused for so long is taken for accepted
+    Milliseconds healthy_after = 120'000;  // a watch that lived this long resets the backoff
+    Milliseconds short_watch = 1'000;      // a watch that ended sooner without an event counts as a failure
+    Milliseconds accepted_after = 3'000;   // a watch that was not refused for so long is taken for accepted
     Milliseconds future_patience = 30'000; // a version the server does not know: lagging replica until then
 };
 
@@ -114,7 +114,7 @@ private:
     Milliseconds watch_started_ = 0;
     Milliseconds watch_length_ = 0;
     bool had_events_ = false;
-    int brief_watches_ = 0; // in a row, ended at once without an event
+    int brief_watches_ = 0;   // in a row, ended at once without an event
     bool must_probe_ = false; // the next watch follows a disconnect
     Milliseconds future_since_ = -1;
 };

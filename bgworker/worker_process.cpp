@@ -92,7 +92,7 @@ void pin_settings() {
         {"default_transaction_read_only", "off"},
         {"default_transaction_deferrable", "off"},
         {"statement_timeout", "0"},
-        {"lock_timeout", "200ms"}, // an idle session that holds a lock must not stop all the rest
+        {"lock_timeout", "200ms"},    // an idle session that holds a lock must not stop all the rest
         {"transaction_timeout", "0"}, // since 17
         {"DateStyle", "ISO, YMD"},
         {"IntervalStyle", "postgres"},

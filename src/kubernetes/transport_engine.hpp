@@ -63,7 +63,7 @@ private:
     bool deliver_lines() noexcept;
     bool deliver_answers() noexcept;
     // Calls a handler; the first exception of a run() is kept for its end.
-    template <class Handler> void guarded(Handler &&handler) noexcept {
+    template<class Handler> void guarded(Handler &&handler) noexcept {
         try {
             handler();
         } catch (...) {

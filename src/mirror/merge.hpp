@@ -30,8 +30,8 @@ struct Merge {
         const Column *column;
         Json value; // object form; null: the column becomes NULL
     };
-    std::vector<Value> set;         // what the report writes
-    Fields base;                    // the new base
+    std::vector<Value> set; // what the report writes
+    Fields base;            // the new base
     bool base_changed = false;
     std::set<std::string> released; // claimed paths that follow somebody else from now on
 };

@@ -68,7 +68,8 @@ DiscoveredKind find_kind(ClientSession &session, std::string_view server, std::s
     }
     // Its values would stand in dbnet.object, in the WAL and in dumps.
     if (version.group.empty() && kind == "Secret")
-        throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED, "kind \"Secret\" cannot be mirrored yet: its values would be stored in plain");
+        throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                        "kind \"Secret\" cannot be mirrored yet: its values would be stored in plain");
     const kubernetes::Response response = session.ask(kubernetes::discovery_request(version.path()));
     const kubernetes::Outcome outcome = kubernetes::classify(response);
     if (outcome.status == 404)

@@ -182,7 +182,8 @@ void attach_capture(const Table &table, const ColumnMap &map, std::string_view f
                      " FOR EACH ROW EXECUTE FUNCTION dbnet.capture(" + literal(name_space) + ", " + literal(name) +
                      ", " + literal(quoted_list(watched)) + ", " + literal(quoted_list(status)) + ", " +
                      literal(fixed_namespace) + ")");
-    pg::execute_once("ALTER TABLE " + table.name + " ENABLE ALWAYS TRIGGER dbnet_capture"); // also for replicated writes
+    pg::execute_once("ALTER TABLE " + table.name +
+                     " ENABLE ALWAYS TRIGGER dbnet_capture"); // also for replicated writes
     depend_on_extension(table.relation);
 }
 

@@ -15,9 +15,9 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-// Locks the table until the end of the transaction (for writing: ROW EXCLUSIVE, else ACCESS SHARE), so that owner and name
-// stay what they are, then compares them with the mirror's. Throws ConfigurationChanged; pg_error when the lock cannot be
-// had within lock_timeout.
+// Locks the table until the end of the transaction (for writing: ROW EXCLUSIVE, else ACCESS SHARE), so that owner and
+// name stay what they are, then compares them with the mirror's. Throws ConfigurationChanged; pg_error when the lock
+// cannot be had within lock_timeout.
 void lock_table(const Mirror &mirror, bool for_writing);
 
 } // namespace dbnet::mirror

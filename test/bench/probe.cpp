@@ -1,11 +1,12 @@
 // Measuring instruments of `make bench`: each subcommand does one measurement and prints its raw figures, one per line.
 // A process of its own, beside the server and the API server; knows nothing of DBNet's code.
 //
-//   probe bare <url> <ca> <cert> <key> <count> <in flight>        bare libcurl: applies <count> ConfigMaps bare-<i>; prints seconds
-//   probe commits <conninfo> <count> <pause ms>                   commits UPDATEs of bench.latency; prints "<key> <time in µs>"
-//   probe rows <conninfo> <statement> <key> <limit s>             runs <statement>($1=key) until it yields a row; prints time in µs
-//   probe load <conninfo> <rows/s> <seconds>                      inserts into bench.load at a steady pace; prints rows/s reached
-//   probe backend <conninfo> <statement> <count>                  runs <statement> in <count> transactions; prints the backend's CPU seconds
+//   probe bare <url> <ca> <cert> <key> <count> <in flight>        bare libcurl: applies <count> ConfigMaps bare-<i>;
+//   prints seconds probe commits <conninfo> <count> <pause ms>                   commits UPDATEs of bench.latency;
+//   prints "<key> <time in µs>" probe rows <conninfo> <statement> <key> <limit s>             runs <statement>($1=key)
+//   until it yields a row; prints time in µs probe load <conninfo> <rows/s> <seconds>                      inserts into
+//   bench.load at a steady pace; prints rows/s reached probe backend <conninfo> <statement> <count> runs <statement> in
+//   <count> transactions; prints the backend's CPU seconds
 #include <curl/curl.h>
 #include <libpq-fe.h>
 
@@ -33,7 +34,9 @@ long long wall_microseconds() {
     return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
-size_t discard(char *, size_t size, size_t count, void *) { return size * count; }
+size_t discard(char *, size_t size, size_t count, void *) {
+    return size * count;
+}
 
 // The reference of actuation.rows_ratio: what one thread of plain libcurl reaches against the same server.
 void bare(const char *url, const char *ca, const char *certificate, const char *key, int count, int in_flight) {
@@ -46,8 +49,9 @@ void bare(const char *url, const char *ca, const char *certificate, const char *
     std::vector<std::string> bodies(in_flight);
     auto load = [&](CURL *handle, int slot) {
         std::string name = "bare-" + std::to_string(next++);
-        bodies[slot] = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
-                       R"(","namespace":"default","annotations":{"dbnet.io/stamp":"7300000000000000000/1/0/1234568/0"}},"data":{"value":"1"}})";
+        bodies[slot] =
+            R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
+            R"(","namespace":"default","annotations":{"dbnet.io/stamp":"7300000000000000000/1/0/1234568/0"}},"data":{"value":"1"}})";
         std::string address = std::string(url) + "/api/v1/namespaces/default/configmaps/" + name +
                               "?fieldManager=bare&force=false&fieldValidation=Strict";
         curl_easy_setopt(handle, CURLOPT_URL, address.c_str());
@@ -107,8 +111,8 @@ PGconn *connect(const char *conninfo) {
 }
 
 PGresult *run(PGconn *connection, const char *statement, std::vector<const char *> values = {}) {
-    PGresult *result =
-        PQexecParams(connection, statement, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0);
+    PGresult *result = PQexecParams(connection, statement, static_cast<int>(values.size()), nullptr, values.data(),
+                                    nullptr, nullptr, 0);
     if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
         fail(std::string(statement) + ": " + PQerrorMessage(connection));
     return result;
@@ -147,7 +151,8 @@ void load(const char *conninfo, int pace, int seconds) {
     long long inserted = 0;
     std::string batch = std::to_string(pace / 20);
     while (Clock::now() - start < std::chrono::seconds(seconds)) {
-        PQclear(run(connection, "INSERT INTO bench.load SELECT n, 'row ' || n FROM generate_series(1, $1::int) AS n", {batch.c_str()}));
+        PQclear(run(connection, "INSERT INTO bench.load SELECT n, 'row ' || n FROM generate_series(1, $1::int) AS n",
+                    {batch.c_str()}));
         inserted += pace / 20;
         std::this_thread::sleep_until(start + std::chrono::milliseconds(1000 * inserted / pace));
     }

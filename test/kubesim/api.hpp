@@ -29,7 +29,7 @@ struct Target {
 class Api {
 public:
     struct Options {
-        bool watch_list = false;   // serve sendInitialEvents with resourceVersionMatch, as newer servers do
+        bool watch_list = false; // serve sendInitialEvents with resourceVersionMatch, as newer servers do
     };
 
     Api(Store &store, const Kinds &kinds, Options options) : store_(store), kinds_(kinds), options_(options) {}

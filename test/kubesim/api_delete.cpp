@@ -30,18 +30,20 @@ Api::DeleteOptions Api::delete_options(const Request &request) {
         if (!parsed.error.empty() || !parsed.value.is_object())
             throw ApiError::internal("couldn't get version/kind; json parse error: " + parsed.error);
         if (std::string kind = text_of(parsed.value, "kind"); !kind.empty() && kind != "DeleteOptions")
-            throw ApiError::internal("no kind " + go_quoted(kind) + " is registered for version " +
-                                     go_quoted(text_of(parsed.value, "apiVersion")) +
-                                     " in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"");
+            throw ApiError::internal(
+                "no kind " + go_quoted(kind) + " is registered for version " +
+                go_quoted(text_of(parsed.value, "apiVersion")) +
+                " in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"");
         if (const json *preconditions = find(parsed.value, "preconditions"))
             out.preconditions = *preconditions;
         if (std::string policy = text_of(parsed.value, "propagationPolicy"); !policy.empty())
             out.propagation = policy;
         if (const json *orphan = find(parsed.value, "orphanDependents"); orphan && orphan->is_boolean()) {
             if (!out.propagation.empty())
-                throw ApiError::invalid("meta.k8s.io", "DeleteOptions", "",
-                                        {FieldError::invalid("propagationPolicy", go_quoted(out.propagation),
-                                                             "orphanDependents and deletionPropagation cannot be both set")});
+                throw ApiError::invalid(
+                    "meta.k8s.io", "DeleteOptions", "",
+                    {FieldError::invalid("propagationPolicy", go_quoted(out.propagation),
+                                         "orphanDependents and deletionPropagation cannot be both set")});
             out.propagation = *orphan == true ? "Orphan" : "Background";
         }
         if (const json *dry_run = find(parsed.value, "dryRun"); dry_run && dry_run->is_array() && !dry_run->empty())

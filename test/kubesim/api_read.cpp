@@ -36,8 +36,9 @@ void decode_continue(std::string token, int64_t &revision, std::string &start) {
     const json *rv = find(parsed, "rv");
     start = text_of(parsed, "start");
     if (!rv || !rv->is_number_integer() || start.empty())
-        throw ApiError::bad_request("invalid continue token: continue key is not valid: invalid character 'i' looking for "
-                                    "beginning of value");
+        throw ApiError::bad_request(
+            "invalid continue token: continue key is not valid: invalid character 'i' looking for "
+            "beginning of value");
     revision = rv->get<int64_t>();
     if (start.back() == '\0')
         start.pop_back();
@@ -47,8 +48,8 @@ uint64_t revision_parameter(const Request &request) {
     std::string text = request.parameter("resourceVersion");
     uint64_t revision = 0;
     if (!text.empty() && !parse_revision(text, revision))
-        throw ApiError::internal("resourceVersion: Invalid value: " + go_quoted(text) + ": strconv.ParseUint: parsing " +
-                                    go_quoted(text) + ": invalid syntax");
+        throw ApiError::internal("resourceVersion: Invalid value: " + go_quoted(text) +
+                                 ": strconv.ParseUint: parsing " + go_quoted(text) + ": invalid syntax");
     return revision;
 }
 
@@ -72,13 +73,15 @@ void check_version_match(const Request &request) {
     const std::string field = "resourceVersionMatch";
     std::vector<FieldError> errors;
     if (!request.has_parameter("resourceVersion") || request.parameter("resourceVersion").empty())
-        errors.push_back(FieldError::forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        errors.push_back(
+            FieldError::forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
     if (!request.parameter("continue").empty())
         errors.push_back(FieldError::forbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
     if (match != "Exact" && match != "NotOlderThan")
         errors.push_back(FieldError::not_supported(field, go_quoted(match), {"Exact", "NotOlderThan", ""}));
     if (match == "Exact" && request.parameter("resourceVersion") == "0")
-        errors.push_back(FieldError::forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+        errors.push_back(
+            FieldError::forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
     if (!errors.empty())
         invalid_list_options(errors);
 }
@@ -105,16 +108,13 @@ Response Api::get(const Target &target, const Request &request) {
 }
 
 std::vector<StoredPtr> Api::select(const Target &target, const Request &request, const Store::Objects &objects,
-                                   uint64_t revision, uint64_t limit, const std::string &start,
-                                   json &list_metadata) {
+                                   uint64_t revision, uint64_t limit, const std::string &start, json &list_metadata) {
     LabelSelector labels(request.parameter("labelSelector"));
     FieldSelector fields(request.parameter("fieldSelector"), target.kind->behaviour.field_selectors);
     std::string prefix = target.name_space.empty() ? "" : target.name_space + "/";
     auto at = start.empty() ? objects.lower_bound(prefix) : objects.upper_bound(prefix + start);
     auto in_range = [&] { return at != objects.end() && at->first.starts_with(prefix); };
-    auto wanted = [&] {
-        return labels.matches(at->second->body.at("metadata")) && fields.matches(at->second->body);
-    };
+    auto wanted = [&] { return labels.matches(at->second->body.at("metadata")) && fields.matches(at->second->body); };
     std::vector<StoredPtr> out;
     for (; in_range() && (limit == 0 || out.size() < limit); ++at)
         if (wanted())
@@ -214,8 +214,8 @@ Response Api::watch(const Target &target, const Request &request) {
     if (options_.watch_list && request.has_parameter("sendInitialEvents")) {
         std::vector<FieldError> errors;
         if (match != "NotOlderThan")
-            errors.push_back(FieldError::forbidden("resourceVersionMatch",
-                                                   "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            errors.push_back(FieldError::forbidden(
+                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
         if (!errors.empty())
             invalid_list_options(errors);
         plan->initial_objects = request.flag("sendInitialEvents");
@@ -227,8 +227,8 @@ Response Api::watch(const Target &target, const Request &request) {
         std::vector<FieldError> errors = {
             FieldError::forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch")};
         if (request.parameter("resourceVersion").empty())
-            errors.push_back(FieldError::forbidden("resourceVersionMatch",
-                                                   "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            errors.push_back(FieldError::forbidden(
+                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"));
         invalid_list_options(errors);
     }
 

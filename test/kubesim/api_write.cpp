@@ -115,7 +115,8 @@ std::string Api::random_suffix() {
 }
 
 FieldManagement Api::management(const Target &target) const {
-    return {target.kind->type, &target.kind->zero, target.kind->api_version(), target.kind->untracked(target.subresource)};
+    return {target.kind->type, &target.kind->zero, target.kind->api_version(),
+            target.kind->untracked(target.subresource)};
 }
 
 Api::Write Api::begin_write(const Target &target, const Request &request, const char *options_kind) {
@@ -197,17 +198,17 @@ json Api::decode_object(const Target &target, const Request &request, Write &wri
     if (object.is_null())
         object = json::object();
     if (!object.is_object())
-        throw ApiError::bad_request(unrecognised +
-                                    "couldn't get version/kind; json parse error: json: cannot unmarshal " +
-                                    json_type(object) +
-                                    " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; "
-                                    "Kind string \"json:\\\"kind,omitempty\\\"\" } (" +
-                                    snippet(request.body) + ")");
+        throw ApiError::bad_request(
+            unrecognised + "couldn't get version/kind; json parse error: json: cannot unmarshal " + json_type(object) +
+            " into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; "
+            "Kind string \"json:\\\"kind,omitempty\\\"\" } (" +
+            snippet(request.body) + ")");
     for (const char *member : {"apiVersion", "kind"})
         if (const json *value = find(object, member); value && !value->is_string() && !value->is_null())
-            throw ApiError::bad_request(unrecognised + "couldn't get version/kind; json parse error: json: cannot unmarshal " +
-                                        (value->is_object() ? "object" : json_type(*value)) + " into Go struct field ." +
-                                        member + " of type string (" + snippet(request.body) + ")");
+            throw ApiError::bad_request(
+                unrecognised + "couldn't get version/kind; json parse error: json: cannot unmarshal " +
+                (value->is_object() ? "object" : json_type(*value)) + " into Go struct field ." + member +
+                " of type string (" + snippet(request.body) + ")");
     std::string version = text_of(object, "apiVersion"), name = text_of(object, "kind");
     bool other_version = !version.empty() && version != kind.api_version();
     if (other_version && (name.empty() || name == kind.kind))
@@ -262,7 +263,8 @@ void Api::check_address(const Target &target, json &object) {
         if (name_space.empty())
             metadata["namespace"] = target.name_space;
         else if (name_space != target.name_space)
-            throw ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request");
+            throw ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request");
     } else {
         metadata.erase("namespace");
     }
@@ -344,8 +346,9 @@ StoredPtr Api::update(Write &write, const StoredPtr &live, json object, json *go
     if (!revision.empty() && !parse_revision(revision, parsed))
         throw bad_revision(revision);
     if (!revision.empty() && revision != "0" && revision != std::to_string(live->revision))
-        throw ApiError::conflict(kind.group, kind.plural, target.name,
-                                 "the object has been modified; please apply your changes to the latest version and try again");
+        throw ApiError::conflict(
+            kind.group, kind.plural, target.name,
+            "the object has been modified; please apply your changes to the latest version and try again");
     metadata["resourceVersion"] = std::to_string(live->revision);
     // The server's own fields stay.
     if (text_of(metadata, "uid").empty())
@@ -416,9 +419,11 @@ Response Api::replace(const Target &target, const Request &request) {
     std::string uid = text_of(object["metadata"], "uid");
     std::string live_uid = text_of(live->body.at("metadata"), "uid");
     if (!uid.empty() && uid != live_uid)
-        throw ApiError::conflict(kind.group, kind.plural, target.name,
-                                 "StorageError: invalid object, Code: 4, Key: /registry/" + kind.plural + "/" + live->key +
-                                     ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " + uid + ", UID in object meta: " + live_uid);
+        throw ApiError::conflict(
+            kind.group, kind.plural, target.name,
+            "StorageError: invalid object, Code: 4, Key: /registry/" + kind.plural + "/" + live->key +
+                ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " + uid +
+                ", UID in object meta: " + live_uid);
     track_update(management(target), live->body, object, write.writer, false, rfc3339_now());
     json gone;
     StoredPtr stored = update(write, live, std::move(object), &gone);
@@ -450,7 +455,7 @@ Response Api::patch(const Target &target, const Request &request) {
         throw ApiError::bad_request("error decoding patch: json: cannot unmarshal " + json_type(parsed.value) +
                                     " into Go value of type map[string]interface {}");
     json current = with_type(kind, live->body);
-    json patched = merge ? merge_patch(current, parsed.value)
+    json patched = merge       ? merge_patch(current, parsed.value)
                    : strategic ? strategic_merge_patch(kind.type, current, parsed.value)
                                : json_patch(current, parsed.value);
     std::vector<std::string> problems;
@@ -483,8 +488,8 @@ Response Api::apply(Write &write, const Request &request) {
     const Kind &kind = *target.kind;
     ParsedBody parsed = parse_yaml_body(request.body);
     if (parsed.error.empty() && !parsed.value.is_object() && !parsed.value.is_null())
-        parsed.error = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal " + json_type(parsed.value) +
-                       " into Go value of type map[string]interface {}";
+        parsed.error = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal " +
+                       json_type(parsed.value) + " into Go value of type map[string]interface {}";
     if (!parsed.error.empty())
         throw ApiError::bad_request("error decoding YAML: " + parsed.error);
     json configuration = parsed.value.is_null() ? json::object() : std::move(parsed.value);
@@ -500,8 +505,8 @@ Response Api::apply(Write &write, const Request &request) {
     std::string described = (metadata ? text_of(*metadata, "namespace") + "/" + text_of(*metadata, "name") : "/") +
                             "; " + kind.group + "/" + kind.version + ", Kind=" + name;
     if (name != kind.kind)
-        throw ApiError::internal("failed to create typed patch object (" + described +
-                                 "): no corresponding type for " + kind.group + "/" + kind.version + ", Kind=" + name);
+        throw ApiError::internal("failed to create typed patch object (" + described + "): no corresponding type for " +
+                                 kind.group + "/" + kind.version + ", Kind=" + name);
 
     std::string described_live = target.name_space + "/" + target.name + "; " + kind.printed();
     const json &before = live ? live->body : kind.zero;
@@ -510,14 +515,16 @@ Response Api::apply(Write &write, const Request &request) {
     try {
         object = without_type(go_form(kind.type, object, Decoder::unstructured));
     } catch (const TypeMismatch &error) {
-        throw ApiError::internal("failed to convert new object (" + described + ") to proper version: unable to convert "
-                                 "unstructured object to " + kind.printed() + ": " + error.what());
+        throw ApiError::internal("failed to convert new object (" + described +
+                                 ") to proper version: unable to convert "
+                                 "unstructured object to " +
+                                 kind.printed() + ": " + error.what());
     }
     if (!parsed.duplicates.empty() && write.field_validation != "Ignore") {
         std::string all = "error converting YAML to JSON: yaml: unmarshal errors:";
         for (const auto &duplicate : parsed.duplicates) {
-            std::string one = "line " + std::to_string(duplicate.line) + ": key " + go_quoted(duplicate.key) +
-                              " already set in map";
+            std::string one =
+                "line " + std::to_string(duplicate.line) + ": key " + go_quoted(duplicate.key) + " already set in map";
             all += "\n  " + one;
             write.warnings.push_back(one);
         }

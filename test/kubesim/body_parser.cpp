@@ -476,8 +476,8 @@ ParsedBody parse_yaml_body(const std::string &text) {
         out.error = prefix + failure.text;
     } catch (const YAML::Exception &error) {
         // The common mistakes in the words of the server's parser, the rest in yaml-cpp's.
-        std::string what = error.msg == YAML::ErrorMsg::MAP_VALUE ? "mapping values are not allowed in this context"
-                                                                  : error.msg;
+        std::string what =
+            error.msg == YAML::ErrorMsg::MAP_VALUE ? "mapping values are not allowed in this context" : error.msg;
         out.error = prefix + "yaml: line " + std::to_string(error.mark.line + 1) + ": " + what;
     }
     return out;

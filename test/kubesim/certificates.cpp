@@ -96,10 +96,8 @@ Key new_key() {
 Certificates fresh() {
     Key authority_key = new_key(), server_key = new_key(), admin_key = new_key();
     Cert authority = certificate(authority_key.get(), "kubesim-ca", nullptr, nullptr, authority_key.get());
-    Cert server =
-        certificate(server_key.get(), "kube-apiserver", nullptr, authority.get(), authority_key.get());
-    Cert admin =
-        certificate(admin_key.get(), "kubesim-admin", "system:masters", authority.get(), authority_key.get());
+    Cert server = certificate(server_key.get(), "kube-apiserver", nullptr, authority.get(), authority_key.get());
+    Cert admin = certificate(admin_key.get(), "kubesim-admin", "system:masters", authority.get(), authority_key.get());
     return {{pem(authority.get()), pem(authority_key.get())},
             {pem(server.get()), pem(server_key.get())},
             {pem(admin.get()), pem(admin_key.get())}};
@@ -112,7 +110,8 @@ Certificates make_certificates(const std::string &directory) {
         return fresh();
     std::filesystem::path folder(directory);
     auto pair = [&](const char *name) {
-        return KeyPair{read_file(folder / (std::string(name) + ".crt")), read_file(folder / (std::string(name) + ".key"))};
+        return KeyPair{read_file(folder / (std::string(name) + ".crt")),
+                       read_file(folder / (std::string(name) + ".key"))};
     };
     if (std::filesystem::exists(folder / "ca.crt"))
         return {pair("ca"), pair("server"), pair("admin")};

@@ -13,14 +13,10 @@ json Control::state() {
         methods[name] = count;
     for (const auto &[status, count] : server_.log.by_status)
         statuses[std::to_string(status)] = count;
-    return {{"revision", store_.revision()},
-            {"compacted", store_.compacted()},
-            {"watches", watches_.count()},
-            {"connections", server_.connections()},
-            {"requests", server_.log.total},
-            {"by_method", methods},
-            {"by_status", statuses},
-            {"service_time_ms", server_.service_time()}};
+    return {{"revision", store_.revision()}, {"compacted", store_.compacted()},
+            {"watches", watches_.count()},   {"connections", server_.connections()},
+            {"requests", server_.log.total}, {"by_method", methods},
+            {"by_status", statuses},         {"service_time_ms", server_.service_time()}};
 }
 
 Response Control::answer(const Request &request) {

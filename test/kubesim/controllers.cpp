@@ -19,12 +19,8 @@ void drop_taint(json &node, const char *key) {
 }
 
 json condition(const char *type, const char *status, const char *reason, const char *message, const std::string &now) {
-    return {{"type", type},
-            {"status", status},
-            {"reason", reason},
-            {"message", message},
-            {"lastHeartbeatTime", now},
-            {"lastTransitionTime", now}};
+    return {{"type", type},       {"status", status},         {"reason", reason},
+            {"message", message}, {"lastHeartbeatTime", now}, {"lastTransitionTime", now}};
 }
 
 void report_ready(json &node) {
@@ -33,7 +29,8 @@ void report_ready(json &node) {
     status["capacity"] = {{"cpu", "4"}, {"memory", "16Gi"}, {"pods", "110"}};
     status["allocatable"] = status["capacity"];
     status["conditions"] = json::array(
-        {condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available", now),
+        {condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available",
+                   now),
          condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure", now),
          condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available", now),
          condition("Ready", "True", "KubeletReady", "kubelet is posting ready status", now)});
@@ -101,9 +98,8 @@ void Controllers::node_created(const std::string &name) {
     if (!stored)
         return;
     std::string uid = text_of(stored->body.at("metadata"), "uid");
-    api_.control(kind, name, "kube-controller-manager", "", [](json &node) {
-        node["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] = "0";
-    });
+    api_.control(kind, name, "kube-controller-manager", "",
+                 [](json &node) { node["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] = "0"; });
     if (options_.node_ready_delay_ms >= 0)
         loop_.after(milliseconds(options_.node_ready_delay_ms), [this, name, uid] { node_ready(name, uid); });
 }

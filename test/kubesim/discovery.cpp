@@ -41,17 +41,17 @@ void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kind
     documents_["/api"] =
         dump({{"kind", "APIVersions"}, {"versions", {"v1"}}, {"serverAddressByClientCIDRs", addresses}});
     json version = {{"groupVersion", "authorization.k8s.io/v1"}, {"version", "v1"}};
-    json group = {{"name", "authorization.k8s.io"}, {"versions", json::array({version})}, {"preferredVersion", version}};
+    json group = {
+        {"name", "authorization.k8s.io"}, {"versions", json::array({version})}, {"preferredVersion", version}};
     documents_["/apis"] = dump({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", json::array({group})}});
     group["kind"] = "APIGroup";
     group["apiVersion"] = "v1";
     documents_["/apis/authorization.k8s.io"] = dump(group);
-    documents_["/apis/authorization.k8s.io/v1"] =
-        dump({{"kind", "APIResourceList"},
-              {"apiVersion", "v1"},
-              {"groupVersion", "authorization.k8s.io/v1"},
-              {"resources",
-               json::array({resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", {"create"})})}});
+    documents_["/apis/authorization.k8s.io/v1"] = dump(
+        {{"kind", "APIResourceList"},
+         {"apiVersion", "v1"},
+         {"groupVersion", "authorization.k8s.io/v1"},
+         {"resources", json::array({resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", {"create"})})}});
 
     json paths = json::object();
     for (const auto &[path, document] : openapi_)

@@ -81,8 +81,10 @@ std::string go_value(const json &value, bool syntax) {
     }
     if (value.is_object()) {
         for (const auto &[name, item] : value.items())
-            out += (out.empty() ? "" : syntax ? ", " : " ") + (syntax ? go_quoted(name) : name) + ":" +
-                   go_value(item, syntax);
+            out += (out.empty() ? ""
+                    : syntax    ? ", "
+                                : " ") +
+                   (syntax ? go_quoted(name) : name) + ":" + go_value(item, syntax);
         return syntax ? "map[string]interface {}{" + out + "}" : "map[" + out + "]";
     }
     return dump(value);
@@ -111,10 +113,18 @@ FieldError FieldError::not_supported(const std::string &field, const std::string
 ApiError::ApiError(int code, std::string reason, const std::string &message, json details)
     : std::runtime_error(message), details(std::move(details)), code_(code), reason_(std::move(reason)) {}
 
-ApiError ApiError::bad_request(const std::string &message) { return {400, "BadRequest", message}; }
-ApiError ApiError::unauthorized() { return {401, "Unauthorized", "Unauthorized"}; }
-ApiError ApiError::internal(const std::string &message) { return {500, "", message}; }
-ApiError ApiError::expired(const std::string &message) { return {410, "Expired", message}; }
+ApiError ApiError::bad_request(const std::string &message) {
+    return {400, "BadRequest", message};
+}
+ApiError ApiError::unauthorized() {
+    return {401, "Unauthorized", "Unauthorized"};
+}
+ApiError ApiError::internal(const std::string &message) {
+    return {500, "", message};
+}
+ApiError ApiError::expired(const std::string &message) {
+    return {410, "Expired", message};
+}
 
 ApiError ApiError::forbidden(const std::string &group, const std::string &plural, const std::string &name,
                              const std::string &why) {
@@ -170,8 +180,8 @@ ApiError ApiError::too_large_resource_version(uint64_t wanted, uint64_t current,
     ApiError error(504, "Timeout",
                    "Timeout: Too large resource version: " + std::to_string(wanted) +
                        ", current: " + std::to_string(current));
-    error.details = {{"causes",
-                      json::array({{{"reason", "ResourceVersionTooLarge"}, {"message", "Too large resource version"}}})}};
+    error.details = {
+        {"causes", json::array({{{"reason", "ResourceVersionTooLarge"}, {"message", "Too large resource version"}}})}};
     if (retry) {
         error.details["retryAfterSeconds"] = 1;
         error.retry_after_ = 1;
@@ -187,7 +197,7 @@ json ApiError::body() const {
     json metadata = json::object();
     if (!continue_token.empty())
         metadata["continue"] = continue_token;
-    json body = {{"kind", "Status"},   {"apiVersion", "v1"}, {"metadata", metadata},
+    json body = {{"kind", "Status"},    {"apiVersion", "v1"}, {"metadata", metadata},
                  {"status", "Failure"}, {"message", what()},  {"code", code_}};
     if (!reason_.empty())
         body["reason"] = reason_;

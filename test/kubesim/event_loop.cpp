@@ -1,8 +1,8 @@
 // One thread's epoll loop with timers of microsecond resolution.
 #include "event_loop.hpp"
 
-#include <cerrno>
 #include <algorithm>
+#include <cerrno>
 #include <stdexcept>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>

@@ -7,10 +7,12 @@
 namespace kubesim {
 
 void Faults::add(const json &description) {
-    static const std::map<std::string, Fault::Action> actions = {
-        {"respond", Fault::Action::respond},           {"respond_after", Fault::Action::respond_after},
-        {"reset_before", Fault::Action::reset_before}, {"reset_after", Fault::Action::reset_after},
-        {"hang", Fault::Action::hang},                 {"delay", Fault::Action::delay}};
+    static const std::map<std::string, Fault::Action> actions = {{"respond", Fault::Action::respond},
+                                                                 {"respond_after", Fault::Action::respond_after},
+                                                                 {"reset_before", Fault::Action::reset_before},
+                                                                 {"reset_after", Fault::Action::reset_after},
+                                                                 {"hang", Fault::Action::hang},
+                                                                 {"delay", Fault::Action::delay}};
     if (!description.is_object())
         throw std::runtime_error("a fault is a JSON object");
     Fault fault;

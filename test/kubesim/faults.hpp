@@ -20,8 +20,8 @@ struct Fault {
         hang,          // never answered, not carried out
         delay,         // carried out and answered, `delay_ms` later
     };
-    std::string method;      // "" = any
-    std::regex path;         // searched in the request target, query included
+    std::string method; // "" = any
+    std::regex path;    // searched in the request target, query included
     Action action = Action::respond;
     Response response;
     int delay_ms = 0;

@@ -55,7 +55,9 @@ json FieldSet::to_json() const {
     return out;
 }
 
-bool FieldSet::empty() const { return children.empty(); }
+bool FieldSet::empty() const {
+    return children.empty();
+}
 
 const FieldSet *FieldSet::child(const std::string &element) const {
     auto it = children.find(element);

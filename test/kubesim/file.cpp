@@ -45,8 +45,9 @@ bool base64_decode(const std::string &text, std::string &bytes) {
     while (padded.size() % 4)
         padded += '=';
     bytes.resize(padded.size() / 4 * 3);
-    int length = EVP_DecodeBlock(reinterpret_cast<unsigned char *>(bytes.data()),
-                                 reinterpret_cast<const unsigned char *>(padded.data()), static_cast<int>(padded.size()));
+    int length =
+        EVP_DecodeBlock(reinterpret_cast<unsigned char *>(bytes.data()),
+                        reinterpret_cast<const unsigned char *>(padded.data()), static_cast<int>(padded.size()));
     if (length < 0)
         return false;
     size_t padding = padded.ends_with("==") ? 2 : padded.ends_with("=") ? 1 : 0;

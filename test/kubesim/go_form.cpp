@@ -116,7 +116,8 @@ void check_base64(const std::string &text, Decoder decoder) {
     if (base64_decode(text, bytes) && text.size() % 4 == 0)
         return;
     size_t bad = 0;
-    while (bad < text.size() && (isalnum(static_cast<unsigned char>(text[bad])) || text[bad] == '+' || text[bad] == '/'))
+    while (bad < text.size() &&
+           (isalnum(static_cast<unsigned char>(text[bad])) || text[bad] == '+' || text[bad] == '/'))
         bad++;
     throw TypeMismatch(std::string(decoder == Decoder::unstructured ? "error decoding from json: " : "") +
                        "illegal base64 data at input byte " + std::to_string(bad));
@@ -256,8 +257,7 @@ json convert(const Type *type, const json &value, const std::string &path, Conte
             mismatch(context, path, value, go_name(type));
         json out = json::object();
         for (const auto &[name, member] : value.items())
-            out[name] = member.is_null() ? zero(type->element, context)
-                                         : convert(type->element, member, path, context);
+            out[name] = member.is_null() ? zero(type->element, context) : convert(type->element, member, path, context);
         return out;
     }
     case Shape::structure:

@@ -19,7 +19,7 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> query;
     std::map<std::string, std::string> headers; // names in lower case; repeated ones joined by ", "
     std::string body;
-    bool too_large = false; // the body exceeded the limit and was not kept
+    bool too_large = false;  // the body exceeded the limit and was not kept
     int64_t received_us = 0; // microseconds since 1970, when the last byte of the request was read
 
     // What TLS said about the client: the subject's common name and organisations.

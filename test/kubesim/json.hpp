@@ -25,6 +25,8 @@ inline std::string text_of(const json &object, std::string_view key) {
 }
 
 // Compact text as the API server writes it; bytes that are not UTF-8 become U+FFFD instead of throwing.
-inline std::string dump(const json &value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+inline std::string dump(const json &value) {
+    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 } // namespace kubesim

@@ -37,8 +37,8 @@ struct Behaviour {
     void (*prepare_update)(json &after, const json &before, const std::string &subresource) = nullptr;
     void (*validate)(const json &after, const json *before, std::vector<FieldError> &errors) = nullptr;
 
-    std::vector<Column> columns; // after Name, before Age
-    std::vector<Column> wide_columns; // after Age
+    std::vector<Column> columns;                 // after Name, before Age
+    std::vector<Column> wide_columns;            // after Age
     json (*cells)(const json &object) = nullptr; // the values of columns and wide_columns
 };
 

@@ -13,13 +13,20 @@ std::string kubeconfig(const std::string &url, const Certificates &certificates,
                        "clusters:\n"
                        "- name: kubesim\n"
                        "  cluster:\n"
-                       "    server: " + url + "\n"
-                       "    certificate-authority-data: " + base64(certificates.authority.certificate) + "\n"
+                       "    server: " +
+                       url +
+                       "\n"
+                       "    certificate-authority-data: " +
+                       base64(certificates.authority.certificate) +
+                       "\n"
                        "users:\n"
                        "- name: kubesim\n"
                        "  user:\n"
-                       "    client-certificate-data: " + base64(certificates.admin.certificate) + "\n"
-                       "    client-key-data: " + base64(certificates.admin.key) + "\n";
+                       "    client-certificate-data: " +
+                       base64(certificates.admin.certificate) +
+                       "\n"
+                       "    client-key-data: " +
+                       base64(certificates.admin.key) + "\n";
     std::string contexts = "contexts:\n";
     auto context = [&](const std::string &name) {
         contexts += "- name: " + name + "\n  context: {cluster: kubesim, user: " + name + "}\n";

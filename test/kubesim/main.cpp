@@ -87,8 +87,7 @@ int run(Options options) {
     Store store(options.history);
     WatchHub watches(loop, store, {options.bookmark_interval_ms});
     Api api(store, kinds, {options.watch_list});
-    Controllers controllers(loop, api, store, kinds,
-                            {options.node_ready_delay_ms, options.namespace_delete_delay_ms});
+    Controllers controllers(loop, api, store, kinds, {options.node_ready_delay_ms, options.namespace_delete_delay_ms});
     store.on_change = [&](const Change &change) {
         watches.dispatch(change);
         if (!options.no_controllers)

@@ -108,9 +108,8 @@ std::string printed_writer(const Writer &writer) {
     for (const auto &[key, conflict] : all) {
         list += "\nconflicts with " + conflict.first + ":";
         for (const auto &path : conflict.second) {
-            causes.push_back({{"reason", "FieldManagerConflict"},
-                              {"message", "conflict with " + conflict.first},
-                              {"field", path}});
+            causes.push_back(
+                {{"reason", "FieldManagerConflict"}, {"message", "conflict with " + conflict.first}, {"field", path}});
             list += "\n- " + path;
             count++;
         }
@@ -174,8 +173,8 @@ void cap_update_managers(Managers &managers) {
     managers[bucket.writer.key()] = bucket;
 }
 
-void update(const FieldManagement &how, const json &before, const json &after, Managers &managers,
-            const Writer &writer, const std::string &now) {
+void update(const FieldManagement &how, const json &before, const json &after, Managers &managers, const Writer &writer,
+            const std::string &now) {
     Comparison change = take_over(how, before, after, managers, "", true);
     FieldSet mine = unite(change.modified, change.added);
     if (how.untracked)
@@ -260,8 +259,8 @@ json apply_configuration(const FieldManagement &how, const json &live, const jso
         FieldSet previous = with_named_fields(how.type, *last);
         json pruned = remove_items(how.type, merged, previous);
         FieldSet all = with_named_fields(how.type, to_field_set(how.type, merged));
-        FieldSet kept = unite(with_named_fields(how.type, to_field_set(how.type, pruned)),
-                              with_named_fields(how.type, owned));
+        FieldSet kept =
+            unite(with_named_fields(how.type, to_field_set(how.type, pruned)), with_named_fields(how.type, owned));
         pruned = remove_items(how.type, merged, subtract(all, kept));
         FieldSet rest = with_named_fields(how.type, to_field_set(how.type, pruned));
         merged = remove_items(how.type, merged, intersect(subtract(all, rest), previous));

@@ -35,7 +35,8 @@ void track_update(const FieldManagement &how, const json &before, json &after, c
                   const std::string &now);
 
 // Server-side apply of `configuration` to `live`; the result has its managedFields but is not yet in Go form.
-// `described` and `described_live` name the two in messages. Throws ApiError 409 with FieldManagerConflict causes, 400, or 500 for a configuration that does not fit the schema.
+// `described` and `described_live` name the two in messages. Throws ApiError 409 with FieldManagerConflict causes, 400,
+// or 500 for a configuration that does not fit the schema.
 json apply_configuration(const FieldManagement &how, const json &live, const json &configuration, const Writer &writer,
                          bool force, bool creating, const std::string &described, const std::string &described_live,
                          const std::string &now);

@@ -54,7 +54,9 @@ Options parse_options(int count, char **words) {
     auto program = std::filesystem::read_symlink("/proc/self/exe");
     out.data = (program.parent_path().parent_path() / "test/kubesim/data").string();
     auto text = [](std::string &into) { return [&into](const std::string &value) { into = value; }; };
-    auto list = [](std::vector<std::string> &into) { return [&into](const std::string &value) { into.push_back(value); }; };
+    auto list = [](std::vector<std::string> &into) {
+        return [&into](const std::string &value) { into.push_back(value); };
+    };
     auto number = [](auto &into) {
         return [&into](const std::string &value) {
             char *end = nullptr;

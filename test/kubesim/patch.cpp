@@ -60,8 +60,8 @@ json strategic_list(const Type *type, const json &target, const json &patch) {
         if (!key.empty() && !find(item, key))
             throw ApiError::internal("map: " + go_value(item, false) + " does not contain declared merge key: " + key);
         int64_t at = place(item);
-        patched.push_back(key.empty() ? item
-                                      : strategic_merge_patch(type->element, at < 0 ? json::object() : target[at], item));
+        patched.push_back(
+            key.empty() ? item : strategic_merge_patch(type->element, at < 0 ? json::object() : target[at], item));
     }
     if (replace)
         return patched;
@@ -75,7 +75,9 @@ json strategic_list(const Type *type, const json &target, const json &patch) {
     return in_server_order(patched, rest, place);
 }
 
-bool directive(const std::string &name) { return name.starts_with("$"); }
+bool directive(const std::string &name) {
+    return name.starts_with("$");
+}
 
 } // namespace
 
@@ -87,7 +89,8 @@ json merge_patch(const json &target, const json &patch) {
 
 json json_patch(const json &target, const json &patch) {
     if (!patch.is_array())
-        throw ApiError::bad_request("error decoding patch: json: cannot unmarshal " + std::string(patch.is_object() ? "object" : "value") +
+        throw ApiError::bad_request("error decoding patch: json: cannot unmarshal " +
+                                    std::string(patch.is_object() ? "object" : "value") +
                                     " into Go value of type []handlers.jsonPatchOp");
     try {
         return target.patch(patch);

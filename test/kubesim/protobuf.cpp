@@ -12,7 +12,9 @@ namespace kubesim {
 
 namespace {
 
-[[noreturn]] void broken() { throw ApiError::bad_request("proto: illegal wireType or truncated message"); }
+[[noreturn]] void broken() {
+    throw ApiError::bad_request("proto: illegal wireType or truncated message");
+}
 
 // Calls `field` for each length-delimited or varint field of a message.
 void each_field(std::string_view message,
@@ -109,7 +111,8 @@ json name_space(std::string_view message) {
 json decode_protobuf(const std::string &body) {
     std::string_view rest = body;
     if (!rest.starts_with(std::string_view("k8s\0", 4)))
-        throw ApiError::bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+        throw ApiError::bad_request(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
     rest.remove_prefix(4);
     std::string version, kind;
     std::string_view raw;
@@ -127,7 +130,8 @@ json decode_protobuf(const std::string &body) {
     else if (kind == "Namespace")
         out = name_space(raw);
     else
-        throw ApiError::bad_request("the simulator reads protobuf bodies of ConfigMap and Namespace only, not of " + kind);
+        throw ApiError::bad_request("the simulator reads protobuf bodies of ConfigMap and Namespace only, not of " +
+                                    kind);
     out["apiVersion"] = version;
     out["kind"] = kind;
     return out;

@@ -33,8 +33,7 @@ void RequestLog::write(const Request &request, int status, int64_t answered_us, 
             "\"bytes\":%zu,\"user_agent\":%s}\n",
             static_cast<double>(request.received_us) / 1e6, static_cast<double>(answered_us) / 1e6,
             dump(request.method).c_str(), dump(request.target).c_str(), status,
-            static_cast<unsigned long long>(revision), request.body.size(),
-            dump(request.header("user-agent")).c_str());
+            static_cast<unsigned long long>(revision), request.body.size(), dump(request.header("user-agent")).c_str());
     dirty_ = true;
 }
 

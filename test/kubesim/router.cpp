@@ -83,7 +83,8 @@ Response Router::access_review(const Request &request, const Identity &identity)
     ParsedBody parsed = parse_json_body(request.body);
     if (!parsed.error.empty() || !parsed.value.is_object())
         throw ApiError::bad_request("the object provided is unrecognized (must be of type SelfSubjectAccessReview): "
-                                    "couldn't get version/kind; json parse error: " + parsed.error);
+                                    "couldn't get version/kind; json parse error: " +
+                                    parsed.error);
     const json *spec = find(parsed.value, "spec");
     const json *attributes = spec ? find(*spec, "resourceAttributes") : nullptr;
     json review = {{"kind", "SelfSubjectAccessReview"},
@@ -124,9 +125,8 @@ bool Router::resolve(const Request &request, Target &target) const {
     } else {
         return false;
     }
-    bool served = std::any_of(kinds_.all().begin(), kinds_.all().end(), [&](const Kind &kind) {
-        return kind.group == group && kind.version == version;
-    });
+    bool served = std::any_of(kinds_.all().begin(), kinds_.all().end(),
+                              [&](const Kind &kind) { return kind.group == group && kind.version == version; });
     if (!served || parts.empty())
         return false;
     auto no_such_resource = [] {
@@ -147,9 +147,9 @@ bool Router::resolve(const Request &request, Target &target) const {
         throw no_such_resource();
     if (parts.size() > 1)
         target.name = parts[1];
-    std::string wrong = target.name == "." || target.name == ".."                  ? "may not be '" + target.name + "'"
-                        : target.name.find('%') != std::string::npos               ? "may not contain '%'"
-                                                                                    : "";
+    std::string wrong = target.name == "." || target.name == ".."    ? "may not be '" + target.name + "'"
+                        : target.name.find('%') != std::string::npos ? "may not contain '%'"
+                                                                     : "";
     if (!wrong.empty())
         throw ApiError::bad_request("Name parameter invalid: " + go_quoted(target.name) + ": " + wrong);
     if (parts.size() > 2)
@@ -164,8 +164,8 @@ void Router::authorise(const Identity &identity, const std::string &verb, const 
     if (allowed(identity, verb))
         return;
     std::string resource = target.kind->plural + (target.subresource.empty() ? "" : "/" + target.subresource);
-    std::string where = target.name_space.empty() ? " at the cluster scope"
-                                                  : " in the namespace " + go_quoted(target.name_space);
+    std::string where =
+        target.name_space.empty() ? " at the cluster scope" : " in the namespace " + go_quoted(target.name_space);
     throw ApiError::forbidden(target.kind->group, target.kind->plural, target.name,
                               "User " + go_quoted(identity.user) + " cannot " + verb + " resource " +
                                   go_quoted(resource) + " in API group " + go_quoted(target.kind->group) + where);

@@ -12,7 +12,9 @@ const std::set<std::string> pointer_fields = {"ConfigMap.immutable", "OwnerRefer
                                               "OwnerReference.blockOwnerDeletion",
                                               "ObjectMeta.deletionGracePeriodSeconds"};
 
-std::string last_part(const std::string &name) { return name.substr(name.rfind('.') + 1); }
+std::string last_part(const std::string &name) {
+    return name.substr(name.rfind('.') + 1);
+}
 
 std::string kind_key(const std::string &group, const std::string &version, const std::string &kind) {
     return group + "/" + version + "/" + kind;

@@ -24,7 +24,18 @@ struct Field {
 
 struct Type {
     enum class Shape { any, scalar, list, map, structure };
-    enum class Scalar { string, bytes, time, micro_time, integer32, integer64, number, boolean, int_or_string, quantity };
+    enum class Scalar {
+        string,
+        bytes,
+        time,
+        micro_time,
+        integer32,
+        integer64,
+        number,
+        boolean,
+        int_or_string,
+        quantity
+    };
     enum class ListKind { atomic, set, map };
 
     Shape shape = Shape::any;

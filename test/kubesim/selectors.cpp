@@ -84,7 +84,8 @@ private:
         if (!token_.empty() && token_ != ",")
             operation(out);
         for (size_t i = 0; i < out.values.size(); i++)
-            check(out.values[i], label_value_errors(out.values[i]), "values[" + std::to_string(i) + "][" + out.key + "]");
+            check(out.values[i], label_value_errors(out.values[i]),
+                  "values[" + std::to_string(i) + "][" + out.key + "]");
         into_.requirements_.push_back(std::move(out));
     }
 
@@ -131,7 +132,8 @@ private:
     }
 
     static void integer(const std::string &text) {
-        bool digits = !text.empty() && text.find_first_not_of("0123456789", text[0] == '-' ? 1 : 0) == std::string::npos;
+        bool digits =
+            !text.empty() && text.find_first_not_of("0123456789", text[0] == '-' ? 1 : 0) == std::string::npos;
         if (!digits)
             throw Mistake{"values[0]: Invalid value: " + go_quoted(text) +
                           ": for 'Gt', 'Lt' operators, the value must be an integer"};
@@ -143,7 +145,9 @@ private:
     std::string token_;
 };
 
-LabelSelector::LabelSelector(const std::string &text) { LabelParser(text, *this).parse(); }
+LabelSelector::LabelSelector(const std::string &text) {
+    LabelParser(text, *this).parse();
+}
 
 bool LabelSelector::matches(const json &metadata) const {
     const json *labels = find(metadata, "labels");

@@ -19,7 +19,8 @@ namespace kubesim {
 
 namespace {
 
-template<class Object> Object *from_pem(const std::string &pem, Object *(*read)(BIO *, Object **, pem_password_cb *, void *)) {
+template<class Object>
+Object *from_pem(const std::string &pem, Object *(*read)(BIO *, Object **, pem_password_cb *, void *)) {
     BIO *bio = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
     Object *object = read(bio, nullptr, nullptr, nullptr);
     BIO_free(bio);
@@ -31,7 +32,8 @@ template<class Object> Object *from_pem(const std::string &pem, Object *(*read)(
 SSL_CTX *make_tls(const Certificates &certificates) {
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(tls,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     // A client that just closes the connection is no error worth reporting.
     SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
     X509 *server = from_pem<X509>(certificates.server.certificate, PEM_read_bio_X509);
@@ -54,7 +56,8 @@ SSL_CTX *make_tls(const Certificates &certificates) {
            void *) {
             static const unsigned char http11[] = "\x08http/1.1";
             unsigned char *chosen = nullptr;
-            if (SSL_select_next_proto(&chosen, length, http11, sizeof http11 - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED)
+            if (SSL_select_next_proto(&chosen, length, http11, sizeof http11 - 1, in, in_length) !=
+                OPENSSL_NPN_NEGOTIATED)
                 return SSL_TLSEXT_ERR_NOACK;
             *out = chosen;
             return SSL_TLSEXT_ERR_OK;
@@ -65,7 +68,8 @@ SSL_CTX *make_tls(const Certificates &certificates) {
 
 } // namespace
 
-Server::Server(EventLoop &loop, WatchHub &watches, const Store &store, const Certificates &certificates, Options options)
+Server::Server(EventLoop &loop, WatchHub &watches, const Store &store, const Certificates &certificates,
+               Options options)
     : loop_(loop), watches_(watches), store_(store), options_(options), tls_(make_tls(certificates)) {}
 
 Server::~Server() {
@@ -111,7 +115,9 @@ void Server::accept_all() {
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         auto connection = std::make_shared<Connection>(
             loop_, descriptor, SSL_new(tls_),
-            [this](const std::shared_ptr<Connection> &from, Request &&request) { on_request(from, std::move(request)); },
+            [this](const std::shared_ptr<Connection> &from, Request &&request) {
+                on_request(from, std::move(request));
+            },
             [this](Connection &closed) {
                 // Not now: its own functions are still on the stack.
                 auto it = connections_.find(&closed);

@@ -34,8 +34,12 @@ const Type *member_type(const Type *type, const std::string &name) {
     return type->shape == Shape::map ? type->element : nullptr;
 }
 
-bool atomic_list(const Type *type) { return !type || type->shape == Shape::any || type->list_kind == ListKind::atomic; }
-bool atomic_map(const Type *type) { return type && type->atomic; }
+bool atomic_list(const Type *type) {
+    return !type || type->shape == Shape::any || type->list_kind == ListKind::atomic;
+}
+bool atomic_map(const Type *type) {
+    return type && type->atomic;
+}
 
 // The path element of a list item, or nothing when the item lacks a key.
 std::optional<std::string> item_element(const Type *type, const json &item) {
@@ -104,11 +108,11 @@ void validate(const Type *type, const json &value, const std::string &path, std:
             if (type->list_kind != ListKind::atomic) {
                 auto key = item_element(type, value[i]);
                 if (!key) {
-                    std::string why =
-                        value[i].is_object()
-                            ? "associative list with keys has an element that omits key field " +
-                                  go_quoted(missing_key(type, value[i])) + " (and doesn't have default value)"
-                            : "associative list with keys may not have non-map elements";
+                    std::string why = value[i].is_object()
+                                          ? "associative list with keys has an element that omits key field " +
+                                                go_quoted(missing_key(type, value[i])) +
+                                                " (and doesn't have default value)"
+                                          : "associative list with keys may not have non-map elements";
                     fail("element " + std::to_string(i) + ": " + why);
                     continue;
                 }
@@ -137,7 +141,9 @@ void validate(const Type *type, const json &value, const std::string &path, std:
 
 // ---- comparison -----------------------------------------------------------------------------------------------
 
-bool is_empty(const json *value) { return !value || value->is_null() || value->empty(); }
+bool is_empty(const json *value) {
+    return !value || value->is_null() || value->empty();
+}
 
 Comparison compare_nodes(const Type *type, const json *before, const json *after);
 

@@ -10,8 +10,12 @@ namespace {
 
 constexpr size_t annotations_limit = 256 * 1024; // bytes of all keys and values
 
-bool lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-bool alnum(char c) { return lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
+bool lower_alnum(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+bool alnum(char c) {
+    return lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
 
 std::string must_be_no_more(size_t count) {
     return "must be no more than " + std::to_string(count) + " characters";
@@ -195,9 +199,8 @@ std::vector<std::string> config_key_errors(const std::string &key) {
     std::vector<std::string> out;
     if (key.size() > 253)
         out.push_back(must_be_no_more(253));
-    bool fits = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
-        return alnum(c) || c == '-' || c == '_' || c == '.';
-    });
+    bool fits = !key.empty() && std::all_of(key.begin(), key.end(),
+                                            [](char c) { return alnum(c) || c == '-' || c == '_' || c == '.'; });
     if (!fits)
         out.push_back(config_key_message);
     if (key == ".")
@@ -216,7 +219,8 @@ void validate_metadata(const Kind &kind, const json &metadata, std::vector<Field
         prefix.back() = 'a';
     if (!prefix.empty())
         for (const auto &why : name_errors(kind.behaviour.name_rule, prefix))
-            errors.push_back(FieldError::invalid("metadata.generateName", go_quoted(text_of(metadata, "generateName")), why));
+            errors.push_back(
+                FieldError::invalid("metadata.generateName", go_quoted(text_of(metadata, "generateName")), why));
     if (name.empty())
         errors.push_back(FieldError::required("metadata.name", "name or generateName is required"));
     else
@@ -244,8 +248,8 @@ void validate_metadata_update(const json &after, const json &before, std::vector
                 "no new finalizers can be added if the object is being deleted, found new finalizers []string{" +
                     added + "}"));
     }
-    for (const char *name : {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
-                             "deletionGracePeriodSeconds"})
+    for (const char *name :
+         {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"})
         immutable(name, after, before, errors);
     validate_labels(after, errors);
     validate_annotations(after, errors);

@@ -69,15 +69,16 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Conn
         for (const auto &stored : objects)
             event(*stream, "ADDED", *stored);
         if (plan->initial_end_bookmark)
-            connection->write_chunk(plan->representation.bookmark(*plan->kind, plan->from,
-                                                                  {{"k8s.io/initial-events-end", "true"}}));
+            connection->write_chunk(
+                plan->representation.bookmark(*plan->kind, plan->from, {{"k8s.io/initial-events-end", "true"}}));
     } else if (plan->from < store_.compacted()) {
         return expired(*connection, "too old resource version: " + std::to_string(plan->from) + " (" +
                                         std::to_string(store_.compacted()) + ")");
     } else {
         const auto &changes = store_.changes();
-        auto first = std::upper_bound(changes.begin(), changes.end(), plan->from,
-                                      [](uint64_t revision, const Change &change) { return revision < change.revision; });
+        auto first =
+            std::upper_bound(changes.begin(), changes.end(), plan->from,
+                             [](uint64_t revision, const Change &change) { return revision < change.revision; });
         for (; first != changes.end(); ++first)
             send(*stream, *first);
     }

@@ -45,9 +45,8 @@ TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
                                    {"spec.unschedulable", true},
                                    {"status.conditions[type=Ready].status", "True"},
                                    {"status.capacity.memory", "2Gi"}}));
-    EXPECT_EQ(seen.managers,
-              (Json{{"spec.unschedulable", {"dbnet-0123456789abcdef", "2026-11-23T08:44:46Z"}},
-                    {"status.conditions[type=Ready].status", {"kubelet", "2026-11-23T08:44:49Z"}}}));
+    EXPECT_EQ(seen.managers, (Json{{"spec.unschedulable", {"dbnet-0123456789abcdef", "2026-11-23T08:44:46Z"}},
+                                   {"status.conditions[type=Ready].status", {"kubelet", "2026-11-23T08:44:49Z"}}}));
 }
 
 TEST(Observed, LiveIsTheWholeObjectWithoutManagedFields) {
@@ -62,7 +61,7 @@ TEST(Observed, LiveCanBeStoredAsJsonb) {
     Json body = node();
     body["metadata"]["annotations"]["odd"] = std::string("a\0b", 3);
     EXPECT_EQ(observe(body, mirror.mapping).live["metadata"]["annotations"]["odd"], "a\xEF\xBF\xBD"
-                                                                                     "b");
+                                                                                    "b");
 }
 
 TEST(Observed, TerminatingObject) {

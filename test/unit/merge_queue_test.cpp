@@ -17,7 +17,9 @@ QueuedEvent event(const std::string &name, const std::string &version, size_t by
     return result;
 }
 
-bool nobody(const Key &) { return false; }
+bool nobody(const Key &) {
+    return false;
+}
 
 std::vector<std::string> versions(const std::vector<QueuedEvent> &events) {
     std::vector<std::string> result;

@@ -26,7 +26,8 @@ Outcome failure(Outcome::Kind kind, int status = 500, int retry_after_ms = -1) {
 class ReflectorTest : public testing::Test {
 protected:
     Reflector make(std::string known_version = "") {
-        return Reflector(ReflectorLimits{}, [] { return 0.0; }, std::move(known_version));
+        return Reflector(
+            ReflectorLimits{}, [] { return 0.0; }, std::move(known_version));
     }
 
     // Starts what is due now.
@@ -125,7 +126,8 @@ TEST_F(ReflectorTest, DeniedListIsDegradedWithTheServersWordsAndBacksOffToThirty
 }
 
 TEST_F(ReflectorTest, JitterIsUpToTheDelayItself) {
-    Reflector jittered(ReflectorLimits{}, [] { return 0.5; }, "");
+    Reflector jittered(
+        ReflectorLimits{}, [] { return 0.5; }, "");
     jittered.next(now);
     jittered.on_list_failure(failure(Outcome::retry, 429, 100), now);
     EXPECT_EQ(jittered.due(), now + 1200);

@@ -31,10 +31,11 @@ constexpr char key_matches[] =
     R"(t."na""me" OPERATOR(pg_catalog.=) k.name AND t."space" OPERATOR(pg_catalog.=) k.namespace)";
 
 TEST(ReportSql, Select) {
-    std::string plain = std::string("SELECT k.position, ") + row_json +
-                        " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k(namespace, name, position)"
-                        R"( JOIN "My net".nodes AS t ON )" +
-                        key_matches;
+    std::string plain =
+        std::string("SELECT k.position, ") + row_json +
+        " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k(namespace, name, position)"
+        R"( JOIN "My net".nodes AS t ON )" +
+        key_matches;
     EXPECT_EQ(select_rows(odd_mirror(), RowLock::none), plain);
     EXPECT_EQ(select_rows(odd_mirror(), RowLock::update), plain + " FOR NO KEY UPDATE OF t SKIP LOCKED");
     EXPECT_EQ(select_rows(odd_mirror(), RowLock::remove), plain + " FOR UPDATE OF t SKIP LOCKED");
@@ -64,16 +65,18 @@ TEST(ReportSql, MirrorOfOneNamespaceHasNoColumnForIt) {
     Mirror mirror = odd_mirror();
     mirror.namespace_column.clear();
     mirror.mapping.columns.erase(mirror.mapping.columns.begin() + 1);
-    EXPECT_EQ(delete_rows(mirror), R"(DELETE FROM "My net".nodes AS t USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k(namespace, name) )"
-                                   R"(WHERE t."na""me" OPERATOR(pg_catalog.=) k.name RETURNING '', t."na""me"::pg_catalog.text)");
+    EXPECT_EQ(
+        delete_rows(mirror),
+        R"(DELETE FROM "My net".nodes AS t USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k(namespace, name) )"
+        R"(WHERE t."na""me" OPERATOR(pg_catalog.=) k.name RETURNING '', t."na""me"::pg_catalog.text)");
 }
 
 TEST(ReportSql, WideTablesStayBelowTheLimitOfArguments) {
     Mirror mirror = odd_mirror();
     mirror.mapping.columns.resize(2);
     for (int i = 0; i < 80; i++)
-        mirror.mapping.columns.push_back(dbnet::test::column(("c" + std::to_string(i)).c_str(), "spec.x", Role::spec,
-                                                             ValueType::string, "text"));
+        mirror.mapping.columns.push_back(
+            dbnet::test::column(("c" + std::to_string(i)).c_str(), "spec.x", Role::spec, ValueType::string, "text"));
     std::string sql = select_rows(mirror, RowLock::none);
     size_t calls = 0;
     for (size_t at = sql.find("build_object("); at != std::string::npos; at = sql.find("build_object(", at + 1))

@@ -181,8 +181,7 @@ TEST_F(MergeTest, RejectedChangeGetsLiveValuesAndClaimsWhatWasApplied) {
     object.live = {{"spec.podCIDR", "10.0.1.0/24"}, {"spec.unschedulable", true}};
     Row row = {{"pod_cidr", "10.5.0.0/24"}, {"unschedulable", true}, {"labels", {{"zone", "z"}}}};
     Merge result = restore(nodes, object, row);
-    EXPECT_EQ(written(result),
-              (Json{{"labels", nullptr}, {"pod_cidr", "10.0.1.0/24"}, {"unschedulable", false}}));
+    EXPECT_EQ(written(result), (Json{{"labels", nullptr}, {"pod_cidr", "10.0.1.0/24"}, {"unschedulable", false}}));
     object.base = result.base;
     EXPECT_FALSE(has_unsent_change(nodes, object.base, {{"pod_cidr", "10.0.1.0/24"}, {"unschedulable", false}}));
 }
