@@ -43,6 +43,14 @@ void report_ready(json &node) {
     info["architecture"] = "amd64";
 }
 
+bool is_ready(const json &node) {
+    const json *status = find(node, "status");
+    const json *conditions = status ? find(*status, "conditions") : nullptr;
+    return conditions && std::any_of(conditions->begin(), conditions->end(), [](const json &condition) {
+               return text_of(condition, "type") == "Ready" && text_of(condition, "status") == "True";
+           });
+}
+
 bool has_finalizer(const json &object, const char *name) {
     const json *finalizers = find(object.at("metadata"), "finalizers");
     return finalizers && std::find(finalizers->begin(), finalizers->end(), json(name)) != finalizers->end();
@@ -61,6 +69,15 @@ void Controllers::create_system_namespaces() {
     const Kind &kind = *kinds_.by_kind("", "Namespace");
     for (const char *name : {"kube-system", "kube-public", "kube-node-lease", "default"})
         api_.create_by_controller(kind, {{"metadata", {{"name", name}}}}, "kube-apiserver");
+}
+
+void Controllers::resume() {
+    for (const Kind &kind : kinds_.all())
+        for (const auto &[key, stored] : store_.objects(kind)) {
+            observe({stored->revision, &kind, stored, stored, nullptr});
+            if (kind.group.empty() && kind.kind == "Node" && !is_ready(stored->body))
+                loop_.after(milliseconds(0), [this, name = key] { node_created(name); });
+        }
 }
 
 void Controllers::observe(const Change &change) {

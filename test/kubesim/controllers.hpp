@@ -19,6 +19,8 @@ public:
 
     // default, kube-system, kube-public and kube-node-lease
     void create_system_namespaces();
+    // After a restart: what an earlier process left half done.
+    void resume();
     void observe(const Change &change);
 
 private:

@@ -7,6 +7,7 @@
 #include "discovery.hpp"
 #include "event_loop.hpp"
 #include "file.hpp"
+#include "journal.hpp"
 #include "kubeconfig.hpp"
 #include "options.hpp"
 #include "router.hpp"
@@ -17,6 +18,7 @@
 #include <csignal>
 #include <cstdio>
 #include <openssl/rand.h>
+#include <optional>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -85,15 +87,23 @@ int run(Options options) {
     discovery.load(options.data, schemas, kinds);
 
     Store store(options.history);
+    std::optional<Journal> journal;
+    if (!options.store_file.empty())
+        journal.emplace(options.store_file, store, kinds);
     WatchHub watches(loop, store, {options.bookmark_interval_ms});
     Api api(store, kinds, {options.watch_list});
     Controllers controllers(loop, api, store, kinds, {options.node_ready_delay_ms, options.namespace_delete_delay_ms});
     store.on_change = [&](const Change &change) {
+        if (journal)
+            journal->append(change);
         watches.dispatch(change);
         if (!options.no_controllers)
             controllers.observe(change);
     };
-    controllers.create_system_namespaces();
+    if (store.revision() == 1)
+        controllers.create_system_namespaces();
+    else
+        controllers.resume();
 
     Certificates certificates = make_certificates(options.certificates);
     Router router(api, kinds, discovery, authentication);

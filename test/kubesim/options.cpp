@@ -30,6 +30,8 @@ const char *const help =
   --bookmark-interval-ms MS      default 60000
   --future-wait-ms MS            how long a list waits for a resource version from the future (default 3000)
   --history N                    changes kept for watches and paging before they are forgotten (default 100000)
+  --store FILE                   keep every change there, and begin with what it holds: a killed simulator goes on where
+                                 it was (give --port and --certificates too)
   --watch-list                   serve sendInitialEvents with resourceVersionMatch as newer servers do
   --request-log FILE             one JSON line a request: time and answered (seconds since 1970, to the microsecond),
                                  method, path, status, revision of the store, bytes of the body, user_agent; written
@@ -81,6 +83,7 @@ Options parse_options(int count, char **words) {
         {"--future-wait-ms", number(out.future_wait_ms)},
         {"--history", number(out.history)},
         {"--request-log", text(out.request_log)},
+        {"--store", text(out.store_file)},
         {"--data", text(out.data)}};
     std::map<std::string, bool *> flags = {{"--watch-list", &out.watch_list},
                                            {"--no-controllers", &out.no_controllers},

@@ -14,6 +14,7 @@ struct Options {
     std::string certificates;
     std::string data;
     std::string request_log;
+    std::string store_file;
     std::vector<std::string> tokens;
     std::vector<std::string> read_only_tokens;
     double service_time_ms = 0;

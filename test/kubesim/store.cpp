@@ -65,6 +65,20 @@ void Store::remove(const Kind &kind, const std::string &key) {
     append({last->revision, &kind, before, nullptr, last});
 }
 
+void Store::load(const Kind &kind, const std::string &key, json body, uint64_t revision) {
+    revision_ = compacted_ = revision;
+    if (body.is_null()) {
+        objects_[&kind].erase(key);
+        return;
+    }
+    auto stored = std::make_shared<Stored>();
+    stored->kind = &kind;
+    stored->key = key;
+    stored->revision = revision;
+    stored->body = std::move(body);
+    objects_[&kind][key] = stored;
+}
+
 void Store::append(Change change) {
     changes_.push_back(change);
     trim(history_);

@@ -7,7 +7,8 @@
 #
 # Options of start: kind (default: what the environment asks for), nodes_ready (default 1: created Nodes become Ready,
 # by the simulator's own controller or by a stand-in for the kubelet), node_ready_delay_ms, controllers (default 1: also
-# kube-controller-manager and kube-scheduler when they are there), arguments (array: more arguments of the simulator).
+# kube-controller-manager and kube-scheduler when they are there), arguments (array: more arguments of the simulator),
+# durable (default 0: what the server stores survives kill_server; real servers always do).
 package DBNet::Api;
 
 use strict;
@@ -58,6 +59,9 @@ sub log_requests      { confess 'no log of requests on this API: ask for need(\'
 sub launch            { confess 'a backend must say how it starts' }
 sub shut_down         { return }                  # ends what launch started
 sub start_nodes_ready { return }
+sub kill_server       { confess 'servers of others are not killed: ask for need(\'own_servers\')' }       # SIGKILL; nothing answers from then on
+sub start_server      { confess 'servers of others are not started: ask for need(\'own_servers\')' }      # again, at the same address; waits until it is ready
+sub compact           { confess 'servers of others are not compacted: ask for need(\'own_servers\')' }    # forgets all history of what it stores
 sub diagnostics       { return '' }               # text for a failed wait
 
 sub stop {
@@ -166,6 +170,56 @@ sub create_node {
     my $labels = { %{ $self->labels }, %{ delete $metadata{labels} // {} } };
     return $self->expect_success($self->create('/api/v1/nodes',
         { apiVersion => 'v1', kind => 'Node', metadata => { name => $self->name($name), labels => $labels, %metadata } }));
+}
+
+# A bearer token with rights to the ConfigMaps of the run's namespace: 'all', 'read' or 'none'. Real servers give it to a
+# service account of the run. grant changes the rights; revoke makes the token unknown (real servers remember an accepted
+# one for another 10 s).
+sub token {
+    my ($self, $rights) = @_;
+    my $name = 'token-' . ++$self->{tokens};
+    my $accounts = '/api/v1/namespaces/' . $self->namespace . '/serviceaccounts';
+    $self->expect_success($self->create($accounts, { metadata => { name => $name } }));
+    my $request = { apiVersion => 'authentication.k8s.io/v1', kind => 'TokenRequest', spec => { expirationSeconds => 3600 } };
+    my $token = $self->expect_success($self->create("$accounts/$name/token", $request))->{status}{token};
+    $self->{account_of}{$token} = $name;
+    $self->grant($token, $rights);
+    return $token;
+}
+
+sub grant {
+    my ($self, $token, $rights) = @_;
+    my $name = $self->{account_of}{$token};
+    my $path = '/apis/rbac.authorization.k8s.io/v1/namespaces/' . $self->namespace;
+    my %verbs = (all => [ '*' ], read => [qw(get list watch)], none => []);
+    my $role = { apiVersion => 'rbac.authorization.k8s.io/v1', kind => 'Role', metadata => { name => $name },
+        rules => [ map { { apiGroups => [''], resources => ['configmaps'], verbs => $_ } } grep { @$_ } $verbs{$rights} ] };
+    $self->expect_success($self->apply("$path/roles/$name", $role, force => 1));
+    $self->expect_success($self->apply("$path/rolebindings/$name", {
+            apiVersion => 'rbac.authorization.k8s.io/v1', kind => 'RoleBinding', metadata => { name => $name },
+            roleRef  => { apiGroup => 'rbac.authorization.k8s.io', kind => 'Role', name => $name },
+            subjects => [ { kind => 'ServiceAccount', name => $name, namespace => $self->namespace } ] }, force => 1));
+    # Rights are cached by the server for a moment: wait until it sees them so.
+    my $maps = '/api/v1/namespaces/' . $self->namespace . '/configmaps';
+    my %expected = (all => '200 404', read => '200 403', none => '403 403');
+    local $self->{credentials} = [ @{ $self->credentials('--cacert') }, '-H', "Authorization: Bearer $token" ];
+    $self->wait_until(sub { join(' ', $self->get($maps)->{status}, $self->delete("$maps/no-such-object")->{status}) eq $expected{$rights} },
+        "the token has the rights '$rights'");
+    return;
+}
+
+sub revoke {
+    my ($self, $token) = @_;
+    my $account = '/api/v1/namespaces/' . $self->namespace . "/serviceaccounts/$self->{account_of}{$token}";
+    $self->expect_success($self->delete($account));
+    return;
+}
+
+# Those of curl's arguments in {credentials} that have these names, with their values: files.
+sub credentials {
+    my ($self, @names) = @_;
+    my @all = @{ $self->{credentials} };
+    return [ map { my $at = $_; (grep { $_ eq $all[$at] } @names) ? @all[ $at, $at + 1 ] : () } 0 .. $#all - 1 ];
 }
 
 # kubectl with this API's kubeconfig: (exit status, output, errors).

@@ -55,6 +55,17 @@ sub signal {
     return $self->{pid} && kill($signal, $self->{pid});
 }
 
+# Ends the process without a warning to it.
+sub kill9 {
+    my ($self) = @_;
+    return if !$self->{pid} || $self->{parent} != $$;
+    local $?;
+    $self->signal('KILL');
+    waitpid $self->{pid}, 0;
+    $self->{pid} = undef;
+    return;
+}
+
 # Ends the process: TERM, and KILL when that has not helped after `timeout` seconds.
 sub stop {
     my ($self, $timeout) = @_;
@@ -64,11 +75,7 @@ sub stop {
     $self->signal('TERM');
     my $deadline = time + ($timeout // 10);
     sleep 0.02 while $self->is_running && time < $deadline;
-    return if !$self->{pid};
-    $self->signal('KILL');
-    waitpid $self->{pid}, 0;
-    $self->{pid} = undef;
-    return;
+    return $self->kill9;
 }
 
 sub log_tail {

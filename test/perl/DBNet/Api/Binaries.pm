@@ -12,6 +12,7 @@ use DBNet::Api::KubeletStandIn;
 use DBNet::Environment;
 use DBNet::Process;
 use IPC::Run ();
+use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils ();
 use Time::Piece ();
@@ -202,6 +203,51 @@ sub log_requests {
             time   => Time::Piece->strptime($date, '%Y-%m-%dT%H:%M:%S')->epoch + ($fraction // 0) };
     }
     return @requests;
+}
+
+# etcd, the controllers and the kubelet's stand-in live on.
+sub kill_server {
+    my ($self) = @_;
+    $self->server->kill9;
+    return;
+}
+
+sub start_server {
+    my ($self) = @_;
+    $self->start_api_server;
+    $self->wait_for_api;
+    return;
+}
+
+# etcd forgets every older revision. The API server still remembers what its watches have seen: it is started anew.
+sub compact {
+    my ($self) = @_;
+    my $call = sub {
+        my ($path, $body) = @_;
+        my $output = '';
+        IPC::Run::run([ 'curl', '-sS', '--fail', '--noproxy', '*', '--max-time', 10, '-d', $body, "http://127.0.0.1:$self->{etcd_port}/v3/kv/$path" ],
+            '>', \$output)
+          or croak "etcd refuses $path: $output";
+        return JSON::PP::decode_json($output);
+    };
+    my $revision = $call->('range', '{"key": "YQ=="}')->{header}{revision};
+    $call->('compaction', qq({"revision": "$revision", "physical": true}));
+    return;
+}
+
+# A backup of what is stored, and the return to it: revisions go back too. Both end and start the servers.
+sub save_store    { my ($self) = @_; return $self->exchange_store('etcd', 'etcd.saved') }
+sub restore_store { my ($self) = @_; return $self->exchange_store('etcd.saved', 'etcd') }
+
+sub exchange_store {
+    my ($self, $from, $to) = @_;
+    $self->kill_server;
+    $self->server('etcd')->stop;
+    system('rm', '-rf', "$self->{directory}/$to") == 0 && system('cp', '-a', "$self->{directory}/$from", "$self->{directory}/$to") == 0
+      or croak "cannot copy etcd's data";
+    $self->start_etcd;
+    $self->start_server;
+    return;
 }
 
 sub server { my ($self, $name) = @_; return $self->{processes}{ $name // 'kube-apiserver' } }
