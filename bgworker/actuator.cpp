@@ -43,9 +43,12 @@ void Actuator::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     queue_.drop([&](const Entry &entry) {
         return !catalog_->find(entry.key.relation) && entry.state != Entry::State::in_flight;
     });
-    // What was decided under the old configuration is decided again.
-    for (auto &[name, lane] : lanes_)
+    // What was decided under the old configuration is decided again; other credentials may do better.
+    for (auto &[name, lane] : lanes_) {
         lane.prepared.clear();
+        if (!lane.overloaded)
+            lane.closed_until_ms = 0;
+    }
     queue_.for_each([&](Entry &entry) {
         if (entry.state != Entry::State::prepared)
             return;
@@ -107,6 +110,12 @@ void Actuator::take_compared(std::span<const Wanted> wanted, std::shared_ptr<con
 void Actuator::touch(const mirror::Key &key, const std::string &gone_uid) {
     if (catalog_->find(key.relation))
         queue_.touch(key, gone_uid, monotonic_ms());
+}
+
+void Actuator::server_answers(const mirror::Mirror &mirror) {
+    const auto lane = lanes_.find(lane_name(mirror));
+    if (lane != lanes_.end() && !lane->second.overloaded)
+        lane->second.closed_until_ms = 0; // one request goes first, and the others when it is answered
 }
 
 bool Actuator::in_flight(const mirror::Key &key) {

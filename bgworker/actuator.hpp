@@ -53,6 +53,9 @@ public:
     void take_compared(std::span<const Wanted> wanted, std::shared_ptr<const Extent> extent);
     // An event told something new about the object; `gone_uid`: that incarnation does not exist any more.
     void touch(const mirror::Key &key, const std::string &gone_uid = {});
+    // The watcher got an answer from the mirror's server: if it could not be reached or refused the credentials, that
+    // is over.
+    void server_answers(const mirror::Mirror &mirror);
 
     // Outside any transaction. Throws what a transaction throws that cannot be helped.
     void turn();
@@ -79,6 +82,7 @@ private:
         bool looking = false; // the request under way only reads
         bool forced = false;
         std::string stamp;
+        int attempt = 0; // of the request under way
         int64_t sent_ms = 0;
         Cause cause;
     };
@@ -96,7 +100,8 @@ private:
         double window = 0;                // requests at a time; 0: not set yet
         int failures = 0;                 // in a row, of the server as a whole
         int64_t closed_until_ms = 0;
-        std::string message; // of the last failure
+        bool overloaded = false;     // closed because the server asked for it
+        std::string message, reason; // of the last failure
     };
     struct Total {
         int64_t count = 0;

@@ -151,6 +151,7 @@ private:
     void seen(const SeenObject &object) override {
         actuator_.touch(object.key, object.what == Seen::gone ? object.uid : std::string());
     }
+    void server_answers(const mirror::Mirror &mirror) override { actuator_.server_answers(mirror); }
     void note_error(const std::string &message) override {
         process_.note_error(message);
         // What goes on failing is logged once a minute.

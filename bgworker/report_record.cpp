@@ -21,7 +21,8 @@ using mirror::StoredObject;
 using Text = std::optional<std::string>;
 
 // $1 relation, $2 field manager: nothing is written for a mirror that was removed or made anew meanwhile.
-// Another incarnation under the same name takes nothing over from what was sent to the one before.
+// Another incarnation under the same name takes nothing over from what was sent to the one before; but nobody asked
+// again for its fields, so they are not taken from others by force (first_written stays).
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
                                    controller, last_manager, phase, message)
@@ -38,7 +39,6 @@ const pg::Statement write_present{R"sql(
         message = CASE WHEN excluded.phase IS NOT DISTINCT FROM o.phase AND excluded.message IS NULL THEN o.message
                        ELSE excluded.message END,
         applied = CASE WHEN o.uid <> excluded.uid THEN '{}' ELSE o.applied END,
-        first_written = CASE WHEN o.uid <> excluded.uid THEN '{}' ELSE o.first_written END,
         stamp = CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END,
         created_by_us = o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
 )sql"};
@@ -137,6 +137,14 @@ private:
     std::vector<std::string> gone_name_spaces_, gone_names_, gone_phases_, gone_messages_;
 };
 
+// A list that is as new as the record has an older version of the object than that: the server's store was restored
+// from a backup, and its versions have passed ours since.
+bool went_back(const QueuedEvent &event, const ObjectRecord &record) {
+    const auto list = kubernetes::compare_resource_versions(event.as_of, record.resource_version);
+    const auto object = kubernetes::compare_resource_versions(event.resource_version, record.resource_version);
+    return list && object && *list >= 0 && *object < 0;
+}
+
 void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     RowJob job{RowJob::Kind::report, event.key, event.uid, {}, true};
     if (!stored.object) {
@@ -148,7 +156,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     const ObjectRecord &record = *stored.object;
     job.object = reported(record, event.seen.values);
     bool same = record.uid == event.uid;
-    if (same && !event.authoritative && record.phase != Phase::absent &&
+    if (same && !event.authoritative && record.phase != Phase::absent && !went_back(event, record) &&
         kubernetes::is_not_newer(event.resource_version, record.resource_version)) {
         // The record is as new or newer. If it is the same, its row may still be behind: a crash came between.
         recorded_.stale++;

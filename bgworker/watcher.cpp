@@ -103,6 +103,10 @@ void Watcher::turn() {
 }
 
 void Watcher::turn_entry(Entry &entry, Milliseconds now) {
+    if (const unsigned answers = entry.watch->reflector().answers(); answers != entry.answers) {
+        entry.answers = answers;
+        client_.server_answers(entry.watch->mirror());
+    }
     check_consistency(entry, now);
     store_events(entry, now);
     if (entry.watch->has_complete_list() && entry.search_absent)

@@ -23,6 +23,8 @@ public:
     virtual bool in_flight(const mirror::Key &key) = 0;
     // Recorded in dbnet.object; called outside any transaction.
     virtual void seen(const SeenObject &object) = 0;
+    // A list or probe of the mirror was answered.
+    virtual void server_answers(const mirror::Mirror &mirror) = 0;
 
 protected:
     ~WatcherClient() = default;
@@ -68,6 +70,7 @@ private:
         bool search_absent = false;
         mirror::Key searched_to;
         Milliseconds consistent_at = 0; // last list from the store that was not needed
+        unsigned answers = 0;           // of the reflector that the client knows of
         double spread = 1;              // of the time until the next one, so that mirrors do not list all at once
         State written;
         Milliseconds written_at = 0;

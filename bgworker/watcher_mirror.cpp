@@ -180,7 +180,7 @@ void MirrorWatch::take_page(kubernetes::ListPage &&page) {
     for (nlohmann::json &item : page.items) {
         listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
                        hash_seed_);
-        push_present(std::move(item), reflector_.is_rewound() || first_list_);
+        push_present(std::move(item), reflector_.is_rewound() || first_list_, page.resource_version);
     }
     last_event_at_ = std::time(nullptr);
     if (what == Reflector::Page::last) {
@@ -239,7 +239,7 @@ void MirrorWatch::on_event(kubernetes::Event &&event) {
         break;
     case kubernetes::Event::Type::added:
     case kubernetes::Event::Type::modified:
-        push_present(std::move(event.object), false);
+        push_present(std::move(event.object));
         break;
     }
     reflector_.on_event(event.resource_version);
@@ -257,12 +257,13 @@ void MirrorWatch::on_watch_end(kubernetes::Response &&response) {
 
 // Objects ------------------------------------------------------------------------------------------------------------
 
-void MirrorWatch::push_present(nlohmann::json object, bool authoritative) {
+void MirrorWatch::push_present(nlohmann::json object, bool authoritative, const std::string &as_of) {
     // What has no name cannot be a row, and must not cost the others of its page.
     if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
         return;
     QueuedEvent event = present_event(mirror_->relation, std::move(object), mirror_->mapping);
     event.authoritative = authoritative;
+    event.as_of = as_of;
     if (auto lookup = lookups_.find(event.key); lookup != lookups_.end()) {
         transport_.cancel(lookup->second); // it is back in scope, or there is another of its name
         lookups_.erase(lookup);
@@ -294,7 +295,7 @@ void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
 }
 
 void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&response) {
-    Outcome outcome = classify(response);
+    Outcome outcome = classify(response, mirror_->resource.plural);
     if (outcome.kind == Outcome::not_found) {
         queue_.push(std::move(removed));
         return;
@@ -305,7 +306,7 @@ void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&respo
         return;
     }
     if (mirror_->label_selector.empty()) {
-        push_present(std::move(object), false);
+        push_present(std::move(object));
         return;
     }
     if (text_at(object, "uid") == removed.uid)

@@ -70,7 +70,7 @@ private:
     void on_watch_end(kubernetes::Response &&response);
     void end_stream();
     void stop();
-    void push_present(nlohmann::json object, bool authoritative);
+    void push_present(nlohmann::json object, bool authoritative = false, const std::string &as_of = {});
     void on_removed(const nlohmann::json &object);
     void on_looked_up(QueuedEvent removed, kubernetes::Response &&response);
 

@@ -28,6 +28,7 @@ struct QueuedEvent {
     mirror::Observed seen;      // kind present; `live` is null, its text is in live_text
     std::string live_text;      // JSON
     bool authoritative = false; // the server's store was rewound: older versions than the recorded one count
+    std::string as_of;          // version of the list that it comes from; empty for events of a watch
 };
 
 // Turns what the server sent into an event that is ready to be stored.

@@ -72,6 +72,7 @@ void Reflector::restart_pages() {
 Reflector::Page Reflector::on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
                                    int64_t remaining) {
     running_ = Action::none;
+    ++answers_;
     if (continue_token_.empty()) {
         list_version_ = resource_version;
         auto order = kubernetes::compare_resource_versions(resource_version, version_);
@@ -114,7 +115,7 @@ void Reflector::on_list_failure(const Outcome &outcome, Milliseconds now) {
     }
     degrade(outcome.message);
     // The same page again: the token lives for minutes, and what came before it is kept.
-    after(Action::list, now, outcome.retry_after_ms);
+    after(Action::list, now, outcome);
 }
 
 void Reflector::resync() {
@@ -153,18 +154,18 @@ void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
         // that answers 410 to every watch must not be asked in a loop.
         begin_list(last_listed_ > limits_.unpaged_objects ? ListKind::consistent : ListKind::not_older);
         if (brief_watches_ > 1)
-            after(Action::list, now, -1);
+            after(Action::list, now, limits_.last_delay);
         return;
     }
     degrade(outcome.message);
     if (outcome.kind == Outcome::kind_missing || outcome.kind == Outcome::not_found) {
         begin_list(ListKind::consistent); // the kind may come back with none of its objects
-        after(Action::list, now, outcome.retry_after_ms);
+        after(Action::list, now, outcome);
         return;
     }
     if (outcome.status == 0)
         must_probe_ = true;
-    after(must_probe_ ? Action::probe : Action::watch, now, outcome.retry_after_ms);
+    after(must_probe_ ? Action::probe : Action::watch, now, outcome);
 }
 
 void Reflector::on_watch_end(bool in_order, const std::string &message, Milliseconds now) {
@@ -174,7 +175,7 @@ void Reflector::on_watch_end(bool in_order, const std::string &message, Millisec
     if (!in_order) {
         must_probe_ = true;
         degrade(message);
-        after(Action::probe, now, -1);
+        after(Action::probe, now, limits_.last_delay);
         return;
     }
     // Sooner than asked for: the server went away in good order, and another one may answer next.
@@ -182,7 +183,7 @@ void Reflector::on_watch_end(bool in_order, const std::string &message, Millisec
         must_probe_ = true;
     Action next = must_probe_ ? Action::probe : Action::watch;
     if (lived < limits_.short_watch && !had_events_)
-        after(next, now, -1);
+        after(next, now, limits_.last_delay);
     else
         at_once(next);
 }
@@ -193,6 +194,7 @@ void Reflector::on_probe(const Outcome &outcome, Milliseconds now) {
     running_ = Action::none;
     switch (outcome.kind) {
     case Outcome::ok:
+        ++answers_;
         must_probe_ = false;
         future_since_ = -1;
         at_once(Action::watch);
@@ -208,12 +210,12 @@ void Reflector::on_probe(const Outcome &outcome, Milliseconds now) {
             future_since_ = -1;
             begin_list(ListKind::consistent);
         } else {
-            after(Action::probe, now, outcome.retry_after_ms);
+            after(Action::probe, now, outcome);
         }
         return;
     default:
         degrade(outcome.message);
-        after(Action::probe, now, outcome.retry_after_ms);
+        after(Action::probe, now, outcome);
     }
 }
 
@@ -225,15 +227,21 @@ void Reflector::at_once(Action action) noexcept {
     due_ = 0;
 }
 
-void Reflector::after(Action action, Milliseconds now, int retry_after_ms) {
-    Milliseconds delay = limits_.last_delay;
+void Reflector::after(Action action, Milliseconds now, const Outcome &outcome) {
+    const bool is_unreachable = outcome.status == 0 && outcome.reason == "ConnectionFailed";
+    after(action, now, is_unreachable ? limits_.unreachable_delay : limits_.last_delay);
+    due_ = std::max<Milliseconds>(due_, now + outcome.retry_after_ms);
+}
+
+void Reflector::after(Action action, Milliseconds now, Milliseconds most) {
+    Milliseconds delay = most;
     if (failures_ < 16)
-        delay = std::min(limits_.first_delay << failures_, limits_.last_delay);
+        delay = std::min(limits_.first_delay << failures_, most);
     delay += static_cast<Milliseconds>(static_cast<double>(delay) * random_());
     ++failures_;
     running_ = Action::none;
     planned_ = action;
-    due_ = now + std::max<Milliseconds>(delay, retry_after_ms);
+    due_ = now + delay;
 }
 
 void Reflector::recovered() {

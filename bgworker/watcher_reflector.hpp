@@ -24,10 +24,11 @@ struct ReflectorLimits {
     int64_t unpaged_objects = 5000;
     Milliseconds first_delay = 800; // doubled per failure, up to last_delay, then up to twice that by jitter
     Milliseconds last_delay = 30'000;
-    Milliseconds healthy_after = 120'000;  // a watch that lived this long resets the backoff
-    Milliseconds short_watch = 1'000;      // a watch that ended sooner without an event counts as a failure
-    Milliseconds accepted_after = 3'000;   // a watch that was not refused for so long is taken for accepted
-    Milliseconds future_patience = 30'000; // a version the server does not know: lagging replica until then
+    Milliseconds unreachable_delay = 5'000; // instead of last_delay while no connection comes about: that costs nobody
+    Milliseconds healthy_after = 120'000;   // a watch that lived this long resets the backoff
+    Milliseconds short_watch = 1'000;       // a watch that ended sooner without an event counts as a failure
+    Milliseconds accepted_after = 3'000;    // a watch that was not refused for so long is taken for accepted
+    Milliseconds future_patience = 30'000;  // a version the server does not know: lagging replica until then
 };
 
 class Reflector {
@@ -78,12 +79,15 @@ public:
     // The running or last list comes from a store that is older than what was seen before: versions do not order.
     bool is_rewound() const noexcept { return rewound_; }
     int failures() const noexcept { return failures_; }
+    // Lists and probes that the server has answered with what was asked for; wraps.
+    unsigned answers() const noexcept { return answers_; }
 
 private:
     enum class ListKind { consistent, not_older };
     void begin_list(ListKind kind);
     void restart_pages();
-    void after(Action action, Milliseconds now, int retry_after_ms);
+    void after(Action action, Milliseconds now, const kubernetes::Outcome &outcome);
+    void after(Action action, Milliseconds now, Milliseconds most); // at most so long, without jitter
     void at_once(Action action) noexcept;
     void judge_watch(Milliseconds now); // that has just ended
     void degrade(const std::string &message);
@@ -98,6 +102,7 @@ private:
     Action running_ = Action::none;
     Milliseconds due_ = 0; // not before
     int failures_ = 0;
+    unsigned answers_ = 0;
 
     ListKind list_kind_ = ListKind::consistent;
     bool unpaged_ = false; // of a consistent list

@@ -327,3 +327,33 @@ TEST_F(ReflectorTest, ResyncListsFromTheStoreAtOnce) {
 }
 
 } // namespace
+
+TEST_F(ReflectorTest, AnUnreachableServerIsTriedEveryFewSeconds) {
+    watching();
+    Outcome unreachable = failure(Outcome::unavailable, 0);
+    unreachable.reason = "ConnectionFailed";
+    reflector.on_watch_failure(unreachable, now);
+    for (const int64_t delay : {800, 1600, 3200, 5000, 5000, 5000}) {
+        expect_delay(delay);
+        start(Action::probe);
+        reflector.on_probe(unreachable, now);
+    }
+    expect_delay(5000);
+    start(Action::probe);
+    reflector.on_probe(failure(Outcome::retry, 503), now);
+    expect_delay(30'000); // it answers, and wants to be left alone
+}
+
+TEST_F(ReflectorTest, CountsWhatTheServerAnswered) {
+    watching();
+    const unsigned before = reflector.answers();
+    reflector.on_watch_failure(failure(Outcome::unavailable, 0), now);
+    now += 100'000;
+    start(Action::probe);
+    reflector.on_probe(failure(Outcome::unavailable, 0), now);
+    EXPECT_EQ(reflector.answers(), before);
+    now += 100'000;
+    start(Action::probe);
+    reflector.on_probe(Outcome(), now);
+    EXPECT_EQ(reflector.answers(), before + 1);
+}
