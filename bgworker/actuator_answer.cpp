@@ -16,6 +16,9 @@ using Next = Verdict::Next;
 // A schema error comes as a 500 without a reason, and so do passing faults: this many tries tell them apart.
 constexpr int schema_attempts = 5;
 
+// A namespace or kind that is not there: somebody is about to make it, or nobody is; no event tells.
+constexpr int64_t surroundings_ms = 15'000;
+
 Verdict verdict(const Outcome &outcome, Next next, Phase phase) {
     Verdict result;
     result.next = next;
@@ -28,6 +31,12 @@ Verdict verdict(const Outcome &outcome, Next next, Phase phase) {
 Verdict again(const Outcome &outcome, const Attempt &attempt, double random, Phase phase) {
     Verdict result = verdict(outcome, Next::again, phase);
     result.delay_ms = std::max<int64_t>(backoff_ms(attempt.number, random), outcome.retry_after_ms);
+    return result;
+}
+
+Verdict again_soon(const Outcome &outcome, const Attempt &attempt, double random, Phase phase) {
+    Verdict result = again(outcome, attempt, random, phase);
+    result.delay_ms = std::max<int64_t>(std::min(result.delay_ms, surroundings_ms), outcome.retry_after_ms);
     return result;
 }
 
@@ -112,10 +121,11 @@ Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapp
     case Outcome::namespace_missing:
         if (attempt.remove)
             return verdict(outcome, Next::gone, Phase::deleting);
-        return again(outcome, attempt, random, waiting);
-    case Outcome::already_exists:
+        return again_soon(outcome, attempt, random, waiting);
     case Outcome::namespace_terminating:
     case Outcome::kind_missing:
+        return again_soon(outcome, attempt, random, waiting);
+    case Outcome::already_exists:
     case Outcome::gone:
     case Outcome::disruption_budget:
     case Outcome::future_version:

@@ -41,6 +41,21 @@ bool is_managed_by(const nlohmann::json &object, const std::string &field_manage
            });
 }
 
+// Why an object whose deletion was accepted is still there.
+std::string deletion_message(const nlohmann::json &live) {
+    std::string names;
+    if (const nlohmann::json *finalizers =
+            kubernetes::array_member(kubernetes::member(&live, "metadata"), "finalizers"))
+        for (const nlohmann::json &name : *finalizers)
+            if (name.is_string())
+                names += (names.empty() ? "" : ", ") + name.get<std::string>();
+    if (!names.empty())
+        return "the server waits for the object's finalizers: " + names;
+    if (kubernetes::array_member(kubernetes::member(&live, "spec"), "finalizers"))
+        return "the server first deletes what the namespace holds";
+    return "the server gives the object time to end";
+}
+
 } // namespace
 
 void Actuator::send_prepared(int64_t now_ms) {
@@ -87,6 +102,7 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
         plans_.erase(key);
         return finish(entry, std::move(finished));
     }
+    plan.attempt = entry.attempts;
     plan.sent_ms = monotonic_ms();
     lanes_[plan.lane].in_flight++;
     under_way_++;
@@ -149,7 +165,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     if (plan.looking)
         return answer_look(entry, plan, mirror, response);
 
-    const kubernetes::Outcome outcome = kubernetes::classify(response);
+    const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
     Attempt attempt;
     attempt.remove = plan.decision.action == Action::remove;
     attempt.update = plan.decision.action == Action::update;
@@ -170,7 +186,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     line.transaction = plan.cause.transaction;
     line.commit_lsn = plan.cause.lsn;
     line.role = plan.cause.role;
-    line.attempt = entry.attempts;
+    line.attempt = plan.attempt;
     line.http_status = response.status;
     line.reason = verdict.reason;
     line.message = verdict.message;
@@ -198,7 +214,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
             finished.write.first_written.insert(path);
     if (verdict.next == Next::again)
         finished.write.next_attempt_ms = verdict.delay_ms;
-    if (verdict.server_wide)
+    if (verdict.server_wide && entry.attempts > 0)
         entry.attempts--; // not the object's fault
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
@@ -236,7 +252,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
     if (remove || write.seen->terminating) {
         finished.next = Next::await;
         write.phase = remove ? Phase::deleting : Phase::waiting_deleted;
-        write.message = "the server waits for the object's finalizers";
+        write.message = deletion_message(write.seen->live);
         return;
     }
     write.accepted = true;
@@ -257,7 +273,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
 
 // The object of a row that was deleted before any answer had told its uid.
 void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response) {
-    const kubernetes::Outcome outcome = kubernetes::classify(response);
+    const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
     const nlohmann::json body = outcome ? kubernetes::parse_json(response.body) : nlohmann::json();
     if (outcome && !body.is_object())
         return try_again(entry, plan, Phase::deleting, "the server's answer is no object",
@@ -308,7 +324,9 @@ void Actuator::note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms) {
         lane.failures++;
         lane.closed_until_ms = now_ms + std::max(verdict.delay_ms, backoff_ms(lane.failures, 0.5));
     }
+    lane.overloaded = verdict.overload;
     lane.message = verdict.message;
+    lane.reason = verdict.reason;
 }
 
 void Actuator::finish(Entry &entry, Finished &&finished) {

@@ -382,7 +382,7 @@ void Actuator::record_waiting(int64_t now_ms) {
         if (!mirror)
             return;
         Phase phase = Phase::pending;
-        std::string message;
+        std::string message, reason;
         if (entry.state == Entry::State::in_flight) {
             const auto plan = plans_.find(entry.key);
             phase = plan != plans_.end() && plan->second.decision.action == Action::remove ? Phase::deleting
@@ -394,6 +394,7 @@ void Actuator::record_waiting(int64_t now_ms) {
             if (lane == lanes_.end() || lane->second.closed_until_ms <= now_ms)
                 return;
             message = lane->second.message;
+            reason = lane->second.reason;
         } else {
             return;
         }
@@ -407,6 +408,7 @@ void Actuator::record_waiting(int64_t now_ms) {
         write.field_manager = mirror->field_manager;
         write.phase = phase;
         write.message = message;
+        write.reason = reason;
         write.attempts = entry.attempts;
         write.transaction = entry.cause.transaction;
         write.commit_lsn = entry.cause.lsn;

@@ -12,7 +12,15 @@ SELECT object.relation,
        object.health,
        object.message,
        object.reason,
-       meaning.next_step,
+       CASE WHEN object.phase = 'pending' THEN
+           CASE object.reason
+               WHEN 'ConnectionFailed' THEN 'Nothing: it is sent when the server can be reached; dbnet.check_server() tells more.'
+               WHEN 'Timeout' THEN 'Nothing: it is sent when the server answers; dbnet.check_server() tells more.'
+               WHEN 'Unauthorized' THEN 'Give credentials that the server accepts (ALTER USER MAPPING, or a new token in the file); it is sent then.'
+               WHEN 'NotFound' THEN 'Create what is missing in the cluster (message says what), or delete the row; it is tried again until then.'
+               WHEN 'Forbidden' THEN 'Nothing if the namespace is made again: it is sent then. Else delete the row.'
+               ELSE meaning.next_step END
+       ELSE meaning.next_step END AS next_step,
        object.attempts,
        object.next_attempt_at,
        object.claimed,

@@ -60,8 +60,8 @@ const json *fields_of(const json &entry) {
 }
 
 // A set that ends above the path owns it only when the value there is atomic. An empty granular map looks the same
-// ("f:data":
-// {}), but then somebody else's set goes deeper.
+// ("f:data": {}),
+// but then somebody else's set goes deeper.
 bool someone_goes_deeper(const json &entries, const FieldPath &path, size_t depth) {
     return std::any_of(entries.begin(), entries.end(), [&](const json &entry) {
         const json *fields = fields_of(entry);
@@ -89,6 +89,8 @@ std::vector<FieldOwner> owners_of(const json &object, const FieldPath &path) {
         if (found.depth == path.segments().size()) {
             if (!is_leaf(*found.node))
                 extent = FieldOwner::Extent::part;
+            else if (someone_goes_deeper(*entries, path, found.depth))
+                continue; // what a manager keeps of a map whose every key was taken from it
         } else if (found.depth == 0 || !is_leaf(*found.node) || someone_goes_deeper(*entries, path, found.depth)) {
             continue;
         }

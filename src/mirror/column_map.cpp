@@ -166,8 +166,9 @@ void check_type(const Entry &entry, const TableColumn &column, const Column &map
     std::string hint = "Use type ";
     for (size_t i = 0; i < fitting.size(); i++)
         hint += (i == 0 ? "" : i + 1 == fitting.size() ? " or " : ", ") + std::string(fitting[i]);
-    const std::string field =
-        std::string(to_text(mapped.type)) + (mapped.format.empty() ? "" : " (" + mapped.format + ")");
+    const std::string format =
+        mapped.type == ValueType::integer && mapped.format.empty() ? "up to 64 bits" : mapped.format;
+    const std::string field = std::string(to_text(mapped.type)) + (format.empty() ? "" : " (" + format + ")");
     throw ColumnMapError(Kind::wrong_type, at(entry) + " has type " + column.type + ", but the field holds " + field,
                          hint + ".");
 }

@@ -51,6 +51,16 @@ std::string describe_user(const Json &review) {
     return list.empty() ? description : description + " (" + list + ")";
 }
 
+// … is forbidden: User "deploy-bot" cannot create resource …
+std::string refused_user(const std::string &message) {
+    constexpr std::string_view before = "User \"", after = "\" cannot ";
+    const size_t start = message.find(before);
+    const size_t end = message.find(after);
+    if (start == std::string::npos || end == std::string::npos || end < start + before.size())
+        return {};
+    return message.substr(start + before.size(), end - start - before.size());
+}
+
 // SelfSubjectReview came with 1.26 and changed its version twice.
 void check_identity(ClientSession &session, RowWriter &rows) {
     for (const char *version : {"v1", "v1beta1", "v1alpha1"}) {
@@ -65,6 +75,10 @@ void check_identity(ClientSession &session, RowWriter &rows) {
         const Outcome outcome = kubernetes::classify(response);
         if (outcome.status == 404)
             continue;
+        // Older servers let nobody ask unless told to, but say whom they refuse.
+        if (const std::string user = outcome.kind == Outcome::denied ? refused_user(outcome.message) : "";
+            !user.empty())
+            return rows.add({"identity", ok, user, std::nullopt});
         if (!outcome)
             return add_failure(rows, "identity", outcome);
         const Json review = Json::parse(response.body, nullptr, false);

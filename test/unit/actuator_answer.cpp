@@ -68,6 +68,13 @@ TEST_F(ActuatorAnswer, ADeleteOfWhatIsNotThereIsDone) {
     EXPECT_EQ(judged(Outcome::retry).phase, Phase::deleting);
 }
 
+TEST_F(ActuatorAnswer, SurroundingsThatAreMissingAreAskedForOften) {
+    attempt.number = 20;
+    for (const Outcome::Kind kind : {Outcome::namespace_missing, Outcome::namespace_terminating, Outcome::kind_missing})
+        EXPECT_EQ(judged(kind).delay_ms, 15'000) << dbnet::kubernetes::name(kind);
+    EXPECT_GT(judged(Outcome::retry).delay_ms, 40'000);
+}
+
 TEST_F(ActuatorAnswer, SchemaErrorsStopAfterFiveTries) {
     attempt.number = 4;
     EXPECT_EQ(judged(Outcome::schema_500).next, Next::again);
