@@ -81,6 +81,10 @@ void Controllers::resume() {
 }
 
 void Controllers::observe(const Change &change) {
+    if (change.after)
+        if (const json *owners = find(change.after->body.at("metadata"), "ownerReferences"))
+            for (const json &owner : *owners)
+                owners_.insert(text_of(owner, "uid"));
     const std::string key = change.after ? change.after->key : change.before->key;
     bool is_core = change.kind->group.empty();
     if (is_core && change.kind->kind == "Node" && !change.before)
@@ -98,7 +102,8 @@ void Controllers::observe(const Change &change) {
     if (change.after)
         return;
     StoredPtr last = change.last;
-    loop_.after(milliseconds(0), [this, last] { collect_dependents(*last); });
+    if (owners_.contains(text_of(last->body.at("metadata"), "uid")))
+        loop_.after(milliseconds(0), [this, last] { collect_dependents(*last); });
     // The last object of a terminating namespace lets the namespace go.
     std::string name_space = text_of(last->body.at("metadata"), "namespace");
     if (name_space.empty())

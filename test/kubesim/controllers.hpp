@@ -5,6 +5,8 @@
 #include "api.hpp"
 #include "event_loop.hpp"
 
+#include <set>
+
 namespace kubesim {
 
 class Controllers {
@@ -36,6 +38,7 @@ private:
     Store &store_;
     const Kinds &kinds_;
     Options options_;
+    std::set<std::string> owners_; // uids that an ownerReference has ever named: what else goes has no dependents
 };
 
 } // namespace kubesim
