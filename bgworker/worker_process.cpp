@@ -1,6 +1,7 @@
 // Start, waiting and end of a worker process (see worker_process.hpp).
 #include "bgworker/worker_process.hpp"
 
+#include "pg/index_plans.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
@@ -92,6 +93,8 @@ void pin_settings() {
         {"default_transaction_read_only", "off"},
         {"default_transaction_deferrable", "off"},
         {"statement_timeout", "0"},
+        {"synchronous_commit",
+         "off"},                      // nothing is lost that the server cannot tell again; see also MirrorWorker::flush
         {"lock_timeout", "200ms"},    // an idle session that holds a lock must not stop all the rest
         {"transaction_timeout", "0"}, // since 17
         {"DateStyle", "ISO, YMD"},
@@ -102,6 +105,7 @@ void pin_settings() {
     for (const auto &setting : pinned)
         if (GetConfigOption(setting.name, true, false) != nullptr)
             SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_SESSION);
+    pg::plan_by_index();
 }
 
 // Reads pg_extension inside a transaction; oid is InvalidOid when the extension is absent. May longjmp.

@@ -36,7 +36,7 @@ std::string mapped_columns(const Mirror &mirror) {
 
 template<class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
     lock_table(mirror, false);
-    return pg::as_owner(mirror.owner, f);
+    return pg::as_owner(mirror.owner, f, pg::Plans::by_index);
 }
 
 std::string column_reference(const std::string &column) {

@@ -1,6 +1,7 @@
 // Running as a table's owner (see as_role.hpp); worker processes.
 #include "pg/as_role.hpp"
 
+#include "pg/index_plans.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
@@ -46,7 +47,7 @@ void restore(const internal::Identity &before) {
 
 namespace internal {
 
-void begin_as_owner(Oid owner, Identity &before) {
+void begin_as_owner(Oid owner, Plans plans, Identity &before) {
     const Result found = execute(owner_search_path, owner, MyDatabaseId);
     const char *stored = found.rows() == 1 ? found.at(0, 0) : nullptr;
     call([&] {
@@ -55,6 +56,8 @@ void begin_as_owner(Oid owner, Identity &before) {
         before.guc_level = NewGUCNestLevel();
         set_saved("search_path", stored ? stored : GetConfigOptionResetString("search_path"));
         set_saved("row_security", "off");
+        if (plans == Plans::as_configured)
+            plan_as_configured();
         SetUserIdAndSecContext(owner,
                                before.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     });

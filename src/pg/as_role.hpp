@@ -11,12 +11,16 @@
 //   - SET CONSTRAINTS ALL IMMEDIATE: deferrable triggers run at the end of their statement, as the owner. A trigger
 //     that the user's code makes deferred again is refused by PostgreSQL in such an operation (42501). So none is left
 //     for the commit, which the superuser does.
+//   - planner settings as configured, not as the worker has them for its own statements (pg/index_plans.hpp), unless
+//     nothing but our own statement runs: Plans::by_index.
 // User id, security context and settings are as before on every path, errors included.
 #pragma once
 
 #include "pg/guard.hpp"
 
 namespace dbnet::pg {
+
+enum class Plans { as_configured, by_index };
 
 namespace internal {
 
@@ -25,17 +29,17 @@ struct Identity {
     int security_context;
     int guc_level; // 0: not begun
 };
-void begin_as_owner(Oid owner, Identity &before);
+void begin_as_owner(Oid owner, Plans plans, Identity &before);
 void end_as_owner(const Identity &before);
 void abandon_as_owner(const Identity &before) noexcept;
 
 } // namespace internal
 
 // Runs f as `owner`. f's statements must qualify every name. Throws what f throws.
-template<class F> auto as_owner(Oid owner, F &&f) -> std::invoke_result_t<F &> {
+template<class F> auto as_owner(Oid owner, F &&f, Plans plans = Plans::as_configured) -> std::invoke_result_t<F &> {
     internal::Identity before{};
     try {
-        internal::begin_as_owner(owner, before);
+        internal::begin_as_owner(owner, plans, before);
         if constexpr (std::is_void_v<std::invoke_result_t<F &>>) {
             f();
             internal::end_as_owner(before);
