@@ -168,7 +168,7 @@ int Actuator::timeout_ms() const {
     if (!finished_.empty())
         consider(oldest_finished_ms_ + 10);
     if (queue_.size() > 0)
-        consider(recorded_ms_ + 200);
+        consider(recording_due_ms());
     for (const auto &[name, lane] : lanes_)
         if (lane.closed_until_ms > now_ms && (queue_.has_ready(name) || !lane.prepared.empty()))
             consider(lane.closed_until_ms);

@@ -31,8 +31,9 @@ struct ActuatorClient {
     virtual ~ActuatorClient() = default;
     // All objects of the mirror have been seen once; before that nothing is sent for it.
     virtual bool has_listed(uint32_t relation) = 0;
-    // The request for the object is over and its answer is in dbnet.object.
-    virtual void answered(const mirror::Key &key) = 0;
+    // The request for the object is over and its answer is in dbnet.object. `resource_version`: of the object that the
+    // answer showed, "" when it showed none; `row_may_differ`: the row is to be compared with the record.
+    virtual void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) = 0;
     // The object of this uid is gone; late events of it count for nothing.
     virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
     // Gives the row back what the device has, some time soon.
@@ -76,10 +77,11 @@ private:
         std::string field_manager;
         int64_t generation = 0; // of the mirror's configuration that it was made under
         std::set<std::string> first_written;
+        mirror::Fields base; // of the record that the decision was made on
         int64_t tombstone_id = 0;
-        bool row_present = true;
-        bool fresh = false;   // nothing of the old record stays
-        bool looking = false; // the request under way only reads
+        bool has_hold = false; // held changes of the object are on record
+        bool fresh = false;    // nothing of the old record stays
+        bool looking = false;  // the request under way only reads
         bool forced = false;
         std::string stamp;
         int attempt = 0; // of the request under way
@@ -92,6 +94,7 @@ private:
         Verdict::Next next = Verdict::Next::accepted;
         int64_t delay_ms = 0;
         std::string forgotten_uid; // of an object that is known to be gone
+        bool row_may_differ = true;
     };
     // One server as one account.
     struct Lane {
@@ -124,6 +127,7 @@ private:
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     int64_t total_of(uint32_t relation, int64_t now_ms);
     void note_total(uint32_t relation, int change);
+    int64_t recording_due_ms() const;
     void record_waiting(int64_t now_ms);
     void after_commit(std::vector<Finished> &finished, int64_t now_ms);
 

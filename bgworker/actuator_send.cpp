@@ -5,6 +5,7 @@
 
 #include "kubernetes/api.hpp"
 #include "kubernetes/json_access.hpp"
+#include "mirror/merge.hpp"
 #include "mirror/observed.hpp"
 #include "mirror/stamp.hpp"
 #include "pg/compat.hpp"
@@ -99,7 +100,6 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
         finished.write.phase = Phase::invalid;
         finished.write.message = failure.what();
         finished.next = Next::stop;
-        plans_.erase(key);
         return finish(entry, std::move(finished));
     }
     plan.attempt = entry.attempts;
@@ -126,7 +126,7 @@ void Actuator::take_answer(const mirror::Key &key, kubernetes::Response &&respon
     Entry *entry = queue_.find(key);
     if (!entry || found == plans_.end())
         return; // cannot be: entries stay while their request is under way
-    const Plan plan = found->second;
+    Plan &plan = found->second;
     lanes_[plan.lane].in_flight--;
     under_way_--;
     const mirror::Mirror *mirror = catalog_->find(key.relation);
@@ -136,9 +136,9 @@ void Actuator::take_answer(const mirror::Key &key, kubernetes::Response &&respon
         return queue_.settled(*entry);
     }
     try {
-        answer(*entry, found->second, *mirror, std::move(response));
+        answer(*entry, plan, *mirror, std::move(response));
     } catch (const std::exception &caught) {
-        if (entry->state == Entry::State::in_flight)
+        if (entry->state == Entry::State::in_flight) // and the plan is there as long
             try_again(*entry, plan, Phase::uncertain, std::string("the answer could not be read: ") + caught.what(),
                       backoff_ms(entry->attempts, 0.5));
     }
@@ -151,7 +151,6 @@ void Actuator::try_again(Entry &entry, const Plan &plan, Phase phase, const std:
     finished.delay_ms = finished.write.next_attempt_ms = delay_ms;
     finished.write.phase = phase;
     finished.write.message = message;
-    plans_.erase(entry.key);
     finish(entry, std::move(finished));
 }
 
@@ -222,9 +221,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         finished.forgotten_uid = plan.decision.uid;
         finished.write.forget = true;
         finished.write.tombstone_id = plan.tombstone_id;
-        finished.write.settles_hold = true;
+        finished.write.settles_hold = plan.has_hold;
     }
-    plans_.erase(key);
     finish(entry, std::move(finished));
 }
 
@@ -265,10 +263,13 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
                 write.base[column.path] = true;
     for (const auto &[path, value] : plan.decision.fields)
         write.claimed.insert(path);
+    mirror::ReportedObject reported{write.seen->values, write.base, write.applied, write.claimed};
+    reported.base.insert(plan.base.begin(), plan.base.end()); // what was sent goes before what was known
+    finished.row_may_differ = mirror::needs_report(mirror, reported);
     write.stamp = plan.stamp;
     write.attempts = 0;
     write.tombstone_id = plan.tombstone_id;
-    write.settles_hold = true;
+    write.settles_hold = plan.has_hold;
 }
 
 // The object of a row that was deleted before any answer had told its uid.
@@ -292,7 +293,7 @@ void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirro
         finished.next = Next::gone; // there is none, or it is somebody else's
         finished.write.forget = !outcome;
         finished.write.tombstone_id = plan.tombstone_id;
-        finished.write.settles_hold = true;
+        finished.write.settles_hold = plan.has_hold;
     } else {
         const Verdict verdict = judge(outcome, {}, mirror.mapping, {}, 0.5);
         note_lane(lanes_[plan.lane], verdict, monotonic_ms());
@@ -303,7 +304,6 @@ void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirro
         finished.write.message = outcome.message;
         finished.write.reason = outcome.reason;
     }
-    plans_.erase(entry.key);
     finish(entry, std::move(finished));
 }
 
@@ -332,9 +332,10 @@ void Actuator::note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms) {
 void Actuator::finish(Entry &entry, Finished &&finished) {
     if (finished_.empty())
         oldest_finished_ms_ = monotonic_ms();
+    finished_.push_back(std::move(finished)); // may throw: then nothing has changed
     queue_.finished(entry);
     hurry_ |= entry.again;
-    finished_.push_back(std::move(finished));
+    plans_.erase(entry.key);
 }
 
 } // namespace dbnet::bgworker

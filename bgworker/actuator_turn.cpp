@@ -27,6 +27,13 @@ std::string joined(const std::string &message, const std::string &hint) {
     return hint.empty() ? message : message + (message.ends_with('.') ? " " : ". ") + hint;
 }
 
+std::vector<const mirror::ObjectWrite *> pointers_to(std::span<const mirror::ObjectWrite> writes) {
+    std::vector<const mirror::ObjectWrite *> pointers;
+    for (const mirror::ObjectWrite &write : writes)
+        pointers.push_back(&write);
+    return pointers;
+}
+
 mirror::HoldLimits hold_limits() {
     return {settings::hold_objects, settings::hold_minimum, settings::hold_percent};
 }
@@ -69,18 +76,19 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
 
 void Actuator::decide_and_save(std::span<Entry *const> batch, int64_t now_ms) {
     decide_batch(batch, now_ms);
-    mirror::save(writes_, {}, holds_);
+    mirror::save(pointers_to(writes_), {}, holds_);
 }
 
 void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     std::vector<Finished> finished = std::exchange(finished_, {});
     const std::vector<mirror::ActuationWrite> log = std::exchange(log_, {});
-    std::vector<mirror::ObjectWrite> writes = std::exchange(writes_, {});
+    const std::vector<mirror::ObjectWrite> waiting = std::exchange(writes_, {});
     hurry_ = false;
     outcomes_.clear();
     holds_.clear();
+    std::vector<const mirror::ObjectWrite *> writes = pointers_to(waiting);
     for (const Finished &one : finished)
-        writes.push_back(one.write);
+        writes.push_back(&one.write);
     try {
         pg::in_transaction([&] {
             mirror::save(writes, log, {});
@@ -110,11 +118,13 @@ void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finishe
     succeeds("calls could not be logged", [&] { mirror::save({}, log, {}); });
     for (Finished &one : finished) {
         if (succeeds("answer for " + one.write.key.text() + " could not be written",
-                     [&] { mirror::save(std::span(&one.write, 1), {}, {}); }))
+                     [&] { mirror::save({{&one.write}}, {}, {}); }))
             continue;
         one.next = Next::again; // decided anew; applying or deleting once more does no harm
         one.delay_ms = 5000;
         one.forgotten_uid.clear();
+        one.write.seen.reset();
+        one.row_may_differ = true;
     }
     outcomes_.clear();
     for (Entry *const &entry : batch) {
@@ -145,7 +155,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             queue_.retry_at(*entry, now_ms + one.delay_ms);
         else
             queue_.stopped(*entry);
-        client_.answered(key);
+        client_.answered(key, one.write.seen ? one.write.seen->resource_version : std::string(), one.row_may_differ);
     }
     for (Outcome &outcome : outcomes_) {
         Entry *const found = queue_.find(outcome.key);
@@ -318,10 +328,13 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (object && decision.action == Action::update)
         plan.first_written = object->first_written;
     plan.tombstone_id = stored.tombstone_id;
+    plan.has_hold = has_hold;
     plan.fresh =
         decision.action == Action::create && (!object || object->uid.empty() || stored.tombstone || entry.replaced);
     if (object && decision.action == Action::create && !plan.fresh)
         plan.first_written = object->first_written;
+    if (object && !plan.fresh)
+        plan.base = std::move(object->base);
     plan.cause = entry.cause;
     plan.decision = std::move(decision);
     outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}});
@@ -369,9 +382,13 @@ std::string Actuator::mass_reason(const Entry &entry, const mirror::Mirror &mirr
     return {};
 }
 
+// Looking through a long queue takes time; then it is done less often.
+int64_t Actuator::recording_due_ms() const {
+    return recorded_ms_ + quiet_ms * static_cast<int64_t>(1 + queue_.size() / 2000);
+}
+
 void Actuator::record_waiting(int64_t now_ms) {
-    // Looking through a long queue takes time; then it is done less often.
-    if (now_ms - recorded_ms_ < quiet_ms * static_cast<int64_t>(1 + queue_.size() / 2000))
+    if (now_ms < recording_due_ms())
         return;
     recorded_ms_ = now_ms;
     size_t count = 0;

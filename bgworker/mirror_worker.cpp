@@ -13,6 +13,8 @@
 #include <algorithm>
 
 extern "C" {
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 }
@@ -34,6 +36,7 @@ void note_schema(Datum, int, uint32) noexcept {
 }
 
 constexpr size_t commits_at_once = 256;
+constexpr int64_t flush_ms = 50; // what a crash of the server may lose of answers while many requests are under way
 constexpr int64_t longest_sleep_ms = 1000; // others' WAL is passed over before it is recycled
 
 kubernetes::TransportLimits transport_limits() {
@@ -80,7 +83,18 @@ private:
             compare_.request_all(false), plan_compare();
         transport_.run();
         publish();
+        flush();
         return more || comparing;
+    }
+
+    // Commits of this process do not wait for the disk, so that requests flow on; the disk is waited for here, once for
+    // many of them, and at once when nothing is under way.
+    void flush() {
+        if (XactLastCommitEnd == flushed_ || (actuator_.unsettled() > 0 && monotonic_ms() - flushed_ms_ < flush_ms))
+            return;
+        flushed_ = XactLastCommitEnd;
+        pg::call([this] { XLogFlush(flushed_); });
+        flushed_ms_ = monotonic_ms();
     }
 
     // Takes what has been committed. True: there is more at once.
@@ -136,6 +150,8 @@ private:
 
     int64_t timeout_ms() const {
         int64_t timeout = std::min(longest_sleep_ms, std::max<int64_t>(next_compare_ms_ - monotonic_ms(), 0));
+        if (XactLastCommitEnd != flushed_)
+            timeout = std::min(timeout, flush_ms);
         for (const int other : {actuator_.timeout_ms(), watcher_.timeout_ms()})
             if (other >= 0)
                 timeout = std::min<int64_t>(timeout, other);
@@ -144,7 +160,9 @@ private:
 
     // Between actuator and watcher.
     bool has_listed(uint32_t relation) override { return watcher_.has_listed(relation); }
-    void answered(const mirror::Key &key) override { watcher_.answered(key); }
+    void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) override {
+        watcher_.answered(key, resource_version, row_may_differ);
+    }
     void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
     void restore(const mirror::Key &key) override { watcher_.restore(key); }
     bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
@@ -172,6 +190,8 @@ private:
     uint64_t configuration_ = 0;
     std::vector<Commit> commits_;
     int64_t next_compare_ms_ = 0;
+    XLogRecPtr flushed_ = InvalidXLogRecPtr; // own commits up to here are on disk
+    int64_t flushed_ms_ = 0;
     std::string logged_error_;
     int64_t logged_ms_ = 0;
 };

@@ -212,7 +212,7 @@ void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &m
     uids_.push_back(optional_text(event.uid));
     versions_.push_back(optional_text(event.resource_version));
     generations_.push_back(event.seen.generation ? Text(std::to_string(*event.seen.generation)) : Text());
-    lives_.push_back(event.live_text);
+    lives_.push_back(event.seen.live);
     managers_.push_back(event.seen.managers.dump());
     healths_.push_back(optional_text(event.seen.health));
     controllers_.push_back(optional_text(event.seen.controller));

@@ -8,11 +8,9 @@
 
 namespace dbnet::bgworker {
 
-// No wait for a lock is longer than dbnet.report_lock_timeout. What is recorded can always be had again from the
-// server, so no commit waits for the disk.
+// No wait for a lock is longer than dbnet.report_lock_timeout.
 template<class F> void in_report_transaction(F &&f) {
-    static const pg::Statement set_limits{"SELECT pg_catalog.set_config('lock_timeout', $1, true),"
-                                          " pg_catalog.set_config('synchronous_commit', 'off', true)"};
+    static const pg::Statement set_limits{"SELECT pg_catalog.set_config('lock_timeout', $1, true)"};
     pg::in_transaction([&] {
         pg::execute(set_limits, std::to_string(settings::report_lock_timeout) + "ms");
         f();

@@ -259,12 +259,14 @@ bool Watcher::has_listed(uint32_t relation) const {
     return entry != entries_.end() && entry->second.listed;
 }
 
-void Watcher::answered(const mirror::Key &key) {
+void Watcher::answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) {
     auto entry = entries_.find(key.relation);
     if (entry == entries_.end())
         return;
     entry->second.busy_until = 0;
-    report_.follow(key, monotonic_now());
+    entry->second.watch->note_recorded(key, resource_version);
+    if (row_may_differ)
+        report_.follow(key, monotonic_now());
 }
 
 void Watcher::forget(const mirror::Key &key, const std::string &uid) {

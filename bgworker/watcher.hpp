@@ -47,8 +47,9 @@ public:
     // Every object of the mirror's first complete list is recorded: nothing may be sent before.
     bool has_listed(uint32_t relation) const;
 
-    // A request for the object is over and its answer is recorded: its events go on, and its row follows the record.
-    void answered(const mirror::Key &key);
+    // A request for the object is over and its answer is recorded: its events go on, but for the one of the version
+    // that the answer showed ("": none). `row_may_differ`: the row follows the record.
+    void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ);
     // The incarnation `uid` is known to be gone: late events must not bring it back.
     void forget(const mirror::Key &key, const std::string &uid);
     // A rejected change: the row gets back what the device has.

@@ -17,6 +17,7 @@ using kubernetes::Outcome;
 namespace {
 
 constexpr size_t gone_limit = 10'000;
+constexpr size_t recorded_limit = 10'000; // an apply that changed nothing has no event that would clear its version
 
 Outcome protocol_error(const std::string &what) {
     Outcome outcome;
@@ -89,6 +90,7 @@ void MirrorWatch::end_stream() {
     stream_ = 0;
     paused_ = false;
     watch_since_ = 0;
+    recorded_.clear();
 }
 
 void MirrorWatch::resync() {
@@ -105,6 +107,14 @@ void MirrorWatch::forget(const std::string &uid) {
         gone_.erase(gone_order_.front());
         gone_order_.pop_front();
     }
+}
+
+void MirrorWatch::note_recorded(const mirror::Key &key, const std::string &resource_version) {
+    if (resource_version.empty() || !reflector_.is_watching() || queue_.drop(key, resource_version))
+        return;
+    if (recorded_.size() >= recorded_limit)
+        recorded_.clear();
+    recorded_[key] = resource_version;
 }
 
 bool MirrorWatch::is_listed(const mirror::Key &key) const {
@@ -261,6 +271,13 @@ void MirrorWatch::push_present(nlohmann::json object, bool authoritative, const 
     // What has no name cannot be a row, and must not cost the others of its page.
     if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
         return;
+    if (auto recorded = recorded_.find({mirror_->relation, text_at(object, "namespace"), text_at(object, "name")});
+        recorded != recorded_.end()) {
+        bool is_same = recorded->second == text_at(object, "resourceVersion");
+        recorded_.erase(recorded);
+        if (is_same && !authoritative)
+            return;
+    }
     QueuedEvent event = present_event(mirror_->relation, std::move(object), mirror_->mapping);
     event.authoritative = authoritative;
     event.as_of = as_of;

@@ -52,6 +52,9 @@ public:
     // The object is known to be gone: what a list or watch still shows of it is old.
     void forget(const std::string &uid);
 
+    // This version of the object is recorded: the watch's event of it tells nothing new.
+    void note_recorded(const mirror::Key &key, const std::string &resource_version);
+
     // A full list from the store.
     void resync();
 
@@ -89,6 +92,9 @@ private:
     // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
     std::unordered_set<uint64_t> listed_;
     uint64_t hash_seed_;
+    // Versions that answers showed and the running watch has not. Empty whenever no watch runs: a server that was
+    // rewound gives versions a second time.
+    std::unordered_map<mirror::Key, std::string, mirror::KeyHash> recorded_;
     std::unordered_set<std::string> gone_;
     std::deque<std::string> gone_order_;
     int64_t last_event_at_ = 0;

@@ -11,8 +11,6 @@ QueuedEvent present_event(uint32_t relation, nlohmann::json object, const mirror
     event.key = {relation, event.seen.name_space, event.seen.name};
     event.uid = event.seen.uid;
     event.resource_version = event.seen.resource_version;
-    event.live_text = event.seen.live.dump();
-    event.seen.live = nullptr; // a parsed document is many times its text
     return event;
 }
 
@@ -26,7 +24,7 @@ QueuedEvent removed_event(const mirror::Key &key, const std::string &uid) {
 
 size_t EventQueue::size_of(const QueuedEvent &event) {
     return sizeof(QueuedEvent) + 3 * (event.key.name_space.size() + event.key.name.size()) + event.uid.size() +
-           event.live_text.size();
+           event.seen.live.size();
 }
 
 void EventQueue::push(QueuedEvent event) {
@@ -39,6 +37,17 @@ void EventQueue::push(QueuedEvent event) {
     }
     auto place = order_.insert(order_.end(), std::move(event));
     by_key_.emplace(place->key, place);
+}
+
+bool EventQueue::drop(const mirror::Key &key, const std::string &resource_version) {
+    const auto known = by_key_.find(key);
+    if (known == by_key_.end() || known->second->kind != QueuedEvent::Kind::present || known->second->authoritative ||
+        known->second->resource_version != resource_version)
+        return false;
+    bytes_ -= size_of(*known->second);
+    order_.erase(known->second);
+    by_key_.erase(known);
+    return true;
 }
 
 std::vector<QueuedEvent> EventQueue::take(size_t limit, const std::function<bool(const mirror::Key &)> &is_held) {

@@ -25,8 +25,7 @@ struct QueuedEvent {
     mirror::Key key;
     std::string uid;
     std::string resource_version;
-    mirror::Observed seen;      // kind present; `live` is null, its text is in live_text
-    std::string live_text;      // JSON
+    mirror::Observed seen;      // kind present
     bool authoritative = false; // the server's store was rewound: older versions than the recorded one count
     std::string as_of;          // version of the list that it comes from; empty for events of a watch
 };
@@ -50,6 +49,9 @@ public:
 
     // Up to `limit` events in order of arrival; those whose object `is_held` stay.
     std::vector<QueuedEvent> take(size_t limit, const std::function<bool(const mirror::Key &)> &is_held);
+
+    // Drops the object's event if it shows just this version. False: there is none.
+    bool drop(const mirror::Key &key, const std::string &resource_version);
 
     bool contains(const mirror::Key &key) const { return by_key_.count(key) > 0; }
     bool empty() const noexcept { return order_.empty(); }

@@ -358,27 +358,44 @@ const Json *find_field(const Fields &fields, const std::string &path) {
     return found == fields.end() || found->second.is_null() ? nullptr : &found->second;
 }
 
-Json storable(const Json &value) {
+namespace {
+
+std::string without_nul(std::string text) {
+    for (size_t at = 0; (at = text.find('\0', at)) != std::string::npos;)
+        text.replace(at, 1, "\xEF\xBF\xBD");
+    return text;
+}
+
+void make_storable(Json &value) {
     if (value.is_string()) {
-        std::string text = value.get<std::string>();
-        for (size_t at = 0; (at = text.find('\0', at)) != std::string::npos;)
-            text.replace(at, 1, "\xEF\xBF\xBD");
-        return text;
+        auto &text = value.get_ref<std::string &>();
+        if (text.find('\0') != std::string::npos)
+            text = without_nul(std::move(text));
+    } else if (value.is_number_float()) {
+        if (!std::isfinite(value.get<double>()))
+            value = nullptr;
+    } else if (value.is_array()) {
+        for (Json &element : value)
+            make_storable(element);
+    } else if (value.is_object()) {
+        std::vector<std::string> renamed;
+        for (auto &[name, member] : value.get_ref<Json::object_t &>()) {
+            make_storable(member);
+            if (name.find('\0') != std::string::npos)
+                renamed.push_back(name);
+        }
+        for (std::string &name : renamed) {
+            Json member = std::move(value[name]);
+            value.erase(name);
+            value[without_nul(std::move(name))] = std::move(member);
+        }
     }
-    if (value.is_number_float() && !std::isfinite(value.get<double>()))
-        return nullptr;
-    if (value.is_array()) {
-        Json result = Json::array();
-        for (const Json &element : value)
-            result.push_back(storable(element));
-        return result;
-    }
-    if (value.is_object()) {
-        Json result = Json::object();
-        for (const auto &[name, member] : value.items())
-            result[storable(Json(name)).get<std::string>()] = storable(member);
-        return result;
-    }
+}
+
+} // namespace
+
+Json storable(Json value) {
+    make_storable(value);
     return value;
 }
 

@@ -92,6 +92,6 @@ bool has_effect(const Column &column, const Json *wanted, const Json *live);
 const Json *find_field(const Fields &fields, const std::string &path);
 
 // A copy that jsonb can store: U+0000 becomes U+FFFD, numbers that numeric cannot hold become null.
-Json storable(const Json &value);
+Json storable(Json value);
 
 } // namespace dbnet::mirror

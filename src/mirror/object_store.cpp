@@ -1,12 +1,17 @@
 // dbnet.object and its companions, many keys per statement (see object_store.hpp). Mirror worker.
 #include "mirror/object_store.hpp"
 
+#include <algorithm>
+
 #include "mirror/stamp.hpp"
 #include "pg/spi.hpp"
+#include "pg/text_columns.hpp"
 
 namespace dbnet::mirror {
 
 namespace {
+
+using Cell = pg::TextColumns::Cell;
 
 // jsonb holds numbers that a double does not; such a document reads as null here.
 Json parsed(const char *text) {
@@ -26,16 +31,49 @@ std::set<std::string> paths_from(const char *text) {
     return text ? Json::parse(text).get<std::set<std::string>>() : std::set<std::string>();
 }
 
-Json to_json(const Fields &fields) {
-    Json result = Json::object();
+std::string text_of(const Fields &fields) {
+    Json document = Json::object();
     for (const auto &[path, value] : fields)
-        result[path] = storable(value);
-    return result;
+        document[path] = storable(value);
+    return document.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// Messages come from the network.
-std::string text_of(const Json &document) {
-    return document.dump(-1, ' ', false, Json::error_handler_t::replace);
+// Words of the network as a text of the database. JSON's writer knows how to replace what is not UTF-8.
+Cell words(const std::string &text) {
+    if (text.empty())
+        return {};
+    const bool is_plain = std::all_of(text.begin(), text.end(), [](char c) { return c > 0; });
+    if (is_plain)
+        return text;
+    return Json::parse(storable(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
+
+Cell known(std::string_view text) {
+    return text.empty() ? Cell() : Cell(text);
+}
+Cell number(uint64_t number) {
+    return number == 0 ? Cell() : Cell(std::to_string(number));
+}
+Cell position(uint64_t lsn) {
+    return lsn == 0 ? Cell() : Cell(format_lsn(lsn));
+}
+std::string truth(bool value) {
+    return value ? "t" : "f";
+}
+
+// As the text of a text[].
+template<class Texts> std::string array_of(const Texts &texts) {
+    std::string array = "{";
+    for (const std::string &text : texts) {
+        array += array.size() == 1 ? "\"" : ",\"";
+        for (const char c : text) {
+            if (c == '"' || c == '\\')
+                array += '\\';
+            array += c;
+        }
+        array += '"';
+    }
+    return array + "}";
 }
 
 HoldDecision hold_from(const char *decision) {
@@ -48,114 +86,46 @@ HoldDecision hold_from(const char *decision) {
     return text == "rejected" ? HoldDecision::rejected : HoldDecision::waiting;
 }
 
-Json key_json(const Key &key) {
-    return {{"relation", key.relation}, {"namespace", key.name_space}, {"name", storable(key.name)}};
-}
-
-Json optional_text(const std::string &text) {
-    return text.empty() ? Json() : storable(text);
-}
-Json optional_number(uint64_t number) {
-    return number == 0 ? Json() : Json(std::to_string(number));
-}
-
-Json to_json(const ObjectWrite &write) {
-    Json row = key_json(write.key);
-    row["field_manager"] = write.field_manager;
-    row["seen"] = write.seen.has_value();
-    if (write.seen) {
-        const Observed &seen = *write.seen;
-        row["uid"] = seen.uid;
-        row["resource_version"] = seen.resource_version;
-        if (seen.generation)
-            row["generation"] = *seen.generation;
-        row["live"] = seen.live;
-        row["managers"] = seen.managers;
-        row["health"] = optional_text(seen.health);
-        row["controller"] = optional_text(seen.controller);
-        row["last_manager"] = optional_text(seen.last_manager);
-    }
-    row["gone"] = write.gone;
-    row["accepted"] = write.accepted;
-    row["fresh"] = write.fresh;
-    row["created"] = write.created;
-    row["applied"] = to_json(write.applied);
-    row["base"] = to_json(write.base);
-    row["claimed"] = write.claimed;
-    row["first_written"] = write.first_written;
-    row["stamp"] = optional_text(write.stamp);
-    row["phase"] = optional_text(to_text(write.phase));
-    row["message"] = optional_text(write.message);
-    row["reason"] = optional_text(write.reason);
-    row["attempts"] = write.attempts;
-    if (write.next_attempt_ms >= 0)
-        row["next_attempt_ms"] = write.next_attempt_ms;
-    row["transaction"] = optional_number(write.transaction);
-    if (write.commit_lsn)
-        row["commit_lsn"] = format_lsn(write.commit_lsn);
-    return row;
-}
-
-Json to_json(const ActuationWrite &write) {
-    Json row = key_json(write.key);
-    row["operation"] = write.remove ? "delete" : "apply";
-    if (!write.remove)
-        row["paths"] = write.paths;
-    row["transaction"] = optional_number(write.transaction);
-    if (write.commit_lsn)
-        row["commit_lsn"] = format_lsn(write.commit_lsn);
-    if (write.role)
-        row["role"] = write.role;
-    row["attempt"] = write.attempt;
-    if (write.http_status)
-        row["http_status"] = write.http_status;
-    row["reason"] = optional_text(write.reason);
-    row["message"] = optional_text(write.message);
-    row["latency_ms"] = write.latency_ms;
-    row["forced"] = write.forced;
-    return row;
-}
-
-// Rows that exist are updated, the others inserted: the UPDATE sees the table as it was before the INSERT. Only the
-// worker writes here, so nothing comes between. Versions of one kind are decimals of any length; where they are not,
-// the newest word we have is the answer at hand.
+// Versions of one kind are decimals of any length; where they are not, the newest word we have is the answer at hand.
 pg::Statement save_objects{R"sql(
-    WITH w AS MATERIALIZED (
-        SELECT w.*
-        FROM jsonb_to_recordset($1::jsonb) AS w
-            (relation oid, namespace text, name text, field_manager text, seen boolean, uid text, resource_version text,
-             generation bigint, live jsonb, managers jsonb, health text, controller text, last_manager text,
-             gone boolean, accepted boolean, fresh boolean, created boolean, applied jsonb, base jsonb, claimed text[], first_written text[], stamp text,
-             phase text, message text, reason text, attempts integer, next_attempt_ms bigint, transaction xid8, commit_lsn pg_lsn)
-        JOIN dbnet.mirrored_relation AS m ON m.relation = w.relation AND m.field_manager = w.field_manager
-    ), inserted AS (
-        INSERT INTO dbnet.object
-            (relation, namespace, name, uid, resource_version, generation, live, managers, base, claimed, applied, first_written,
-             stamp, phase, health, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
-             commit_transaction, commit_lsn)
-        SELECT w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live, coalesce(w.managers, '{}'),
-               CASE WHEN w.accepted THEN w.base ELSE '{}' END, CASE WHEN w.accepted THEN w.claimed ELSE '{}' END,
-               CASE WHEN w.accepted THEN w.applied ELSE '{}' END, w.first_written, w.stamp, w.phase, w.health, w.message, w.reason,
-               w.attempts, clock_timestamp() + w.next_attempt_ms * interval '1 ms', w.created, w.controller, w.last_manager,
-               w.transaction, w.commit_lsn
-        FROM w
-        WHERE NOT EXISTS (SELECT FROM dbnet.object AS o
-                          WHERE o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name)
-        ON CONFLICT DO NOTHING
-    )
-    UPDATE dbnet.object AS o SET
-        (uid, resource_version, generation, live, managers, health, controller, last_manager) = (
-            SELECT CASE WHEN k.is_newer THEN w.uid ELSE o.uid END,
-                   CASE WHEN k.is_newer THEN w.resource_version ELSE o.resource_version END,
-                   CASE WHEN k.is_newer THEN w.generation ELSE o.generation END,
-                   CASE WHEN k.is_newer THEN w.live WHEN NOT w.gone THEN o.live END,
-                   CASE WHEN k.is_newer THEN w.managers ELSE o.managers END,
-                   CASE WHEN k.is_newer THEN w.health ELSE o.health END,
-                   CASE WHEN k.is_newer THEN w.controller ELSE o.controller END,
-                   CASE WHEN k.is_newer THEN w.last_manager ELSE o.last_manager END
-            FROM (SELECT w.seen AND (o.uid IS DISTINCT FROM w.uid OR o.resource_version IS NULL OR
-                                     (length(o.resource_version), o.resource_version COLLATE "C") <=
-                                     (length(w.resource_version), w.resource_version COLLATE "C")) AS is_newer) AS k),
+    MERGE INTO dbnet.object AS o USING (
+        SELECT v.*, v.live IS NOT NULL AND (k.uid IS DISTINCT FROM v.uid OR k.resource_version IS NULL OR
+                                            (length(k.resource_version), k.resource_version COLLATE "C") <=
+                                            (length(v.resource_version), v.resource_version COLLATE "C")) AS is_newer
+        FROM (SELECT relation::oid, namespace, name, field_manager, uid, resource_version, generation::bigint,
+                     live::jsonb, managers::jsonb, health, controller, last_manager,
+                     gone::boolean, accepted::boolean, fresh::boolean, created::boolean,
+                     applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
+                     phase, message, reason, attempts::integer,
+                     clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
+                     transaction::xid8, commit_lsn::pg_lsn
+              FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28) AS v
+                  (relation, namespace, name, field_manager, uid, resource_version, generation,
+                   live, managers, health, controller, last_manager,
+                   gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
+                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn)) AS v
+        JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
+        LEFT JOIN dbnet.object AS k ON k.relation = v.relation AND k.namespace = v.namespace AND k.name = v.name) AS w
+    ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
+    WHEN NOT MATCHED THEN INSERT
+        (relation, namespace, name, uid, resource_version, generation, live, managers, base, claimed, applied,
+         first_written, stamp, phase, health, message, reason, attempts, next_attempt_at, created_by_us, controller,
+         last_manager, commit_transaction, commit_lsn)
+        VALUES (w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live,
+                coalesce(w.managers, '{}'), CASE WHEN w.accepted THEN w.base ELSE '{}' END,
+                CASE WHEN w.accepted THEN w.claimed ELSE '{}' END, CASE WHEN w.accepted THEN w.applied ELSE '{}' END,
+                w.first_written, w.stamp, w.phase, w.health, w.message, w.reason, w.attempts, w.next_attempt_at,
+                w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn)
+    WHEN MATCHED THEN UPDATE SET
+        uid              = CASE WHEN w.is_newer THEN w.uid ELSE o.uid END,
+        resource_version = CASE WHEN w.is_newer THEN w.resource_version ELSE o.resource_version END,
+        generation       = CASE WHEN w.is_newer THEN w.generation ELSE o.generation END,
+        live             = CASE WHEN w.is_newer THEN w.live WHEN NOT w.gone THEN o.live END,
+        managers         = CASE WHEN w.is_newer THEN w.managers ELSE o.managers END,
+        health           = CASE WHEN w.is_newer THEN w.health ELSE o.health END,
+        controller       = CASE WHEN w.is_newer THEN w.controller ELSE o.controller END,
+        last_manager     = CASE WHEN w.is_newer THEN w.last_manager ELSE o.last_manager END,
         base             = CASE WHEN NOT w.accepted THEN o.base WHEN w.fresh THEN w.base ELSE o.base || w.base END,
         claimed          = CASE WHEN w.accepted THEN w.claimed ELSE o.claimed END,
         applied          = CASE WHEN w.accepted THEN w.applied ELSE o.applied END,
@@ -166,43 +136,75 @@ pg::Statement save_objects{R"sql(
         message          = w.message,
         reason           = w.reason,
         attempts         = w.attempts,
-        next_attempt_at  = clock_timestamp() + w.next_attempt_ms * interval '1 ms',
+        next_attempt_at  = w.next_attempt_at,
         created_by_us    = CASE WHEN w.accepted AND w.fresh THEN w.created ELSE o.created_by_us OR w.created END,
         commit_transaction = coalesce(w.transaction, o.commit_transaction),
         commit_lsn       = coalesce(w.commit_lsn, o.commit_lsn),
         changed_at       = clock_timestamp()
-    FROM w
-    WHERE o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
 )sql"};
 
-// jsonb_to_recordset of the keys alone.
-#define DBNET_KEYS "jsonb_to_recordset($1::jsonb) AS w (relation oid, namespace text, name text"
+void add(pg::TextColumns &rows, const ObjectWrite &write) {
+    static const Observed unseen;
+    const Observed &seen = write.seen ? *write.seen : unseen;
+    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager,
+             known(seen.uid), known(seen.resource_version),
+             seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
+             write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.controller),
+             known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
+             truth(write.created), text_of(write.applied), text_of(write.base), array_of(write.claimed),
+             array_of(write.first_written), known(write.stamp), known(to_text(write.phase)), words(write.message),
+             words(write.reason), std::to_string(write.attempts),
+             write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
+             number(write.transaction), position(write.commit_lsn));
+}
 
-pg::Statement forget_objects{"DELETE FROM dbnet.object AS o USING " DBNET_KEYS R"sql()
+#define DBNET_KEYS "unnest($1::oid[], $2, $3) AS w (relation, namespace, name)"
+
+pg::Statement forget_objects{"DELETE FROM dbnet.object AS o USING " DBNET_KEYS R"sql(
     WHERE o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name)sql"};
 
-pg::Statement remove_tombstones{"DELETE FROM dbnet.tombstone AS t USING " DBNET_KEYS R"sql(, tombstone_id bigint)
-    WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.tombstone_id)sql"};
-
-pg::Statement settle_held{"DELETE FROM dbnet.held_change AS h USING " DBNET_KEYS R"sql()
+pg::Statement settle_held{"DELETE FROM dbnet.held_change AS h USING " DBNET_KEYS R"sql(
     WHERE h.relation = w.relation AND h.namespace = w.namespace AND h.name = w.name)sql"};
+
+#undef DBNET_KEYS
+
+pg::Statement remove_tombstones{R"sql(
+    DELETE FROM dbnet.tombstone AS t USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
+    WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.id)sql"};
 
 pg::Statement save_held{R"sql(
     INSERT INTO dbnet.held_change (relation, namespace, name, operation, transaction, reason)
-    SELECT w.relation, w.namespace, w.name, w.operation, w.transaction, w.reason
-    FROM )sql" DBNET_KEYS R"sql(, operation text, transaction xid8, reason text)
+    SELECT relation, namespace, name, operation, transaction, reason
+    FROM unnest($1::oid[], $2, $3, $4, $5::xid8[], $6) AS w (relation, namespace, name, operation, transaction, reason)
     ON CONFLICT DO NOTHING)sql"};
 
 pg::Statement save_actuations{R"sql(
-    INSERT INTO dbnet.actuation (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status,
-                                 reason, message, latency_ms, forced)
-    SELECT w.relation, w.namespace, w.name, w.operation, w.paths, w.transaction, w.commit_lsn, r.rolname, w.attempt, w.http_status,
-           w.reason, w.message, w.latency_ms, w.forced
-    FROM )sql" DBNET_KEYS R"sql(, operation text, paths text[], transaction xid8, commit_lsn pg_lsn, role oid,
-         attempt integer, http_status integer, reason text, message text, latency_ms double precision, forced boolean)
-    LEFT JOIN pg_authid AS r ON r.oid = w.role)sql"};
+    INSERT INTO dbnet.actuation (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt,
+                                 http_status, reason, message, latency_ms, forced)
+    SELECT w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[], w.transaction::xid8, w.commit_lsn::pg_lsn,
+           r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
+           w.forced::boolean
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w
+         (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
+          message, latency_ms, forced)
+    LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
-#undef DBNET_KEYS
+void add(pg::TextColumns &rows, const ActuationWrite &write) {
+    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
+             write.remove ? "delete" : "apply", write.remove ? Cell() : Cell(array_of(write.paths)),
+             number(write.transaction), position(write.commit_lsn), number(write.role), std::to_string(write.attempt),
+             number(write.http_status), words(write.reason), words(write.message), std::to_string(write.latency_ms),
+             truth(write.forced));
+}
+
+void add_key(pg::TextColumns &rows, const Key &key) {
+    rows.add(std::to_string(key.relation), key.name_space, key.name);
+}
+
+void run(const pg::Statement &statement, const pg::TextColumns &rows) {
+    if (!rows.empty())
+        pg::execute(statement, std::span<const pg::Argument>(rows.arguments<pg::Argument>()));
+}
 
 pg::Statement load_by_key{R"sql(
     SELECT o.relation IS NOT NULL, o.uid, o.resource_version,
@@ -276,36 +278,25 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
     return stored;
 }
 
-void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> actuations,
+void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held) {
-    Json changed = Json::array(), forgotten = Json::array(), tombstones = Json::array(), settled = Json::array();
-    for (const ObjectWrite &write : objects) {
-        if (write.forget)
-            forgotten.push_back(key_json(write.key));
+    pg::TextColumns changed, forgotten, tombstones, settled, log, holds;
+    for (const ObjectWrite *write : objects) {
+        if (write->forget)
+            add_key(forgotten, write->key);
         else
-            changed.push_back(to_json(write));
-        if (write.tombstone_id > 0) {
-            tombstones.push_back(key_json(write.key));
-            tombstones.back()["tombstone_id"] = write.tombstone_id;
-        }
-        if (write.settles_hold)
-            settled.push_back(key_json(write.key));
+            add(changed, *write);
+        if (write->tombstone_id > 0)
+            tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
+                           std::to_string(write->tombstone_id));
+        if (write->settles_hold)
+            add_key(settled, write->key);
     }
-    Json log = Json::array();
     for (const ActuationWrite &write : actuations)
-        log.push_back(to_json(write));
-    Json holds = Json::array();
-    for (const HeldWrite &write : held) {
-        Json row = key_json(write.key);
-        row["operation"] = write.remove ? "delete" : "apply";
-        row["transaction"] = optional_number(write.transaction);
-        row["reason"] = write.reason;
-        holds.push_back(std::move(row));
-    }
-    const auto run = [](const pg::Statement &statement, const Json &rows) {
-        if (!rows.empty())
-            pg::execute(statement, text_of(rows));
-    };
+        add(log, write);
+    for (const HeldWrite &write : held)
+        holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
+                  write.remove ? "delete" : "apply", number(write.transaction), words(write.reason));
     run(save_objects, changed);
     run(forget_objects, forgotten);
     run(remove_tombstones, tombstones);

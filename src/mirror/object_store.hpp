@@ -80,7 +80,7 @@ struct HeldWrite {
     std::string reason;
 };
 
-void save(std::span<const ObjectWrite> objects, std::span<const ActuationWrite> actuations,
+void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held);
 
 // Rows of dbnet.object of a mirror.

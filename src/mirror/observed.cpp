@@ -13,7 +13,7 @@ namespace {
 
 std::string text_at(const Json &parent, const char *member) {
     auto found = parent.find(member);
-    return found != parent.end() && found->is_string() ? found->get<std::string>() : std::string();
+    return found != parent.end() && found->is_string() ? storable(*found).get<std::string>() : std::string();
 }
 
 const Json &list_at(const Json &parent, const char *member) {
@@ -78,7 +78,7 @@ Observed observe(Json body, const Mapping &mapping) {
     seen.resource_version = text_at(metadata, "resourceVersion");
     if (auto generation = metadata.find("generation"); generation != metadata.end() && generation->is_number_integer())
         seen.generation = generation->get<int64_t>();
-    seen.managers = managers_of(body, mapping);
+    seen.managers = storable(managers_of(body, mapping));
     seen.last_manager = last_manager_of(metadata);
     seen.controller = controller_of(metadata);
     auto health = kubernetes::health_of(body);
@@ -89,8 +89,9 @@ Observed observe(Json body, const Mapping &mapping) {
         seen.stamp = text_at(*annotations, stamp_annotation);
 
     metadata.erase("managedFields");
-    seen.live = storable(body);
-    seen.values = mapping.from_live(seen.live);
+    body = storable(std::move(body));
+    seen.values = mapping.from_live(body);
+    seen.live = body.dump(); // a parsed document is many times its text
     return seen;
 }
 

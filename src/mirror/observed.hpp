@@ -16,7 +16,7 @@ struct Observed {
     std::string uid;
     std::string resource_version;
     std::optional<int64_t> generation; // kinds without a generation have none
-    Json live;                         // the whole object without metadata.managedFields, as jsonb can store it
+    std::string live;                  // the whole object without metadata.managedFields, as text that jsonb takes
     Fields values;                     // every mapped column but the keys
     Json managers = Json::object();    // {path: [manager, time]}; time is null where the server recorded none
     std::string health;                // ready | in_progress | failed | terminating

@@ -5,11 +5,14 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Api;
+use IO::Handle;
 use IPC::Run ();
 use JSON::PP ();
-use List::Util qw(max);
+use POSIX ();
 use Time::HiRes qw(sleep time);
 
+open my $terminal, '>&', Test::More->builder->output or die "standard output: $!"; # STDOUT belongs to the harness' log
+$terminal->autoflush;
 my $only = $ARGV[0] // '';
 my $probe = "$ENV{DBNET_TOP}/build/bench_probe";
 my $request_log;
@@ -23,7 +26,7 @@ sub result {
     my ($name, $value, $unit, $runs, $reference) = @_;
     push @results, { name => $name, value => 0 + sprintf('%.4g', $value), unit => $unit, runs => 0 + $runs,
         reference => defined $reference ? 0 + sprintf('%.4g', $reference) : undef, target => target() };
-    printf "%-40s %10.4g %-12s %s\n", $name, $value, $unit, defined $reference ? sprintf('(reference %.4g)', $reference) : '';
+    printf {$terminal} "%-40s %10.4g %-12s %s\n", $name, $value, $unit, defined $reference ? sprintf('(reference %.4g)', $reference) : '';
 }
 
 sub run_probe {
@@ -57,6 +60,14 @@ sub mirror_config_maps {
     $node->poll_query_until('postgres', "SELECT state = 'synced' FROM dbnet.mirror_status WHERE relation = 'bench.$table'::regclass") or die "mirror bench.$table did not start";
 }
 
+# CPU seconds that the mirror worker has used.
+sub worker_cpu {
+    my $pid = $node->safe_psql('postgres', "SELECT pid FROM dbnet.worker WHERE process = 'mirror worker'");
+    open my $in, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!";
+    my @fields = split ' ', <$in> =~ s/.*\) //r;
+    return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
 # The requests that the simulator saw since a byte position of its log: {path => time received in µs}, newest wins.
 sub requests_since {
     my ($position, $method) = @_;
@@ -74,21 +85,24 @@ sub requests_since {
 sub actuation_rows {
     return if !wanted('actuation.rows_ratio');
     my $count = 5000;
-    my (@ours, @bare);
+    my (@ours, @bare, @cpu);
     mirror_config_maps('throughput', 'bench=throughput');
     for my $run (1 .. 5) {
         push @bare, $count / run_probe('bare', $api->url, credential_files(), $count, 64);
         delete_bare($count);
         my $start = time;
+        my $cpu_before = worker_cpu();
         $node->safe_psql('postgres', "INSERT INTO bench.throughput SELECT 'default', 'throughput-$run-' || n, 'value', '{\"bench\": \"throughput\"}' FROM generate_series(1, $count) AS n");
         my $committed = time;
-        $node->poll_query_until('postgres', "SELECT count(*) = $count FROM dbnet.object WHERE relation = 'bench.throughput'::regclass AND name LIKE 'throughput-$run-%' AND phase = 'synced'")
-          or die 'rows were not actuated';
+        settled('throughput', $count);
         push @ours, $count / (time - $committed);
+        push @cpu, 1e6 / $count * (worker_cpu() - $cpu_before);
+        printf {$terminal} "run %d: %.0f rows/s, bare %.0f requests/s, insert %.2f s\n", $run, $ours[-1], $bare[-1], $committed - $start;
         $raw{insert_seconds} = $committed - $start;
     }
     result('actuation.rows_ratio', median(map { $ours[$_] / $bare[$_] } 0 .. $#ours), 'ratio', scalar @ours, median(@bare));
     result('actuation.rows_per_second', median(@ours), 'rows/s', scalar @ours);
+    result('actuation.worker_us_per_row', median(@cpu), 'µs of CPU', scalar @cpu);
 }
 
 # Where the harness has put the PEM files of the kubeconfig.

@@ -13,7 +13,7 @@ QueuedEvent event(const std::string &name, const std::string &version, size_t by
     QueuedEvent result;
     result.key = {7, "", name};
     result.resource_version = version;
-    result.live_text.assign(bytes, 'x');
+    result.seen.live.assign(bytes, 'x');
     return result;
 }
 
@@ -47,6 +47,23 @@ TEST(EventQueue, HeldObjectsStayAndGoOnCoalescing) {
     queue.push(event("a", "5"));
     EXPECT_EQ(queue.size(), 1u);
     EXPECT_EQ(versions(queue.take(10, nobody)), std::vector<std::string>{"a5"});
+}
+
+TEST(EventQueue, DropsOnlyTheVersionThatIsRecorded) {
+    EventQueue queue;
+    queue.push(event("a", "3"));
+    queue.push(event("b", "4"));
+    QueuedEvent rewound = event("c", "5");
+    rewound.authoritative = true;
+    queue.push(std::move(rewound));
+    queue.push(dbnet::bgworker::removed_event({7, "", "d"}, "uid"));
+    EXPECT_FALSE(queue.drop({7, "", "a"}, "2"));
+    EXPECT_TRUE(queue.drop({7, "", "b"}, "4"));
+    EXPECT_FALSE(queue.drop({7, "", "b"}, "4"));
+    EXPECT_FALSE(queue.drop({7, "", "c"}, "5"));
+    EXPECT_FALSE(queue.drop({7, "", "d"}, ""));
+    EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"a3", "c5", "d"}));
+    EXPECT_EQ(queue.bytes(), 0u);
 }
 
 TEST(EventQueue, TakesNoMoreThanAskedFor) {
