@@ -319,6 +319,9 @@ void Actuator::note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms) {
         lane.failures = 0;
         return;
     }
+    // The server takes requests, only not so many at a time: this one waits as long as it was told, the others do not.
+    if (verdict.overload && lane.in_flight > 0)
+        return;
     // Requests that were under way together fail together: that is one failure.
     if (now_ms >= lane.closed_until_ms) {
         lane.failures++;

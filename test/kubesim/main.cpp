@@ -107,7 +107,8 @@ int run(Options options) {
 
     Certificates certificates = make_certificates(options.certificates);
     Router router(api, kinds, discovery, authentication);
-    Server server(loop, watches, store, certificates, {options.service_time_ms, options.future_wait_ms});
+    Server server(loop, watches, store, certificates,
+                  {options.service_time_ms, options.future_wait_ms, options.changes_at_a_time});
     if (!options.request_log.empty())
         server.log.open(options.request_log);
     Control control(server, store, watches, router, authentication);

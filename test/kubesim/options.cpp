@@ -24,6 +24,7 @@ const char *const help =
   --token TOKEN                  bearer token with all rights (repeatable; default: a random one)
   --read-only-token TOKEN        bearer token that may get, list and watch (repeatable)
   --service-time-ms MS           how long every API request takes (fractions allowed, default 0)
+  --changes-at-a-time N          more requests that change something are answered 429 (needs a service time)
   --node-ready-delay-ms MS       a created Node becomes Ready after this (default 50, -1 never), and a cordoned one tainted
   --namespace-delete-delay-ms MS a deleted Namespace empties itself after this (default 20)
   --no-controllers               as a bare API server: Nodes stay as they are, Namespaces stay Terminating
@@ -77,6 +78,7 @@ Options parse_options(int count, char **words) {
         {"--token", list(out.tokens)},
         {"--read-only-token", list(out.read_only_tokens)},
         {"--service-time-ms", number(out.service_time_ms)},
+        {"--changes-at-a-time", number(out.changes_at_a_time)},
         {"--node-ready-delay-ms", number(out.node_ready_delay_ms)},
         {"--namespace-delete-delay-ms", number(out.namespace_delete_delay_ms)},
         {"--bookmark-interval-ms", number(out.bookmark_interval_ms)},

@@ -18,6 +18,7 @@ struct Options {
     std::vector<std::string> tokens;
     std::vector<std::string> read_only_tokens;
     double service_time_ms = 0;
+    int changes_at_a_time = 0;
     int node_ready_delay_ms = 50;
     int namespace_delete_delay_ms = 20;
     int bookmark_interval_ms = 60000;

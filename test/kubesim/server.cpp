@@ -132,6 +132,16 @@ void Server::accept_all() {
     }
 }
 
+// As --max-mutating-requests-inflight has it.
+Response Server::too_many_requests() {
+    Response response;
+    response.status = 429;
+    response.content_type = "text/plain; charset=utf-8";
+    response.headers = {{"Retry-After", "1"}};
+    response.body = "Too many requests, please try again later.\n";
+    return response;
+}
+
 void Server::on_request(const std::shared_ptr<Connection> &connection, Request &&request) {
     if (request.path.starts_with("/_sim/")) {
         connection->respond(control_(request));
@@ -146,7 +156,14 @@ void Server::on_request(const std::shared_ptr<Connection> &connection, Request &
     auto delay = std::chrono::microseconds(static_cast<int64_t>(options_.service_time_ms * 1000));
     if (delay.count() <= 0)
         return handle(weak, kept);
-    loop_.after(delay, [this, weak, kept] { handle(weak, kept); });
+    const bool changes = kept->method != "GET";
+    if (changes && options_.changes_at_a_time > 0 && changing_ >= options_.changes_at_a_time)
+        return finish(connection, *kept, too_many_requests());
+    changing_ += changes;
+    loop_.after(delay, [this, weak, kept, changes] {
+        changing_ -= changes;
+        handle(weak, kept);
+    });
 }
 
 void Server::pause(bool on) {

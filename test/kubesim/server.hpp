@@ -20,6 +20,7 @@ public:
     struct Options {
         double service_time_ms = 0;
         int future_wait_ms = 3000;
+        int changes_at_a_time = 0; // more are answered 429 at once; 0: no limit
     };
     using Handler = std::function<Response(const Request &)>;
     // Tests' own calls under /_sim/, answered at once and outside faults, log and service time.
@@ -45,6 +46,7 @@ public:
     void refuse(bool on) { refuse_ = on; }
 
 private:
+    static Response too_many_requests();
     void accept_all();
     void on_request(const std::shared_ptr<Connection> &connection, Request &&request);
     void handle(const std::weak_ptr<Connection> &connection, const std::shared_ptr<Request> &request);
@@ -62,6 +64,7 @@ private:
     std::unordered_map<Connection *, std::shared_ptr<Connection>> connections_;
     bool paused_ = false;
     bool refuse_ = false;
+    int changing_ = 0; // requests under way that change something
     std::vector<std::pair<std::weak_ptr<Connection>, std::shared_ptr<Request>>> waiting_;
 };
 
