@@ -236,9 +236,12 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         finished.next = Next::gone;
         return;
     }
+    std::string why_still_there;
     try {
         if (body.is_discarded())
             throw kubernetes::Failure("the server's answer is not JSON");
+        if (remove || kubernetes::is_terminating(body))
+            why_still_there = deletion_message(body);
         write.seen = mirror::observe(std::move(body), mirror.mapping);
     } catch (const kubernetes::Failure &failure) {
         finished.next = Next::again;
@@ -250,7 +253,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
     if (remove || write.seen->terminating) {
         finished.next = Next::await;
         write.phase = remove ? Phase::deleting : Phase::waiting_deleted;
-        write.message = deletion_message(write.seen->live);
+        write.message = std::move(why_still_there);
         return;
     }
     write.accepted = true;

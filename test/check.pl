@@ -229,7 +229,7 @@ sub run_programs {
 
 sub report_tap {
     my ($name, $log, $status) = @_;
-    my $parser = TAP::Parser->new({ tap => slurp($log) });
+    my $parser = TAP::Parser->new({ tap => slurp($log) . "\n" }); # of a program that died at once it is empty
     my ($good, $bad, @skips) = (0, 0);
     while (my $result = $parser->next) {
         if ($result->is_plan && $result->has_skip) { push @skips, $result->explanation || 'whole file' }

@@ -1,14 +1,19 @@
 // Measuring instruments of `make bench`: each subcommand does one measurement and prints its raw figures, one per line.
 // A process of its own, beside the server and the API server; knows nothing of DBNet's code.
 //
-//   probe bare <url> <ca> <cert> <key> <count> <in flight>        bare libcurl: applies <count> ConfigMaps bare-<i>;
-//   prints seconds probe commits <conninfo> <count> <pause ms>                   commits UPDATEs of bench.latency;
-//   prints "<key> <time in µs>" probe rows <conninfo> <statement> <key> <limit s>             runs <statement>($1=key)
-//   until it yields a row; prints time in µs probe load <conninfo> <rows/s> <seconds>                      inserts into
-//   bench.load at a steady pace; prints rows/s reached probe backend <conninfo> <statement> <count> runs <statement> in
-//   <count> transactions; prints the backend's CPU seconds
+//   probe bare <url> <ca> <cert> <key> <count> <in flight>   bare libcurl: applies <count> ConfigMaps bare-<i>;
+//                                                            prints seconds and CPU seconds
+//   probe commits <conninfo> <count> <pause ms>              commits UPDATEs of bench.latency;
+//                                                            prints "<key> <time in µs>"
+//   probe rows <conninfo> <statement> <key> <limit s>        runs <statement> ($1 = key) until it yields a row;
+//                                                            prints the time in µs
+//   probe load <conninfo> <rows/s> <seconds>                 inserts into bench.load at a steady pace;
+//                                                            prints rows/s reached
+//   probe backend <conninfo> <statement> <count>             runs <statement> in <count> transactions;
+//                                                            prints the backend's CPU seconds
 #include <curl/curl.h>
 #include <libpq-fe.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdio>
@@ -100,7 +105,11 @@ void bare(const char *url, const char *ca, const char *certificate, const char *
         if (done < count)
             curl_multi_poll(multi, nullptr, 0, 100, nullptr);
     }
-    std::printf("%.6f\n", std::chrono::duration<double>(Clock::now() - start).count());
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    const auto seconds_of = [](const timeval &time) { return time.tv_sec + time.tv_usec / 1e6; };
+    std::printf("%.6f %.6f\n", std::chrono::duration<double>(Clock::now() - start).count(),
+                seconds_of(used.ru_utime) + seconds_of(used.ru_stime));
 }
 
 PGconn *connect(const char *conninfo) {

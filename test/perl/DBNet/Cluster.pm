@@ -26,7 +26,8 @@ sub init {
     for my $name (keys %ours) {
         $ours{$name} = delete $options{$name} if exists $options{$name};
     }
-    $self->SUPER::init(allows_streaming => 1, %options);
+    # As users have it, whatever the environment of the tests says: initdb would make C and SQL_ASCII of an empty one.
+    $self->SUPER::init(allows_streaming => 1, extra => [ '--locale=C.UTF-8', '--encoding=UTF8' ], %options);
     $self->append_conf('postgresql.conf', join "\n",
         ($ours{preload} ? "shared_preload_libraries = 'dbnet'" : ()),
         'fsync = ' . ($ours{fsync} ? 'on' : 'off'),
