@@ -63,6 +63,9 @@ public:
     // Milliseconds until turn() has something to do by itself; 0: at once, -1: nothing.
     int timeout_ms() const;
 
+    // Servers that are left alone for a while after failures are tried at once.
+    void hurry();
+
     bool in_flight(const mirror::Key &key);
     size_t unsettled() const { return queue_.size(); }
 

@@ -193,12 +193,12 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
 }
 
 void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
-    // Of each relation: what is there to decide. A mirror that is not ready for it is compared as a whole once it is.
+    // Of each relation: what is there to decide. A table that does not fit is compared as a whole once it does.
     std::map<uint32_t, std::vector<Entry *>> by_relation;
     bool with_live = false;
     for (Entry *entry : batch) {
         const mirror::Mirror *mirror = catalog_->find(entry->key.relation);
-        if (!mirror || !mirror->problem.empty() || !client_.has_listed(entry->key.relation)) {
+        if (!mirror || !mirror->problem.empty()) {
             outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}});
             continue;
         }
@@ -228,8 +228,9 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                           const mirror::RowFields *row, int64_t now_ms) {
     std::optional<mirror::ObjectRecord> object = stored.object;
+    const bool is_listed = client_.has_listed(mirror.relation);
     if (row && object && is_import_under_way(mirror, *object)) {
-        outcomes_.push_back({entry.key, Outcome::Kind::retry, {}, {}});
+        outcomes_.push_back({entry.key, is_listed ? Outcome::Kind::retry : Outcome::Kind::settled, {}, {}});
         return;
     }
     const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
@@ -264,13 +265,15 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
 
     const bool acts =
         decision.action == Action::create || decision.action == Action::update || decision.action == Action::remove;
+    if (const std::string reason = closed_reason(mirror); acts && (!reason.empty() || !is_listed)) {
+        // Not kept in memory: the mirror is compared as a whole when it may go on.
+        write.phase = Phase::pending;
+        write.message = reason.empty() ? "waits until the mirror's objects have been listed" : reason;
+        return conclude(Outcome::Kind::settled, true);
+    }
+    if (!is_listed)
+        return conclude(Outcome::Kind::settled, false);
     if (acts) {
-        if (const std::string reason = closed_reason(mirror); !reason.empty()) {
-            // Not kept in memory: the mirror is compared as a whole when it may go on.
-            write.phase = Phase::pending;
-            write.message = reason;
-            return conclude(Outcome::Kind::settled, true);
-        }
         if (decision.action != Action::create && situation.hold != mirror::HoldDecision::approved) {
             if (std::string reason = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
                 !reason.empty()) {

@@ -72,9 +72,10 @@ bool Compare::step() {
                 pg::in_transaction([&] { step_keys(job, mirror); });
         } catch (const std::exception &caught) {
             client_.note_error("compare of " + mirror.qualified_name + ": " + caught.what());
-            job.not_before_ms = monotonic_ms() + 1000;
+            job.not_before_ms = monotonic_ms() + std::max<int64_t>(backoff_ms(++job.failures, 0.5), 1000);
             continue; // another mirror's compare goes on
         }
+        job.failures = 0;
         if (job.rows_done && !job.last_key)
             finish(relation, job);
         return true;

@@ -41,6 +41,7 @@ private:
         bool running = false;
         bool rows_done = false;
         int64_t not_before_ms = 0; // after an error
+        int failures = 0;          // in a row
         uint32_t next_block = 0;
         std::optional<mirror::Key> last_key; // of those without a row
         std::vector<Wanted> found;

@@ -17,7 +17,9 @@ using pg::WorkerRequest;
 using pg::WorkerSlot;
 using pg::WorkerState;
 
-bool is_shortage_reported = false; // of background worker slots, for all databases together
+// For all databases together: of background worker slots, of slots in shared memory.
+bool is_shortage_reported = false;
+bool is_overflow_reported = false;
 
 } // namespace
 
@@ -160,9 +162,16 @@ DatabaseWorker::Step DatabaseWorker::start(int64 now_ms) {
     if (found == Slot::unwanted)
         return {now_ms, false};
     if (found == Slot::none) {
+        if (!is_overflow_reported)
+            pg::warning(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+                        "DBNet serves no more than " + std::to_string(pg::Shared::slot_count - 1) +
+                            " databases of a server: further ones wait",
+                        "Drop the extension where it is not needed, or move databases to another server.");
+        is_overflow_reported = true;
         delay_next_try(now_ms);
         return {due_ms_, false};
     }
+    is_overflow_reported = false;
     is_requested_ = false;
     is_started_ = register_process();
     if (is_started_)

@@ -19,6 +19,12 @@ public:
     // Somebody created or changed the extension here: try at once, whatever was before.
     void request() noexcept;
 
+    // The same when the extension is believed to be absent; else nothing.
+    void reconsider() noexcept {
+        if (is_absent_)
+            request();
+    }
+
     struct Step {
         int64 due_ms;     // when to call step() again (ms, as now_ms), never: when the launcher is woken
         bool is_starting; // a process is on its way up

@@ -94,6 +94,13 @@ void take_requests(Shared &memory, Workers &workers) {
     });
     for (const Oid database : databases)
         workers.try_emplace(database, database).first->second.request();
+    // In some database the extension was created, and no slot was left to say which: look into all that have none.
+    static uint64 seen_overflow = 0;
+    if (const uint64 overflow = pg_atomic_read_u64(&memory.overflow); overflow != seen_overflow) {
+        seen_overflow = overflow;
+        for (auto &[database, worker] : workers)
+            worker.reconsider();
+    }
 }
 
 // How long there is nothing to do (ms), -1: until woken.

@@ -11,6 +11,7 @@
 #include "settings.hpp"
 
 #include <algorithm>
+#include <utility>
 
 extern "C" {
 #include "access/xact.h"
@@ -22,22 +23,24 @@ extern "C" {
 namespace dbnet::bgworker {
 namespace {
 
-// What ALTER TABLE … OWNER TO, RENAME and their kin do to a mirror's table reaches the worker as cache invalidations:
-// the tables to look out for, and whether one of them (or a schema) has changed since the last load.
+// What DDL does to mirrors' tables, schemas, servers, user mappings and roles reaches the worker as cache
+// invalidations, at the start of a transaction and later than its commit: whether there was one since the last load.
 const mirror::Catalog *loaded_catalog = nullptr;
-bool has_table_changed = false;
+bool has_catalog_changed = false;
 
 void note_table(Datum, Oid relation) noexcept {
-    has_table_changed |= relation == InvalidOid || (loaded_catalog && loaded_catalog->find(relation));
+    has_catalog_changed |= relation == InvalidOid || (loaded_catalog && loaded_catalog->find(relation));
 }
 
-void note_schema(Datum, int, uint32) noexcept {
-    has_table_changed = true;
+void note_other(Datum, int, uint32) noexcept {
+    has_catalog_changed = true;
 }
 
 constexpr size_t commits_at_once = 256;
 constexpr int64_t flush_ms = 50; // what a crash of the server may lose of answers while many requests are under way
 constexpr int64_t longest_sleep_ms = 1000; // others' WAL is passed over before it is recycled
+constexpr int64_t look_ms = 1000;
+constexpr int reconnect_first = 3; // of backoff_ms(): 0.8 s
 
 kubernetes::TransportLimits transport_limits() {
     kubernetes::TransportLimits limits;
@@ -81,6 +84,7 @@ private:
         const bool comparing = compare_.step();
         if (next_compare_ms_ <= monotonic_ms())
             compare_.request_all(false), plan_compare();
+        reconnect();
         transport_.run();
         publish();
         flush();
@@ -100,7 +104,7 @@ private:
     // Takes what has been committed. True: there is more at once.
     bool feed() {
         const uint64_t configuration = pg_atomic_read_u64(&process_.slot().configuration);
-        if (configuration != configuration_ || has_table_changed)
+        if (configuration != configuration_ || has_catalog_changed)
             load();
         commits_.clear();
         const WalTail::Progress progress =
@@ -121,12 +125,52 @@ private:
         return progress.more;
     }
 
+    // Once a second: what changed without a commit that the feed tells of. The files that connections are made of may
+    // have been replaced, or be there now. Whatever else keeps a server from being used is tried again as well, ever
+    // more seldom.
+    void reconnect() {
+        const int64_t now_ms = monotonic_ms();
+        if (now_ms >= next_look_ms_) {
+            next_look_ms_ = now_ms + look_ms;
+            try {
+                pg::in_transaction([] {}); // takes in cache invalidations
+                if (has_catalog_changed)
+                    load();
+            } catch (const pg::pg_error &) {
+                has_catalog_changed = true; // an open DROP EXTENSION or DDL on a mirror: later
+            }
+            const kubernetes::FileStamps files = kubernetes::look_again(catalog_->files);
+            const bool is_complete = files == std::exchange(seen_files_, files); // nobody is writing
+            if (is_complete && files != catalog_->files) {
+                load();
+                hurry();
+            }
+        }
+        if (now_ms >= next_reconnect_ms_) {
+            reconnects_++;
+            load();
+        }
+    }
+
+    // Servers that were given up for a while may answer now.
+    void hurry() {
+        actuator_.hurry();
+        watcher_.hurry();
+    }
+
     void load() {
-        has_table_changed = false;
-        configuration_ = pg_atomic_read_u64(&process_.slot().configuration);
+        has_catalog_changed = false;
+        const uint64_t configuration = pg_atomic_read_u64(&process_.slot().configuration);
+        const bool is_reconfigured = configuration != std::exchange(configuration_, configuration);
         catalog_ = std::make_shared<const mirror::Catalog>(pg::in_transaction([] { return mirror::load_catalog(); }));
         loaded_catalog = catalog_.get();
         configure();
+        if (is_reconfigured)
+            hurry();
+        const bool is_cut_off = std::ranges::any_of(
+            catalog_->mirrors, [](const auto &mirror) { return !mirror.second.connection_error.empty(); });
+        reconnects_ = is_cut_off ? reconnects_ : 0;
+        next_reconnect_ms_ = is_cut_off ? monotonic_ms() + backoff_ms(reconnect_first + reconnects_, 0.5) : INT64_MAX;
     }
 
     void configure() {
@@ -192,6 +236,10 @@ private:
     int64_t next_compare_ms_ = 0;
     XLogRecPtr flushed_ = InvalidXLogRecPtr; // own commits up to here are on disk
     int64_t flushed_ms_ = 0;
+    kubernetes::FileStamps seen_files_; // when they were last looked at
+    int64_t next_look_ms_ = 0;
+    int64_t next_reconnect_ms_ = INT64_MAX; // while a mirror has no connection
+    int reconnects_ = 0;
     std::string logged_error_;
     int64_t logged_ms_ = 0;
 };
@@ -200,7 +248,8 @@ void run_mirror_worker(WorkerProcess &process) {
     kubernetes::initialize_transport();
     pg::call([] {
         CacheRegisterRelcacheCallback(note_table, Datum{0});
-        CacheRegisterSyscacheCallback(NAMESPACEOID, note_schema, Datum{0});
+        for (const int cache : {NAMESPACEOID, FOREIGNSERVEROID, USERMAPPINGOID, AUTHMEMMEMROLE})
+            CacheRegisterSyscacheCallback(cache, note_other, Datum{0});
     });
     MirrorWorker(process).run();
 }

@@ -5,12 +5,12 @@
 // deadlock_timeout. So it is always the worker that gives way, never a user's session.
 #include "bgworker/report_rows.hpp"
 
-#include "bgworker/report_deadline.hpp"
 #include "bgworker/report_sql.hpp"
 #include "capture/capture.hpp"
 #include "mirror/row_form.hpp"
 #include "mirror/table_lock.hpp"
 #include "pg/as_role.hpp"
+#include "pg/deadline.hpp"
 #include "pg/report_scope.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
@@ -105,7 +105,7 @@ private:
     std::string key_text(const Write &write) const { return jobs_[write.job].key.text(); }
 
     template<class F> auto as_owner(F &&f) {
-        ReportDeadline deadline(settings::report_statement_timeout);
+        pg::Deadline deadline(settings::report_statement_timeout);
         return pg::as_owner(mirror_.owner, f);
     }
 
@@ -245,7 +245,7 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
         arguments = {values};
     }
     pg::Result written = as_owner([&] {
-        pg::ReportScope scope;
+        pg::ReportScope scope(mirror_.relation);
         return pg::execute_once(sql, arguments);
     });
     if (written.rows() != group.size())

@@ -279,6 +279,11 @@ void Watcher::restore(const mirror::Key &key) {
         report_.restore(key, monotonic_now());
 }
 
+void Watcher::hurry() {
+    for (auto &[relation, entry] : entries_)
+        entry.watch->hurry();
+}
+
 void Watcher::resync(uint32_t relation) {
     if (auto entry = entries_.find(relation); entry != entries_.end())
         entry->second.watch->resync();

@@ -54,6 +54,8 @@ public:
     void forget(const mirror::Key &key, const std::string &uid);
     // A rejected change: the row gets back what the device has.
     void restore(const mirror::Key &key);
+    // Servers that are left alone for a while after failures are asked at once.
+    void hurry();
     // Everything of the mirror is listed again.
     void resync(uint32_t relation);
 

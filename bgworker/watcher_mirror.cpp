@@ -61,15 +61,21 @@ MirrorWatch::~MirrorWatch() {
 }
 
 bool MirrorWatch::is_same_source(const mirror::Mirror &left, const mirror::Mirror &right) {
-    bool same_connection = left.connection && right.connection ? *left.connection == *right.connection
-                                                               : left.connection == right.connection;
-    return same_connection && left.field_manager == right.field_manager && left.resource == right.resource &&
+    bool same_server = left.connection && right.connection ? left.connection->api_url == right.connection->api_url
+                                                           : left.connection == right.connection;
+    return same_server && left.field_manager == right.field_manager && left.resource == right.resource &&
            left.name_space == right.name_space && left.label_selector == right.label_selector;
 }
 
 void MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
     bool list_again = !same_columns(mirror->mapping, mirror_->mapping) || mirror->problem != mirror_->problem;
+    bool reconnect = mirror_->connection && *mirror->connection != *mirror_->connection;
     mirror_ = std::move(mirror);
+    if (reconnect) { // what was allowed to the old credentials is nothing to go on with
+        end_stream();
+        transport_.cancel(request_);
+        reflector_.reconnect();
+    }
     if (!list_again)
         return;
     first_list_ = true;

@@ -29,7 +29,8 @@ public:
     MirrorWatch(const MirrorWatch &) = delete;
     MirrorWatch &operator=(const MirrorWatch &) = delete;
 
-    // New settings of the same mirror; a change of its server, kind or scope needs another MirrorWatch.
+    // New settings of the same mirror, new credentials among them; a change of its server, kind or scope needs another
+    // MirrorWatch.
     void update(std::shared_ptr<const mirror::Mirror> mirror);
     static bool is_same_source(const mirror::Mirror &left, const mirror::Mirror &right);
 
@@ -57,6 +58,8 @@ public:
 
     // A full list from the store.
     void resync();
+    // What waits after a failure is done at once.
+    void hurry() noexcept { reflector_.hurry(); }
 
     // When the watch last gave a sign of life and since when it runs, seconds of the Unix epoch; 0: never, not.
     int64_t last_event_at() const noexcept { return last_event_at_; }

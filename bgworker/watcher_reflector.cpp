@@ -124,6 +124,16 @@ void Reflector::resync() {
     due_ = 0;
 }
 
+void Reflector::reconnect() {
+    if (planned_ == Action::watch)
+        planned_ = Action::probe; // whether it is the server that it was
+    at_once(planned_);
+}
+
+void Reflector::hurry() noexcept {
+    due_ = 0;
+}
+
 // Watch --------------------------------------------------------------------------------------------------------------
 
 void Reflector::on_watch_started(Milliseconds length, Milliseconds now) {

@@ -66,6 +66,10 @@ public:
 
     // A full list from the store, as soon as possible; the running stream is to be given up by the caller.
     void resync();
+    // Other credentials: goes on where it was; what runs is to be given up by the caller.
+    void reconnect();
+    // What waits after a failure is due now.
+    void hurry() noexcept;
 
     State state() const noexcept { return state_; }
     const std::string &message() const noexcept { return message_; } // what is wrong; "" when synced

@@ -21,9 +21,7 @@ bool Buffer::SameKey::operator()(const ChangeView *left, const ChangeView *right
     return left->relation == right->relation && left->name == right->name && left->name_space == right->name_space;
 }
 
-Buffer::Buffer(std::pmr::memory_resource *memory, std::size_t limit) : limit_(limit), arena_(memory), whole_(memory) {
-    keys_.emplace(&arena_);
-}
+Buffer::Buffer(std::pmr::memory_resource *memory, std::size_t limit) : limit_(limit), arena_(memory), whole_(memory) {}
 
 void Buffer::add(const ChangeView &change) {
     if (change.operation == 'C' || change.operation == 'S') {
@@ -33,6 +31,8 @@ void Buffer::add(const ChangeView &change) {
     }
     if (!whole_.empty() && is_whole(change.relation, 'C'))
         return;
+    if (!keys_)
+        keys_.emplace(&arena_);
     ChangeView wanted = change;
     if (const auto found = keys_->index.find(&wanted); found != keys_->index.end()) {
         (*found)->operation = change.operation;
@@ -40,8 +40,7 @@ void Buffer::add(const ChangeView &change) {
     }
     const std::size_t bytes = bytes_per_key + change.name_space.size() + change.name.size();
     if (bytes_ + bytes > limit_) {
-        whole_.push_back({change.relation, 'C', {}, {}});
-        shrink();
+        shrink(change.relation);
         return;
     }
     wanted.name_space = copied(change.name_space);
@@ -55,13 +54,15 @@ bool Buffer::is_whole(std::uint32_t relation, char operation) const {
         whole_, [&](const ChangeView &one) { return one.relation == relation && one.operation == operation; });
 }
 
-void Buffer::shrink() {
+// Nothing is let go before all of `whole_` is there: when memory runs out on the way, which a savepoint may catch, the
+// commit still tells of every key, of some twice.
+void Buffer::shrink(std::uint32_t newest) {
+    whole_.push_back({newest, 'C', {}, {}});
     for (const ChangeView &change : keys_->list)
         if (!is_whole(change.relation, 'C'))
             whole_.push_back({change.relation, 'C', {}, {}});
     keys_.reset();
     arena_.release();
-    keys_.emplace(&arena_);
     bytes_ = 0;
 }
 

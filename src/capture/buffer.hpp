@@ -25,6 +25,8 @@ public:
     template<class F> void for_each(F &&f) const {
         for (const ChangeView &change : whole_)
             f(change);
+        if (!keys_)
+            return;
         for (const ChangeView &change : keys_->list)
             f(change);
     }
@@ -43,13 +45,13 @@ private:
     };
 
     bool is_whole(std::uint32_t relation, char operation) const;
-    void shrink();
+    void shrink(std::uint32_t newest);
     std::string_view copied(std::string_view text);
 
     const std::size_t limit_;
     std::size_t bytes_ = 0; // about what keys_ takes
     std::pmr::monotonic_buffer_resource arena_;
-    std::optional<Keys> keys_;           // I, U, D; in arena_
+    std::optional<Keys> keys_;           // I, U, D; in arena_, made with the first
     std::pmr::vector<ChangeView> whole_; // C, S: few, at most two per mirror
 };
 

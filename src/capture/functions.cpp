@@ -15,7 +15,7 @@ namespace dbnet::capture {
 // A device report's own rows are no intent of anybody, so they take no way through the WAL; who writes a report and
 // finds that a BEFORE trigger changed it records that itself.
 DBNET_FUNCTION(dbnet_capture) {
-    if (pg::in_report())
+    if (pg::in_report() && pg::in_report_of(pg::call([&] { return mirror_of_trigger(fcinfo); })))
         return PointerGetDatum(nullptr);
     const RowChange change = pg::call([&] { return examine_row(fcinfo); });
     if (change.written.is_set)

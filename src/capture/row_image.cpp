@@ -245,15 +245,23 @@ Key required_key_of(const Layout &layout, Relation relation, TupleTableSlot *row
     return key;
 }
 
-} // namespace
-
-RowChange examine_row(FunctionCallInfo fcinfo) {
+const TriggerData &fired_trigger(FunctionCallInfo fcinfo) {
     if (!CALLED_AS_TRIGGER(fcinfo))
         throw protocol_violation("dbnet.capture() is a trigger function");
     const auto &fired = *reinterpret_cast<TriggerData *>(fcinfo->context);
     if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
         throw protocol_violation("dbnet.capture() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW");
+    return fired;
+}
 
+} // namespace
+
+Oid mirror_of_trigger(FunctionCallInfo fcinfo) {
+    return layout_of(fcinfo, fired_trigger(fcinfo)).relation;
+}
+
+RowChange examine_row(FunctionCallInfo fcinfo) {
+    const TriggerData &fired = fired_trigger(fcinfo);
     const Layout &layout = layout_of(fcinfo, fired);
     RowChange change;
     change.relation = layout.relation;

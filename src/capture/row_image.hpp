@@ -24,6 +24,9 @@ struct RowChange {
     char operation = 0;        // of `written`: I or U
 };
 
+// The mirror whose capture trigger was fired. Throws as examine_row().
+Oid mirror_of_trigger(FunctionCallInfo fcinfo);
+
 // Compares the images of a row, column by column, without any user-definable operator. Throws pg::error: 42501 for a
 // status column that was written, 23502 for a key that is NULL, 42703 for a column that is no more, 39P01 when not
 // called as the trigger it is made for.

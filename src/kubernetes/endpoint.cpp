@@ -175,7 +175,13 @@ EasyHandle Endpoint::new_handle() {
     pem_option(handle, CURLOPT_CAINFO_BLOB, CURLOPT_CAINFO, connection_.ca_pem, connection_.ca_file);
     if (!connection_.ca_pem.empty() || !connection_.ca_file.empty())
         option(handle, CURLOPT_CAPATH, static_cast<const char *>(nullptr)); // only the given authorities
-    option(handle, CURLOPT_CA_CACHE_TIMEOUT, connection_age_with_files);
+    if (connection_.ca_pem.empty() && !connection_.ca_file.empty()) {
+        // The file may be replaced at any time, and counts for whatever connection begins after that.
+        option(handle, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+        option(handle, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    } else {
+        option(handle, CURLOPT_CA_CACHE_TIMEOUT, connection_age_with_files);
+    }
     pem_option(handle, CURLOPT_SSLCERT_BLOB, CURLOPT_SSLCERT, connection_.client_cert_pem,
                connection_.client_cert_file);
     pem_option(handle, CURLOPT_SSLKEY_BLOB, CURLOPT_SSLKEY, connection_.client_key_pem, connection_.client_key_file);

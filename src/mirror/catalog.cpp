@@ -37,6 +37,12 @@ pg::Statement select_arming{R"sql(
     LEFT JOIN dbnet.arming AS a ON true
 )sql"};
 
+pg::Statement select_kubeconfigs{R"sql(
+    SELECT o.option_value
+    FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o
+    WHERE o.option_name = 'kubeconfig' AND s.srvname IN (SELECT server FROM dbnet.mirrored_relation)
+)sql"};
+
 Initial parse_initial(std::string_view text) {
     return text == "pull" ? Initial::pull : text == "push" ? Initial::push : Initial::compare;
 }
@@ -116,6 +122,17 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
             mirror.problem = "no column holds metadata.name";
 }
 
+void connect_mirrors(Catalog &catalog) {
+    const pg::Result kubeconfigs = pg::execute(select_kubeconfigs);
+    for (size_t row = 0; row < kubeconfigs.rows(); row++)
+        kubernetes::add_files(kubeconfigs.text(row, 0), catalog.files);
+    for (auto &[relation, mirror] : catalog.mirrors) {
+        mirror.connection = connect(mirror, mirror.connection_error);
+        if (mirror.connection)
+            kubernetes::add_files(*mirror.connection, catalog.files);
+    }
+}
+
 } // namespace
 
 Catalog load_catalog() {
@@ -132,8 +149,7 @@ Catalog load_catalog() {
             "; nothing is sent to any device until somebody calls dbnet.claim()";
 
     read_mirrors(catalog, std::nullopt);
-    for (auto &[relation, mirror] : catalog.mirrors)
-        mirror.connection = connect(mirror, mirror.connection_error);
+    connect_mirrors(catalog);
     return catalog;
 }
 

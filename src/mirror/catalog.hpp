@@ -10,6 +10,7 @@
 
 #include "kubernetes/api.hpp"
 #include "kubernetes/connection.hpp"
+#include "kubernetes/file_stamp.hpp"
 #include "mirror/intent.hpp"
 #include "mirror/mapping.hpp"
 
@@ -49,6 +50,7 @@ struct Catalog {
     bool armed = false;
     std::string disarmed_reason;
     std::map<uint32_t, Mirror> mirrors; // by relation
+    kubernetes::FileStamps files; // that the connections are made of; kubeconfigs as they were before they were read
 
     const Mirror *find(uint32_t relation) const {
         const auto found = mirrors.find(relation);

@@ -6,7 +6,9 @@
 
 #include "mirror/table_lock.hpp"
 #include "pg/as_role.hpp"
+#include "pg/deadline.hpp"
 #include "pg/spi.hpp"
+#include "settings.hpp"
 
 namespace dbnet::mirror {
 
@@ -34,8 +36,10 @@ std::string mapped_columns(const Mirror &mirror) {
     return "(SELECT " + columns + ") AS v";
 }
 
+// A cast that a user defined may run.
 template<class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
     lock_table(mirror, false);
+    pg::Deadline deadline(settings::report_statement_timeout);
     return pg::as_owner(mirror.owner, f, pg::Plans::by_index);
 }
 

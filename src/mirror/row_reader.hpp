@@ -1,5 +1,6 @@
 // The mirrored rows themselves, read as the table's owner: by key, or slice by slice of the whole table. Mirror worker;
-// inside a transaction. Throws pg::pg_error, for instance when the table is locked for longer than lock_timeout.
+// inside a transaction. Throws pg::pg_error, for instance when the table is locked for longer than lock_timeout or a
+// user's cast takes longer than dbnet.report_statement_timeout.
 #pragma once
 
 #include <cstdint>

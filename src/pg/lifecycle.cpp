@@ -212,8 +212,11 @@ void tell_launcher_about_extension(Shared &memory) {
     with_shared_lock(memory, [&] {
         WorkerSlot *slot = owed.extension_exists ? find_or_take_slot(memory, MyDatabaseId, WorkerKind::mirror)
                                                  : find_slot(MyDatabaseId, WorkerKind::mirror);
-        if (slot == nullptr)
+        if (slot == nullptr) {
+            if (owed.extension_exists)
+                pg_atomic_fetch_add_u64(&memory.overflow, 1);
             return;
+        }
         slot->request = owed.extension_exists ? WorkerRequest::start : WorkerRequest::stop;
         if (!owed.extension_exists && slot->pid != 0)
             kill(slot->pid, SIGTERM);

@@ -10,23 +10,27 @@ extern "C" {
 namespace dbnet::pg {
 namespace {
 
-bool in_scope = false;
+Oid reported = InvalidOid;
 
 } // namespace
 
-ReportScope::ReportScope() noexcept {
-    in_scope = true;
+ReportScope::ReportScope(Oid mirror) noexcept {
+    reported = mirror;
 }
 ReportScope::~ReportScope() {
-    in_scope = false;
+    reported = InvalidOid;
 }
 
 bool in_report() noexcept {
-    if (!in_scope)
+    if (!OidIsValid(reported))
         return false;
     LOCAL_FCINFO(fcinfo, 0);
     InitFunctionCallInfoData(*fcinfo, nullptr, 0, InvalidOid, nullptr, nullptr);
     return DatumGetInt32(pg_trigger_depth(fcinfo)) == 1; // reads a static variable
+}
+
+bool in_report_of(Oid mirror) noexcept {
+    return reported == mirror && in_report();
 }
 
 } // namespace dbnet::pg

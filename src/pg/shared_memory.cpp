@@ -24,6 +24,7 @@ void initialize(Shared &memory) {
     LWLockInitialize(&memory.lock, LWLockNewTrancheId());
     ConditionVariableInit(&memory.changed);
     pg_atomic_init_u64(&memory.rescan, 1);
+    pg_atomic_init_u64(&memory.overflow, 0);
     for (WorkerSlot &slot : memory.slots) {
         pg_atomic_init_u32(&slot.database, InvalidOid);
         pg_atomic_init_u32(&slot.process_number, 0);

@@ -55,6 +55,7 @@ struct Shared {
     LWLock lock;               // guards the slots; held for a few instructions, never across anything that can raise
     ConditionVariable changed; // broadcast when a slot loses its process
     pg_atomic_uint64 rescan;   // counts requests to look at the list of databases again
+    pg_atomic_uint64 overflow; // counts CREATE EXTENSIONs that found every slot taken
     WorkerSlot slots[slot_count];
 };
 

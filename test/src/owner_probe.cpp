@@ -49,7 +49,7 @@ void run_job(int64 id) {
             try {
                 pg::in_subtransaction([&] {
                     pg::as_owner(owner, [&] {
-                        const pg::ReportScope report;
+                        const pg::ReportScope report(RelationRelationId);
                         for (const std::string &statement : statements)
                             pg::execute_once(statement);
                         inside = identity();

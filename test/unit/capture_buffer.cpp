@@ -11,11 +11,13 @@ class Memory : public std::pmr::memory_resource {
 public:
     std::size_t in_use = 0, most = 0;
     bool exhausted = false;
+    int left = -1; // allocations until there is no memory any more; -1: no limit
 
 private:
     void *do_allocate(std::size_t bytes, std::size_t alignment) override {
-        if (exhausted)
+        if (exhausted || left == 0)
             throw std::bad_alloc();
+        left -= left > 0;
         in_use += bytes;
         most = std::max(most, in_use);
         return std::pmr::new_delete_resource()->allocate(bytes, alignment);
@@ -109,6 +111,33 @@ TEST_F(CaptureBuffer, ExhaustedMemoryIsBadAlloc) {
                 buffer.add({1, 'U', "", "name-" + std::to_string(number)});
         },
         std::bad_alloc);
+}
+
+// A savepoint may catch bad_alloc, and the transaction commits: what is kept must tell of every key, however far the
+// buffer got with shrinking.
+TEST_F(CaptureBuffer, ExhaustedMemoryLosesNoKey) {
+    for (int left = 0; left < 8; ++left) {
+        Memory scarce;
+        Buffer buffer(&scarce, 4096);
+        std::string keys;
+        for (int number = 0; number < 10; ++number) {
+            buffer.add({1, 'U', "", "name-" + std::to_string(number)});
+            keys += "1U/name-" + std::to_string(number) + ' ';
+        }
+        scarce.left = left;
+        bool is_kept = true;
+        try {
+            buffer.add({2, 'U', "", std::string(5000, 'x')});
+        } catch (const std::bad_alloc &) {
+            is_kept = false;
+        }
+        scarce.left = -1;
+        const std::string all = content(buffer);
+        EXPECT_TRUE(all.find("1C/ ") != std::string::npos || all.ends_with(keys)) << left << ": " << all;
+        EXPECT_TRUE(!is_kept || all.find("2C/ ") != std::string::npos) << left << ": " << all;
+        buffer.add({3, 'I', "", "later"});
+        EXPECT_TRUE(content(buffer).ends_with("3I/later ")) << left;
+    }
 }
 
 } // namespace
