@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "mirror/stamp.hpp"
+
 #include "pg/no_postgres.hpp"
 
 namespace dbnet::bgworker {
@@ -47,18 +49,28 @@ Verdict server_wide(Verdict result) {
 
 Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
                        const std::vector<std::string> &respected_managers) {
+    static const std::string stamp_field =
+        kubernetes::FieldPath::from_server(std::string(".metadata.annotations.") + mirror::stamp_annotation).text();
     mirror::ConflictQuestion question;
+    question.enforce = attempt.enforce;
     for (const kubernetes::Cause &cause : outcome.causes) {
         const mirror::Column *column =
             mirror::column_of_field(mapping, kubernetes::FieldPath::from_server(cause.field));
-        // A field that no column of ours holds: the stamp's annotation, or something we cannot name. Not a first write.
+        // Another mirror of DBNet wrote the object: one of another database, or one that was removed. The stamp goes
+        // with the first write of what is sent; two that are alive must not take it from each other for ever.
+        if (cause.field == stamp_field) {
+            question.enforce = false;
+            question.paths.insert(attempt.paths.begin(), attempt.paths.end());
+            question.managers.insert(cause.manager);
+            continue;
+        }
+        // A field that no column of ours holds, something that we cannot name.
         if (!column)
             return verdict(outcome, Next::stop, Phase::conflict);
         question.paths.insert(column->path);
         question.managers.insert(cause.manager);
     }
     question.first_written = &attempt.first_written;
-    question.enforce = attempt.enforce;
     question.forced_already = attempt.forced;
     return verdict(outcome, mirror::may_force(question, respected_managers) ? Next::force : Next::stop,
                    Phase::conflict);

@@ -171,6 +171,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     attempt.forced = plan.forced;
     attempt.enforce = plan.decision.enforce;
     attempt.number = entry.attempts;
+    for (const auto &[path, value] : plan.decision.fields)
+        attempt.paths.insert(path);
     attempt.first_written = plan.first_written;
     const Verdict verdict =
         judge(outcome, attempt, mirror.mapping, settings::respected_manager_list(), random_() / 2147483648.0);

@@ -83,6 +83,24 @@ TEST_F(ActuatorAnswer, SchemaErrorsStopAfterFiveTries) {
     EXPECT_EQ(judged(Outcome::schema_500).phase, Phase::invalid);
 }
 
+// The stamp of another mirror of DBNet, perhaps of one that was removed.
+TEST_F(ActuatorAnswer, StampsAreTakenOverWithTheFirstWriteOnly) {
+    attempt.paths = {"data"};
+    // As the server names it, and as classify() hands it on.
+    const auto stamp = dbnet::kubernetes::FieldPath::from_server(".metadata.annotations.dbnet.io/stamp").text();
+    outcome.causes = {{"FieldManagerConflict", stamp, "dbnet-1", ""},
+                      {"FieldManagerConflict", "data.a", "dbnet-1", ""}};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::force);
+    outcome.causes.pop_back();
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::force) << "the values are the same";
+    attempt.first_written = {"data"};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop) << "both are alive";
+    attempt.enforce = true;
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop) << "two that enforce would never end";
+    attempt = {};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop) << "nothing is sent";
+}
+
 TEST_F(ActuatorAnswer, ConflictsAreForcedOnceOnFirstWrites) {
     outcome.causes = {{"FieldManagerConflict", "data.a", "kubectl", ""}};
     EXPECT_EQ(judged(Outcome::conflict).next, Next::force);
