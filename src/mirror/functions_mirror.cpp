@@ -206,7 +206,7 @@ DBNET_FUNCTION(dbnet_alter_mirror) {
                                      on_external_delete = text_argument(fcinfo, 3), columns = jsonb_argument(fcinfo, 5);
     check_words(mode, on_drift, on_external_delete);
     const auto [table, before] = pg::in_spi([&] {
-        return std::pair{find_table(relation), as_extension([&] { return required_mirror(relation); })};
+        return std::pair{find_table(relation), as_extension([&] { return locked_mirror(relation); })};
     });
     MirrorRecord record = before;
     record.mode = mode.value_or(before.mode);

@@ -36,6 +36,7 @@ const pg::Statement insert_column{
 
 const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
+const pg::Statement lock_mirror{"SELECT FROM dbnet.mirrored_relation WHERE relation = $1 FOR UPDATE"};
 const pg::Statement delete_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
 const pg::Statement delete_state{"DELETE FROM dbnet.mirror_state WHERE relation = $1"};
 const pg::Statement delete_relation{"DELETE FROM dbnet.mirrored_relation WHERE relation = $1"};
@@ -95,6 +96,11 @@ MirrorRecord required_mirror(Oid relation) {
             .hint("dbnet.mirror() makes a table a mirror; dbnet.mirror_status lists the mirrors.");
     }
     return std::move(*found);
+}
+
+MirrorRecord locked_mirror(Oid relation) {
+    pg::execute(lock_mirror, relation);
+    return required_mirror(relation);
 }
 
 void insert_mirror(const MirrorRecord &record) {

@@ -29,6 +29,8 @@ struct MirrorRecord {
 std::optional<MirrorRecord> find_mirror(Oid relation);
 // Throws pg::error 42704 with the hint to dbnet.mirror.
 MirrorRecord required_mirror(Oid relation);
+// The same for who is going to change it: others that want to wait until the end of the transaction.
+MirrorRecord locked_mirror(Oid relation);
 
 void insert_mirror(const MirrorRecord &record);
 void update_mirror(const MirrorRecord &record); // a new generation

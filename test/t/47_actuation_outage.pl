@@ -97,6 +97,7 @@ $node->psql_ok(q{UPDATE net.configs SET data = '{"v": "4"}' WHERE name = 'u1'}, 
 $api->start_server;
 $api->delete("$maps/foreign");
 $api->compact;
+$node->wait_for(q{SELECT count(*) = 0 FROM net.configs WHERE name = 'foreign'}, 'what was deleted meanwhile is found');
 is_settled('hot=2 keep=1 last=1 u1=4 u2=1', 'after a compaction');
 
 $node->no_crash_in_log(except => qr/terminated by signal 9/);
