@@ -53,8 +53,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
         // What an older commit asked is replaced: nobody waits for it any more. Two transactions that name the same
         // objects in different orders would wait for each other otherwise.
-        if (!is_busy)
-            leave_waves(entry, entry.waves.size());
+        leave_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size());
         entry.cause = cause;
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
@@ -154,13 +153,13 @@ void Queue::settled(Entry &entry) {
     entry.recorded.clear();
     if (!entry.again)
         return erase(entry);
-    leave_waves(entry, entry.covered_waves);
+    leave_waves(entry, 0, entry.covered_waves);
     redo(entry);
 }
 
 void Queue::stopped(Entry &entry) {
     if (entry.again) {
-        leave_waves(entry, entry.covered_waves);
+        leave_waves(entry, 0, entry.covered_waves);
         return redo(entry);
     }
     const bool others_wait =
@@ -185,10 +184,11 @@ void Queue::for_each(const std::function<void(Entry &)> &function) {
         function(entry);
 }
 
-void Queue::leave_waves(Entry &entry, size_t count) {
-    const std::vector left(entry.waves.begin(), entry.waves.begin() + count);
-    entry.waves.erase(entry.waves.begin(), entry.waves.begin() + count);
-    entry.covered_waves = 0;
+void Queue::leave_waves(Entry &entry, size_t first, size_t last) {
+    const std::vector left(entry.waves.begin() + first, entry.waves.begin() + last);
+    entry.waves.erase(entry.waves.begin() + first, entry.waves.begin() + last);
+    if (first == 0)
+        entry.covered_waves = 0;
     for (const auto &[wave, rank] : left)
         for (const mirror::Key &key : wave->settle(rank)) {
             Entry *released = find(key);
@@ -198,7 +198,7 @@ void Queue::leave_waves(Entry &entry, size_t count) {
 }
 
 void Queue::erase(Entry &entry) {
-    leave_waves(entry, entry.waves.size());
+    leave_waves(entry, 0, entry.waves.size());
     entries_.erase(mirror::Key(entry.key)); // a copy: the key dies with its entry
 }
 

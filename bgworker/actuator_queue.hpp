@@ -117,7 +117,7 @@ public:
 
 private:
     void place(Entry &entry);
-    void leave_waves(Entry &entry, size_t count);
+    void leave_waves(Entry &entry, size_t first, size_t last);
     void erase(Entry &entry);
 
     std::unordered_map<mirror::Key, Entry, mirror::KeyHash> entries_;

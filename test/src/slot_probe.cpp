@@ -1,4 +1,4 @@
-// Test-only SQL function that shows what no view does of the mirror worker's slot. Backends.
+// Test-only SQL functions about the slots of workers: what no view shows, and slots that are all taken. Backends.
 #include "pg/shared_memory.hpp"
 
 // dbnet_test_configuration(): how often servers, user mappings or foreign-data wrappers of this database have changed.
@@ -9,4 +9,24 @@ DBNET_FUNCTION(dbnet_test_configuration) {
     if (slot == nullptr)
         PG_RETURN_NULL();
     PG_RETURN_INT64(static_cast<int64>(pg_atomic_read_u64(&slot->configuration)));
+}
+
+// dbnet_test_fill_slots(boolean): takes all free slots for databases that do not exist, or gives them back; how many.
+DBNET_FUNCTION(dbnet_test_fill_slots) {
+    using namespace dbnet;
+    constexpr Oid first_invented = 4000000000;
+    const bool fill = PG_GETARG_BOOL(0);
+    pg::Shared &memory = pg::require_shared();
+    int32 count = 0;
+    pg::with_shared_lock(memory, [&] {
+        for (Oid number = 0; number < pg::Shared::slot_count; ++number) {
+            if (fill) {
+                count += pg::find_or_take_slot(memory, first_invented + number, pg::WorkerKind::mirror) != nullptr;
+            } else if (pg::WorkerSlot *slot = pg::find_slot(first_invented + number, pg::WorkerKind::mirror)) {
+                pg::free_slot(*slot);
+                ++count;
+            }
+        }
+    });
+    PG_RETURN_INT32(count);
 }

@@ -126,6 +126,30 @@ TEST_F(ActuatorQueue, TheSameWhileTheFirstIsUnderWayAndFails) {
     EXPECT_EQ(ready(), Names{"space"});
 }
 
+// Requests for both hang while transactions create and delete them again and again.
+TEST_F(ActuatorQueue, TheSameWhileBothAreUnderWay) {
+    const std::vector<Wanted> create = {{key("a"), false, false, 1}, {key("b"), false, false, 10}};
+    const std::vector<Wanted> remove = {{key("a"), true, false, 200}, {key("b"), true, false, 191}};
+    take(create, 1);
+    EXPECT_EQ(ready(), Names{"a"});
+    queue.in_flight(*queue.find(key("a")));
+    take(remove, 2);
+    EXPECT_EQ(ready(), Names{"b"});
+    queue.in_flight(*queue.find(key("b")));
+    take(create, 3);
+    take(remove, 4);
+    queue.finished(*queue.find(key("a")));
+    settle("a");
+    EXPECT_EQ(ready(), Names{}) << "b goes first";
+    queue.finished(*queue.find(key("b")));
+    settle("b");
+    EXPECT_EQ(ready(), Names{"b"});
+    settle("b");
+    EXPECT_EQ(ready(), Names{"a"});
+    settle("a");
+    EXPECT_EQ(queue.size(), 0u);
+}
+
 TEST_F(ActuatorQueue, BackoffEndsByTimeOrByANewCommit) {
     take({{key("a"), false, false, 0}, {key("b"), false, false, 0}});
     ready();
