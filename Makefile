@@ -3,7 +3,7 @@
 #   make, make install, make installcheck   as PGXS users expect (PG_CONFIG=… chooses the server)
 #   make check       installs what it needs, builds, runs every test on clusters of its own     (ONLY=regex: a part)
 #   make bench       measures; make torture: what takes longer than a check should
-#   make fuzz        libFuzzer on every parser (SECONDS_EACH=60)
+#   make fuzz        libFuzzer (clang++) on every parser, SECONDS_EACH=60
 #   make format, make lint
 #
 # `make check` and its kin work before any package is there: they call test/packages.sh first.
@@ -31,6 +31,11 @@ SHLIB_LINK = -lcurl -lyaml-cpp -lstdc++
 # The bitcode rule of PGXS ignores PG_CXXFLAGS, and inlining across an extension's functions gains DBNet nothing.
 override with_llvm = no
 
+# The standard library and JSON are parsed once and not once per file: $(PRECOMPILED) makes the compiler look for
+# precompiled.hpp.gch beside the objects first, and take src/precompiled.hpp itself when there is none that fits its flags.
+PRECOMPILED = -iquote $(1) -include precompiled.hpp -fpch-preprocess
+export CCACHE_SLOPPINESS ?= pch_defines,time_macros
+
 # A second library with test-only functions; it carries its own copy of DBNet's objects, without _PG_init.
 TEST_LIBRARY_SOURCES := $(sort $(wildcard test/src/*.cpp))
 TEST_LIBRARY_OBJECTS := $(TEST_LIBRARY_SOURCES:.cpp=.o)
@@ -38,7 +43,7 @@ EXTRA_CLEAN += build $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
 
 # PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% build/unit build/kubesim build/bench_% build/fuzz/%
+TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/%
 ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 include test/tests.mk
 else ifneq ($(wildcard $(PGXS)),)
@@ -49,6 +54,12 @@ all install installcheck:
 endif
 
 -include $(SOURCES:.cpp=.d) $(TEST_LIBRARY_SOURCES:.cpp=.d)
+
+$(OBJS) $(TEST_LIBRARY_OBJECTS): build/library/precompiled.hpp.gch
+$(OBJS) $(TEST_LIBRARY_OBJECTS): override CXXFLAGS += $(call PRECOMPILED,build/library)
+build/library/precompiled.hpp.gch: src/precompiled.hpp
+	@mkdir -p $(@D)
+	$(COMPILE.cc) -x c++-header $< -o $@
 
 build/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(filter-out src/dbnet.o,$(OBJS))
 	@mkdir -p $(@D)

@@ -5,22 +5,31 @@ BUILD := build
 ROOT := $(CURDIR)/$(BUILD)/root
 
 # Pure sources say so themselves: they end with pg/no_postgres.hpp. Unit tests and the replay of fuzz corpora link the
-# very objects of the extension; with SANITIZE=1 they are built once more with the address and undefined-behaviour sanitizers.
+# very objects of the extension. With SANITIZE=1 they are built once more with the address and undefined-behaviour
+# sanitizers, and `make fuzz` builds them with clang++, these sanitizers and libFuzzer's instrumentation.
 PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) 2>/dev/null)
 ifdef SANITIZE
 TEST_OBJECTS := $(BUILD)/sanitized
 TEST_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
+else ifdef LIBFUZZER
+TEST_OBJECTS := $(BUILD)/libfuzzer.objects
+TEST_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 else
 TEST_OBJECTS := $(BUILD)/objects
-TEST_FLAGS := -O0 -g
+TEST_FLAGS := -O0 -g1
 PURE_OBJECTS := $(PURE_SOURCES:.cpp=.o)
 endif
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp))
 UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
-FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.cpp,%,$(sort $(wildcard test/fuzz/*_fuzz.cpp)))
+FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
+FUZZ_NAMES := $(FUZZ_SOURCES:test/fuzz/%_fuzz.cpp=%)
+FUZZ_OBJECTS := $(FUZZ_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o) $(TEST_OBJECTS)/test/fuzz/replay_main.o
 KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
-KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(BUILD)/kubesim.objects/%.o)
+KUBESIM_BUILD := $(BUILD)/kubesim.objects
+KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(KUBESIM_BUILD)/%.o)
+KUBESIM_FLAGS := -O1 -g1
 KUBESIM_LIBRARIES := -lssl -lcrypto -lyaml-cpp -lpthread
 BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
 
@@ -28,23 +37,34 @@ PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$
 
 # The extension's objects come from PGXS (test-root), never from make's own rule.
 %.o: %.cpp
-$(TEST_OBJECTS)/%.o: %.cpp
+$(TEST_OBJECTS)/%.o: %.cpp $(TEST_OBJECTS)/precompiled.hpp.gch
 	@mkdir -p $(@D)
-	$(PLAIN_CXX) $(TEST_FLAGS) -DDBNET_TEST_DATA='"$(CURDIR)/test"' -c $< -o $@
+	$(PLAIN_CXX) $(TEST_FLAGS) $(call PRECOMPILED,$(TEST_OBJECTS)) -DDBNET_TEST_DATA='"$(CURDIR)/test"' -c $< -o $@
+$(TEST_OBJECTS)/precompiled.hpp.gch: test/precompiled.hpp src/precompiled.hpp
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) $(TEST_FLAGS) -x c++-header $< -o $@
 $(BUILD)/unit: $(UNIT_OBJECTS) $(PURE_OBJECTS)
 	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lyaml-cpp -lssl -lcrypto -lpthread -o $@
 $(BUILD)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(PURE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lcurl -lyaml-cpp -o $@
-$(BUILD)/kubesim.objects/%.o: %.cpp
+$(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(PURE_OBJECTS)
 	@mkdir -p $(@D)
-	$(PLAIN_CXX) -O1 -g -c $< -o $@
+	$(CXX) $(TEST_FLAGS) -fsanitize=fuzzer $^ -lcurl -lyaml-cpp -o $@
+$(KUBESIM_BUILD)/%.o: %.cpp $(KUBESIM_BUILD)/precompiled.hpp.gch
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) $(KUBESIM_FLAGS) $(call PRECOMPILED,$(KUBESIM_BUILD)) -c $< -o $@
+$(KUBESIM_BUILD)/precompiled.hpp.gch: src/precompiled.hpp
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) $(KUBESIM_FLAGS) -x c++-header $< -o $@
 $(BUILD)/kubesim: $(KUBESIM_OBJECTS)
 	$(CXX) $^ $(KUBESIM_LIBRARIES) -o $@
 $(BUILD)/bench_%: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) -O2 -g -MF $@.d $< -lcurl -lpq -lpthread -I$(shell $(PG_CONFIG) --includedir) -o $@
--include $(UNIT_OBJECTS:.o=.d) $(KUBESIM_OBJECTS:.o=.d)
+-include $(patsubst %.o,%.d,$(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(PURE_OBJECTS) $(KUBESIM_OBJECTS))
+
+.SECONDARY: $(FUZZ_OBJECTS)
 
 .PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed fuzz packages
 packages:
@@ -80,10 +100,10 @@ bench: packages
 bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --bench $(if $(ONLY),--only='$(ONLY)')
 
+# What a fuzzer finds worth keeping goes from build/libfuzzer/NAME.corpus to test/fuzz/corpus by hand: small and named.
 SECONDS_EACH ?= 60
+FUZZED = $(shell printf 'fuzz/%s\n' $(FUZZ_NAMES) | grep -E '$(ONLY)' | cut -d/ -f2)
 fuzz:
-	@mkdir -p $(BUILD)/libfuzzer
-	@for name in $(FUZZ_NAMES); do mkdir -p $(BUILD)/libfuzzer/$$name.corpus && \
-	    clang++ -std=c++20 -Isrc -I. -DDBNET_VERSION='"$(DBNET_VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined test/fuzz/$${name}_fuzz.cpp $(PURE_SOURCES) \
-	        -lcurl -lyaml-cpp -o $(BUILD)/libfuzzer/$$name && \
-	    $(BUILD)/libfuzzer/$$name -max_total_time=$(SECONDS_EACH) $(BUILD)/libfuzzer/$$name.corpus test/fuzz/corpus/$$name || exit 1; done
+	@$(MAKE) $(PARALLEL) --no-print-directory LIBFUZZER=1 CXX=clang++ $(FUZZED:%=$(BUILD)/libfuzzer/%)
+	@cd $(BUILD)/libfuzzer && for name in $(FUZZED); do mkdir -p $$name.corpus && \
+	    ./$$name -max_total_time=$(SECONDS_EACH) -print_final_stats=1 $$name.corpus $(CURDIR)/test/fuzz/corpus/$$name || exit 1; done

@@ -39,7 +39,8 @@ constexpr std::array rules{
     OptionRule{"token_file", OptionPlace::user_mapping, Syntax::file, true},
 };
 
-constexpr std::string_view service_account = "/var/run/secrets/kubernetes.io/serviceaccount/";
+constexpr const char *service_account_ca = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+constexpr const char *service_account_token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 std::string quote(std::string_view name) {
     return "\"" + std::string(name) + "\"";
@@ -207,8 +208,8 @@ kubernetes::Connection service_account_connection() {
     kubernetes::Connection connection;
     connection.api_url =
         "https://" + (address.find(':') == std::string::npos ? address : "[" + address + "]") + ":" + port;
-    connection.ca_file = std::string(service_account) + "ca.crt";
-    connection.token_file = std::string(service_account) + "token";
+    connection.ca_file = service_account_ca;
+    connection.token_file = service_account_token;
     return connection;
 }
 
