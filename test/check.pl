@@ -242,7 +242,7 @@ sub report_tap {
     report($name, $good, $bad, $log, @skips);
     if ($bad) {
         my $errors = slurp("$log" =~ s/\.tap$/.err/r);
-        print map { "    $_\n" } (split /\n/, $errors)[0 .. 39] if $errors ne '' && $log =~ /\.tap$/;
+        print map { "    $_\n" } grep { defined } (split /\n/, $errors)[0 .. 39] if $errors ne '' && $log =~ /\.tap$/;
         print "    $_\n" for $parser->parse_errors;
     }
 }

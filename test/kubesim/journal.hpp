@@ -1,5 +1,6 @@
-// The store on disk, as a real server's etcd keeps it: one JSON line a change, in the file before the change's author is
-// answered, so that a killed simulator goes on where it was. Revisions from before the restart are too old to watch from.
+// The store on disk, as a real server's etcd keeps it: one JSON line a change, in the file before the change's author
+// is answered, so that a killed simulator goes on where it was. Revisions from before the restart are too old to watch
+// from.
 #pragma once
 
 #include "kinds.hpp"

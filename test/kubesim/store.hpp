@@ -55,7 +55,8 @@ public:
     // Creates or replaces; sets metadata.resourceVersion to the new revision.
     StoredPtr put(const Kind &kind, const std::string &key, json body);
     void remove(const Kind &kind, const std::string &key);
-    // A change of an earlier process: the object as it was then (null: deleted). Nobody is told, no history comes of it.
+    // A change of an earlier process: the object as it was then (null: deleted). Nobody is told, no history comes of
+    // it.
     void load(const Kind &kind, const std::string &key, json body, uint64_t revision);
 
     uint64_t revision() const { return revision_; }

@@ -56,7 +56,7 @@ IMPORT FOREIGN SCHEMA x FROM SERVER plain INTO public;
 -- Options that make the server process read files are for those who may read its files.
 CREATE ROLE regress_dbnet_owner;
 GRANT USAGE ON FOREIGN DATA WRAPPER dbnet_kubernetes TO regress_dbnet_owner;
-GRANT CREATE ON DATABASE regression TO regress_dbnet_owner;
+GRANT CREATE ON DATABASE :"DBNAME" TO regress_dbnet_owner;
 ALTER SERVER by_file OWNER TO regress_dbnet_owner;
 SET ROLE regress_dbnet_owner;
 CREATE SERVER own FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://10.0.0.1');

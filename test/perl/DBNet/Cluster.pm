@@ -54,8 +54,13 @@ sub started {
 sub run_sql {
     my ($self, $sql, %options) = @_;
     my ($output, $errors) = ('', '');
-    my $status = $self->psql($options{database} // $self->{database} // 'postgres', $sql, stdout => \$output, stderr => \$errors,
-        extra_params => [ '-v', 'VERBOSITY=verbose', ($options{role} ? ('-U', $options{role}) : ()) ]);
+    my $status = eval {
+        $self->psql($options{database} // $self->{database} // 'postgres', $sql, stdout => \$output, stderr => \$errors,
+            extra_params => [ '-v', 'VERBOSITY=verbose', ($options{role} ? ('-U', $options{role}) : ()) ]);
+    };
+    # A psql that ends before it has read its input, as it does while a server restarts: its own status for that is 2.
+    return (2, $output, $@) if !defined $status && $@ =~ /Broken pipe/;
+    die $@ if !defined $status;
     return ($status, $output, $errors);
 }
 
