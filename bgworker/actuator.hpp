@@ -125,6 +125,7 @@ private:
                         std::span<const mirror::ActuationWrite> log, int64_t now_ms);
     void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
+    void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, int64_t now_ms);
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
@@ -170,6 +171,7 @@ private:
     std::vector<Outcome> outcomes_;
     std::vector<mirror::ObjectWrite> writes_;
     std::vector<mirror::HeldWrite> holds_;
+    std::set<std::shared_ptr<const Extent>> held_extents_; // transactions of which an object was held
 
     std::unordered_map<uint32_t, mirror::MassChangeGate> gates_;
     std::unordered_map<uint32_t, Total> totals_;

@@ -126,6 +126,16 @@ std::vector<Entry *> Queue::take_ready(const std::string &lane, size_t limit) {
     return taken;
 }
 
+std::vector<Entry *> Queue::take_ready_of(const Extent *extent) {
+    std::vector<Entry *> taken;
+    for (auto &[key, entry] : entries_)
+        if (entry.state == State::ready && entry.extent.get() == extent) {
+            prepared(entry); // its key stays in line and is passed over there
+            taken.push_back(&entry);
+        }
+    return taken;
+}
+
 bool Queue::has_ready(const std::string &lane) const {
     return ready_.contains(lane);
 }

@@ -97,6 +97,8 @@ public:
     // The first `limit` ready objects of a lane. Each must then be told its next state, or be given back by redo().
     std::vector<Entry *> take_ready(const std::string &lane, size_t limit);
     bool has_ready(const std::string &lane) const;
+    // All ready objects of which this is the biggest transaction; otherwise as take_ready().
+    std::vector<Entry *> take_ready_of(const Extent *extent);
 
     Entry *find(const mirror::Key &key);
     // Transitions; the entry may be gone afterwards where the comment says so.

@@ -22,6 +22,7 @@ constexpr size_t save_batch = 32;     // answers that are worth a transaction wh
 constexpr int64_t save_after_ms = 10; // … or that many milliseconds
 constexpr int64_t quiet_ms = 200;     // what settles sooner leaves no trace of waiting
 constexpr size_t recorded_at_once = 200;
+constexpr size_t held_at_once = 500; // decisions in memory, of a transaction that is held
 
 std::string joined(const std::string &message, const std::string &hint) {
     return hint.empty() ? message : message + (message.ends_with('.') ? " " : ". ") + hint;
@@ -79,6 +80,22 @@ void Actuator::decide_and_save(std::span<Entry *const> batch, int64_t now_ms) {
     mirror::save(pointers_to(writes_), {}, holds_);
 }
 
+// A transaction that is held is held in one commit: who approves what dbnet.held shows approves all of it. Takes the
+// rest of it from the queue into `batch`.
+void Actuator::hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms) {
+    const auto extents = std::exchange(held_extents_, {});
+    for (const auto &extent : extents) {
+        const std::vector<Entry *> rest = queue_.take_ready_of(extent.get());
+        batch.insert(batch.end(), rest.begin(), rest.end());
+        for (size_t first = 0; first < rest.size(); first += held_at_once) {
+            decide_and_save(std::span(rest).subspan(first, std::min(held_at_once, rest.size() - first)), now_ms);
+            writes_.clear();
+            holds_.clear();
+        }
+    }
+    held_extents_.clear();
+}
+
 void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     std::vector<Finished> finished = std::exchange(finished_, {});
     const std::vector<mirror::ActuationWrite> log = std::exchange(log_, {});
@@ -93,10 +110,14 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
         pg::in_transaction([&] {
             mirror::save(writes, log, {});
             decide_and_save(batch, now_ms);
+            writes_.clear();
+            holds_.clear();
+            hold_whole_transactions(batch, now_ms);
         });
     } catch (const std::exception &caught) {
         client_.note_error(std::string("objects could not be read or written: ") + caught.what());
         run_one_by_one(batch, finished, log, now_ms);
+        held_extents_.clear();
     }
     writes_.clear();
     holds_.clear();
@@ -281,6 +302,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
                 write.phase = Phase::held;
                 write.message = joined(reason, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
                 decision.message = std::move(reason);
+                if (entry.extent)
+                    held_extents_.insert(entry.extent);
             }
         }
     }

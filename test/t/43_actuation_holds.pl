@@ -12,6 +12,21 @@ my $mirrors = DBNet::Mirrors->new($node, $api);
 
 sub sent { my ($operation) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM dbnet.actuation WHERE operation = '$operation'") }
 
+# How many objects dbnet.held shows once it shows any.
+sub held_at_first_sight {
+    return $node->safe_psql('postgres', q{
+        SET statement_timeout = '60 s';
+        DO $$ BEGIN
+            LOOP
+                PERFORM set_config('test.objects', objects::text, false) FROM dbnet.held;
+                EXIT WHEN FOUND;
+                PERFORM pg_sleep(0.002);
+                COMMIT;
+            END LOOP;
+        END $$;
+        SELECT current_setting('test.objects')});
+}
+
 # Creates destroy nothing.
 $node->psql_ok(join('', 'BEGIN;', (map { $mirrors->config_row("c$_", { v => '1' }) } 10 .. 29), 'COMMIT;'), 'insert 20 rows');
 is($mirrors->wait_synced, '', 'none is held');
@@ -41,15 +56,29 @@ $node->wait_for(q{SELECT count(*) = 20 FROM dbnet.object_status WHERE relation =
 $node->wait_for('SELECT count(*) = 0 FROM dbnet.held_change', 'nothing is held any more');
 is(sent('apply'), $before, 'nothing was sent');
 
+# A transaction that is far bigger than what is decided at a time shows in dbnet.held as a whole or not at all.
+my $many = 700;
+$node->psql_ok(join('', 'BEGIN;', (map { $mirrors->config_row("many$_", { v => '1' }) } 1 .. $many), 'COMMIT;'), "insert $many rows");
+is($mirrors->wait_synced, '', 'all are created');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "2"}' WHERE name LIKE 'many%'}, 'update them all');
+is(held_at_first_sight(), $many, 'at first sight all of it is held');
+$node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, $many, 'approve');
+is($mirrors->wait_synced, '', 'all go through');
+$node->query_is('SELECT count(*) FROM dbnet.held_change', '0', 'nothing is held any more');
+$node->psql_ok(q{DELETE FROM net.configs WHERE name LIKE 'many%'}, 'delete them all');
+is(held_at_first_sight(), $many, 'all deletes as well');
+$node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, $many, 'approve');
+$node->wait_for(q{SELECT count(*) = 0 FROM dbnet.object WHERE name LIKE 'many%'}, 'they are gone');
+
 # Deletes: more than hold_percent, from hold_minimum on.
 $node->psql_ok(q{DELETE FROM net.configs WHERE name < 'c21'}, 'delete 11 of 20 rows');
 $node->wait_for('SELECT objects = 11 AND operation = $$delete$$ FROM dbnet.held', 'held');
-is(sent('delete'), 0, 'nothing was deleted');
+is(sent('delete'), $many, 'nothing was deleted');
 $node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '11', 'reject');
 $node->wait_for('SELECT count(*) = 20 FROM net.configs', 'the rows are back');
 $node->wait_for('SELECT count(*) = 0 FROM dbnet.held_change', 'nothing is held any more');
 $node->wait_for('SELECT count(*) = 0 FROM dbnet.tombstone', 'nor waits to be deleted');
-is(sent('delete'), 0, 'nothing was deleted');
+is(sent('delete'), $many, 'nothing was deleted');
 $node->psql_ok(q{DELETE FROM net.configs WHERE name < 'c21'}, 'delete them again');
 $node->wait_for('SELECT objects = 11 FROM dbnet.held', 'held');
 $node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, '11', 'approve');
