@@ -55,6 +55,7 @@ void Actuator::configure(std::shared_ptr<const mirror::Catalog> catalog) {
         plans_.erase(entry.key);
         queue_.redo(entry);
     });
+    queue_.line_up();
     std::erase_if(plans_, [&](const auto &plan) { return queue_.find(plan.first) == nullptr; });
     totals_.clear();
 }
@@ -122,6 +123,11 @@ void Actuator::hurry() {
     for (auto &[name, lane] : lanes_)
         if (!lane.overloaded)
             lane.closed_until_ms = 0;
+}
+
+void Actuator::note_report(const mirror::Key &key) {
+    if (const auto plan = plans_.find(key); plan != plans_.end())
+        plan->second.is_base_old = true;
 }
 
 bool Actuator::in_flight(const mirror::Key &key) {

@@ -66,6 +66,9 @@ public:
     // Servers that are left alone for a while after failures are tried at once.
     void hurry();
 
+    // A report wrote the object's row, and with it what row and object agree on.
+    void note_report(const mirror::Key &key);
+
     bool in_flight(const mirror::Key &key);
     size_t unsettled() const { return queue_.size(); }
 
@@ -81,6 +84,7 @@ private:
         int64_t generation = 0; // of the mirror's configuration that it was made under
         std::set<std::string> first_written;
         mirror::Fields base; // of the record that the decision was made on
+        bool is_base_old = false;
         int64_t tombstone_id = 0;
         bool has_hold = false; // held changes of the object are on record
         bool fresh = false;    // nothing of the old record stays

@@ -150,6 +150,13 @@ void Queue::redo(Entry &entry) {
     place(entry);
 }
 
+void Queue::line_up() {
+    ready_.clear();
+    for (auto &[key, entry] : entries_)
+        if (entry.state == State::ready)
+            ready_[lane_of_(key.relation)].push_back(key);
+}
+
 void Queue::retry_at(Entry &entry, int64_t due_ms) {
     if (entry.again)
         return redo(entry);

@@ -37,6 +37,14 @@ struct Extent {
     std::map<uint32_t, int64_t> updates;
     std::map<uint32_t, int64_t> removes;
     bool is_compare = false;
+
+    int64_t size() const {
+        int64_t objects = 0;
+        for (const auto *counts : {&updates, &removes})
+            for (const auto &[relation, count] : *counts)
+                objects += count;
+        return objects;
+    }
 };
 
 // One key of a transaction, as the queue takes it.
@@ -109,6 +117,7 @@ public:
     void in_flight(Entry &entry) { entry.state = Entry::State::in_flight; }
     void finished(Entry &entry) { entry.state = Entry::State::finished; }
     void redo(Entry &entry);                                        // ready (or blocked) again
+    void line_up();                                                 // relations may have changed their lanes
     void retry_at(Entry &entry, int64_t due_ms);                    // or ready when a newer commit came
     void settled(Entry &entry);                                     // well: gone, or ready when a newer commit came
     void stopped(Entry &entry);                                     // gone unless others wait for it

@@ -244,7 +244,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
             throw kubernetes::Failure("the server's answer is not JSON");
         if (remove || kubernetes::is_terminating(body))
             why_still_there = deletion_message(body);
-        write.seen = mirror::observe(std::move(body), mirror.mapping);
+        write.seen = mirror::observe(std::move(body), mirror.mapping, mirror.field_manager);
     } catch (const kubernetes::Failure &failure) {
         finished.next = Next::again;
         finished.delay_ms = write.next_attempt_ms = backoff_ms(write.attempts, 0.5);
@@ -270,7 +270,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         write.claimed.insert(path);
     mirror::ReportedObject reported{write.seen->values, write.base, write.applied, write.claimed};
     reported.base.insert(plan.base.begin(), plan.base.end()); // what was sent goes before what was known
-    finished.row_may_differ = mirror::needs_report(mirror, reported);
+    finished.row_may_differ = plan.is_base_old || mirror::needs_report(mirror, reported);
     write.stamp = plan.stamp;
     write.attempts = 0;
     write.tombstone_id = plan.tombstone_id;

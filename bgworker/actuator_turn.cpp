@@ -202,7 +202,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
                 client_.restore(outcome.key);
             [[fallthrough]];
         case Outcome::Kind::retry:
-            queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, 0.5));
+            // Apart from each other: what failed together may succeed alone.
+            queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, random_() / 2147483648.0));
             break;
         case Outcome::Kind::prepared:
             lanes_[outcome.plan.lane].prepared.push_back(outcome.key);
@@ -302,7 +303,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
                 write.phase = Phase::held;
                 write.message = joined(reason, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
                 decision.message = std::move(reason);
-                if (entry.extent)
+                if (entry.extent && entry.extent->size() > 1)
                     held_extents_.insert(entry.extent);
             }
         }

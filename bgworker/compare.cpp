@@ -13,7 +13,6 @@ using mirror::Phase;
 
 namespace {
 
-constexpr uint32_t slice_blocks = 16; // of 8 kB: a few hundred to a few thousand rows
 constexpr int slice_keys = 500;
 
 bool has_failed_for_good(Phase phase) {
@@ -71,6 +70,7 @@ bool Compare::step() {
             else
                 pg::in_transaction([&] { step_keys(job, mirror); });
         } catch (const std::exception &caught) {
+            job.blocks = std::max<uint32_t>(job.blocks / 2, 1);
             client_.note_error("compare of " + mirror.qualified_name + ": " + caught.what());
             job.not_before_ms = monotonic_ms() + std::max<int64_t>(backoff_ms(++job.failures, 0.5), 1000);
             continue; // another mirror's compare goes on
@@ -87,10 +87,10 @@ void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
     // Under observe no row asks for anything.
     if (mirror.settings.manage) {
         Rows rows;
-        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_block, slice_blocks))
+        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_block, job.blocks))
             rows.emplace_back(std::move(key), std::move(fields));
         examine(job, mirror, rows);
-        job.next_block += slice_blocks;
+        job.next_block += job.blocks;
         if (job.next_block < mirror::count_blocks(mirror))
             return;
     }

@@ -35,6 +35,8 @@ public:
     size_t pending() const;
 
 private:
+    static constexpr uint32_t slice_blocks = 16; // of 8 kB: a few hundred to a few thousand rows
+
     struct Job {
         bool thorough = false;
         bool again = false; // requested once more while it ran
@@ -43,6 +45,7 @@ private:
         int64_t not_before_ms = 0; // after an error
         int failures = 0;          // in a row
         uint32_t next_block = 0;
+        uint32_t blocks = slice_blocks;      // of a slice; fewer after one that could not be read in time
         std::optional<mirror::Key> last_key; // of those without a row
         std::vector<Wanted> found;
         Extent extent;

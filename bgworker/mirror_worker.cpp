@@ -61,6 +61,8 @@ public:
         : process_(process), transport_(transport_limits()), tail_(cookie()), watcher_(transport_, *this),
           actuator_(transport_, *this), compare_(actuator_, *this) {}
 
+    ~MirrorWorker() { loaded_catalog = nullptr; }
+
     [[noreturn]] void run() {
         // First the position from which changes are seen one by one, then the compare of what came before.
         tail_.start();
@@ -83,7 +85,7 @@ private:
             load();
         const bool comparing = compare_.step();
         if (next_compare_ms_ <= monotonic_ms())
-            compare_.request_all(false), plan_compare();
+            compare_.request_all(false), next_compare_ms_ = compare_due_ms();
         reconnect();
         transport_.run();
         publish();
@@ -177,12 +179,14 @@ private:
         watcher_.configure(catalog_);
         actuator_.configure(catalog_);
         compare_.configure(catalog_);
-        plan_compare();
+        next_compare_ms_ = std::min(next_compare_ms_, compare_due_ms()); // a load must not put it off
+        if (settings::compare_interval <= 0)
+            next_compare_ms_ = INT64_MAX;
     }
 
-    void plan_compare() {
-        next_compare_ms_ =
-            settings::compare_interval > 0 ? monotonic_ms() + settings::compare_interval * 1000L : INT64_MAX;
+    // Of a compare that is due one interval from now.
+    static int64_t compare_due_ms() {
+        return settings::compare_interval > 0 ? monotonic_ms() + settings::compare_interval * 1000L : INT64_MAX;
     }
 
     // In this order: who sees the position must see what it left unsettled.
@@ -211,6 +215,8 @@ private:
     void restore(const mirror::Key &key) override { watcher_.restore(key); }
     bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
     void seen(const SeenObject &object) override {
+        if (object.what == Seen::reported)
+            return actuator_.note_report(object.key);
         actuator_.touch(object.key, object.what == Seen::gone ? object.uid : std::string());
     }
     void server_answers(const mirror::Mirror &mirror) override { actuator_.server_answers(mirror); }
@@ -233,7 +239,7 @@ private:
     std::shared_ptr<const mirror::Catalog> catalog_;
     uint64_t configuration_ = 0;
     std::vector<Commit> commits_;
-    int64_t next_compare_ms_ = 0;
+    int64_t next_compare_ms_ = INT64_MAX;
     XLogRecPtr flushed_ = InvalidXLogRecPtr; // own commits up to here are on disk
     int64_t flushed_ms_ = 0;
     kubernetes::FileStamps seen_files_; // when they were last looked at

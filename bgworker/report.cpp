@@ -210,6 +210,8 @@ void Report::settle(const RowJob &job, const RowResult &result, Milliseconds now
     bool restore = job.kind == RowJob::Kind::restore;
     switch (result.kind) {
     case RowResult::Kind::done:
+        on_seen_({job.key, job.uid, Seen::reported});
+        return;
     case RowResult::Kind::untouched:
         return;
     case RowResult::Kind::locked:

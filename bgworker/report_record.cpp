@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 namespace dbnet::bgworker {
 
@@ -25,12 +26,13 @@ using Text = std::optional<std::string>;
 // again for its fields, so they are not taken from others by force (first_written stays).
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
-                                   controller, last_manager, phase, message)
+                                   controller, last_manager, phase, message, claimed)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
-           v.health, v.controller, v.last_manager, v.phase, v.message
+           v.health, v.controller, v.last_manager, v.phase, v.message,
+           ARRAY(SELECT jsonb_array_elements_text(v.owned::jsonb))
     FROM dbnet.mirrored_relation AS m,
-         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-             AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message)
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message, owned)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
     ON CONFLICT (relation, namespace, name) DO UPDATE SET
         uid = excluded.uid, resource_version = excluded.resource_version, generation = excluded.generation,
@@ -38,6 +40,8 @@ const pg::Statement write_present{R"sql(
         last_manager = excluded.last_manager, phase = excluded.phase, changed_at = clock_timestamp(),
         message = CASE WHEN excluded.phase IS NOT DISTINCT FROM o.phase AND excluded.message IS NULL THEN o.message
                        ELSE excluded.message END,
+        claimed = CASE WHEN excluded.claimed <@ o.claimed THEN o.claimed
+                       ELSE ARRAY(SELECT unnest(o.claimed) UNION SELECT unnest(excluded.claimed)) END,
         applied = CASE WHEN o.uid <> excluded.uid THEN '{}' ELSE o.applied END,
         stamp = CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END,
         created_by_us = o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
@@ -134,6 +138,7 @@ private:
     std::vector<std::string> name_spaces_, names_;
     std::vector<Text> uids_, versions_, generations_, lives_, managers_, healths_, controllers_, last_managers_,
         phases_, messages_;
+    std::vector<std::string> owned_;
     std::vector<std::string> gone_name_spaces_, gone_names_, gone_phases_, gone_messages_;
 };
 
@@ -147,9 +152,15 @@ bool went_back(const QueuedEvent &event, const ObjectRecord &record) {
 
 void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     RowJob job{RowJob::Kind::report, event.key, event.uid, {}, true};
+    // Fields that the server says are ours are claimed already, but when the answer to the request that took them was
+    // lost in a crash. An apply that left them out would delete them.
+    const std::set<std::string> &owned = event.seen.owned;
     if (!stored.object) {
         write(event, Phase::none, "");
         job.object.live = event.seen.values;
+        job.object.claimed.insert(owned.begin(), owned.end());
+        if (!owned.empty())
+            recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
         recorded_.jobs.push_back(std::move(job));
         return;
     }
@@ -163,6 +174,10 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
         if (event.resource_version == record.resource_version && mirror::needs_report(mirror_, job.object))
             recorded_.jobs.push_back(std::move(job));
         return;
+    }
+    if (!std::ranges::includes(record.claimed, owned)) {
+        job.object.claimed.insert(owned.begin(), owned.end());
+        recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
     }
     Phase phase = record.phase;
     std::string message;
@@ -219,12 +234,14 @@ void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &m
     last_managers_.push_back(optional_text(event.seen.last_manager));
     phases_.push_back(optional_text(mirror::to_text(phase)));
     messages_.push_back(optional_text(message));
+    owned_.push_back(Json(event.seen.owned).dump());
 }
 
 Recorded Recorder::finish() {
     if (!names_.empty())
         pg::execute(write_present, Oid{mirror_.relation}, mirror_.field_manager, name_spaces_, names_, uids_, versions_,
-                    generations_, lives_, managers_, healths_, controllers_, last_managers_, phases_, messages_);
+                    generations_, lives_, managers_, healths_, controllers_, last_managers_, phases_, messages_,
+                    owned_);
     if (!gone_names_.empty())
         pg::execute(write_gone, Oid{mirror_.relation}, gone_name_spaces_, gone_names_, gone_phases_, gone_messages_);
     return std::move(recorded_);

@@ -13,9 +13,10 @@ namespace dbnet::bgworker {
 
 // What the actuator may have to act on, beside committed rows.
 enum class Seen {
-    gone,    // the object does not exist any more
-    drifted, // somebody else changed a claimed field that is to be enforced
-    replaced // the name belongs to another incarnation now
+    gone,     // the object does not exist any more
+    drifted,  // somebody else changed a claimed field that is to be enforced
+    replaced, // the name belongs to another incarnation now
+    reported  // its row was brought up to the record
 };
 
 struct SeenObject {

@@ -67,19 +67,20 @@ void Watcher::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     }
     for (const auto &[relation, mirror] : catalog_->mirrors) {
         std::shared_ptr<const mirror::Mirror> shared(catalog_, &mirror);
-        Entry &entry = entries_[relation];
-        if (entry.watch && MirrorWatch::is_same_source(entry.watch->mirror(), mirror)) {
-            entry.watch->update(std::move(shared));
+        const auto known_entry = entries_.find(relation);
+        if (known_entry != entries_.end() && MirrorWatch::is_same_source(known_entry->second.watch->mirror(), mirror)) {
+            known_entry->second.watch->update(std::move(shared));
             continue;
         }
         std::string known_version;
-        if (!entry.watch)
+        if (known_entry == entries_.end())
             in_report_transaction([&] {
                 pg::Result known = pg::execute(select_known_version, Oid{relation});
                 known_version = known.rows() > 0 ? known.text(0, 0) : "";
             });
-        entry = Entry{};
+        Entry entry; // every entry has a watch, also when something above failed
         entry.watch = std::make_unique<MirrorWatch>(std::move(shared), transport_, std::move(known_version));
+        entries_.insert_or_assign(relation, std::move(entry));
     }
 }
 

@@ -4,6 +4,7 @@
 #include "kubernetes/api.hpp"
 #include "kubernetes/json_access.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <utility>
@@ -116,7 +117,10 @@ void MirrorWatch::forget(const std::string &uid) {
 }
 
 void MirrorWatch::note_recorded(const mirror::Key &key, const std::string &resource_version) {
-    if (resource_version.empty() || !reflector_.is_watching() || queue_.drop(key, resource_version))
+    // Of versions that do not order, the record may have kept another one.
+    const bool orders = !resource_version.empty() && std::all_of(resource_version.begin(), resource_version.end(),
+                                                                 [](char c) { return c >= '0' && c <= '9'; });
+    if (!orders || !reflector_.is_watching() || queue_.drop(key, resource_version))
         return;
     if (recorded_.size() >= recorded_limit)
         recorded_.clear();
@@ -284,7 +288,7 @@ void MirrorWatch::push_present(nlohmann::json object, bool authoritative, const 
         if (is_same && !authoritative)
             return;
     }
-    QueuedEvent event = present_event(mirror_->relation, std::move(object), mirror_->mapping);
+    QueuedEvent event = present_event(*mirror_, std::move(object));
     event.authoritative = authoritative;
     event.as_of = as_of;
     if (auto lookup = lookups_.find(event.key); lookup != lookups_.end()) {

@@ -5,10 +5,10 @@
 
 namespace dbnet::bgworker {
 
-QueuedEvent present_event(uint32_t relation, nlohmann::json object, const mirror::Mapping &mapping) {
+QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object) {
     QueuedEvent event;
-    event.seen = mirror::observe(std::move(object), mapping);
-    event.key = {relation, event.seen.name_space, event.seen.name};
+    event.seen = mirror::observe(std::move(object), mirror.mapping, mirror.field_manager);
+    event.key = {mirror.relation, event.seen.name_space, event.seen.name};
     event.uid = event.seen.uid;
     event.resource_version = event.seen.resource_version;
     return event;

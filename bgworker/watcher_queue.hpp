@@ -2,6 +2,7 @@
 // by bytes. One queue per mirror, in the mirror worker. Pure C++.
 #pragma once
 
+#include "mirror/catalog.hpp"
 #include "mirror/key.hpp"
 #include "mirror/observed.hpp"
 
@@ -31,7 +32,7 @@ struct QueuedEvent {
 };
 
 // Turns what the server sent into an event that is ready to be stored.
-QueuedEvent present_event(uint32_t relation, nlohmann::json object, const mirror::Mapping &mapping);
+QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object);
 
 QueuedEvent removed_event(const mirror::Key &key, const std::string &uid);
 

@@ -104,6 +104,9 @@ MirrorRecord locked_mirror(Oid relation) {
 }
 
 void insert_mirror(const MirrorRecord &record) {
+    // An answer that crossed with dbnet.unmirror() may have left something.
+    for (const pg::Statement *statement : {&delete_held, &delete_tombstones, &delete_objects})
+        pg::execute(*statement, record.relation);
     pg::execute(insert_relation, record.relation, record.server, record.resource.api_version(), record.resource.kind,
                 record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
                 record.mode, record.on_drift, record.initial, record.on_external_delete, record.delete_foreign,

@@ -42,7 +42,7 @@ std::string text_of(const Fields &fields) {
 Cell words(const std::string &text) {
     if (text.empty())
         return {};
-    const bool is_plain = std::all_of(text.begin(), text.end(), [](char c) { return c > 0; });
+    const bool is_plain = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c > 0 && c < 0x80; });
     if (is_plain)
         return text;
     return Json::parse(storable(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();

@@ -7,6 +7,8 @@
 #include "kubernetes/managed_fields.hpp"
 #include "mirror/stamp.hpp"
 
+#include <algorithm>
+
 namespace dbnet::mirror {
 
 namespace {
@@ -47,16 +49,37 @@ std::string last_manager_of(const Json &metadata) {
     return manager;
 }
 
-Json managers_of(const Json &body, const Mapping &mapping) {
-    Json managers = Json::object();
+// The stamp is no field of anybody's column: it must not make a manager an owner of the annotations.
+void forget_stamp(Json &metadata) {
+    const std::string stamp = std::string("f:") + stamp_annotation;
+    if (auto entries = metadata.find("managedFields"); entries != metadata.end() && entries->is_array())
+        for (Json &entry : *entries) {
+            static const Json::json_pointer owned_metadata("/fieldsV1/f:metadata");
+            if (!entry.is_object() || !entry.contains(owned_metadata) || !entry[owned_metadata].is_object())
+                continue;
+            Json &owned = entry[owned_metadata];
+            auto annotations = owned.find("f:annotations");
+            if (annotations == owned.end() || !annotations->is_object() || annotations->erase(stamp) == 0)
+                continue;
+            if (annotations->empty() || (annotations->size() == 1 && annotations->contains(".")))
+                owned.erase(annotations);
+        }
+}
+
+void take_owners(Observed &seen, const Json &body, const Mapping &mapping, const std::string &field_manager) {
     for (const Column &column : mapping.columns) {
         if (column.role == Role::key)
             continue;
-        auto owner = kubernetes::owner_of(body, column.field);
-        if (owner)
-            managers[column.path] = {owner->manager, owner->time.empty() ? Json() : Json(owner->time)};
+        const std::vector<kubernetes::FieldOwner> owners = kubernetes::owners_of(body, column.field);
+        if (!owners.empty())
+            seen.managers[column.path] = {owners.front().manager,
+                                          owners.front().time.empty() ? Json() : Json(owners.front().time)};
+        if (column.role != Role::status && std::any_of(owners.begin(), owners.end(), [&](const auto &owner) {
+                return owner.manager == field_manager;
+            }))
+            seen.owned.insert(column.path);
     }
-    return managers;
+    seen.managers = storable(std::move(seen.managers));
 }
 
 const char *health_text(kubernetes::Health::Status status) {
@@ -65,7 +88,7 @@ const char *health_text(kubernetes::Health::Status status) {
 
 } // namespace
 
-Observed observe(Json body, const Mapping &mapping) {
+Observed observe(Json body, const Mapping &mapping, const std::string &field_manager) {
     if (!body.is_object() || !body.contains("metadata") || !body["metadata"].is_object() ||
         text_at(body["metadata"], "name").empty())
         throw kubernetes::Failure("the server sent an object without metadata.name");
@@ -78,7 +101,6 @@ Observed observe(Json body, const Mapping &mapping) {
     seen.resource_version = text_at(metadata, "resourceVersion");
     if (auto generation = metadata.find("generation"); generation != metadata.end() && generation->is_number_integer())
         seen.generation = generation->get<int64_t>();
-    seen.managers = storable(managers_of(body, mapping));
     seen.last_manager = last_manager_of(metadata);
     seen.controller = controller_of(metadata);
     auto health = kubernetes::health_of(body);
@@ -88,6 +110,8 @@ Observed observe(Json body, const Mapping &mapping) {
     if (auto annotations = metadata.find("annotations"); annotations != metadata.end() && annotations->is_object())
         seen.stamp = text_at(*annotations, stamp_annotation);
 
+    forget_stamp(metadata);
+    take_owners(seen, body, mapping, field_manager);
     metadata.erase("managedFields");
     body = storable(std::move(body));
     seen.values = mapping.from_live(body);

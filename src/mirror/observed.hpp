@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace dbnet::mirror {
@@ -19,6 +20,7 @@ struct Observed {
     std::string live;                  // the whole object without metadata.managedFields, as text that jsonb takes
     Fields values;                     // every mapped column but the keys
     Json managers = Json::object();    // {path: [manager, time]}; time is null where the server recorded none
+    std::set<std::string> owned;       // paths of which `field_manager` owns the whole or a part
     std::string health;                // ready | in_progress | failed | terminating
     std::string health_message;        // why it is not ready, in the object's own words; "" when it says nothing
     std::string controller;            // "ReplicaSet/web-1" when another object controls this one, else ""
@@ -27,7 +29,7 @@ struct Observed {
     bool terminating = false;          // metadata.deletionTimestamp is set
 };
 
-// Throws kubernetes::Failure when the body is no object with a name.
-Observed observe(Json body, const Mapping &mapping);
+// `field_manager`: the mirror's. Throws kubernetes::Failure when the body is no object with a name.
+Observed observe(Json body, const Mapping &mapping, const std::string &field_manager);
 
 } // namespace dbnet::mirror

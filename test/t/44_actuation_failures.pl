@@ -44,6 +44,25 @@ $mirrors->wait_listed;
 is($mirrors->wait_synced, '', 'all is settled');
 is($mirrors->config('k100')->{data}{v}, '3', 'the update arrived');
 
+# The answer to a create is lost with the whole database, and the object is there when that comes back: its fields are ours.
+$api->freeze;
+$node->psql_ok($mirrors->config_row('orphan', { v => '1' }), 'insert');
+$node->wait_for(q{SELECT phase = 'applying' FROM dbnet.object WHERE name = 'orphan'}, 'the request is under way');
+my $manager = $node->safe_psql('postgres', q{SELECT field_manager FROM dbnet.mirrored_relation WHERE relation = 'net.configs'::regclass});
+$node->kill9;
+$api->thaw;
+# Whether the server took up the request is its secret; here it did.
+$api->expect_success($api->apply($mirrors->config_path('orphan'),
+    { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'orphan', labels => $api->labels }, data => { v => '1' } }, manager => $manager));
+$node->start;
+$mirrors->wait_listed;
+is($mirrors->wait_synced, '', 'all is settled');
+$node->query_is(q{SELECT phase, claimed FROM dbnet.object WHERE name = 'orphan'}, 'synced|{data,metadata.labels}', 'what was sent is claimed');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = 'orphan'}, 'update one of its fields');
+is($mirrors->wait_synced, '', 'settled');
+my $orphan = $mirrors->config('orphan');
+is_deeply([ $orphan->{data}, $orphan->{metadata}{labels} ], [ { v => '2' }, $api->labels ], 'the other one is still there');
+
 # The API server is away.
 my $process = $api->server;
 $process->stop;

@@ -10,6 +10,8 @@ using namespace dbnet::mirror;
 
 namespace {
 
+const std::string ours = "dbnet-0123456789abcdef";
+
 Json node() {
     return Json::parse(R"({
         "apiVersion": "v1", "kind": "Node",
@@ -30,7 +32,7 @@ Json node() {
 
 TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
     Mirror mirror = dbnet::test::node_mirror();
-    Observed seen = observe(node(), mirror.mapping);
+    Observed seen = observe(node(), mirror.mapping, ours);
     EXPECT_EQ(seen.name_space, "");
     EXPECT_EQ(seen.name, "n1");
     EXPECT_EQ(seen.uid, "u-1");
@@ -49,26 +51,43 @@ TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
                                    {"status.conditions[type=Ready].status", {"kubelet", "2026-11-23T08:44:49Z"}}}));
 }
 
+TEST(Observed, OwnedIsWhatOurManagerHasAnyPartOf) {
+    Mirror mirror = dbnet::test::node_mirror();
+    mirror.mapping.columns.push_back(
+        dbnet::test::column("notes", "metadata.annotations", Role::meta, ValueType::json, "jsonb"));
+    Json body = node();
+    Json &ours_and_theirs = body["metadata"]["managedFields"];
+    ours_and_theirs[0]["fieldsV1"]["f:metadata"] = {{"f:labels", {{"f:zone", Json::object()}}},
+                                                    {"f:annotations", {{"f:dbnet.io/stamp", Json::object()}}}};
+    ours_and_theirs[1]["fieldsV1"]["f:metadata"] = {{"f:labels", {{"f:other", Json::object()}}}};
+    Observed seen = observe(body, mirror.mapping, ours);
+    EXPECT_EQ(seen.managers["metadata.labels"][0], "kubelet");                               // the newest
+    EXPECT_EQ(seen.owned, (std::set<std::string>{"metadata.labels", "spec.unschedulable"})); // the stamp is no column's
+    EXPECT_TRUE(observe(body, mirror.mapping, "dbnet-of-another").owned.empty());
+    ours_and_theirs[0]["fieldsV1"]["f:metadata"]["f:annotations"]["f:team"] = Json::object();
+    EXPECT_EQ(observe(body, mirror.mapping, ours).owned.count("metadata.annotations"), 1u);
+}
+
 TEST(Observed, LiveIsTheWholeObjectWithoutManagedFields) {
     Mirror mirror = dbnet::test::node_mirror();
     Json expected = node();
     expected["metadata"].erase("managedFields");
-    EXPECT_EQ(Json::parse(observe(node(), mirror.mapping).live), expected);
+    EXPECT_EQ(Json::parse(observe(node(), mirror.mapping, ours).live), expected);
 }
 
 TEST(Observed, LiveCanBeStoredAsJsonb) {
     Mirror mirror = dbnet::test::node_mirror();
     Json body = node();
     body["metadata"]["annotations"]["odd"] = std::string("a\0b", 3);
-    EXPECT_EQ(Json::parse(observe(body, mirror.mapping).live)["metadata"]["annotations"]["odd"], "a\xEF\xBF\xBD"
-                                                                                                 "b");
+    EXPECT_EQ(Json::parse(observe(body, mirror.mapping, ours).live)["metadata"]["annotations"]["odd"], "a\xEF\xBF\xBD"
+                                                                                                       "b");
 }
 
 TEST(Observed, TerminatingObject) {
     Mirror mirror = dbnet::test::node_mirror();
     Json body = node();
     body["metadata"]["deletionTimestamp"] = "2026-11-23T09:00:00Z";
-    Observed seen = observe(body, mirror.mapping);
+    Observed seen = observe(body, mirror.mapping, ours);
     EXPECT_TRUE(seen.terminating);
     EXPECT_EQ(seen.health, "terminating");
 }
@@ -77,7 +96,7 @@ TEST(Observed, OddMetadataIsNoCrash) {
     Mirror mirror = dbnet::test::node_mirror();
     Observed seen = observe(Json::parse(R"({"metadata": {"name": "x", "uid": 5, "generation": "one",
         "ownerReferences": ["a", null, {"controller": 1}], "managedFields": [3, {"manager": 4}], "annotations": []}})"),
-                            mirror.mapping);
+                            mirror.mapping, ours);
     EXPECT_EQ(seen.uid, "");
     EXPECT_FALSE(seen.generation);
     EXPECT_EQ(seen.controller, "");
@@ -87,7 +106,7 @@ TEST(Observed, OddMetadataIsNoCrash) {
 TEST(Observed, RefusesWhatIsNoObject) {
     Mirror mirror = dbnet::test::node_mirror();
     for (const char *text : {"null", "[]", "{}", R"({"metadata": []})", R"({"metadata": {"name": ""}})"})
-        EXPECT_THROW(observe(Json::parse(text), mirror.mapping), dbnet::kubernetes::Failure) << text;
+        EXPECT_THROW(observe(Json::parse(text), mirror.mapping, ours), dbnet::kubernetes::Failure) << text;
 }
 
 } // namespace
