@@ -252,11 +252,13 @@ private:
 
 void run_mirror_worker(WorkerProcess &process) {
     kubernetes::initialize_transport();
-    pg::call([] {
-        CacheRegisterRelcacheCallback(note_table, Datum{0});
-        for (const int cache : {NAMESPACEOID, FOREIGNSERVEROID, USERMAPPINGOID, AUTHMEMMEMROLE})
-            CacheRegisterSyscacheCallback(cache, note_other, Datum{0});
-    });
+    static bool is_registered = false; // for the life of the process, which may serve one extension after another
+    if (!std::exchange(is_registered, true))
+        pg::call([] {
+            CacheRegisterRelcacheCallback(note_table, Datum{0});
+            for (const int cache : {NAMESPACEOID, FOREIGNSERVEROID, USERMAPPINGOID, AUTHMEMMEMROLE})
+                CacheRegisterSyscacheCallback(cache, note_other, Datum{0});
+        });
     MirrorWorker(process).run();
 }
 
