@@ -76,6 +76,8 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
 }
 
 void Actuator::decide_and_save(std::span<Entry *const> batch, int64_t now_ms) {
+    writes_.clear();
+    holds_.clear();
     decide_batch(batch, now_ms);
     mirror::save(pointers_to(writes_), {}, holds_);
 }
@@ -87,11 +89,8 @@ void Actuator::hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_
     for (const auto &extent : extents) {
         const std::vector<Entry *> rest = queue_.take_ready_of(extent.get());
         batch.insert(batch.end(), rest.begin(), rest.end());
-        for (size_t first = 0; first < rest.size(); first += held_at_once) {
+        for (size_t first = 0; first < rest.size(); first += held_at_once)
             decide_and_save(std::span(rest).subspan(first, std::min(held_at_once, rest.size() - first)), now_ms);
-            writes_.clear();
-            holds_.clear();
-        }
     }
     held_extents_.clear();
 }
@@ -102,7 +101,6 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     const std::vector<mirror::ObjectWrite> waiting = std::exchange(writes_, {});
     hurry_ = false;
     outcomes_.clear();
-    holds_.clear();
     std::vector<const mirror::ObjectWrite *> writes = pointers_to(waiting);
     for (const Finished &one : finished)
         writes.push_back(&one.write);
@@ -110,8 +108,6 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
         pg::in_transaction([&] {
             mirror::save(writes, log, {});
             decide_and_save(batch, now_ms);
-            writes_.clear();
-            holds_.clear();
             hold_whole_transactions(batch, now_ms);
         });
     } catch (const std::exception &caught) {
@@ -150,8 +146,6 @@ void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finishe
     outcomes_.clear();
     for (Entry *const &entry : batch) {
         const size_t before = outcomes_.size();
-        writes_.clear();
-        holds_.clear();
         if (succeeds("object " + entry->key.text() + " could not be decided",
                      [&] { decide_and_save(std::span(&entry, 1), now_ms); }))
             continue;

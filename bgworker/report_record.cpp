@@ -4,6 +4,7 @@
 #include "kubernetes/resource_version.hpp"
 #include "mirror/object_store.hpp"
 #include "pg/spi.hpp"
+#include "pg/text_columns.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -29,7 +30,7 @@ const pg::Statement write_present{R"sql(
                                    controller, last_manager, phase, message, claimed)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
            v.health, v.controller, v.last_manager, v.phase, v.message,
-           ARRAY(SELECT jsonb_array_elements_text(v.owned::jsonb))
+           v.owned::text[]
     FROM dbnet.mirrored_relation AS m,
          unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
              AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message, owned)
@@ -131,14 +132,11 @@ public:
 private:
     void present(const QueuedEvent &event, const StoredObject &stored);
     void gone(const QueuedEvent &event, const StoredObject &stored);
-    void write(const QueuedEvent &event, Phase phase, const std::string &message);
+    void write(const QueuedEvent &event, Phase phase, const std::string &message, const std::set<std::string> &owned);
 
     const Mirror &mirror_;
     Recorded recorded_;
-    std::vector<std::string> name_spaces_, names_;
-    std::vector<Text> uids_, versions_, generations_, lives_, managers_, healths_, controllers_, last_managers_,
-        phases_, messages_;
-    std::vector<std::string> owned_;
+    pg::TextColumns present_;
     std::vector<std::string> gone_name_spaces_, gone_names_, gone_phases_, gone_messages_;
 };
 
@@ -150,13 +148,16 @@ bool went_back(const QueuedEvent &event, const ObjectRecord &record) {
     return list && object && *list >= 0 && *object < 0;
 }
 
+// Fields that the server says are ours are claimed, but when the answer to the apply that took them was lost in a
+// crash: the object then carries a stamp of ours that is not on record. An apply that left such fields out would delete
+// them.
 void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     RowJob job{RowJob::Kind::report, event.key, event.uid, {}, true};
-    // Fields that the server says are ours are claimed already, but when the answer to the request that took them was
-    // lost in a crash. An apply that left them out would delete them.
-    const std::set<std::string> &owned = event.seen.owned;
+    const bool is_answer_lost =
+        !event.seen.stamp.empty() && (!stored.object || stored.object->stamp != event.seen.stamp);
+    const std::set<std::string> owned = is_answer_lost ? event.seen.owned : std::set<std::string>();
     if (!stored.object) {
-        write(event, Phase::none, "");
+        write(event, Phase::none, "", owned);
         job.object.live = event.seen.values;
         job.object.claimed.insert(owned.begin(), owned.end());
         if (!owned.empty())
@@ -198,7 +199,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
             return mirror::on_drift_of(mirror_, *column) == mirror::OnDrift::enforce;
         }))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
-    write(event, phase, message);
+    write(event, phase, message, owned);
     if (mirror::needs_report(mirror_, job.object))
         recorded_.jobs.push_back(std::move(job));
 }
@@ -221,27 +222,22 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
         recorded_.jobs.push_back({RowJob::Kind::remove, event.key, record.uid, reported(record, {}), false});
 }
 
-void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message) {
-    name_spaces_.push_back(event.key.name_space);
-    names_.push_back(event.key.name);
-    uids_.push_back(optional_text(event.uid));
-    versions_.push_back(optional_text(event.resource_version));
-    generations_.push_back(event.seen.generation ? Text(std::to_string(*event.seen.generation)) : Text());
-    lives_.push_back(event.seen.live);
-    managers_.push_back(event.seen.managers.dump());
-    healths_.push_back(optional_text(event.seen.health));
-    controllers_.push_back(optional_text(event.seen.controller));
-    last_managers_.push_back(optional_text(event.seen.last_manager));
-    phases_.push_back(optional_text(mirror::to_text(phase)));
-    messages_.push_back(optional_text(message));
-    owned_.push_back(Json(event.seen.owned).dump());
+void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message,
+                     const std::set<std::string> &owned) {
+    const mirror::Observed &seen = event.seen;
+    present_.add(event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
+                 seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
+                 optional_text(seen.health), optional_text(seen.controller), optional_text(seen.last_manager),
+                 optional_text(mirror::to_text(phase)), optional_text(message), pg::array_text(owned));
 }
 
 Recorded Recorder::finish() {
-    if (!names_.empty())
-        pg::execute(write_present, Oid{mirror_.relation}, mirror_.field_manager, name_spaces_, names_, uids_, versions_,
-                    generations_, lives_, managers_, healths_, controllers_, last_managers_, phases_, messages_,
-                    owned_);
+    if (!present_.empty()) {
+        std::vector<pg::Argument> arguments{Oid{mirror_.relation}, mirror_.field_manager};
+        const auto columns = present_.arguments<pg::Argument>();
+        arguments.insert(arguments.end(), columns.begin(), columns.end());
+        pg::execute(write_present, std::span<const pg::Argument>(arguments));
+    }
     if (!gone_names_.empty())
         pg::execute(write_gone, Oid{mirror_.relation}, gone_name_spaces_, gone_names_, gone_phases_, gone_messages_);
     return std::move(recorded_);

@@ -6,6 +6,7 @@
 #include "mirror/row_writer.hpp"
 #include "mirror/served_kinds.hpp"
 #include "mirror/server_options.hpp"
+#include "pg/text_columns.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -146,7 +147,7 @@ DBNET_FUNCTION(dbnet_kinds) {
     });
     for (const kubernetes::DiscoveredKind &kind : discovery.kinds)
         rows.add({kind.resource.api_version(), kind.resource.kind, kind.resource.plural,
-                  boolean_text(kind.resource.namespaced), array_text(kind.verbs), array_text(kind.short_names),
+                  boolean_text(kind.resource.namespaced), pg::array_text(kind.verbs), pg::array_text(kind.short_names),
                   boolean_text(is_preferred(discovery, kind))});
     return Datum{0};
 }

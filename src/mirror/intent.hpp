@@ -60,6 +60,7 @@ struct ObjectRecord {
     Fields applied; // last accepted by the server from us
     std::set<std::string> claimed;
     std::set<std::string> first_written; // paths with a recorded attempt of ours
+    std::string stamp;                   // of the last apply that is known to be accepted; empty: none
     Phase phase = Phase::none;
     bool created_by_us = false;
     bool controlled = false; // has an ownerReference with controller = true

@@ -61,21 +61,6 @@ std::string truth(bool value) {
     return value ? "t" : "f";
 }
 
-// As the text of a text[].
-template<class Texts> std::string array_of(const Texts &texts) {
-    std::string array = "{";
-    for (const std::string &text : texts) {
-        array += array.size() == 1 ? "\"" : ",\"";
-        for (const char c : text) {
-            if (c == '"' || c == '\\')
-                array += '\\';
-            array += c;
-        }
-        array += '"';
-    }
-    return array + "}";
-}
-
 HoldDecision hold_from(const char *decision) {
     // The statement gives 'none' where there is no held change, so that NULL can mean "undecided".
     const std::string_view text = decision ? decision : "";
@@ -151,8 +136,8 @@ void add(pg::TextColumns &rows, const ObjectWrite &write) {
              seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
              write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.controller),
              known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
-             truth(write.created), text_of(write.applied), text_of(write.base), array_of(write.claimed),
-             array_of(write.first_written), known(write.stamp), known(to_text(write.phase)), words(write.message),
+             truth(write.created), text_of(write.applied), text_of(write.base), pg::array_text(write.claimed),
+             pg::array_text(write.first_written), known(write.stamp), known(to_text(write.phase)), words(write.message),
              words(write.reason), std::to_string(write.attempts),
              write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
              number(write.transaction), position(write.commit_lsn));
@@ -191,7 +176,7 @@ pg::Statement save_actuations{R"sql(
 
 void add(pg::TextColumns &rows, const ActuationWrite &write) {
     rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
-             write.remove ? "delete" : "apply", write.remove ? Cell() : Cell(array_of(write.paths)),
+             write.remove ? "delete" : "apply", write.remove ? Cell() : Cell(pg::array_text(write.paths)),
              number(write.transaction), position(write.commit_lsn), number(write.role), std::to_string(write.attempt),
              number(write.http_status), words(write.reason), words(write.message), std::to_string(write.latency_ms),
              truth(write.forced));
@@ -214,7 +199,8 @@ pg::Statement load_by_key{R"sql(
            END,
            o.base, o.applied, to_jsonb(o.claimed), to_jsonb(o.first_written), o.phase, o.created_by_us, o.controller IS NOT NULL,
            t.id, t.uid,
-           CASE WHEN a.id IS NULL THEN 'none' ELSE a.decision END, CASE WHEN d.id IS NULL THEN 'none' ELSE d.decision END
+           CASE WHEN a.id IS NULL THEN 'none' ELSE a.decision END, CASE WHEN d.id IS NULL THEN 'none' ELSE d.decision END,
+           o.stamp
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -267,6 +253,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             object.phase = parse_phase(rows.text(row, 8)).value_or(Phase::none);
             object.created_by_us = rows.boolean(row, 9);
             object.controlled = rows.boolean(row, 10);
+            object.stamp = rows.text(row, 15);
         }
         if (rows.at(row, 11)) {
             found.tombstone_id = rows.integer(row, 11);

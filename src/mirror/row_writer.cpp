@@ -35,18 +35,4 @@ void RowWriter::add(std::span<const Value> values) {
     });
 }
 
-std::string array_text(const std::vector<std::string> &elements) {
-    std::string text = "{";
-    for (const std::string &element : elements) {
-        text += text.size() == 1 ? "\"" : ",\"";
-        for (const char character : element) {
-            if (character == '"' || character == '\\')
-                text += '\\';
-            text += character;
-        }
-        text += '"';
-    }
-    return text + "}";
-}
-
 } // namespace dbnet::mirror

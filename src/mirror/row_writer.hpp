@@ -29,9 +29,6 @@ private:
     MemoryContext work_; // belongs to the query
 };
 
-// The text of an array value: {"a","b"}.
-std::string array_text(const std::vector<std::string> &elements);
-
 inline const char *boolean_text(bool value) noexcept {
     return value ? "true" : "false";
 }

@@ -1,5 +1,4 @@
-// Many rows as arguments of one statement: a text[] per column, read by FROM unnest($1, $2, …). The cheapest way in: no
-// document is built here and none is parsed there. Needs no PostgreSQL header; any process.
+// Texts on their way into a statement. Needs no PostgreSQL header; any process.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +9,23 @@
 
 namespace dbnet::pg {
 
+// As a text[] is written: {"a","b"}.
+template<class Texts> std::string array_text(const Texts &texts) {
+    std::string array = "{";
+    for (const std::string &text : texts) {
+        array += array.size() == 1 ? "\"" : ",\"";
+        for (const char c : text) {
+            if (c == '"' || c == '\\')
+                array += '\\';
+            array += c;
+        }
+        array += '"';
+    }
+    return array + "}";
+}
+
+// Many rows as arguments of one statement: a text[] per column, read by FROM unnest($1, $2, …). The cheapest way in: no
+// document is built here and none is parsed there.
 class TextColumns {
 public:
     using Cell = std::optional<std::string>; // empty: NULL

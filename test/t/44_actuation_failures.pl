@@ -53,7 +53,7 @@ $node->kill9;
 $api->thaw;
 # Whether the server took up the request is its secret; here it did.
 $api->expect_success($api->apply($mirrors->config_path('orphan'),
-    { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'orphan', labels => $api->labels }, data => { v => '1' } }, manager => $manager));
+    { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'orphan', labels => $api->labels, annotations => { 'dbnet.io/stamp' => '1/1/0/1/0' } }, data => { v => '1' } }, manager => $manager));
 $node->start;
 $mirrors->wait_listed;
 is($mirrors->wait_synced, '', 'all is settled');
@@ -62,6 +62,20 @@ $node->psql_ok(q{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = 'orphan
 is($mirrors->wait_synced, '', 'settled');
 my $orphan = $mirrors->config('orphan');
 is_deeply([ $orphan->{data}, $orphan->{metadata}{labels} ], [ { v => '2' }, $api->labels ], 'the other one is still there');
+
+# A claim that was given up is not taken for one that was lost: DBNet still owns one of the labels on the server.
+$node->psql_ok(q{UPDATE net.configs SET labels = labels || '{"team": "ours"}' WHERE name = 'orphan'}, 'a label of ours');
+is($mirrors->wait_synced, '', 'settled');
+$node->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', on_drift => 'follow')}, 'follow others');
+my $calls = $node->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation');
+for my $team (qw(theirs again)) {
+    $api->expect_success($api->patch($mirrors->config_path('orphan'), { metadata => { labels => { team => $team } } }));
+    $node->wait_for(qq{SELECT labels->>'team' = '$team' FROM net.configs WHERE name = 'orphan'}, "the row follows: $team");
+}
+is($mirrors->wait_synced, '', 'settled');
+$node->query_is('SELECT count(*) FROM dbnet.actuation', $calls, 'nothing was sent');
+$node->query_is(q{SELECT claimed FROM dbnet.object WHERE name = 'orphan'}, '{data}', 'nothing is claimed again');
+$node->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', on_drift => 'report')}, 'report again');
 
 # The API server is away.
 my $process = $api->server;

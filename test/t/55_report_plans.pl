@@ -1,5 +1,5 @@
 # The worker's plans: its own statements go by index however small the tables were when they were planned, and a user's
-# trigger is planned as the user configured it. An answer that tells the row nothing costs no second look at it.
+# trigger is planned as the user configured it. An answer that tells the row nothing writes no row.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
