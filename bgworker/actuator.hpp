@@ -70,7 +70,9 @@ public:
     void note_report(const mirror::Key &key);
 
     bool in_flight(const mirror::Key &key);
-    size_t unsettled() const { return queue_.size(); }
+    bool is_idle() const { return queue_.size() == 0; }
+    // The mirrors with commits of which dbnet.object does not tell yet, and the oldest of those.
+    std::map<uint32_t, uint64_t> untold() const { return queue_.untold(); }
 
     // Why nothing may be sent for the mirror; empty: it may.
     std::string closed_reason(const mirror::Mirror &mirror) const;
@@ -102,6 +104,7 @@ private:
         int64_t delay_ms = 0;
         std::string forgotten_uid; // of an object that is known to be gone
         bool row_may_differ = true;
+        bool is_saved = true;
     };
     // One server as one account.
     struct Lane {

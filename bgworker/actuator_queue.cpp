@@ -2,12 +2,26 @@
 #include "bgworker/actuator_queue.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "pg/no_postgres.hpp"
 
 namespace dbnet::bgworker {
 
 using State = Entry::State;
+
+namespace {
+
+constexpr uint64_t no_commit = 1; // found by a compare or told by an event: older than any commit
+
+// Notes that somebody may wait for the object because of the commit.
+void owe(Entry &entry, bool is_busy, uint64_t lsn) {
+    uint64_t &oldest = is_busy ? entry.again_lsn : entry.untold_lsn;
+    if (oldest == 0)
+        oldest = std::max(lsn, no_commit);
+}
+
+} // namespace
 
 std::vector<mirror::Key> Wave::settle(int rank) {
     const auto found = outstanding_.find(rank);
@@ -61,6 +75,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             entry.extent = extent;
         if (wave)
             entry.waves.emplace_back(wave, one.rank);
+        owe(entry, is_busy, cause.lsn);
         if (is_busy)
             entry.again = true;
         else
@@ -77,7 +92,9 @@ void Queue::touch(const mirror::Key &key, const std::string &gone_uid, int64_t n
     }
     if (!gone_uid.empty())
         entry.gone_uid = gone_uid;
-    if (!is_new && (entry.state == State::in_flight || entry.state == State::finished))
+    const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
+    owe(entry, is_busy, no_commit);
+    if (is_busy)
         entry.again = true;
     else if (is_new || entry.state != State::blocked)
         place(entry);
@@ -146,7 +163,8 @@ Entry *Queue::find(const mirror::Key &key) {
 }
 
 void Queue::redo(Entry &entry) {
-    entry.again = false;
+    if (std::exchange(entry.again, false))
+        entry.untold_lsn = std::exchange(entry.again_lsn, 0);
     place(entry);
 }
 
@@ -181,10 +199,12 @@ void Queue::stopped(Entry &entry) {
     }
     const bool others_wait =
         std::any_of(entry.waves.begin(), entry.waves.end(), [](const auto &wave) { return wave.first->has_blocked(); });
-    if (others_wait)
+    if (others_wait) {
         entry.state = State::stopped;
-    else
+        entry.untold_lsn = 0;
+    } else {
         erase(entry);
+    }
 }
 
 void Queue::drop(const std::function<bool(const Entry &)> &condition) {
@@ -194,6 +214,18 @@ void Queue::drop(const std::function<bool(const Entry &)> &condition) {
             keys.push_back(key);
     for (const mirror::Key &key : keys)
         erase(entries_.at(key));
+}
+
+std::map<uint32_t, uint64_t> Queue::untold() const {
+    std::map<uint32_t, uint64_t> oldest;
+    for (const auto &[key, entry] : entries_)
+        for (const uint64_t lsn : {entry.untold_lsn, entry.again_lsn}) {
+            if (lsn == 0)
+                continue;
+            uint64_t &known = oldest.try_emplace(key.relation, lsn).first->second;
+            known = std::min(known, lsn);
+        }
+    return oldest;
 }
 
 void Queue::for_each(const std::function<void(Entry &)> &function) {

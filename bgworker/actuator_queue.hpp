@@ -86,6 +86,8 @@ struct Entry {
     int64_t since_ms = 0;     // taken in
     int64_t due_ms = 0;       // of a backoff
     std::string recorded;     // phase and message that dbnet.object has been given while waiting
+    uint64_t untold_lsn = 0;  // oldest commit of which dbnet.object does not tell; 0: it tells all, 1: no commit
+    uint64_t again_lsn = 0;   // the same of the commits that came while in flight or finished
 };
 
 class Queue {
@@ -122,6 +124,9 @@ public:
     void settled(Entry &entry);                                     // well: gone, or ready when a newer commit came
     void stopped(Entry &entry);                                     // gone unless others wait for it
     void drop(const std::function<bool(const Entry &)> &condition); // forget them, let others go
+
+    // The mirrors with commits of which dbnet.object does not tell, and the oldest of those.
+    std::map<uint32_t, uint64_t> untold() const;
 
     size_t size() const { return entries_.size(); }
     void for_each(const std::function<void(Entry &)> &function);

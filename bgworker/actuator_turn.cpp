@@ -110,6 +110,9 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
             decide_and_save(batch, now_ms);
             hold_whole_transactions(batch, now_ms);
         });
+        for (const mirror::ObjectWrite &write : waiting)
+            if (Entry *entry = queue_.find(write.key))
+                entry->untold_lsn = 0;
     } catch (const std::exception &caught) {
         client_.note_error(std::string("objects could not be read or written: ") + caught.what());
         run_one_by_one(batch, finished, log, now_ms);
@@ -137,6 +140,7 @@ void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finishe
         if (succeeds("answer for " + one.write.key.text() + " could not be written",
                      [&] { mirror::save({{&one.write}}, {}, {}); }))
             continue;
+        one.is_saved = false;
         one.next = Next::again; // decided anew; applying or deleting once more does no harm
         one.delay_ms = 5000;
         one.forgotten_uid.clear();
@@ -163,6 +167,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         if (!entry || entry->state != Entry::State::finished)
             continue; // its mirror was removed, and perhaps made anew
         entry->recorded.clear();
+        if (one.is_saved)
+            entry->untold_lsn = 0;
         note_total(key.relation, one.write.created - one.write.forget);
         if (one.next == Next::accepted || one.next == Next::gone)
             queue_.settled(*entry);

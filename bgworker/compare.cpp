@@ -51,11 +51,14 @@ bool Compare::is_ready(const mirror::Mirror &mirror) const {
     return mirror.problem.empty() && client_.has_listed(mirror.relation) && actuator_.closed_reason(mirror).empty();
 }
 
-size_t Compare::pending() const {
-    return std::count_if(jobs_.begin(), jobs_.end(), [&](const auto &job) {
-        const mirror::Mirror &mirror = *catalog_->find(job.first);
-        return mirror.settings.manage && actuator_.closed_reason(mirror).empty();
-    });
+std::vector<uint32_t> Compare::pending() const {
+    std::vector<uint32_t> relations;
+    for (const auto &[relation, job] : jobs_) {
+        const mirror::Mirror &mirror = *catalog_->find(relation);
+        if (mirror.settings.manage && actuator_.closed_reason(mirror).empty())
+            relations.push_back(relation);
+    }
+    return relations;
 }
 
 bool Compare::step() {

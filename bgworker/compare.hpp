@@ -30,9 +30,8 @@ public:
     // One slice, in a transaction of its own. True when there is more to do at once.
     bool step();
 
-    // Compares that stand between now and "everything that was committed is known"; those of mirrors that may not send
-    // do not count.
-    size_t pending() const;
+    // The mirrors of which a compare has yet to tell what was committed; those that may not send do not count.
+    std::vector<uint32_t> pending() const;
 
 private:
     static constexpr uint32_t slice_blocks = 16; // of 8 kB: a few hundred to a few thousand rows

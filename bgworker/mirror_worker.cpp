@@ -96,7 +96,7 @@ private:
     // Commits of this process do not wait for the disk, so that requests flow on; the disk is waited for here, once for
     // many of them, and at once when nothing is under way.
     void flush() {
-        if (XactLastCommitEnd == flushed_ || (actuator_.unsettled() > 0 && monotonic_ms() - flushed_ms_ < flush_ms))
+        if (XactLastCommitEnd == flushed_ || (!actuator_.is_idle() && monotonic_ms() - flushed_ms_ < flush_ms))
             return;
         flushed_ = XactLastCommitEnd;
         pg::call([this] { XLogFlush(flushed_); });
@@ -189,11 +189,26 @@ private:
         return settings::compare_interval > 0 ? monotonic_ms() + settings::compare_interval * 1000L : INT64_MAX;
     }
 
-    // In this order: who sees the position must see what it left unsettled.
+    // How far the tail is, and for those who have asked what is not settled yet.
     void publish() {
-        pg_atomic_write_u64(&process_.slot().unsettled, actuator_.unsettled() + compare_.pending());
-        pg_write_barrier();
         pg_atomic_write_u64(&process_.slot().processed_lsn, tail_.position());
+        const uint64_t question = pg_atomic_read_u64(&process_.slot().questions);
+        if (question == answered_)
+            return;
+        pg::Progress progress{question, tail_.position(), 0, {}};
+        std::map<uint32_t, uint64_t> unsettled = actuator_.untold();
+        for (const uint32_t relation : compare_.pending())
+            unsettled[relation] = 0;
+        for (const auto &[relation, from] : unsettled) {
+            if (progress.count < pg::Progress::places) {
+                progress.unsettled[progress.count++] = {relation, from};
+            } else {
+                pg::Unsettled &others = progress.unsettled[pg::Progress::places - 1];
+                others = {InvalidOid, std::min(others.from, from)};
+            }
+        }
+        pg::with_shared_lock(pg::require_shared(), [&] { process_.slot().progress = progress; });
+        answered_ = question;
     }
 
     int64_t timeout_ms() const {
@@ -238,6 +253,7 @@ private:
     Compare compare_;
     std::shared_ptr<const mirror::Catalog> catalog_;
     uint64_t configuration_ = 0;
+    uint64_t answered_ = 0; // the last question about our progress
     std::vector<Commit> commits_;
     int64_t next_compare_ms_ = INT64_MAX;
     XLogRecPtr flushed_ = InvalidXLogRecPtr; // own commits up to here are on disk

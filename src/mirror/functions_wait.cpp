@@ -71,15 +71,6 @@ bool has_committed(const std::string &transaction) {
     return status.text(0, 0) != "in progress";
 }
 
-// The worker has decided every commit up to `target` and holds nothing in its memory.
-bool is_processed(XLogRecPtr target) {
-    pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
-    if (!slot || pg_atomic_read_u64(&slot->processed_lsn) < target)
-        return false;
-    pg_read_barrier(); // the worker writes unsettled before processed_lsn
-    return pg_atomic_read_u64(&slot->unsettled) == 0;
-}
-
 // What is waited for: this session's commits, and those of others that were over when it asked.
 XLogRecPtr newest_commit() {
     pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
@@ -92,7 +83,6 @@ bool has_worker() {
 }
 
 void pause(long milliseconds) {
-    pg::wake_worker(MyDatabaseId);
     pg::call([&] {
         WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);
@@ -100,7 +90,22 @@ void pause(long milliseconds) {
     });
 }
 
-// False when the time is over before.
+// What the worker says now of the commits up to `target`: dbnet.object tells how they stand. Objects of other mirrors
+// than the one in question do not count. False also when it has not answered before the deadline.
+bool is_told(XLogRecPtr target, const Question &question, TimestampTz deadline) {
+    const uint64 number = pg::ask_progress(MyDatabaseId);
+    pg::Progress progress = pg::progress_of(MyDatabaseId);
+    for (long pause_ms = first_pause_ms; number == 0 || progress.question < number;
+         pause_ms = std::min(2 * pause_ms, longest_pause_ms)) {
+        if (GetCurrentTimestamp() >= deadline)
+            return false;
+        pause(pause_ms);
+        progress = pg::progress_of(MyDatabaseId);
+    }
+    return pg::settled_up_to(progress, question.relation.value_or(InvalidOid)) >= target;
+}
+
+// False when the time is over before. The worker is asked first: what it says is told is then read.
 bool wait_until_settled(const Question &question, TimestampTz deadline) {
     XLogRecPtr target = newest_commit();
     bool committed = !question.transaction;
@@ -109,7 +114,7 @@ bool wait_until_settled(const Question &question, TimestampTz deadline) {
             committed = true;
             target = std::max(target, pg::call([] { return GetXLogInsertRecPtr(); }));
         }
-        if (committed && is_processed(target) &&
+        if (committed && is_told(target, question, deadline) &&
             !pg::execute(anything_waiting, question.relation, question.transaction, question.ready).boolean(0, 0))
             return true;
         if (GetCurrentTimestamp() >= deadline)

@@ -1,6 +1,8 @@
 // Shared memory of DBNet (see shared_memory.hpp): reserved by the postmaster, used by every process.
 #include "pg/shared_memory.hpp"
 
+#include <algorithm>
+
 extern "C" {
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -31,7 +33,7 @@ void initialize(Shared &memory) {
         pg_atomic_init_u64(&slot.configuration, 0);
         pg_atomic_init_u64(&slot.published_lsn, 0);
         pg_atomic_init_u64(&slot.processed_lsn, 0);
-        pg_atomic_init_u64(&slot.unsettled, 0);
+        pg_atomic_init_u64(&slot.questions, 0);
     }
     WorkerSlot &launcher = memory.slots[0];
     launcher.used = true;
@@ -78,7 +80,8 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     pg_atomic_write_u64(&slot.configuration, 0);
     pg_atomic_write_u64(&slot.published_lsn, 0);
     pg_atomic_write_u64(&slot.processed_lsn, 0);
-    pg_atomic_write_u64(&slot.unsettled, 0);
+    pg_atomic_write_u64(&slot.questions, 0);
+    slot.progress = {};
     slot.used = used;
     slot.kind = kind;
     slot.request = WorkerRequest::none;
@@ -174,6 +177,32 @@ void request_rescan() noexcept {
         return;
     pg_atomic_fetch_add_u64(&attached->rescan, 1);
     wake_launcher();
+}
+
+uint64 ask_progress(Oid database) noexcept {
+    WorkerSlot *slot = find_slot(database, WorkerKind::mirror);
+    if (slot == nullptr)
+        return 0;
+    const uint64 question = pg_atomic_add_fetch_u64(&slot->questions, 1);
+    set_latch_of(*slot);
+    return question;
+}
+
+Progress progress_of(Oid database) {
+    return with_shared_lock(require_shared(), [&] {
+        const WorkerSlot *slot = find_slot(database, WorkerKind::mirror);
+        return slot ? slot->progress : Progress{};
+    });
+}
+
+XLogRecPtr settled_up_to(const Progress &progress, Oid relation) noexcept {
+    XLogRecPtr settled = progress.tail;
+    for (int i = 0; i < progress.count; ++i) {
+        const Unsettled &one = progress.unsettled[i];
+        if (!OidIsValid(relation) || !OidIsValid(one.relation) || one.relation == relation)
+            settled = std::min<XLogRecPtr>(settled, one.from > 0 ? one.from - 1 : 0);
+    }
+    return settled;
 }
 
 void publish_commit(Oid database, XLogRecPtr lsn) noexcept {

@@ -26,6 +26,23 @@ enum class WorkerState : uint8 {
 // What a committed CREATE or DROP EXTENSION asks the launcher to do with a database.
 enum class WorkerRequest : uint8 { none, start, stop };
 
+// What a mirror worker has not settled yet of one mirror; relation 0: of all that have no place of their own.
+struct Unsettled {
+    Oid relation;
+    XLogRecPtr from; // commits from here on; 0: everything, a compare has yet to tell
+};
+
+// How far a mirror worker had got when it was asked. A commit is settled when dbnet.object tells how it stands: done,
+// waiting or refused.
+struct Progress {
+    static constexpr int places = 16;
+
+    uint64 question; // the last that this answers
+    XLogRecPtr tail; // every commit up to here has been taken in
+    int32 count;     // of places in use
+    Unsettled unsettled[places];
+};
+
 // One worker of one database (slot 0: the launcher, database 0). Free when `used` is false.
 // Fields are read and written under Shared::lock, atomics also without.
 struct WorkerSlot {
@@ -39,13 +56,14 @@ struct WorkerSlot {
     int32 starts;        // processes registered since the slot was taken
     TimestampTz since;   // of `state`
     char last_error[256];
+    Progress progress; // written when somebody asks
 
     pg_atomic_uint32 database;
     pg_atomic_uint32 process_number; // 1 + index in ProcGlobal->allProcs; 0: no process
     pg_atomic_uint64 configuration;  // counts committed changes of servers, user mappings and foreign-data wrappers
     pg_atomic_uint64 published_lsn;  // end of the newest commit record of a backend that wrote messages of ours
-    pg_atomic_uint64 processed_lsn;  // tail position: every commit up to here has been decided
-    pg_atomic_uint64 unsettled;      // objects the worker still has to settle
+    pg_atomic_uint64 processed_lsn;  // tail position: every commit up to here has been taken in
+    pg_atomic_uint64 questions;      // counts those who want to know the progress
 };
 
 struct Shared {
@@ -92,6 +110,13 @@ void wake_worker(Oid database) noexcept;
 void wake_launcher() noexcept;
 // Asks the launcher to look at the list of databases again.
 void request_rescan() noexcept;
+// Asks the mirror worker of the database how far it is; progress_of() has the answer once it has got this number.
+// 0: there is no worker.
+uint64 ask_progress(Oid database) noexcept;
+Progress progress_of(Oid database);
+// Every commit up to here is settled, as far as it concerns the mirror (InvalidOid: any mirror).
+XLogRecPtr settled_up_to(const Progress &progress, Oid relation) noexcept;
+
 // After a commit that wrote messages: raises published_lsn to `lsn` and wakes the worker of the database.
 void publish_commit(Oid database, XLogRecPtr lsn) noexcept;
 

@@ -58,6 +58,8 @@ SQL
 $node->wait_for(qq{SELECT phase = 'invalid' FROM dbnet.object_status WHERE key = '$space-2'}, 'the Namespace is refused');
 $node->wait_for(qq{SELECT phase = 'pending' AND message LIKE 'waits until what the same transaction needs first%' FROM dbnet.object_status WHERE key = '$space/later'}, 'the ConfigMap waits and says so');
 is($api->get("/api/v1/namespaces/$space/configmaps/later")->{status}, 404, 'and is not there');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('10 s', 'net.nodes')}, '', 'who waits for another mirror need not wait for it');
+$node->query_is(q{SELECT key, phase FROM dbnet.wait_synced('200 ms', 'net.settings')}, "$space/later|pending", 'who waits for this one is told of it');
 $node->psql_ok(qq{UPDATE net.spaces SET labels = '$labels' WHERE name = '$space-2'}, 'mend the Namespace');
 is($mirrors->wait_synced, '', 'both are settled');
 is($api->get("/api/v1/namespaces/$space/configmaps/later")->{status}, 200, 'the ConfigMap followed');

@@ -50,6 +50,37 @@ TEST_F(ActuatorQueue, OneEntryPerObject) {
     EXPECT_EQ(queue.size(), 0u);
 }
 
+// wait_synced() counts on it: what dbnet.object does not tell of is known here, by mirror, with its oldest commit.
+TEST_F(ActuatorQueue, TellsWhichCommitsNobodyCanSeeYet) {
+    const auto commit = [&](Key key, uint64_t lsn) {
+        const Wanted wanted{key, false, false, 0};
+        queue.take(std::span(&wanted, 1), {lsn, lsn, 0, 0}, std::make_shared<Extent>(), 0);
+    };
+    using Untold = std::map<uint32_t, uint64_t>;
+    EXPECT_EQ(queue.untold(), Untold{});
+    commit({1, "", "a"}, 100);
+    commit({2, "", "b"}, 150);
+    commit({1, "", "a"}, 200);
+    EXPECT_EQ(queue.untold(), (Untold{{1, 100}, {2, 150}})) << "the oldest counts";
+    queue.take_ready("lane", 100);
+    queue.in_flight(*queue.find({1, "", "a"}));
+    queue.in_flight(*queue.find({2, "", "b"}));
+    queue.find({1, "", "a"})->untold_lsn = 0; // told: dbnet.object says 'applying'
+    EXPECT_EQ(queue.untold(), (Untold{{2, 150}}));
+    commit({1, "", "a"}, 300);
+    commit({1, "", "a"}, 400);
+    EXPECT_EQ(queue.untold(), (Untold{{1, 300}, {2, 150}})) << "what came while it was in flight";
+    queue.finished(*queue.find({1, "", "a"}));
+    queue.settled(*queue.find({1, "", "a"}));
+    queue.settled(*queue.find({2, "", "b"}));
+    EXPECT_EQ(queue.untold(), (Untold{{1, 300}})) << "is still to be done";
+    queue.take_ready("lane", 100);
+    queue.settled(*queue.find({1, "", "a"}));
+    EXPECT_EQ(queue.untold(), Untold{});
+    queue.touch({1, "", "a"}, "", 0);
+    EXPECT_EQ(queue.untold(), (Untold{{1, 1}})) << "what an event asks for is older than any commit";
+}
+
 TEST_F(ActuatorQueue, NewerCommitDuringARequestIsTakenUpAfterwards) {
     take({{key("a"), false, false, 0}});
     ready();
