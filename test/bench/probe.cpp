@@ -9,8 +9,9 @@
 //                                                            prints the time in µs
 //   probe load <conninfo> <rows/s> <seconds>                 inserts into bench.load at a steady pace;
 //                                                            prints rows/s reached
-//   probe backend <conninfo> <statement> <count>             runs <statement> in <count> transactions;
-//                                                            prints the backend's CPU seconds
+//   probe backend <conninfo> <one> <other> <count> <blocks>  runs one statement and the other in turn, each time in
+//                                                            <count> transactions; prints per block the CPU seconds
+//                                                            that the backend took for each: "<one> <other>"
 #include <curl/curl.h>
 #include <libpq-fe.h>
 #include <sys/resource.h>
@@ -22,6 +23,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -176,18 +178,31 @@ long long backend_nanoseconds(int pid) {
     return nanoseconds;
 }
 
-void backend(const char *conninfo, const char *statement, int count) {
+// One connection and short blocks: what else happens on the machine meets both statements alike.
+void backend(const char *conninfo, const char *one, const char *other, int count, int blocks) {
     PGconn *connection = connect(conninfo);
     PQclear(run(connection, "SET synchronous_commit = off"));
-    PGresult *prepared = PQprepare(connection, "statement", statement, 0, nullptr);
-    if (PQresultStatus(prepared) != PGRES_COMMAND_OK)
-        fail(PQerrorMessage(connection));
-    for (int i = 0; i < count / 10; ++i)
-        PQclear(PQexecPrepared(connection, "statement", 0, nullptr, nullptr, nullptr, 0));
-    long long before = backend_nanoseconds(PQbackendPID(connection));
-    for (int i = 0; i < count; ++i)
-        PQclear(PQexecPrepared(connection, "statement", 0, nullptr, nullptr, nullptr, 0));
-    std::printf("%.9f\n", (backend_nanoseconds(PQbackendPID(connection)) - before) / 1e9);
+    for (const auto &[name, statement] : {std::pair("one", one), std::pair("other", other)}) {
+        PGresult *prepared = PQprepare(connection, name, statement, 0, nullptr);
+        if (PQresultStatus(prepared) != PGRES_COMMAND_OK)
+            fail(PQerrorMessage(connection));
+        PQclear(prepared);
+    }
+    const auto block = [&](const char *name) {
+        const long long before = backend_nanoseconds(PQbackendPID(connection));
+        for (int i = 0; i < count; ++i) {
+            PGresult *result = PQexecPrepared(connection, name, 0, nullptr, nullptr, nullptr, 0);
+            if (PQresultStatus(result) != PGRES_COMMAND_OK)
+                fail(PQerrorMessage(connection));
+            PQclear(result);
+        }
+        return (backend_nanoseconds(PQbackendPID(connection)) - before) / 1e9;
+    };
+    block("one"), block("other"); // plans and caches
+    for (int i = 0; i < blocks; ++i) {
+        const double first = block(i % 2 ? "other" : "one"), second = block(i % 2 ? "one" : "other");
+        std::printf("%.9f %.9f\n", i % 2 ? second : first, i % 2 ? first : second);
+    }
 }
 
 } // namespace
@@ -202,8 +217,8 @@ int main(int argc, char **argv) {
         rows(argv[2], argv[3], argv[4], std::atoi(argv[5]));
     else if (command == "load" && argc == 5)
         load(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
-    else if (command == "backend" && argc == 5)
-        backend(argv[2], argv[3], std::atoi(argv[4]));
+    else if (command == "backend" && argc == 7)
+        backend(argv[2], argv[3], argv[4], std::atoi(argv[5]), std::atoi(argv[6]));
     else
         fail("see the head of test/bench/probe.cpp for its subcommands");
     return 0;
