@@ -3,6 +3,7 @@
 #
 # Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), isolation, tap (pgTAP files in
 # test/tap), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
+# --binaries=DIR unit tests and replays (build);
 # --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl; --bench runs test/bench/run.pl.
 # Everything is written below build/check. As root it goes on as an unprivileged user, since PostgreSQL refuses root.
 use strict;
@@ -14,9 +15,9 @@ use Getopt::Long;
 use TAP::Parser;
 use POSIX ();
 
-my ($root, $only, $torture, $bench) = ('', '', 0, 0);
-GetOptions('root=s' => \$root, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench)
-  or die "usage: check.pl --root=DIR [--only=REGEX] [--torture] [--bench]\n";
+my ($root, $binaries, $only, $torture, $bench) = ('', 'build', '', 0, 0);
+GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench)
+  or die "usage: check.pl --root=DIR [--binaries=DIR] [--only=REGEX] [--torture] [--bench]\n";
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
 choose_cluster();
@@ -132,8 +133,8 @@ sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; ret
 
 sub run_unit {
     my $log = "$work/log/unit.log";
-    return if !wanted('unit/') || !-x 'build/unit';
-    my $status = system("./build/unit --gtest_color=no > $log 2>&1 < /dev/null");
+    return if !wanted('unit/') || !-x "$binaries/unit";
+    my $status = system("./$binaries/unit --gtest_color=no > $log 2>&1 < /dev/null");
     my $text = slurp($log);
     my ($good) = $text =~ /\[  PASSED  \] (\d+) test/;
     my ($bad) = $text =~ /(\d+) FAILED TEST/;
@@ -143,7 +144,7 @@ sub run_unit {
 }
 
 sub run_fuzz {
-    for my $program (sort glob 'build/fuzz/*_replay') {
+    for my $program (sort glob "$binaries/fuzz/*_replay") {
         my ($name) = basename($program) =~ /(.*)_replay$/;
         next if !wanted("fuzz/$name") || !-e "test/fuzz/${name}_fuzz.cpp";
         my $log = "$work/log/fuzz_$name.log";

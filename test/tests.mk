@@ -9,15 +9,18 @@ ROOT := $(CURDIR)/$(BUILD)/root
 # sanitizers, and `make fuzz` builds them with clang++, these sanitizers and libFuzzer's instrumentation.
 PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) 2>/dev/null)
 ifdef SANITIZE
-TEST_OBJECTS := $(BUILD)/sanitized
+TEST_OBJECTS := $(BUILD)/sanitized.objects
+TEST_BINARIES := $(BUILD)/sanitized
 TEST_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 else ifdef LIBFUZZER
 TEST_OBJECTS := $(BUILD)/libfuzzer.objects
+TEST_BINARIES := $(BUILD)/libfuzzer
 TEST_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 else
 TEST_OBJECTS := $(BUILD)/objects
+TEST_BINARIES := $(BUILD)
 TEST_FLAGS := -O0 -g1
 PURE_OBJECTS := $(PURE_SOURCES:.cpp=.o)
 endif
@@ -43,9 +46,10 @@ $(TEST_OBJECTS)/%.o: %.cpp $(TEST_OBJECTS)/precompiled.hpp.gch
 $(TEST_OBJECTS)/precompiled.hpp.gch: test/precompiled.hpp src/precompiled.hpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(TEST_FLAGS) -x c++-header $< -o $@
-$(BUILD)/unit: $(UNIT_OBJECTS) $(PURE_OBJECTS)
+$(TEST_BINARIES)/unit: $(UNIT_OBJECTS) $(PURE_OBJECTS)
+	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lyaml-cpp -lssl -lcrypto -lpthread -o $@
-$(BUILD)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(PURE_OBJECTS)
+$(TEST_BINARIES)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(PURE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lcurl -lyaml-cpp -o $@
 $(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(PURE_OBJECTS)
@@ -79,7 +83,7 @@ test-root:
 	@$(MAKE) -s install DESTDIR=$(ROOT) PG_CONFIG=$(PG_CONFIG)
 	@install -m 755 $(BUILD)/dbnet_test.so "$(ROOT)$$($(PG_CONFIG) --pkglibdir)/"
 
-test-binaries: $(BUILD)/unit $(FUZZ_NAMES:%=$(BUILD)/fuzz/%_replay) $(BUILD)/kubesim
+test-binaries: $(TEST_BINARIES)/unit $(FUZZ_NAMES:%=$(TEST_BINARIES)/fuzz/%_replay) $(BUILD)/kubesim
 
 # Two cores build at once; PG_CONFIG and ONLY reach the inner make by themselves.
 PARALLEL := -j$(shell nproc)
@@ -87,18 +91,18 @@ check: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory check-installed
 check-installed: test-root
 	@$(MAKE) --no-print-directory test-binaries
-	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) $(if $(ONLY),--only='$(ONLY)')
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) $(if $(ONLY),--only='$(ONLY)')
 
 torture: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory torture-installed
 torture-installed: test-root
 	@$(MAKE) --no-print-directory test-binaries
-	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --torture $(if $(ONLY),--only='$(ONLY)')
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) --torture $(if $(ONLY),--only='$(ONLY)')
 
 bench: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory bench-installed
 bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
-	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --bench $(if $(ONLY),--only='$(ONLY)')
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) --bench $(if $(ONLY),--only='$(ONLY)')
 
 # What a fuzzer finds worth keeping goes from build/libfuzzer/NAME.corpus to test/fuzz/corpus by hand: small and named.
 SECONDS_EACH ?= 60
