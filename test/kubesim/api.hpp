@@ -2,6 +2,7 @@
 #pragma once
 
 #include "authentication.hpp"
+#include "body_parser.hpp"
 #include "go_form.hpp"
 #include "http_message.hpp"
 #include "kinds.hpp"
@@ -42,13 +43,18 @@ public:
     Response patch(const Target &target, const Request &request);
     Response remove(const Target &target, const Request &request);
     Response remove_collection(const Target &target, const Request &request);
+    Response get_scale(const Target &target, const Request &request);
+    Response write_scale(const Target &target, const Request &request); // replace and patch
+    Response bind(const Target &target, const Request &request);        // pods/binding
+    Response evict(const Target &target, const Request &request);       // pods/eviction
 
     // A controller's write through the same path as a request's: fields are tracked, watches told.
     void control(const Kind &kind, const std::string &key, const std::string &manager, const std::string &subresource,
                  const std::function<void(json &object)> &change);
     void create_by_controller(const Kind &kind, json object, const std::string &manager);
-    // Deletes without preconditions, as the namespace and garbage collectors do.
-    void remove_by_controller(const Kind &kind, const std::string &key);
+    // Deletes without preconditions, as the namespace and garbage collectors do; `grace_seconds` < 0: the kind's own.
+    void remove_by_controller(const Kind &kind, const std::string &key, int64_t grace_seconds = -1);
+    void bind(const Stored &pod, const std::string &node);
 
 private:
     struct Write {
@@ -63,28 +69,40 @@ private:
     std::vector<StoredPtr> select(const Target &target, const Request &request, const Store::Objects &objects,
                                   uint64_t revision, uint64_t limit, const std::string &start, json &list_metadata);
 
-    // api_write.cpp
+    // api_bodies.cpp
     Write begin_write(const Target &target, const Request &request, const char *options_kind);
     json decode_object(const Target &target, const Request &request, Write &write);
     void check_unknown_fields(const Kind &kind, const std::vector<std::string> &problems, Write &write,
                               const std::string *patch);
+
+    // api_patch.cpp
+    json patched(Write &write, const Request &request, const json &live);
+    json applied(Write &write, const Request &request, const json *live);
+    static json configuration_of(const Request &request, std::vector<DuplicateMember> *duplicates = nullptr);
+
+    // api_write.cpp
     void require_namespace(const Target &target, const std::string &name);
     void check_address(const Target &target, json &object);
     StoredPtr insert(Write &write, json object, bool is_apply);
     // The new state; null: the update let the last finalizer go and the object is gone (`gone` has its last state).
     StoredPtr update(Write &write, const StoredPtr &live, json object, json *gone);
-    Response apply(Write &write, const Request &request);
     Response answer(const Request &request, const Write &write, const StoredPtr &stored, int status);
     StoredPtr unstored(const Kind &kind, const std::string &key, json body, uint64_t revision);
     FieldManagement management(const Target &target) const;
+
+    // api_scale.cpp
+    json scale_of(const Stored &stored) const;
+    Response scale_answer(const Request &request, const Stored &stored, const std::vector<std::string> &warnings);
 
     // api_delete.cpp
     struct DeleteOptions {
         json preconditions;
         std::string propagation;
+        int64_t grace_seconds = -1; // not given
         bool dry_run = false;
     };
     DeleteOptions delete_options(const Request &request);
+    static DeleteOptions delete_options(const json &body, DeleteOptions given);
     // Null: gone. Else the object, now terminating.
     StoredPtr begin_delete(const Kind &kind, const StoredPtr &live, const DeleteOptions &options);
 
@@ -98,6 +116,7 @@ private:
 };
 
 std::string rfc3339_now();
+std::string rfc3339_time(time_t time);
 // Decimal text → number; false when it is none.
 bool parse_revision(const std::string &text, uint64_t &revision);
 

@@ -1,19 +1,15 @@
 // Deletion: preconditions, finalizers, terminating objects, collections.
-#include "api.hpp"
-#include "body_parser.hpp"
+#include "api_bodies.hpp"
+#include "pod_spec.hpp"
 #include "representation.hpp"
 #include "selectors.hpp"
 
 #include <algorithm>
+#include <ctime>
 
 namespace kubesim {
 
 namespace {
-
-bool has_items(const json &object, const char *name) {
-    const json *list = find(object, name);
-    return list && list->is_array() && !list->empty();
-}
 
 bool protected_namespace(const std::string &name) {
     return name == "default" || name == "kube-system" || name == "kube-public";
@@ -25,6 +21,9 @@ Api::DeleteOptions Api::delete_options(const Request &request) {
     DeleteOptions out;
     out.propagation = request.parameter("propagationPolicy");
     out.dry_run = request.parameter("dryRun") == "All";
+    if (uint64_t seconds; parse_revision(request.parameter("gracePeriodSeconds"), seconds))
+        out.grace_seconds = static_cast<int64_t>(seconds);
+    json body;
     if (!request.body.empty()) {
         ParsedBody parsed = parse_json_body(request.body);
         if (!parsed.error.empty() || !parsed.value.is_object())
@@ -34,21 +33,30 @@ Api::DeleteOptions Api::delete_options(const Request &request) {
                 "no kind " + go_quoted(kind) + " is registered for version " +
                 go_quoted(text_of(parsed.value, "apiVersion")) +
                 " in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"");
-        if (const json *preconditions = find(parsed.value, "preconditions"))
-            out.preconditions = *preconditions;
-        if (std::string policy = text_of(parsed.value, "propagationPolicy"); !policy.empty())
-            out.propagation = policy;
-        if (const json *orphan = find(parsed.value, "orphanDependents"); orphan && orphan->is_boolean()) {
-            if (!out.propagation.empty())
-                throw ApiError::invalid(
-                    "meta.k8s.io", "DeleteOptions", "",
-                    {FieldError::invalid("propagationPolicy", go_quoted(out.propagation),
-                                         "orphanDependents and deletionPropagation cannot be both set")});
-            out.propagation = *orphan == true ? "Orphan" : "Background";
-        }
-        if (const json *dry_run = find(parsed.value, "dryRun"); dry_run && dry_run->is_array() && !dry_run->empty())
-            out.dry_run = true;
+        body = std::move(parsed.value);
     }
+    return delete_options(body, std::move(out));
+}
+
+// `given`: what the query says already; `body` may be null.
+Api::DeleteOptions Api::delete_options(const json &body, DeleteOptions given) {
+    DeleteOptions out = std::move(given);
+    if (const json *preconditions = find(body, "preconditions"))
+        out.preconditions = *preconditions;
+    if (std::string policy = text_of(body, "propagationPolicy"); !policy.empty())
+        out.propagation = policy;
+    if (const json *seconds = find(body, "gracePeriodSeconds"); seconds && seconds->is_number_integer())
+        out.grace_seconds = std::max<int64_t>(0, seconds->get<int64_t>());
+    if (const json *orphan = find(body, "orphanDependents"); orphan && orphan->is_boolean()) {
+        if (!out.propagation.empty())
+            throw ApiError::invalid(
+                "meta.k8s.io", "DeleteOptions", "",
+                {FieldError::invalid("propagationPolicy", go_quoted(out.propagation),
+                                     "orphanDependents and deletionPropagation cannot be both set")});
+        out.propagation = *orphan == true ? "Orphan" : "Background";
+    }
+    if (const json *dry_run = find(body, "dryRun"); dry_run && dry_run->is_array() && !dry_run->empty())
+        out.dry_run = true;
     const std::string &policy = out.propagation;
     if (!policy.empty() && policy != "Orphan" && policy != "Background" && policy != "Foreground")
         throw ApiError::invalid("meta.k8s.io", "DeleteOptions", "",
@@ -85,18 +93,25 @@ StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const Delet
             finalizers.push_back(wanted);
     }
     bool spec_finalizers = kind.behaviour.has_spec_finalizers && has_items(object["spec"], "finalizers");
-    if (!has_items(after, "finalizers") && !spec_finalizers) {
+    // What takes its time to end is asked once more only to hurry.
+    int64_t grace = kind.behaviour.grace_seconds ? kind.behaviour.grace_seconds(object) : 0;
+    if (grace > 0 && options.grace_seconds >= 0)
+        grace = options.grace_seconds;
+    if (find(after, "deletionTimestamp"))
+        grace = std::min(grace, integer_of(after, "deletionGracePeriodSeconds", 0));
+    if (grace == 0 && !has_items(after, "finalizers") && !spec_finalizers) {
         if (!options.dry_run)
             store_.remove(kind, live->key);
         return nullptr;
     }
-    if (!find(after, "deletionTimestamp")) {
-        after["deletionTimestamp"] = rfc3339_now();
+    const bool first = !find(after, "deletionTimestamp");
+    if (first || grace < integer_of(after, "deletionGracePeriodSeconds", 0)) {
+        after["deletionTimestamp"] = rfc3339_time(time(nullptr) + grace);
         if (kind.behaviour.has_spec_finalizers)
             object["status"]["phase"] = "Terminating";
         else
-            after["deletionGracePeriodSeconds"] = 0;
-        if (const json *generation = find(after, "generation"))
+            after["deletionGracePeriodSeconds"] = grace;
+        if (const json *generation = find(after, "generation"); generation && first)
             after["generation"] = generation->get<int64_t>() + 1;
     }
     if (object == live->body)
@@ -151,9 +166,11 @@ Response Api::remove_collection(const Target &target, const Request &request) {
     return response;
 }
 
-void Api::remove_by_controller(const Kind &kind, const std::string &key) {
+void Api::remove_by_controller(const Kind &kind, const std::string &key, int64_t grace_seconds) {
+    DeleteOptions options;
+    options.grace_seconds = grace_seconds;
     if (StoredPtr live = store_.get(kind, key))
-        begin_delete(kind, live, {});
+        begin_delete(kind, live, options);
 }
 
 } // namespace kubesim

@@ -81,6 +81,11 @@ void Controllers::resume() {
 }
 
 void Controllers::observe(const Change &change) {
+    deployments_.observe(change);
+    replica_sets_.observe(change);
+    scheduler_.observe(change);
+    kubelet_.observe(change);
+    endpoints_.observe(change);
     if (change.after)
         if (const json *owners = find(change.after->body.at("metadata"), "ownerReferences"))
             for (const json &owner : *owners)

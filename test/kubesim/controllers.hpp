@@ -1,9 +1,14 @@
 // Small stand-ins for the control plane: nodes become Ready, deleted namespaces empty themselves, owners take their
-// dependents with them.
+// dependents with them; and the controllers of workloads, which have files of their own.
 #pragma once
 
 #include "api.hpp"
+#include "deployment_controller.hpp"
+#include "endpoints_controller.hpp"
 #include "event_loop.hpp"
+#include "kubelet.hpp"
+#include "replica_set_controller.hpp"
+#include "scheduler.hpp"
 
 #include <set>
 
@@ -14,10 +19,14 @@ public:
     struct Options {
         int node_ready_delay_ms = 50;       // -1: nobody looks after nodes
         int namespace_delete_delay_ms = 20; // between a namespace's deletion and the end of its contents
+        Kubelet::Options pods;
     };
 
     Controllers(EventLoop &loop, Api &api, Store &store, const Kinds &kinds, Options options)
-        : loop_(loop), api_(api), store_(store), kinds_(kinds), options_(options) {}
+        : loop_(loop), api_(api), store_(store), kinds_(kinds), options_(options),
+          deployments_(loop, api, store, kinds), replica_sets_(loop, api, store, kinds),
+          scheduler_(loop, api, store, kinds), kubelet_(loop, api, store, kinds, options.pods),
+          endpoints_(loop, api, store, kinds) {}
 
     // default, kube-system, kube-public and kube-node-lease
     void create_system_namespaces();
@@ -39,6 +48,11 @@ private:
     const Kinds &kinds_;
     Options options_;
     std::set<std::string> owners_; // uids that an ownerReference has ever named: what else goes has no dependents
+    DeploymentController deployments_;
+    ReplicaSetController replica_sets_;
+    Scheduler scheduler_;
+    Kubelet kubelet_;
+    EndpointsController endpoints_;
 };
 
 } // namespace kubesim

@@ -3,11 +3,14 @@
 
 #include "file.hpp"
 
+#include <algorithm>
 #include <openssl/sha.h>
 
 namespace kubesim {
 
 namespace {
+
+const std::string group_prefix = "apis/";
 
 std::string sha512(const std::string &text) {
     unsigned char digest[SHA512_DIGEST_LENGTH];
@@ -27,36 +30,59 @@ json resource(const char *name, const char *kind, json verbs) {
 
 } // namespace
 
-void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kinds) {
-    json core = json::parse(read_file(directory + "/discovery_api_v1.json"));
-    json schema = json::parse(read_file(directory + "/openapi_api_v1.json"));
-    schemas.load(schema);
-    kinds.load(core, schemas);
-    std::string text = dump(schema);
-    openapi_["api/v1"] = {text, sha512(text)};
+void Discovery::set(const std::string &name, const json &resources, const json &openapi) {
+    documents_["/" + name] = dump(resources);
+    if (!openapi.is_null()) {
+        std::string text = dump(openapi);
+        std::string hash = sha512(text);
+        openapi_[name] = {std::move(text), std::move(hash)};
+    }
+    if (name.starts_with(group_prefix))
+        group_versions_.push_back(name.substr(group_prefix.size()));
+}
 
-    documents_["/api/v1"] = dump(core);
-    documents_["/version"] = json::parse(read_file(directory + "/version.json")).dump(2);
-    json addresses = json::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", "127.0.0.1:6443"}}});
-    documents_["/api"] =
-        dump({{"kind", "APIVersions"}, {"versions", {"v1"}}, {"serverAddressByClientCIDRs", addresses}});
-    json version = {{"groupVersion", "authorization.k8s.io/v1"}, {"version", "v1"}};
-    json group = {
-        {"name", "authorization.k8s.io"}, {"versions", json::array({version})}, {"preferredVersion", version}};
-    documents_["/apis"] = dump({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", json::array({group})}});
-    group["kind"] = "APIGroup";
-    group["apiVersion"] = "v1";
-    documents_["/apis/authorization.k8s.io"] = dump(group);
-    documents_["/apis/authorization.k8s.io/v1"] = dump(
-        {{"kind", "APIResourceList"},
-         {"apiVersion", "v1"},
-         {"groupVersion", "authorization.k8s.io/v1"},
-         {"resources", json::array({resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", {"create"})})}});
-
+// What follows from the group versions there are.
+void Discovery::list_groups() {
+    json groups = json::array();
+    for (const auto &group_version : group_versions_) {
+        const size_t slash = group_version.find('/');
+        const json version = {{"groupVersion", group_version}, {"version", group_version.substr(slash + 1)}};
+        json group = {{"name", group_version.substr(0, slash)}, {"versions", {version}}, {"preferredVersion", version}};
+        groups.push_back(group);
+        group["kind"] = "APIGroup";
+        group["apiVersion"] = "v1";
+        documents_["/apis/" + group_version.substr(0, slash)] = dump(group);
+    }
+    documents_["/apis"] = dump({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", groups}});
     json paths = json::object();
     for (const auto &[path, document] : openapi_)
         paths[path] = {{"serverRelativeURL", "/openapi/v3/" + path + "?hash=" + document.hash}};
     openapi_index_ = dump({{"paths", paths}});
+}
+
+void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kinds) {
+    schemas.load_pointers(json::parse(read_file(directory + "/pointer_fields.json")));
+    // The order of /apis: as their names sort, but the core group has a place of its own.
+    for (const char *name : {"api_v1", "apis_apps_v1", "apis_discovery.k8s.io_v1"}) {
+        const json resources = json::parse(read_file(directory + "/discovery_" + name + ".json"));
+        const json openapi = json::parse(read_file(directory + "/openapi_" + name + ".json"));
+        schemas.load(openapi);
+        kinds.load(resources, schemas);
+        std::string path = name;
+        std::replace(path.begin(), path.end(), '_', '/');
+        set(path, resources, openapi);
+    }
+    set("apis/authorization.k8s.io/v1",
+        {{"kind", "APIResourceList"},
+         {"apiVersion", "v1"},
+         {"groupVersion", "authorization.k8s.io/v1"},
+         {"resources", json::array({resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", {"create"})})}},
+        nullptr);
+    documents_["/version"] = json::parse(read_file(directory + "/version.json")).dump(2);
+    json addresses = json::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", "127.0.0.1:6443"}}});
+    documents_["/api"] =
+        dump({{"kind", "APIVersions"}, {"versions", {"v1"}}, {"serverAddressByClientCIDRs", addresses}});
+    list_groups();
 }
 
 bool Discovery::answer(const Request &request, Response &response) const {

@@ -12,20 +12,27 @@ namespace kubesim {
 
 class Discovery {
 public:
-    // `directory` holds version.json, discovery_<gv>.json and openapi_<gv>.json, as a real server gave them (trimmed to
-    // the kinds served). Fills schemas and kinds.
+    // `directory` holds version.json, pointer_fields.json, and for each group version discovery_<gv>.json and
+    // openapi_<gv>.json ("api_v1", "apis_apps_v1"), as a real server gave them (trimmed to the kinds served). Fills
+    // schemas and kinds.
     void load(const std::string &directory, Schemas &schemas, Kinds &kinds);
 
     // True when `path` is a discovery, version or OpenAPI document.
     bool answer(const Request &request, Response &response) const;
 
 private:
-    std::map<std::string, std::string> documents_; // path → body
     struct OpenApi {
         std::string body;
         std::string hash;
     };
-    std::map<std::string, OpenApi> openapi_; // "api/v1" → document
+
+    // `name`: "api/v1", "apis/apps/v1".
+    void set(const std::string &name, const json &resources, const json &openapi);
+    void list_groups();
+
+    std::map<std::string, std::string> documents_; // path → body
+    std::map<std::string, OpenApi> openapi_;       // "api/v1" → document
+    std::vector<std::string> group_versions_;      // "apps/v1", in the order of /apis
     std::string openapi_index_;
 };
 

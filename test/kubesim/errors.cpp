@@ -99,6 +99,12 @@ FieldError FieldError::forbidden(const std::string &field, const std::string &wh
 FieldError FieldError::required(const std::string &field, const std::string &why) {
     return {field, "FieldValueRequired", why.empty() ? "Required value" : "Required value: " + why};
 }
+FieldError FieldError::duplicate(const std::string &field, const std::string &printed_value) {
+    return {field, "FieldValueDuplicate", "Duplicate value: " + printed_value};
+}
+FieldError FieldError::not_found(const std::string &field, const std::string &printed_value) {
+    return {field, "FieldValueNotFound", "Not found: " + printed_value};
+}
 FieldError FieldError::too_long(const std::string &field, size_t bytes) {
     return {field, "FieldValueTooLong", "Too long: must have at most " + std::to_string(bytes) + " bytes"};
 }

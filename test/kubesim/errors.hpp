@@ -25,6 +25,8 @@ struct FieldError {
     static FieldError invalid(const std::string &field, const std::string &printed_value, const std::string &why);
     static FieldError forbidden(const std::string &field, const std::string &why);
     static FieldError required(const std::string &field, const std::string &why);
+    static FieldError duplicate(const std::string &field, const std::string &printed_value);
+    static FieldError not_found(const std::string &field, const std::string &printed_value);
     static FieldError too_long(const std::string &field, size_t bytes);
     static FieldError not_supported(const std::string &field, const std::string &printed_value,
                                     const std::vector<std::string> &allowed);

@@ -202,10 +202,10 @@ bool omitted(const Field &field, const json &value) {
     case Shape::map:
         return value.empty();
     case Shape::scalar:
-        if (value.is_string())
-            return value.get_ref<const std::string &>().empty();
         if (field.pointer)
             return false;
+        if (value.is_string())
+            return value.get_ref<const std::string &>().empty();
         return value == json(false) || value == json(0);
     default:
         return false;
@@ -225,7 +225,7 @@ json convert_structure(const Type *type, const json &value, const std::string &p
             if (!omitted(field, converted))
                 out[name] = std::move(converted);
         } else if (field.always_written) {
-            out[name] = zero(field.type, context);
+            out[name] = field.pointer ? json() : zero(field.type, context);
         }
     }
     if (context.unknown)

@@ -12,6 +12,36 @@ const FieldSet *Kind::untracked(const std::string &subresource) const {
     return it == behaviour.untracked.end() ? nullptr : &it->second;
 }
 
+Behaviour behaviour_of(const std::string &group, const std::string &kind) {
+    if (group == "apps")
+        return apps_behaviour(kind);
+    if (kind == "Pod")
+        return pod_behaviour();
+    if (kind == "Secret")
+        return secret_behaviour();
+    if (kind == "Service" || kind == "Endpoints" || group == "discovery.k8s.io")
+        return service_behaviour(kind);
+    return core_behaviour(kind);
+}
+
+FieldSet path_set(std::initializer_list<std::vector<std::string>> paths) {
+    FieldSet set;
+    for (const auto &path : paths) {
+        std::vector<std::string> elements;
+        for (const auto &name : path)
+            elements.push_back("f:" + name);
+        set.insert(elements);
+    }
+    return set;
+}
+
+void keep_member(json &after, const json &before, const char *name) {
+    if (const json *old = find(before, name))
+        after[name] = *old;
+    else
+        after.erase(name);
+}
+
 void Kinds::load(const json &resource_list, const Schemas &schemas) {
     std::string group_version = resource_list.at("groupVersion");
     size_t slash = group_version.find('/');
@@ -41,6 +71,8 @@ void Kinds::load(const json &resource_list, const Schemas &schemas) {
         kind.behaviour = behaviour_of(group, kind.kind);
         kinds_.push_back(std::move(kind));
     }
+    if (const Type *scale = schemas.of_kind("autoscaling", "v1", "Scale"))
+        scale_type_ = scale;
 }
 
 const Kind *Kinds::by_plural(const std::string &group, const std::string &version, const std::string &plural) const {

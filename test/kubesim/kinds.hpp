@@ -8,7 +8,9 @@
 #include "schema.hpp"
 
 #include <deque>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,6 +27,14 @@ struct Column {
     int priority; // above 0: only shown by -o wide
 };
 
+// Where a kind keeps what its scale subresource shows.
+struct ScaleFields {
+    std::vector<std::string> spec_replicas;   // {"spec", "replicas"}
+    std::vector<std::string> status_replicas; // may be empty
+    // Text of the selector of the pods it counts.
+    std::function<std::string(const json &object)> selector;
+};
+
 struct Behaviour {
     NameRule name_rule = NameRule::subdomain;
     std::vector<std::string> field_selectors = {"metadata.name", "metadata.namespace"};
@@ -32,14 +42,18 @@ struct Behaviour {
     std::map<std::string, FieldSet> untracked;
     bool has_spec_finalizers = false; // gone only when spec.finalizers is empty too (Namespace)
 
-    void (*set_defaults)(json &object) = nullptr;
-    void (*prepare_create)(json &object) = nullptr;
-    void (*prepare_update)(json &after, const json &before, const std::string &subresource) = nullptr;
-    void (*validate)(const json &after, const json *before, std::vector<FieldError> &errors) = nullptr;
+    std::optional<ScaleFields> scale;
 
-    std::vector<Column> columns;                 // after Name, before Age
-    std::vector<Column> wide_columns;            // after Age
-    json (*cells)(const json &object) = nullptr; // the values of columns and wide_columns
+    std::function<void(json &object)> set_defaults;
+    std::function<void(json &object)> prepare_create;
+    std::function<void(json &after, const json &before, const std::string &subresource)> prepare_update;
+    std::function<void(const json &after, const json *before, std::vector<FieldError> &errors)> validate;
+    // Seconds an object is left to end by itself when it is deleted and the request says nothing; 0 = it goes at once.
+    std::function<int64_t(const json &object)> grace_seconds;
+
+    std::vector<Column> columns;                   // after Name, before Age
+    std::vector<Column> wide_columns;              // after Age
+    std::function<json(const json &object)> cells; // the values of columns and wide_columns
 };
 
 struct Kind {
@@ -67,12 +81,26 @@ public:
     const Kind *by_plural(const std::string &group, const std::string &version, const std::string &plural) const;
     const Kind *by_kind(const std::string &group, const std::string &kind) const;
     const std::deque<Kind> &all() const { return kinds_; }
+    // Of autoscaling/v1 Scale, which every scale subresource speaks.
+    const Type *scale_type() const { return scale_type_; }
 
 private:
     std::deque<Kind> kinds_; // stable addresses
+    const Type *scale_type_ = nullptr;
 };
 
-// Defined by kinds_core.cpp: what is special about a kind.
+// What is special about a kind. Those of one group are together in a file: kinds_core.cpp (Namespace, Node, ConfigMap),
+// kinds_pod.cpp, kinds_secret.cpp, kinds_apps.cpp, kinds_service.cpp (also Endpoints and EndpointSlice).
 Behaviour behaviour_of(const std::string &group, const std::string &kind);
+Behaviour core_behaviour(const std::string &kind);
+Behaviour pod_behaviour();
+Behaviour secret_behaviour();
+Behaviour apps_behaviour(const std::string &kind);
+Behaviour service_behaviour(const std::string &kind);
+
+// The set of one path, for Behaviour::untracked.
+FieldSet path_set(std::initializer_list<std::vector<std::string>> paths);
+// Takes the member over from `before`, also when it is not there.
+void keep_member(json &after, const json &before, const char *name);
 
 } // namespace kubesim

@@ -10,19 +10,6 @@ namespace kubesim {
 
 namespace {
 
-FieldSet top_level(const char *field) {
-    FieldSet set;
-    set.insert({std::string("f:") + field});
-    return set;
-}
-
-void keep_member(json &after, const json &before, const char *name) {
-    if (const json *old = find(before, name))
-        after[name] = *old;
-    else
-        after.erase(name);
-}
-
 // ---- Namespace ------------------------------------------------------------------------------------------------
 
 void namespace_defaults(json &object) {
@@ -189,14 +176,13 @@ json config_map_cells(const json &object) {
 
 } // namespace
 
-Behaviour behaviour_of(const std::string &group, const std::string &kind) {
+Behaviour core_behaviour(const std::string &kind) {
     Behaviour out;
-    if (!group.empty())
-        return out;
     if (kind == "Namespace") {
         out.name_rule = NameRule::label;
         out.field_selectors = {"metadata.name", "metadata.namespace", "name", "status.phase"};
-        out.untracked = {{"", top_level("status")}, {"status", top_level("spec")}, {"finalize", top_level("status")}};
+        out.untracked = {
+            {"", path_set({{"status"}})}, {"status", path_set({{"spec"}})}, {"finalize", path_set({{"status"}})}};
         out.has_spec_finalizers = true;
         out.set_defaults = namespace_defaults;
         out.prepare_create = namespace_prepare_create;
@@ -206,7 +192,7 @@ Behaviour behaviour_of(const std::string &group, const std::string &kind) {
         out.cells = namespace_cells;
     } else if (kind == "Node") {
         out.field_selectors = {"metadata.name", "spec.unschedulable"};
-        out.untracked = {{"", top_level("status")}, {"status", top_level("spec")}};
+        out.untracked = {{"", path_set({{"status"}})}, {"status", path_set({{"spec"}})}};
         out.prepare_create = node_prepare_create;
         out.prepare_update = node_prepare_update;
         out.validate = node_validate;

@@ -92,7 +92,10 @@ int run(Options options) {
         journal.emplace(options.store_file, store, kinds);
     WatchHub watches(loop, store, {options.bookmark_interval_ms});
     Api api(store, kinds, {options.watch_list});
-    Controllers controllers(loop, api, store, kinds, {options.node_ready_delay_ms, options.namespace_delete_delay_ms});
+    Controllers controllers(loop, api, store, kinds,
+                            {options.node_ready_delay_ms,
+                             options.namespace_delete_delay_ms,
+                             {options.pod_start_delay_ms, options.pod_stop_delay_ms}});
     store.on_change = [&](const Change &change) {
         if (journal)
             journal->append(change);

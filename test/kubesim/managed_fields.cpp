@@ -13,6 +13,7 @@ namespace kubesim {
 
 namespace {
 
+const char *const scale_version = "autoscaling/v1";
 constexpr size_t update_managers_limit = 10; // older ones are folded into "ancient-changes"
 
 struct Entry {
@@ -84,6 +85,15 @@ void encode(const Managers &managers, json &object) {
         entries.push_back(std::move(one));
     }
     metadata["managedFields"] = std::move(entries);
+}
+
+FieldSet one_path(const std::vector<std::string> &path) {
+    std::vector<std::string> elements;
+    for (const auto &name : path)
+        elements.push_back("f:" + name);
+    FieldSet out;
+    out.insert(elements);
+    return out;
 }
 
 void drop_if_empty(Managers &managers, const std::string &key) {
@@ -276,6 +286,42 @@ json apply_configuration(const FieldManagement &how, const json &live, const jso
     json out = change.same() ? before : merged;
     encode(managers, out);
     return out;
+}
+
+void show_in_scale(const json &parent, const std::vector<std::string> &path, json &scale) {
+    const FieldSet replicas = one_path(path), shown = one_path({"spec", "replicas"});
+    Managers out;
+    for (auto &[key, entry] : decode(parent)) {
+        if (intersect(entry.fields, replicas).empty())
+            continue;
+        entry.writer.api_version = scale_version;
+        entry.fields = shown;
+        out[entry.writer.key()] = entry;
+    }
+    encode(out, scale);
+}
+
+void give_back(json &parent, const std::vector<std::string> &path, const std::string &api_version, const json &scale) {
+    const FieldSet replicas = one_path(path), shown = one_path({"spec", "replicas"});
+    Managers in_scale = decode(scale), out;
+    for (const auto &[key, entry] : decode(parent)) {
+        const bool owns = !intersect(entry.fields, replicas).empty();
+        Entry kept = entry;
+        // Updaters are known by their API version too, so theirs is never found again and becomes an entry of its own.
+        if (owns && in_scale.erase(key) == 0)
+            kept.fields = subtract(entry.fields, replicas);
+        if (!kept.fields.empty())
+            out[key] = kept;
+    }
+    for (auto &[key, entry] : in_scale) {
+        if (intersect(entry.fields, shown).empty())
+            continue;
+        entry.fields = replicas;
+        entry.writer.api_version = api_version;
+        entry.time.clear();
+        out[key] = entry;
+    }
+    encode(out, parent);
 }
 
 bool same_but_times(const json &a, const json &b) {

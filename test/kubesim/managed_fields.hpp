@@ -8,6 +8,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace kubesim {
 
@@ -40,6 +41,11 @@ void track_update(const FieldManagement &how, const json &before, json &after, c
 json apply_configuration(const FieldManagement &how, const json &live, const json &configuration, const Writer &writer,
                          bool force, bool creating, const std::string &described, const std::string &described_live,
                          const std::string &now);
+
+// The scale subresource keeps no fields of its own: it shows those that own the parent's replicas as owners of its own
+// .spec.replicas, and gives back to the parent what became of them. `path`: of the replicas in the parent.
+void show_in_scale(const json &parent, const std::vector<std::string> &path, json &scale);
+void give_back(json &parent, const std::vector<std::string> &path, const std::string &api_version, const json &scale);
 
 // Equal but for the times inside managedFields.
 bool same_but_times(const json &a, const json &b);

@@ -27,7 +27,10 @@ const char *const help =
   --changes-at-a-time N          more requests that change something are answered 429 (needs a service time)
   --node-ready-delay-ms MS       a created Node becomes Ready after this (default 50, -1 never), and a cordoned one tainted
   --namespace-delete-delay-ms MS a deleted Namespace empties itself after this (default 20)
-  --no-controllers               as a bare API server: Nodes stay as they are, Namespaces stay Terminating
+  --pod-start-delay-ms MS        a pod becomes Ready so long after it was placed on a Ready Node (default 50, -1 never)
+  --pod-stop-delay-ms MS         a deleted pod that ran is gone after this (default 20)
+  --no-controllers               as a bare API server: Nodes stay as they are, Namespaces stay Terminating, Deployments
+                                 have no pods
   --bookmark-interval-ms MS      default 60000
   --future-wait-ms MS            how long a list waits for a resource version from the future (default 3000)
   --history N                    changes kept for watches and paging before they are forgotten (default 100000)
@@ -81,6 +84,8 @@ Options parse_options(int count, char **words) {
         {"--changes-at-a-time", number(out.changes_at_a_time)},
         {"--node-ready-delay-ms", number(out.node_ready_delay_ms)},
         {"--namespace-delete-delay-ms", number(out.namespace_delete_delay_ms)},
+        {"--pod-start-delay-ms", number(out.pod_start_delay_ms)},
+        {"--pod-stop-delay-ms", number(out.pod_stop_delay_ms)},
         {"--bookmark-interval-ms", number(out.bookmark_interval_ms)},
         {"--future-wait-ms", number(out.future_wait_ms)},
         {"--history", number(out.history)},

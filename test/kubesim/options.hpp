@@ -21,6 +21,8 @@ struct Options {
     int changes_at_a_time = 0;
     int node_ready_delay_ms = 50;
     int namespace_delete_delay_ms = 20;
+    int pod_start_delay_ms = 50;
+    int pod_stop_delay_ms = 20;
     int bookmark_interval_ms = 60000;
     int future_wait_ms = 3000;
     size_t history = 100000;

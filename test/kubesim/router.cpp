@@ -206,6 +206,12 @@ Response Router::dispatch(const Request &request) {
     if (!verbs.contains(verb) || creates_over_name || writes_collection || creates_everywhere)
         throw ApiError::generic(405, "MethodNotAllowed",
                                 "the server does not allow this method on the requested resource");
+    if (target.subresource == "scale")
+        return verb == "get" ? api_.get_scale(target, request) : api_.write_scale(target, request);
+    if (target.subresource == "binding")
+        return api_.bind(target, request);
+    if (target.subresource == "eviction")
+        return api_.evict(target, request);
     if (verb == "get")
         return api_.get(target, request);
     if (verb == "list")

@@ -7,11 +7,6 @@ namespace kubesim {
 
 namespace {
 
-// OpenAPI does not say which optional scalars are Go pointers (so that false and 0 are written): these are.
-const std::set<std::string> pointer_fields = {"ConfigMap.immutable", "OwnerReference.controller",
-                                              "OwnerReference.blockOwnerDeletion",
-                                              "ObjectMeta.deletionGracePeriodSeconds"};
-
 std::string last_part(const std::string &name) {
     return name.substr(name.rfind('.') + 1);
 }
@@ -53,6 +48,9 @@ const Type *Schemas::reference(const std::string &ref, const json &schemas) {
     named_[name] = type; // before filling: schemas may refer to themselves
     type->go_name = last_part(name);
     fill(*type, schemas.at(name), schemas);
+    if (const json *pointers = find(pointers_, name))
+        for (const auto &field : *pointers)
+            type->fields.at(field).pointer = true;
     return type;
 }
 
@@ -127,11 +125,14 @@ void Schemas::fill(Type &type, const json &schema, const json &schemas) {
         for (const auto &[name, property] : properties->items()) {
             Field field;
             field.type = build(property, schemas);
-            bool null_list = required.contains(name) && field.type->shape == Type::Shape::list;
-            field.always_written = property.contains("default") || null_list;
-            if (const json *value = find(property, "default"); value && value->is_primitive())
+            const json *value = find(property, "default");
+            // A default that is no zero value (protocol: TCP) is set by the server's defaulting, not by its encoder.
+            const bool zero_default = value && (value->empty() || *value == "" || *value == 0 || *value == false);
+            const bool null_when_unset = required.contains(name) && !value && field.type->shape != Type::Shape::scalar;
+            field.always_written = zero_default || null_when_unset;
+            field.pointer = null_when_unset;
+            if (value && value->is_primitive())
                 field.default_value = *value;
-            field.pointer = pointer_fields.contains(type.go_name + "." + name);
             type.fields[name] = field;
         }
     } else if (const json *element = find(schema, "additionalProperties"); element && element->is_object()) {

@@ -18,8 +18,8 @@ struct Type;
 struct Field {
     const Type *type = nullptr;
     bool always_written = false; // a Go struct value or a scalar without omitempty
-    bool pointer = false;        // a Go pointer: false and 0 are kept
-    json default_value;          // of a scalar; null = none
+    bool pointer = false; // a Go pointer: false, 0 and "" are kept, and an unset one is written as null if at all
+    json default_value;   // of a scalar; null = none
 };
 
 struct Type {
@@ -57,6 +57,9 @@ struct Type {
 
 class Schemas {
 public:
+    // What OpenAPI does not say: which optional scalars are Go pointers. {"io.k8s.api.core.v1.PodSpec": ["priority",
+    // …]}
+    void load_pointers(const json &fields) { pointers_ = fields; }
     // Adds every schema of an OpenAPI v3 document.
     void load(const json &document);
     // The type of a schema by its full name, e.g. "io.k8s.api.core.v1.Node"; throws std::out_of_range.
@@ -71,6 +74,7 @@ private:
     const Type *reference(const std::string &ref, const json &schemas);
 
     std::vector<std::unique_ptr<Type>> owned_;
+    json pointers_;
     std::map<std::string, const Type *> named_;
     std::map<std::string, const Type *> kinds_;
 };

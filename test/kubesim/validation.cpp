@@ -63,17 +63,6 @@ const char *const config_key_message =
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
     "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
-void validate_labels(const json &metadata, std::vector<FieldError> &errors) {
-    if (const json *labels = find(metadata, "labels"))
-        for (const auto &[key, value] : labels->items()) {
-            for (const auto &why : qualified_name_errors(key))
-                errors.push_back(FieldError::invalid("metadata.labels", go_quoted(key), why));
-            std::string text = value.get<std::string>();
-            for (const auto &why : label_value_errors(text))
-                errors.push_back(FieldError::invalid("metadata.labels", go_quoted(text), why));
-        }
-}
-
 void validate_annotations(const json &metadata, std::vector<FieldError> &errors) {
     const json *annotations = find(metadata, "annotations");
     if (!annotations)
@@ -212,6 +201,23 @@ std::vector<std::string> config_key_errors(const std::string &key) {
     return out;
 }
 
+void validate_labels(const json &labels, const std::string &path, std::vector<FieldError> &errors) {
+    for (const auto &[key, value] : labels.items()) {
+        for (const auto &why : qualified_name_errors(key))
+            errors.push_back(FieldError::invalid(path, go_quoted(key), why));
+        std::string text = value.get<std::string>();
+        for (const auto &why : label_value_errors(text))
+            errors.push_back(FieldError::invalid(path, go_quoted(text), why));
+    }
+}
+
+void validate_not_negative(const json &object, const char *name, const std::string &path,
+                           std::vector<FieldError> &errors) {
+    const json *value = find(object, name);
+    if (value && *value < 0)
+        errors.push_back(FieldError::invalid(path + "." + name, dump(*value), "must be greater than or equal to 0"));
+}
+
 void validate_metadata(const Kind &kind, const json &metadata, std::vector<FieldError> &errors) {
     std::string name = text_of(metadata, "name"), prefix = text_of(metadata, "generateName");
     // A prefix may end with a dash: a letter follows.
@@ -226,7 +232,8 @@ void validate_metadata(const Kind &kind, const json &metadata, std::vector<Field
     else
         for (const auto &why : name_errors(kind.behaviour.name_rule, name))
             errors.push_back(FieldError::invalid("metadata.name", go_quoted(name), why));
-    validate_labels(metadata, errors);
+    if (const json *labels = find(metadata, "labels"))
+        validate_labels(*labels, "metadata.labels", errors);
     validate_annotations(metadata, errors);
     validate_owners(metadata, errors);
     validate_finalizers(metadata, errors);
@@ -251,7 +258,8 @@ void validate_metadata_update(const json &after, const json &before, std::vector
     for (const char *name :
          {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"})
         immutable(name, after, before, errors);
-    validate_labels(after, errors);
+    if (const json *labels = find(after, "labels"))
+        validate_labels(*labels, "metadata.labels", errors);
     validate_annotations(after, errors);
     validate_owners(after, errors);
     validate_finalizers(after, errors);
