@@ -18,8 +18,9 @@ struct Kind {
 // Kinds that are not listed have rank `other`. Those of equal rank do not need each other.
 constexpr int other = 50;
 constexpr int last = 100;
-constexpr std::array<Kind, 29> kinds{{
+constexpr std::array<Kind, 30> kinds{{
     {"", "Namespace", 1},
+    {"", "Node", 1}, // needs nothing, and takes longest to become ready
     {"", "ResourceQuota", 2},
     {"storage.k8s.io", "StorageClass", 3},
     {"apiextensions.k8s.io", "CustomResourceDefinition", 4},

@@ -208,6 +208,7 @@ TEST_F(ActuatorQueue, DroppingAMirrorLetsOthersGo) {
 TEST(ActuatorRank, WhatOthersNeedGoesFirstAndIsDeletedLast) {
     EXPECT_LT(apply_rank("", "Namespace"), apply_rank("", "ConfigMap"));
     EXPECT_LT(apply_rank("", "ConfigMap"), apply_rank("apps", "Deployment"));
+    EXPECT_LT(apply_rank("", "Node"), apply_rank("", "Service"));
     EXPECT_LT(apply_rank("apps", "Deployment"), apply_rank("example.com", "Thing"));
     EXPECT_LT(apply_rank("example.com", "Thing"),
               apply_rank("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"));
