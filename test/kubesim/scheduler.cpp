@@ -23,8 +23,27 @@ bool tolerates(const json &pod, const json &taint) {
     return false;
 }
 
+// All are taken as TCP on every address.
+std::set<int64_t> host_ports(const json &pod) {
+    std::set<int64_t> out;
+    for (const auto &container : pod.at("spec").at("containers"))
+        if (const json *ports = find(container, "ports"))
+            for (const auto &port : *ports)
+                if (const json *host_port = find(port, "hostPort"))
+                    out.insert(host_port->get<int64_t>());
+    return out;
+}
+
+json unschedulable(const std::string &why) {
+    return {{"type", "PodScheduled"},    {"status", "False"},
+            {"lastProbeTime", nullptr},  {"lastTransitionTime", rfc3339_now()},
+            {"reason", "Unschedulable"}, {"message", why}};
+}
+
+} // namespace
+
 // Why the pod cannot go there, in kube-scheduler's words; "" when it can.
-std::string obstacle(const json &pod, const json &node, int64_t pods_there) {
+std::string Scheduler::obstacle(const json &pod, const json &node, const Use &use) {
     const json &spec = node.at("spec");
     const json *cordoned = find(spec, "unschedulable");
     const json cordon_taint = {{"key", "node.kubernetes.io/unschedulable"}, {"effect", "NoSchedule"}};
@@ -39,18 +58,13 @@ std::string obstacle(const json &pod, const json &node, int64_t pods_there) {
             return "didn't match Pod's node affinity/selector";
     const json *allocatable = find(node.at("status"), "allocatable");
     const std::string room = allocatable ? text_of(*allocatable, "pods") : "";
-    if (room.empty() || pods_there >= std::stoll(room))
+    if (room.empty() || use.pods >= std::stoll(room))
         return "Too many pods";
+    for (const int64_t port : host_ports(pod))
+        if (use.host_ports.contains(port))
+            return "didn't have free ports for the requested pod ports";
     return "";
 }
-
-json unschedulable(const std::string &why) {
-    return {{"type", "PodScheduled"},    {"status", "False"},
-            {"lastProbeTime", nullptr},  {"lastTransitionTime", rfc3339_now()},
-            {"reason", "Unschedulable"}, {"message", why}};
-}
-
-} // namespace
 
 void Scheduler::observe(const Change &change) {
     if (change.kind == &nodes_)
@@ -70,18 +84,22 @@ void Scheduler::observe(const Change &change) {
 }
 
 void Scheduler::place_all() {
-    std::map<std::string, int64_t> pods_on;
+    std::map<std::string, Use> uses;
+    const auto use = [&](const std::string &node, const json &pod) {
+        uses[node].pods++;
+        uses[node].host_ports.merge(host_ports(pod));
+    };
     for (const auto &[key, pod] : store_.objects(pods_))
         if (std::string node = text_of(pod->body.at("spec"), "nodeName"); !node.empty())
-            pods_on[node]++;
+            use(node, pod->body);
     for (const auto &key : std::set<std::string>(waiting_)) {
         StoredPtr pod = store_.get(pods_, key);
         if (!pod)
             continue;
         std::string why;
-        const std::string node = choose(pod->body, pods_on, why);
+        const std::string node = choose(pod->body, uses, why);
         if (!node.empty()) {
-            pods_on[node]++;
+            use(node, pod->body);
             api_.bind(*pod, node);
             continue;
         }
@@ -94,20 +112,20 @@ void Scheduler::place_all() {
     }
 }
 
-std::string Scheduler::choose(const json &pod, const std::map<std::string, int64_t> &pods_on, std::string &why) const {
+std::string Scheduler::choose(const json &pod, const std::map<std::string, Use> &uses, std::string &why) const {
     std::string best;
     int64_t fewest = 0;
     std::map<std::string, int> obstacles;
     const auto &nodes = store_.objects(nodes_);
     for (const auto &[name, node] : nodes) {
-        auto it = pods_on.find(name);
-        const int64_t there = it == pods_on.end() ? 0 : it->second;
+        const auto it = uses.find(name);
+        const Use there = it == uses.end() ? Use() : it->second;
         const std::string reason = obstacle(pod, node->body, there);
         if (!reason.empty()) {
             obstacles[reason]++;
-        } else if (best.empty() || there < fewest) {
+        } else if (best.empty() || there.pods < fewest) {
             best = name;
-            fewest = there;
+            fewest = there.pods;
         }
     }
     why = nodes.empty() ? "no nodes available to schedule pods"

@@ -17,9 +17,15 @@ public:
     void observe(const Change &change);
 
 private:
+    struct Use { // of a node by its pods
+        int64_t pods = 0;
+        std::set<int64_t> host_ports;
+    };
+
     void place_all();
     // The node's name, or "" and why there is none.
-    std::string choose(const json &pod, const std::map<std::string, int64_t> &pods_on, std::string &why) const;
+    std::string choose(const json &pod, const std::map<std::string, Use> &uses, std::string &why) const;
+    static std::string obstacle(const json &pod, const json &node, const Use &use);
 
     Api &api_;
     Store &store_;
