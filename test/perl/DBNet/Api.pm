@@ -6,7 +6,8 @@
 #   $api->create_node('n1');  $api->get('/api/v1/nodes/n1')->{body}{status};
 #
 # Options of start: kind (default: what the environment asks for), nodes_ready (default 1: created Nodes become Ready,
-# by the simulator's own controller or by a stand-in for the kubelet), node_ready_delay_ms, controllers (default 1: also
+# by the simulator's own controller or by a stand-in for the kubelet), node_ready_delay_ms, pods_running (default 0;
+# 1: the stand-in also runs the Pods of the run's namespace), controllers (default 1: also
 # kube-controller-manager and kube-scheduler when they are there), arguments (array: more arguments of the simulator),
 # durable (default 0: what the server stores survives kill_server; real servers always do).
 package DBNet::Api;

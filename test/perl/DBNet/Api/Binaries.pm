@@ -184,6 +184,7 @@ KUBECONFIG
 sub start_nodes_ready {
     my ($self) = @_;
     $self->{processes}{nodes_ready} = DBNet::Api::KubeletStandIn::start($self);
+    $self->{processes}{pods_running} = DBNet::Api::KubeletStandIn::start_pods($self) if $self->{options}{pods_running};
     return;
 }
 
@@ -254,7 +255,7 @@ sub server { my ($self, $name) = @_; return $self->{processes}{ $name // 'kube-a
 
 sub shut_down {
     my ($self) = @_;
-    for my $name (qw(nodes_ready kube-scheduler kube-controller-manager kube-apiserver etcd)) {
+    for my $name (qw(nodes_ready pods_running kube-scheduler kube-controller-manager kube-apiserver etcd)) {
         my $process = delete $self->{processes}{$name} // next;
         $process->stop;
     }

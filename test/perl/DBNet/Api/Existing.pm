@@ -27,18 +27,23 @@ sub launch {
     return;
 }
 
-# Nodes that only the API knows have no kubelet; those of others are not ours to report.
+# Nodes that only the API knows have no kubelet; those of others are not ours to report. The Pods of others keep off ours.
 sub start_nodes_ready {
     my ($self) = @_;
-    $self->{nodes_ready} = DBNet::Api::KubeletStandIn::start($self, query => '&labelSelector=' . DBNet::Api::escape($self->selector));
+    $self->{stand_ins} = [ DBNet::Api::KubeletStandIn::start($self,
+            query => '&labelSelector=' . DBNet::Api::escape($self->selector), taint => 'dbnet.io/no-machine', renew => 1) ];
+    push @{ $self->{stand_ins} }, DBNet::Api::KubeletStandIn::start_pods($self) if $self->{options}{pods_running};
     return;
 }
 
 sub shut_down {
     my ($self) = @_;
     return if !$self->{credentials};    # it never came to be used
-    $self->{nodes_ready}->stop if $self->{nodes_ready};
-    $self->delete('/api/v1/namespaces/' . $self->namespace);
+    my $namespace = '/api/v1/namespaces/' . $self->namespace;
+    $self->delete($namespace);
+    # Its Pods are gone when their stand-in has confirmed it.
+    eval { $self->wait_until(sub { $self->get($namespace)->{status} == 404 }, 'the namespace of the run is gone', 60); 1 } or warn $@;
+    $_->stop for @{ $self->{stand_ins} // [] };
     my $nodes = $self->get('/api/v1/nodes', query => { labelSelector => $self->selector })->{body}{items} // [];
     for my $node (@$nodes) {
         next if ($node->{metadata}{labels}{ $self->label_key } // '') ne $self->{run};

@@ -1,5 +1,5 @@
-# Stands in for the kubelets of real servers, in a process of its own: every Node of the run that has no Ready condition
-# gets one, as a kubelet's first report has it.
+# Stands in for the kubelets of real servers, in processes of its own: every Node of the run that has no Ready condition
+# gets one, as a kubelet's first report has it; on request every Pod that the scheduler has put on a Node runs.
 package DBNet::Api::KubeletStandIn;
 
 use strict;
@@ -9,36 +9,111 @@ use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(sleep);
 
-# Option: query (text) that restricts which Nodes are reported. Returns the process.
+# Nodes. Options: query (text) that restricts which Nodes are reported; taint (key): Nodes carry this taint before they
+# become Ready, so that the Pods of others keep off; renew (1): a Ready Node is reported again every 30 s, for servers
+# that expect it. Returns the process.
 sub start {
     my ($api, %options) = @_;
-    my $test = $$;
-    return DBNet::Process->start(
-        name => 'nodes_ready',
-        log  => "$api->{log_prefix}nodes_ready.log",
-        code => sub { report($api, $options{query} // '') while getppid == $test });
+    my %reported;    # by uid
+    return start_watch($api, 'nodes_ready', '/api/v1/nodes?' . ($options{query} // ''), sub {
+        my ($event, $node) = @_;
+        my $is_ready = grep { $_->{type} eq 'Ready' && $_->{status} eq 'True' } @{ $node->{status}{conditions} // [] };
+        return if $node->{metadata}{deletionTimestamp};
+        return if $is_ready && !($options{renew} && $event eq 'ADDED');
+        return report_node($api, $node, $options{taint}) if $is_ready;
+        return if $reported{ $node->{metadata}{uid} }++;
+        in_background(($api->{options}{node_ready_delay_ms} // 0) / 1000, sub { report_node($api, $node, $options{taint}) });
+    });
 }
 
-# One watch, without a resource version, so that it starts with the Nodes that exist.
-sub report {
-    my ($api, $query) = @_;
-    my @command = DBNet::Process::command_tied_to_us('curl', '-sS', '-N', '-g', '--noproxy', '*', @{ $api->{credentials} },
-        $api->url . "/api/v1/nodes?watch=true&timeoutSeconds=30$query");
+# Pods of the run's namespace. Returns the process.
+sub start_pods {
+    my ($api) = @_;
+    my %seen;        # address by uid
+    return start_watch($api, 'pods_running', '/api/v1/namespaces/' . $api->namespace . '/pods?', sub {
+        my ($event, $pod) = @_;
+        return if !$pod->{spec}{nodeName};
+        return finish_pod($api, $pod) if $pod->{metadata}{deletionTimestamp};
+        return if ($pod->{status}{phase} // '') ne 'Pending' || $seen{ $pod->{metadata}{uid} };
+        my $number = $seen{ $pod->{metadata}{uid} } = 1 + keys %seen;
+        report_pod($api, $pod, sprintf '10.244.%d.%d', $number / 250, 1 + $number % 250);
+    });
+}
+
+# Calls $handle->(event, object) for all that a watch without a resource version shows: it starts with what exists.
+sub start_watch {
+    my ($api, $name, $path, $handle) = @_;
+    my $test = $$;
+    return DBNet::Process->start(
+        name => $name,
+        log  => "$api->{log_prefix}$name.log",
+        code => sub { watch($api, "$path&watch=true&timeoutSeconds=30", $handle) while getppid == $test });
+}
+
+sub watch {
+    my ($api, $path, $handle) = @_;
+    my @command = DBNet::Process::command_tied_to_us('curl', '-sS', '-N', '-g', '--noproxy', '*', @{ $api->{credentials} }, $api->url . $path);
     open my $events, '-|', @command or die "curl: $!\n";
     while (my $line = <$events>) {
         my $event = eval { JSON::PP::decode_json($line) } // next;
-        my $node = $event->{object};
-        next if $event->{type} !~ /^(?:ADDED|MODIFIED)$/ || ($node->{kind} // '') ne 'Node' || $node->{metadata}{deletionTimestamp};
-        next if grep { $_->{type} eq 'Ready' } @{ $node->{status}{conditions} // [] };
-        sleep(($api->{options}{node_ready_delay_ms} // 0) / 1000);
-        my $now = POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime);
-        my $ready = { type => 'Ready', status => 'True', reason => 'KubeletReady', message => 'kubelet is posting ready status',
-            lastHeartbeatTime => $now, lastTransitionTime => $now };
-        $api->patch("/api/v1/nodes/$node->{metadata}{name}/status", { status => { conditions => [$ready] } },
-            content_type => 'application/strategic-merge-patch+json', query => { fieldManager => 'kubelet' });
+        $handle->($event->{type}, $event->{object}) if $event->{type} =~ /^(?:ADDED|MODIFIED)$/;
     }
     close $events;
     sleep 0.5 if $?;
+    return;
+}
+
+# Several Nodes start at the same time, like machines.
+sub in_background {
+    my ($seconds, $code) = @_;
+    return $code->() if !$seconds;
+    my $pid = fork // die "fork: $!\n";
+    return waitpid $pid, 0 if $pid;
+    POSIX::_exit(0) if fork;    # nobody has to wait for the one that goes on
+    sleep $seconds;
+    $code->();
+    POSIX::_exit(0);
+}
+
+sub now { return POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime) }
+
+sub condition {
+    my ($type, $reason, $message) = @_;
+    return { type => $type, status => 'True', reason => $reason, message => $message, lastTransitionTime => now() };
+}
+
+sub report_node {
+    my ($api, $node, $taint) = @_;
+    my $path = "/api/v1/nodes/$node->{metadata}{name}";
+    my @taints = @{ $node->{spec}{taints} // [] };
+    $api->patch($path, { spec => { taints => [ @taints, { key => $taint, effect => 'NoSchedule' } ] } }, query => { fieldManager => 'kubelet' })
+      if defined $taint && !grep { $_->{key} eq $taint } @taints;
+    my $ready = condition('Ready', 'KubeletReady', 'kubelet is posting ready status');
+    $ready->{lastHeartbeatTime} = now();
+    my $resources = { cpu => '4', memory => '16Gi', pods => '110' };
+    $api->patch("$path/status", { status => { conditions => [$ready], capacity => $resources, allocatable => $resources } },
+        content_type => 'application/strategic-merge-patch+json', query => { fieldManager => 'kubelet' });
+    return;
+}
+
+sub pod_path { my ($pod) = @_; return "/api/v1/namespaces/$pod->{metadata}{namespace}/pods/$pod->{metadata}{name}" }
+
+sub report_pod {
+    my ($api, $pod, $address) = @_;
+    my @containers = map { {
+            name => $_->{name}, image => $_->{image}, imageID => "none/$_->{image}", ready => JSON::PP::true, started => JSON::PP::true,
+            restartCount => 0, state => { running => { startedAt => now() } } } } @{ $pod->{spec}{containers} };
+    $api->patch(pod_path($pod) . '/status', { status => {
+            phase => 'Running', startTime => now(), podIP => $address, podIPs => [ { ip => $address } ], containerStatuses => \@containers,
+            conditions => [ map { condition($_, undef, undef) } qw(Initialized ContainersReady Ready) ] } },
+        content_type => 'application/strategic-merge-patch+json', query => { fieldManager => 'kubelet' });
+    return;
+}
+
+# A kubelet confirms that the containers of a deleted Pod are gone.
+sub finish_pod {
+    my ($api, $pod) = @_;
+    $api->delete(pod_path($pod), body => { gracePeriodSeconds => 0, preconditions => { uid => $pod->{metadata}{uid} } });
     return;
 }
 
