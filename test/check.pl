@@ -4,23 +4,29 @@
 # Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), isolation, tap (pgTAP files in
 # test/tap), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
 # --binaries=DIR unit tests and replays (build);
-# --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl; --bench runs test/bench/run.pl.
-# Everything is written below build/check. As root it goes on as an unprivileged user, since PostgreSQL refuses root.
+# --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl; --bench runs test/bench/run.pl,
+# --demo test/demo/run.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
+# user, since PostgreSQL refuses root.
 use strict;
 use warnings;
 use Cwd qw(getcwd abs_path);
+use Fcntl qw(F_SETFD);
 use File::Basename qw(basename dirname);
 use File::Path qw(make_path remove_tree);
 use Getopt::Long;
 use TAP::Parser;
 use POSIX ();
 
-my ($root, $binaries, $only, $torture, $bench) = ('', 'build', '', 0, 0);
-GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench)
-  or die "usage: check.pl --root=DIR [--binaries=DIR] [--only=REGEX] [--torture] [--bench]\n";
+my ($root, $binaries, $only, $torture, $bench, $demo) = ('', 'build', '', 0, 0, 0);
+GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench, 'demo' => \$demo)
+  or die "usage: check.pl --root=DIR [--binaries=DIR] [--only=REGEX] [--torture] [--bench] [--demo]\n";
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
+my $folder = $demo ? 'build/demo' : 'build/check';
+my $keep = $demo && $ENV{KEEP};
+refuse_second_demo() if $demo;
 choose_cluster();
+go_to_background() if $keep && !defined $ENV{DBNET_DEMO_KEPT};
 become_unprivileged() if $> == 0;
 
 my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
@@ -29,7 +35,7 @@ chomp(my $pgxs = `$pg_config --pgxs`);
 chomp(my $pkglibdir = `$pg_config --pkglibdir`);
 my $pgxs_test = dirname($pgxs) . '/../test';    # …/pgxs/src/test
 $bindir = "$root$bindir";
-my $work = "$top/build/check";
+my $work = "$top/$folder";
 remove_tree($work, { keep_root => 1 }) if -d $work;
 make_path("$work/log");
 
@@ -50,6 +56,10 @@ if ($bench) {
     local $ENV{TESTDATADIR} = "$work/bench";
     local $ENV{TESTLOGDIR} = "$work/log/bench";
     exec 'perl', 'test/bench/run.pl', $only or die "test/bench/run.pl: $!\n";
+}
+if ($demo) {
+    @ENV{qw(TESTDATADIR TESTLOGDIR)} = ("$work/data", "$work/log");
+    exec $^X, 'test/demo/run.pl' or die "test/demo/run.pl: $!\n";
 }
 
 my ($passed, $failed, %skipped) = (0, 0);
@@ -89,7 +99,33 @@ sub choose_cluster {
     $ENV{DBNET_TEST_KUBECONFIG} = $copy;
 }
 
-# Re-executes this script as user postgres (or nobody) with build/check its own; a tree that user cannot read is copied.
+# A demo that was kept has its data in the folder that another would empty.
+sub refuse_second_demo {
+    my $pid = slurp("$folder/pid");
+    die "The demo that was started with KEEP=1 still runs; stop it first: kill $pid\n" if $pid && slurp("/proc/$pid/cmdline") =~ /demo/;
+}
+
+# KEEP=1: the demo goes on in a session of its own, and make ends when it says that it is kept, or ends.
+sub go_to_background {
+    pipe my $told, my $tell or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        close $told;
+        POSIX::setsid();
+        fcntl $tell, F_SETFD, 0 or die "fcntl: $!\n";
+        $ENV{DBNET_DEMO_KEPT} = fileno $tell;
+        our $told_by_child = $tell;    # stays open until exec
+        return;
+    }
+    close $tell;
+    $SIG{$_} = sub { kill 'TERM', -$pid } for qw(INT TERM HUP);
+    exit 0 if defined(my $line = <$told>);
+    waitpid $pid, 0;
+    exit($? >> 8 || 1);
+}
+
+# Re-executes this script as user postgres (or nobody) with its folder below build its own; a tree that user cannot read
+# is copied.
 sub become_unprivileged {
     my ($user) = grep { defined getpwnam $_ } qw(postgres nobody);
     my (undef, undef, $uid, $gid) = getpwnam $user;
@@ -102,15 +138,20 @@ sub become_unprivileged {
         $root =~ s/^\Q$top\E/$place/;
         print "$top cannot be read by $user: the tests run in $place\n";
     }
-    for my $directory ("$place/build/check", $bench ? ("$place/test/bench") : ()) {
-        remove_tree($directory) if $directory =~ m{/build/check$};
+    for my $directory ("$place/$folder", $bench ? ("$place/test/bench") : ()) {
+        remove_tree($directory) if $directory =~ m{/\Q$folder\E$};
         make_path($directory);
         system('chown', '-R', "$uid:$gid", $directory);
     }
-    my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', $^X, "$place/test/check.pl", "--root=$root",
-        ($only ne '' ? "--only=$only" : ()), ($torture ? '--torture' : ()), ($bench ? '--bench' : ()));
+    my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', $^X, "$place/test/check.pl", "--root=$root", "--binaries=$binaries",
+        ($only ne '' ? "--only=$only" : ()), ($torture ? '--torture' : ()), ($bench ? '--bench' : ()), ($demo ? '--demo' : ()));
     exec @command or die "setpriv: $!\n" if $reachable;
-    my $status = system @command;
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) { exec @command or die "setpriv: $!\n" }
+    $SIG{$_} = sub { } for qw(INT TERM HUP);    # those we wait for have had it, too
+    if ($keep) { open $_, '>', '/dev/null' or die "/dev/null: $!\n" for *STDOUT, *STDERR }
+    1 until waitpid($pid, 0) == $pid;
+    my $status = $?;
     system('rm', '-rf', $place);
     exit($status >> 8 || ($status ? 1 : 0));
 }

@@ -70,7 +70,7 @@ $(BUILD)/bench_%: test/bench/%.cpp
 
 .SECONDARY: $(FUZZ_OBJECTS)
 
-.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed fuzz packages
+.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed demo demo-installed fuzz packages
 packages:
 	@PG_CONFIG=$(PG_CONFIG) test/packages.sh
 
@@ -103,6 +103,13 @@ bench: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory bench-installed
 bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) --bench $(if $(ONLY),--only='$(ONLY)')
+
+# Quiet but for what the demo itself says.
+demo: packages
+	@echo "Building DBNet and the simulator; the first time takes some minutes."
+	@$(MAKE) $(PARALLEL) -s --no-print-directory demo-installed
+demo-installed: test-root $(BUILD)/kubesim
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --demo
 
 # What a fuzzer finds worth keeping goes from build/libfuzzer/NAME.corpus to test/fuzz/corpus by hand: small and named.
 SECONDS_EACH ?= 60
