@@ -41,6 +41,20 @@ std::string snippet(const std::string &body) {
     return body.size() > 30 ? out + " ..." : out;
 }
 
+// A custom resource is decoded without a Go type: kind and version must be in the body.
+void check_custom_type(const Kind &kind, const json &object, const std::string &body) {
+    const std::string version = text_of(object, "apiVersion"), name = text_of(object, "kind");
+    if (name.empty())
+        throw ApiError::bad_request("the object provided is unrecognized (must be of type " + kind.kind +
+                                    "): Object 'Kind' is missing in '" + body + "' (" + snippet(body) + ")");
+    if (version != kind.api_version())
+        throw ApiError::bad_request("the API version in the data (" + version +
+                                    ") does not match the expected API version (" + kind.api_version() + ")");
+    if (name != kind.kind)
+        throw ApiError::invalid(kind.group, name, text_of(object.value("metadata", json()), "name"),
+                                {FieldError::invalid("kind", go_quoted(name), "must be " + kind.kind)});
+}
+
 } // namespace
 
 std::string media_type(const Request &request) {
@@ -85,6 +99,10 @@ void add_warnings(Response &response, const std::vector<std::string> &warnings) 
 Api::Write Api::begin_write(const Target &target, const Request &request, const char *options_kind) {
     Write write{target, {manager_of(request), "Update", target.kind->api_version(), target.subresource}, false, "", {}};
     std::vector<FieldError> errors;
+    if (target.kind->custom && media_type(request) == "application/strategic-merge-patch+json")
+        throw ApiError(415, "UnsupportedMediaType",
+                       "the body of the request was in an unknown format - accepted media types include: "
+                       "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
     bool is_patch = std::string(options_kind) == "PatchOptions";
     if (std::string type = media_type(request);
         is_patch && type != "application/merge-patch+json" && type != "application/strategic-merge-patch+json" &&
@@ -177,6 +195,8 @@ json Api::decode_object(const Target &target, const Request &request, Write &wri
                 (value->is_object() ? "object" : json_type(*value)) + " into Go struct field ." + member +
                 " of type string (" + snippet(request.body) + ")");
     std::string version = text_of(object, "apiVersion"), name = text_of(object, "kind");
+    if (kind.custom)
+        check_custom_type(kind, object, request.body);
     bool other_version = !version.empty() && version != kind.api_version();
     if (other_version && (name.empty() || name == kind.kind))
         throw ApiError::bad_request((name.empty() ? kind.kind : name) + " in version " + go_quoted(version) +
@@ -190,7 +210,7 @@ json Api::decode_object(const Target &target, const Request &request, Write &wri
         problems.push_back("duplicate field " + go_quoted(duplicate.path));
     try {
         std::vector<std::string> unknown;
-        object = without_type(go_form(kind.type, object, Decoder::json, &unknown));
+        object = kind.decode(object, Decoder::json, &unknown);
         for (const auto &path : unknown)
             problems.push_back("unknown field " + go_quoted(path));
     } catch (const TypeMismatch &error) {

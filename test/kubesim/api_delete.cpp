@@ -93,6 +93,9 @@ StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const Delet
             finalizers.push_back(wanted);
     }
     bool spec_finalizers = kind.behaviour.has_spec_finalizers && has_items(object["spec"], "finalizers");
+    const bool first = !find(after, "deletionTimestamp");
+    if (first && kind.behaviour.prepare_delete)
+        kind.behaviour.prepare_delete(object);
     // What takes its time to end is asked once more only to hurry.
     int64_t grace = kind.behaviour.grace_seconds ? kind.behaviour.grace_seconds(object) : 0;
     if (grace > 0 && options.grace_seconds >= 0)
@@ -104,14 +107,13 @@ StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const Delet
             store_.remove(kind, live->key);
         return nullptr;
     }
-    const bool first = !find(after, "deletionTimestamp");
     if (first || grace < integer_of(after, "deletionGracePeriodSeconds", 0)) {
         after["deletionTimestamp"] = rfc3339_time(time(nullptr) + grace);
         if (kind.behaviour.has_spec_finalizers)
             object["status"]["phase"] = "Terminating";
-        else
+        else if (!kind.behaviour.prepare_delete)
             after["deletionGracePeriodSeconds"] = grace;
-        if (const json *generation = find(after, "generation"); generation && first)
+        if (const json *generation = find(after, "generation"); generation && first && !kind.behaviour.prepare_delete)
             after["generation"] = generation->get<int64_t>() + 1;
     }
     if (object == live->body)

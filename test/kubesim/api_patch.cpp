@@ -56,7 +56,7 @@ json Api::patched(Write &write, const Request &request, const json &live) {
         if (text_of(patched, "kind") != kind.kind || text_of(patched, "apiVersion") != kind.api_version())
             throw TypeMismatch(not_registered(text_of(patched, "kind"), text_of(patched, "apiVersion")));
         std::vector<std::string> unknown;
-        object = without_type(go_form(kind.type, patched, strategic ? Decoder::unstructured : Decoder::json, &unknown));
+        object = kind.decode(patched, strategic ? Decoder::unstructured : Decoder::json, &unknown);
         for (const auto &path : unknown)
             problems.push_back("unknown field " + go_quoted(path));
     } catch (const TypeMismatch &error) {
@@ -102,7 +102,7 @@ json Api::applied(Write &write, const Request &request, const json *live) {
     json object = apply_configuration(management(target), before, without_type(configuration), write.writer,
                                       request.flag("force"), !live, described, described_live, rfc3339_now());
     try {
-        object = without_type(go_form(kind.type, object, Decoder::unstructured));
+        object = kind.decode(object, Decoder::unstructured);
     } catch (const TypeMismatch &error) {
         throw ApiError::internal("failed to convert new object (" + described +
                                  ") to proper version: unable to convert "

@@ -103,14 +103,15 @@ Response Api::get(const Target &target, const Request &request) {
         throw ApiError::not_found(target.kind->group, target.kind->plural, target.name);
     Response response;
     response.content_type = how.content_type();
-    response.body = how.object(*stored);
+    response.body = how.object(*seen_as(*target.kind, stored));
     return response;
 }
 
 std::vector<StoredPtr> Api::select(const Target &target, const Request &request, const Store::Objects &objects,
                                    uint64_t revision, uint64_t limit, const std::string &start, json &list_metadata) {
     LabelSelector labels(request.parameter("labelSelector"));
-    FieldSelector fields(request.parameter("fieldSelector"), target.kind->behaviour.field_selectors);
+    FieldSelector fields(request.parameter("fieldSelector"), target.kind->behaviour.field_selectors,
+                         target.kind->selects_own_fields());
     std::string prefix = target.name_space.empty() ? "" : target.name_space + "/";
     auto at = start.empty() ? objects.lower_bound(prefix) : objects.upper_bound(prefix + start);
     auto in_range = [&] { return at != objects.end() && at->first.starts_with(prefix); };
@@ -187,6 +188,8 @@ Response Api::list(const Target &target, const Request &request) {
         revision == store_.revision()
             ? select(target, request, store_.objects(kind), revision, limit, start, list_metadata)
             : select(target, request, store_.objects_at(kind, revision), revision, limit, start, list_metadata);
+    for (auto &item : items)
+        item = seen_as(kind, item);
     // The watch cache is a hash map: what comes from it has no order.
     if (from_cache)
         std::shuffle(items.begin(), items.end(), random_);
@@ -205,7 +208,7 @@ Response Api::watch(const Target &target, const Request &request) {
     std::string fields = request.parameter("fieldSelector");
     if (!target.name.empty())
         fields = "metadata.name=" + target.name + (fields.empty() ? "" : "," + fields);
-    plan->fields = FieldSelector(fields, target.kind->behaviour.field_selectors);
+    plan->fields = FieldSelector(fields, target.kind->behaviour.field_selectors, target.kind->selects_own_fields());
     plan->bookmarks = request.flag("allowWatchBookmarks");
     plan->from = revision_parameter(request);
     plan->initial_objects = plan->from == 0;

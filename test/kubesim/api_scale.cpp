@@ -51,10 +51,28 @@ Response Api::scale_answer(const Request &request, const Stored &stored, const s
     return response;
 }
 
+namespace {
+
+// A custom resource has no Go zero value for replicas it lacks.
+void require_replicas(const Stored &stored) {
+    const auto &path = stored.kind->behaviour.scale->spec_replicas;
+    if (!stored.kind->custom || at_path(stored.body, path))
+        return;
+    std::string text;
+    for (const auto &name : path)
+        text += "." + name;
+    const std::string why = "the spec replicas field " + go_quoted(text) + " does not exist";
+    throw ApiError(500, "InternalError", "Internal error occurred: " + why,
+                   {{"causes", json::array({{{"message", why}}})}});
+}
+
+} // namespace
+
 Response Api::get_scale(const Target &target, const Request &request) {
     StoredPtr live = store_.get(*target.kind, target.key());
     if (!live)
         throw ApiError::not_found(target.kind->group, target.kind->plural, target.name);
+    require_replicas(*live);
     return scale_answer(request, *live, {});
 }
 
@@ -92,6 +110,10 @@ Response Api::write_scale(const Target &target, const Request &request) {
             parent.group, parent.plural, target.name,
             "the object has been modified; please apply your changes to the latest version and try again");
     const int64_t replicas = integer_of(scale["spec"], "replicas", 0);
+    if (replicas < 0 && parent.custom)
+        throw ApiError::invalid(
+            parent.group, parent.kind, target.name,
+            {FieldError::invalid(".spec.replicas", std::to_string(replicas), "should be a non-negative integer")});
     if (replicas < 0)
         throw ApiError::invalid(
             "autoscaling", "Scale", target.name,

@@ -212,7 +212,7 @@ Response Api::answer(const Request &request, const Write &write, const StoredPtr
     Response response;
     response.status = status;
     response.content_type = how.content_type();
-    response.body = how.object(*stored);
+    response.body = how.object(*seen_as(*write.target.kind, stored));
     add_warnings(response, write.warnings);
     return response;
 }
@@ -241,6 +241,11 @@ Response Api::replace(const Target &target, const Request &request) {
             "StorageError: invalid object, Code: 4, Key: /registry/" + kind.plural + "/" + live->key +
                 ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: " + uid +
                 ", UID in object meta: " + live_uid);
+    const std::string revision = text_of(object["metadata"], "resourceVersion");
+    if (kind.behaviour.needs_revision && (revision.empty() || revision == "0"))
+        throw ApiError::invalid(
+            kind.group, kind.plural, target.name,
+            {FieldError::invalid("metadata.resourceVersion", "0x0", "must be specified for an update")});
     track_update(management(target), live->body, object, write.writer, false, rfc3339_now());
     json gone;
     StoredPtr stored = update(write, live, std::move(object), &gone);
@@ -257,7 +262,7 @@ void Api::control(const Kind &kind, const std::string &key, const std::string &m
     Write write{target, {manager, "Update", kind.api_version(), subresource}, false, "", {}};
     json object = live->body;
     change(object);
-    object = without_type(go_form(kind.type, object, Decoder::json));
+    object = kind.decode(object, Decoder::json);
     track_update(management(target), live->body, object, write.writer, false, rfc3339_now());
     json gone;
     update(write, live, std::move(object), &gone);
@@ -266,7 +271,7 @@ void Api::control(const Kind &kind, const std::string &key, const std::string &m
 void Api::create_by_controller(const Kind &kind, json object, const std::string &manager) {
     Target target{&kind, text_of(object["metadata"], "namespace"), "", "", false};
     Write write{target, {manager, "Update", kind.api_version(), ""}, false, "", {}};
-    object = without_type(go_form(kind.type, object, Decoder::json));
+    object = kind.decode(object, Decoder::json);
     if (kind.behaviour.set_defaults)
         kind.behaviour.set_defaults(object);
     insert(write, std::move(object), false);

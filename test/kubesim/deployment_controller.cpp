@@ -127,7 +127,8 @@ void DeploymentController::sync(const std::string &key) {
     }
     if (!roll(*deployment, sets) && !paused)
         shrink_old(*deployment, sets);
-    report(store_.get(deployments_, key), sets_of(*deployment));
+    // From what was seen before anything was scaled: the change just made brings the next look.
+    report(store_.get(deployments_, key), sets);
     forget_old(*deployment, sets);
 }
 

@@ -37,8 +37,20 @@ void Discovery::set(const std::string &name, const json &resources, const json &
         std::string hash = sha512(text);
         openapi_[name] = {std::move(text), std::move(hash)};
     }
-    if (name.starts_with(group_prefix))
-        group_versions_.push_back(name.substr(group_prefix.size()));
+    const std::string group_version = name.starts_with(group_prefix) ? name.substr(group_prefix.size()) : "";
+    if (!group_version.empty() &&
+        std::find(group_versions_.begin(), group_versions_.end(), group_version) == group_versions_.end())
+        group_versions_.push_back(group_version);
+    list_groups();
+}
+
+void Discovery::remove(const std::string &name) {
+    documents_.erase("/" + name);
+    openapi_.erase(name);
+    const std::string group_version = name.substr(group_prefix.size());
+    documents_.erase("/apis/" + group_version.substr(0, group_version.find('/')));
+    std::erase(group_versions_, group_version);
+    list_groups();
 }
 
 // What follows from the group versions there are.
@@ -46,12 +58,18 @@ void Discovery::list_groups() {
     json groups = json::array();
     for (const auto &group_version : group_versions_) {
         const size_t slash = group_version.find('/');
+        const std::string name = group_version.substr(0, slash);
         const json version = {{"groupVersion", group_version}, {"version", group_version.substr(slash + 1)}};
-        json group = {{"name", group_version.substr(0, slash)}, {"versions", {version}}, {"preferredVersion", version}};
-        groups.push_back(group);
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const json &one) { return one["name"] == name; });
+        if (group == groups.end())
+            groups.push_back({{"name", name}, {"versions", json::array({version})}, {"preferredVersion", version}});
+        else
+            (*group)["versions"].push_back(version);
+    }
+    for (json group : groups) {
         group["kind"] = "APIGroup";
         group["apiVersion"] = "v1";
-        documents_["/apis/" + group_version.substr(0, slash)] = dump(group);
+        documents_["/apis/" + text_of(group, "name")] = dump(group);
     }
     documents_["/apis"] = dump({{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", groups}});
     json paths = json::object();
@@ -62,8 +80,7 @@ void Discovery::list_groups() {
 
 void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kinds) {
     schemas.load_pointers(json::parse(read_file(directory + "/pointer_fields.json")));
-    // The order of /apis: as their names sort, but the core group has a place of its own.
-    for (const char *name : {"api_v1", "apis_apps_v1", "apis_discovery.k8s.io_v1"}) {
+    for (const char *name : {"api_v1", "apis_apps_v1", "apis_apiextensions.k8s.io_v1", "apis_discovery.k8s.io_v1"}) {
         const json resources = json::parse(read_file(directory + "/discovery_" + name + ".json"));
         const json openapi = json::parse(read_file(directory + "/openapi_" + name + ".json"));
         schemas.load(openapi);
@@ -82,7 +99,6 @@ void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kind
     json addresses = json::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", "127.0.0.1:6443"}}});
     documents_["/api"] =
         dump({{"kind", "APIVersions"}, {"versions", {"v1"}}, {"serverAddressByClientCIDRs", addresses}});
-    list_groups();
 }
 
 bool Discovery::answer(const Request &request, Response &response) const {

@@ -20,14 +20,17 @@ public:
     // True when `path` is a discovery, version or OpenAPI document.
     bool answer(const Request &request, Response &response) const;
 
+    // `name`: "api/v1", "apis/apps/v1". `openapi` may be null.
+    void set(const std::string &name, const json &resources, const json &openapi);
+    void remove(const std::string &name);
+    json openapi(const std::string &name) const { return json::parse(openapi_.at(name).body); }
+
 private:
     struct OpenApi {
         std::string body;
         std::string hash;
     };
 
-    // `name`: "api/v1", "apis/apps/v1".
-    void set(const std::string &name, const json &resources, const json &openapi);
     void list_groups();
 
     std::map<std::string, std::string> documents_; // path → body

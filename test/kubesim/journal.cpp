@@ -10,7 +10,7 @@
 
 namespace kubesim {
 
-Journal::Journal(const std::string &path, Store &store, const Kinds &kinds) {
+Journal::Journal(const std::string &path, Store &store, const Kinds &kinds, const Loaded &loaded) {
     std::ifstream in(path);
     for (std::string line; std::getline(in, line);) {
         const json change = json::parse(line, nullptr, false);
@@ -19,7 +19,9 @@ Journal::Journal(const std::string &path, Store &store, const Kinds &kinds) {
         const Kind *kind = kinds.by_kind(change.at("group"), change.at("kind"));
         if (!kind)
             throw std::runtime_error(path + " holds a kind that is not served: " + change.dump());
+        StoredPtr before = store.get(*kind, change.at("key"));
         store.load(*kind, change.at("key"), change.at("body"), change.at("revision"));
+        loaded(*kind, before ? before->body : json(), change.at("body"));
     }
     descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (descriptor_ < 0)

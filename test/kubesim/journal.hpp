@@ -12,8 +12,11 @@ namespace kubesim {
 
 class Journal {
 public:
+    // Told of every change: the object before and after it, null when there was none.
+    using Loaded = std::function<void(const Kind &kind, const json &before, const json &after)>;
+
     // Puts what the file tells into the (empty) store and keeps the file open. Throws std::runtime_error.
-    Journal(const std::string &path, Store &store, const Kinds &kinds);
+    Journal(const std::string &path, Store &store, const Kinds &kinds, const Loaded &loaded);
     ~Journal();
     Journal(const Journal &) = delete;
     Journal &operator=(const Journal &) = delete;

@@ -15,6 +15,8 @@ const FieldSet *Kind::untracked(const std::string &subresource) const {
 Behaviour behaviour_of(const std::string &group, const std::string &kind) {
     if (group == "apps")
         return apps_behaviour(kind);
+    if (kind == "CustomResourceDefinition")
+        return definition_behaviour();
     if (kind == "Pod")
         return pod_behaviour();
     if (kind == "Secret")
@@ -40,6 +42,15 @@ void keep_member(json &after, const json &before, const char *name) {
         after[name] = *old;
     else
         after.erase(name);
+}
+
+json Kind::decode(const json &object, Decoder decoder, std::vector<std::string> *unknown) const {
+    if (behaviour.decode)
+        return behaviour.decode(object, decoder, unknown);
+    json out = go_form(type, object, decoder, unknown);
+    out.erase("kind");
+    out.erase("apiVersion");
+    return out;
 }
 
 void Kinds::load(const json &resource_list, const Schemas &schemas) {
@@ -75,16 +86,30 @@ void Kinds::load(const json &resource_list, const Schemas &schemas) {
         scale_type_ = scale;
 }
 
+Kind &Kinds::put(Kind kind) {
+    for (auto &one : kinds_)
+        if (one.group == kind.group && one.version == kind.version && one.plural == kind.plural)
+            return one = std::move(kind);
+    kinds_.push_back(std::move(kind));
+    return kinds_.back();
+}
+
+void Kinds::remove(const Kind &kind) {
+    for (auto &one : kinds_)
+        if (&one == &kind)
+            one.gone = true;
+}
+
 const Kind *Kinds::by_plural(const std::string &group, const std::string &version, const std::string &plural) const {
     for (const auto &kind : kinds_)
-        if (kind.plural == plural && kind.group == group && kind.version == version)
+        if (kind.plural == plural && kind.group == group && kind.version == version && !kind.gone)
             return &kind;
     return nullptr;
 }
 
 const Kind *Kinds::by_kind(const std::string &group, const std::string &name) const {
     for (const auto &kind : kinds_)
-        if (kind.kind == name && kind.group == group)
+        if (kind.kind == name && kind.group == group && !kind.gone)
             return &kind;
     return nullptr;
 }

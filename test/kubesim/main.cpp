@@ -2,8 +2,11 @@
 #include "api.hpp"
 #include "authentication.hpp"
 #include "certificates.hpp"
+#include "conditions.hpp"
 #include "control.hpp"
 #include "controllers.hpp"
+#include "custom_kinds.hpp"
+#include "definition_controller.hpp"
 #include "discovery.hpp"
 #include "event_loop.hpp"
 #include "file.hpp"
@@ -86,20 +89,32 @@ int run(Options options) {
     Discovery discovery;
     discovery.load(options.data, schemas, kinds);
 
+    CustomKinds custom(schemas, kinds, discovery);
+
     Store store(options.history);
     std::optional<Journal> journal;
     if (!options.store_file.empty())
-        journal.emplace(options.store_file, store, kinds);
+        journal.emplace(options.store_file, store, kinds, [&](const Kind &kind, const json &before, const json &after) {
+            // The objects that follow are of the kinds it defines.
+            if (kind.kind != "CustomResourceDefinition")
+                return;
+            if (after.is_null())
+                custom.forget(before);
+            else if (is_true(after, "Established"))
+                custom.define(after, 0);
+        });
     WatchHub watches(loop, store, {options.bookmark_interval_ms});
     Api api(store, kinds, {options.watch_list});
     Controllers controllers(loop, api, store, kinds,
                             {options.node_ready_delay_ms,
                              options.namespace_delete_delay_ms,
                              {options.pod_start_delay_ms, options.pod_stop_delay_ms}});
+    DefinitionController definitions(loop, api, store, kinds, custom, watches, options.definition_delay_ms);
     store.on_change = [&](const Change &change) {
         if (journal)
             journal->append(change);
         watches.dispatch(change);
+        definitions.observe(change);
         if (!options.no_controllers)
             controllers.observe(change);
     };
@@ -107,6 +122,7 @@ int run(Options options) {
         controllers.create_system_namespaces();
     else
         controllers.resume();
+    definitions.resume();
 
     Certificates certificates = make_certificates(options.certificates);
     Router router(api, kinds, discovery, authentication);

@@ -29,6 +29,7 @@ const char *const help =
   --namespace-delete-delay-ms MS a deleted Namespace empties itself after this (default 20)
   --pod-start-delay-ms MS        a pod becomes Ready so long after it was placed on a Ready Node (default 50, -1 never)
   --pod-stop-delay-ms MS         a deleted pod that ran is gone after this (default 20)
+  --definition-delay-ms MS       a CustomResourceDefinition that is created or changed is served so after this (default 20)
   --no-controllers               as a bare API server: Nodes stay as they are, Namespaces stay Terminating, Deployments
                                  have no pods
   --bookmark-interval-ms MS      default 60000
@@ -86,6 +87,7 @@ Options parse_options(int count, char **words) {
         {"--namespace-delete-delay-ms", number(out.namespace_delete_delay_ms)},
         {"--pod-start-delay-ms", number(out.pod_start_delay_ms)},
         {"--pod-stop-delay-ms", number(out.pod_stop_delay_ms)},
+        {"--definition-delay-ms", number(out.definition_delay_ms)},
         {"--bookmark-interval-ms", number(out.bookmark_interval_ms)},
         {"--future-wait-ms", number(out.future_wait_ms)},
         {"--history", number(out.history)},

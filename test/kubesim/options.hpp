@@ -23,6 +23,7 @@ struct Options {
     int namespace_delete_delay_ms = 20;
     int pod_start_delay_ms = 50;
     int pod_stop_delay_ms = 20;
+    int definition_delay_ms = 20;
     int bookmark_interval_ms = 60000;
     int future_wait_ms = 3000;
     size_t history = 100000;

@@ -30,7 +30,8 @@ json column_definitions(const Kind &kind) {
     json out = json::array({column({"Name", "string", "name", name_description, 0})});
     for (const auto &one : kind.behaviour.columns)
         out.push_back(column(one));
-    out.push_back(column({"Age", "string", "", age_description, 0}));
+    if (!kind.behaviour.hides_age)
+        out.push_back(column({"Age", "string", "", age_description, 0}));
     for (const auto &one : kind.behaviour.wide_columns)
         out.push_back(column(one));
     return out;
@@ -77,7 +78,8 @@ json row(const Stored &stored, const Representation &how) {
     size_t before_age = stored.kind->behaviour.columns.size();
     for (size_t i = 0; i < values.size() && i < before_age; i++)
         cells.push_back(values[i]);
-    cells.push_back(age(text_of(metadata, "creationTimestamp")));
+    if (!stored.kind->behaviour.hides_age)
+        cells.push_back(age(text_of(metadata, "creationTimestamp")));
     for (size_t i = before_age; i < values.size(); i++)
         cells.push_back(values[i]);
     json out = {{"cells", cells}};
@@ -177,13 +179,18 @@ std::string Representation::list(const Kind &kind, const std::vector<StoredPtr> 
         return dump(table(kind, plain, list_metadata, true, *this));
     }
     bool partial = as == As::partial;
+    json metadata = list_metadata;
+    if (kind.custom && !partial && !metadata.contains("continue"))
+        metadata["continue"] = ""; // custom resources have no Go struct that leaves it out
     std::string out = "{\"kind\":\"" + (partial ? "PartialObjectMetadataList" : kind.kind + "List") +
                       "\",\"apiVersion\":\"" + (partial ? "meta.k8s.io/" + meta_version : kind.api_version()) +
-                      "\",\"metadata\":" + dump(list_metadata) + ",\"items\":[";
+                      "\",\"metadata\":" + dump(metadata) + ",\"items\":[";
     for (size_t i = 0; i < items.size(); i++) {
         if (i)
             out += ',';
-        out += partial ? dump(partial_object(*items[i], meta_version)) : items[i]->item_text();
+        out += partial       ? dump(partial_object(*items[i], meta_version))
+               : kind.custom ? items[i]->text()
+                             : items[i]->item_text();
     }
     return out + "]}";
 }

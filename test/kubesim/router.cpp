@@ -125,8 +125,9 @@ bool Router::resolve(const Request &request, Target &target) const {
     } else {
         return false;
     }
-    bool served = std::any_of(kinds_.all().begin(), kinds_.all().end(),
-                              [&](const Kind &kind) { return kind.group == group && kind.version == version; });
+    bool served = std::any_of(kinds_.all().begin(), kinds_.all().end(), [&](const Kind &kind) {
+        return kind.group == group && kind.version == version && !kind.gone;
+    });
     if (!served || parts.empty())
         return false;
     auto no_such_resource = [] {
@@ -200,7 +201,7 @@ Response Router::dispatch(const Request &request) {
     std::string verb = verb_of(request, target);
     authorise(identity, verb, target);
     const auto &verbs = target.kind->verbs.at(target.subresource);
-    bool creates_over_name = verb == "create" && !target.name.empty();
+    bool creates_over_name = verb == "create" && !target.name.empty() && target.subresource.empty();
     bool writes_collection = target.name.empty() && (verb == "update" || verb == "patch");
     bool creates_everywhere = verb == "create" && target.kind->namespaced && target.name_space.empty();
     if (!verbs.contains(verb) || creates_over_name || writes_collection || creates_everywhere)

@@ -79,7 +79,7 @@ void Schemas::fill(Type &type, const json &schema, const json &schemas) {
     if (type.go_name == "Quantity") {
         type.shape = Type::Shape::scalar;
         type.scalar = Type::Scalar::quantity;
-    } else if (format == "int-or-string") {
+    } else if (format == "int-or-string" || schema.value("x-kubernetes-int-or-string", false)) {
         type.shape = Type::Shape::scalar;
         type.scalar = Type::Scalar::int_or_string;
     } else if (kind == "string") {
@@ -119,6 +119,7 @@ void Schemas::fill(Type &type, const json &schema, const json &schemas) {
                                               : Type::ListKind::atomic;
     } else if (const json *properties = find(schema, "properties")) {
         type.shape = Type::Shape::structure;
+        type.open = schema.value("x-kubernetes-preserve-unknown-fields", false);
         std::set<std::string> required;
         if (const json *names = find(schema, "required"))
             required = names->get<std::set<std::string>>();

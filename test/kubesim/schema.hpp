@@ -48,6 +48,7 @@ struct Type {
     std::string patch_strategy; // of the list, for strategic merge patches
     std::string merge_key;
     bool atomic = false; // structure or map replaced as a whole
+    bool open = false;   // structure that takes undeclared members, of any type
 
     const Field *field(const std::string &name) const {
         auto it = fields.find(name);

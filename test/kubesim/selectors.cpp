@@ -182,7 +182,7 @@ bool LabelSelector::matches(const json &metadata) const {
     return true;
 }
 
-FieldSelector::FieldSelector(const std::string &text, const std::vector<std::string> &supported) {
+FieldSelector::FieldSelector(const std::string &text, const std::vector<std::string> &supported, bool own) {
     for (size_t at = 0; at < text.size();) {
         size_t end = std::min(text.find(',', at), text.size());
         std::string term = text.substr(at, end - at);
@@ -198,7 +198,8 @@ FieldSelector::FieldSelector(const std::string &text, const std::vector<std::str
             std::string list;
             for (const auto &one : supported)
                 list += (list.empty() ? "" : ", ") + go_quoted(one);
-            throw ApiError::bad_request(go_quoted(field) + " is not a known field selector: only " + list);
+            throw ApiError::bad_request(own ? "field label not supported: " + field
+                                            : go_quoted(field) + " is not a known field selector: only " + list);
         }
         Requirement out{{}, term[sign] != '!', term.substr(sign + length)};
         for (size_t from = 0; from <= field.size();) {

@@ -28,8 +28,9 @@ private:
 
 class FieldSelector {
 public:
-    // `supported`: the paths this kind can select by. Throws ApiError 400.
-    FieldSelector(const std::string &text, const std::vector<std::string> &supported);
+    // `supported`: the paths this kind can select by. Throws ApiError 400, which lists them unless they are the kind's
+    // own.
+    FieldSelector(const std::string &text, const std::vector<std::string> &supported, bool own = false);
     bool matches(const json &object) const;
     bool everything() const { return requirements_.empty(); }
     // Set when the selector pins metadata.name.

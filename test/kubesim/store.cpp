@@ -16,16 +16,27 @@ const std::string &Stored::text() const {
     return text_;
 }
 
+StoredPtr seen_as(const Kind &kind, const StoredPtr &stored) {
+    if (!stored || stored->kind == &kind)
+        return stored;
+    auto out = std::make_shared<Stored>();
+    out->kind = &kind;
+    out->key = stored->key;
+    out->body = stored->body;
+    out->revision = stored->revision;
+    return out;
+}
+
 StoredPtr Store::get(const Kind &kind, const std::string &key) const {
-    const Objects &all = objects_[&kind];
+    const Objects &all = objects_[&kind.stored_as()];
     auto it = all.find(key);
     return it == all.end() ? nullptr : it->second;
 }
 
 Store::Objects Store::objects_at(const Kind &kind, uint64_t revision) const {
-    Objects out = objects_[&kind];
+    Objects out = objects_[&kind.stored_as()];
     for (auto change = changes_.rbegin(); change != changes_.rend() && change->revision > revision; ++change) {
-        if (change->kind != &kind)
+        if (change->kind != &kind.stored_as())
             continue;
         if (change->before)
             out[change->before->key] = change->before;
@@ -37,46 +48,46 @@ Store::Objects Store::objects_at(const Kind &kind, uint64_t revision) const {
 
 StoredPtr Store::put(const Kind &kind, const std::string &key, json body) {
     auto stored = std::make_shared<Stored>();
-    stored->kind = &kind;
+    stored->kind = &kind.stored_as();
     stored->key = key;
     stored->revision = ++revision_;
     body["metadata"]["resourceVersion"] = std::to_string(stored->revision);
     stored->body = std::move(body);
-    StoredPtr &slot = objects_[&kind][key];
+    StoredPtr &slot = objects_[&kind.stored_as()][key];
     StoredPtr before = slot;
     slot = stored;
-    append({stored->revision, &kind, before, stored, nullptr});
+    append({stored->revision, stored->kind, before, stored, nullptr});
     return stored;
 }
 
 void Store::remove(const Kind &kind, const std::string &key) {
-    Objects &all = objects_[&kind];
+    Objects &all = objects_[&kind.stored_as()];
     auto it = all.find(key);
     if (it == all.end())
         return;
     auto last = std::make_shared<Stored>();
-    last->kind = &kind;
+    last->kind = &kind.stored_as();
     last->key = key;
     last->revision = ++revision_;
     last->body = it->second->body;
     last->body["metadata"]["resourceVersion"] = std::to_string(last->revision);
     StoredPtr before = it->second;
     all.erase(it);
-    append({last->revision, &kind, before, nullptr, last});
+    append({last->revision, last->kind, before, nullptr, last});
 }
 
 void Store::load(const Kind &kind, const std::string &key, json body, uint64_t revision) {
     revision_ = compacted_ = revision;
     if (body.is_null()) {
-        objects_[&kind].erase(key);
+        objects_[&kind.stored_as()].erase(key);
         return;
     }
     auto stored = std::make_shared<Stored>();
-    stored->kind = &kind;
+    stored->kind = &kind.stored_as();
     stored->key = key;
     stored->revision = revision;
     stored->body = std::move(body);
-    objects_[&kind][key] = stored;
+    objects_[&kind.stored_as()][key] = stored;
 }
 
 void Store::append(Change change) {

@@ -23,12 +23,16 @@ struct Stored {
     // JSON text with kind and apiVersion (as a single object) or without (as an item of a list); made once.
     const std::string &text() const;
     const std::string &item_text() const;
+    void forget_text() { text_.clear(); } // of a copy that becomes another
 
 private:
     mutable std::string text_;
     mutable std::string item_text_;
 };
 using StoredPtr = std::shared_ptr<const Stored>;
+
+// The same as an object of another version of its kind.
+StoredPtr seen_as(const Kind &kind, const StoredPtr &stored);
 
 struct Change {
     uint64_t revision;
@@ -49,7 +53,7 @@ public:
     }
 
     StoredPtr get(const Kind &kind, const std::string &key) const;
-    const Objects &objects(const Kind &kind) const { return objects_[&kind]; }
+    const Objects &objects(const Kind &kind) const { return objects_[&kind.stored_as()]; }
     // Objects as they were at a revision that is not yet compacted.
     Objects objects_at(const Kind &kind, uint64_t revision) const;
     // Creates or replaces; sets metadata.resourceVersion to the new revision.

@@ -130,7 +130,7 @@ void validate(const Type *type, const json &value, const std::string &path, std:
             break;
         }
         for (const auto &[name, member] : value.items()) {
-            if (type->shape == Shape::structure && !type->field(name)) {
+            if (type->shape == Shape::structure && !type->field(name) && !type->open) {
                 errors.push_back(path + "." + name + ": field not declared in schema");
                 continue;
             }

@@ -18,14 +18,22 @@ void WatchHub::event(Stream &stream, const char *type, const Stored &stored) {
     auto connection = stream.connection.lock();
     if (!connection)
         return;
-    connection->write_chunk(stream.plan->representation.event(type, stored, stream.first));
+    const Kind &kind = *stream.plan->kind;
+    if (stored.kind == &kind) {
+        connection->write_chunk(stream.plan->representation.event(type, stored, stream.first));
+    } else {
+        Stored seen = stored;
+        seen.kind = &kind;
+        seen.forget_text();
+        connection->write_chunk(stream.plan->representation.event(type, seen, stream.first));
+    }
     stream.first = false;
     stream.dirty = true;
 }
 
 void WatchHub::send(Stream &stream, const Change &change) {
     const WatchPlan &plan = *stream.plan;
-    if (change.kind != plan.kind || change.revision <= plan.from)
+    if (change.kind != &plan.kind->stored_as() || change.revision <= plan.from)
         return;
     bool before = change.before && plan.matches(*change.before);
     bool after = change.after && plan.matches(*change.after);
@@ -71,9 +79,9 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Conn
         if (plan->initial_end_bookmark)
             connection->write_chunk(
                 plan->representation.bookmark(*plan->kind, plan->from, {{"k8s.io/initial-events-end", "true"}}));
-    } else if (plan->from < store_.compacted()) {
-        return expired(*connection, "too old resource version: " + std::to_string(plan->from) + " (" +
-                                        std::to_string(store_.compacted()) + ")");
+    } else if (const uint64_t oldest = std::max(store_.compacted(), plan->kind->served_from); plan->from < oldest) {
+        return expired(*connection,
+                       "too old resource version: " + std::to_string(plan->from) + " (" + std::to_string(oldest) + ")");
     } else {
         const auto &changes = store_.changes();
         auto first =
@@ -173,6 +181,18 @@ void WatchHub::end_all() {
     for (const auto &stream : streams)
         if (auto connection = stream->connection.lock())
             connection->end_stream();
+}
+
+void WatchHub::end_of(const std::vector<const Kind *> &kinds) {
+    std::vector<std::shared_ptr<Stream>> ending;
+    for (const auto &stream : streams_)
+        if (std::find(kinds.begin(), kinds.end(), stream->plan->kind) != kinds.end())
+            ending.push_back(stream);
+    for (const auto &stream : ending) {
+        streams_.remove(stream);
+        if (auto connection = stream->connection.lock())
+            connection->end_stream();
+    }
 }
 
 void WatchHub::expire_all() {

@@ -47,8 +47,9 @@ public:
     size_t count();
 
     // Faults for tests.
-    void drop_all(bool reset);                       // connections end without the closing chunk
-    void end_all();                                  // clean end
+    void drop_all(bool reset); // connections end without the closing chunk
+    void end_all();            // clean end
+    void end_of(const std::vector<const Kind *> &kinds);
     void expire_all();                               // in-stream 410, then the end
     void hold(bool on);                              // keep changes back; released all at once
     void lose_next(size_t count) { lose_ += count; } // changes that never reach any watch
