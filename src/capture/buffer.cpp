@@ -8,7 +8,7 @@ namespace dbnet::capture {
 namespace {
 
 // Of one key beside its text: its place in the list, its node and bucket in the index.
-constexpr std::size_t bytes_per_key = sizeof(ChangeView) + 5 * sizeof(void *);
+constexpr std::size_t bytes_per_key = sizeof(ChangeView) + 6 * sizeof(void *);
 
 } // namespace
 
@@ -23,7 +23,7 @@ bool Buffer::SameKey::operator()(const ChangeView *left, const ChangeView *right
 
 Buffer::Buffer(std::pmr::memory_resource *memory, std::size_t limit) : limit_(limit), arena_(memory), whole_(memory) {}
 
-void Buffer::add(const ChangeView &change) {
+void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause) {
     if (change.operation == 'C' || change.operation == 'S') {
         if (!is_whole(change.relation, change.operation))
             whole_.push_back({change.relation, change.operation, {}, {}});
@@ -33,20 +33,60 @@ void Buffer::add(const ChangeView &change) {
         return;
     if (!keys_)
         keys_.emplace(&arena_);
-    ChangeView wanted = change;
-    if (const auto found = keys_->index.find(&wanted); found != keys_->index.end()) {
-        (*found)->operation = change.operation;
-        return;
-    }
-    const std::size_t bytes = bytes_per_key + change.name_space.size() + change.name.size();
+    Entry wanted{change, cause, subtransaction};
+    const auto found = keys_->index.find(&wanted);
+    const bool is_new = found == keys_->index.end();
+    const bool needs_undo = subtransaction != top && (is_new || (*found)->subtransaction != subtransaction);
+    const std::size_t bytes =
+        (is_new ? bytes_per_key + change.name_space.size() + change.name.size() : 0) + (needs_undo ? sizeof(Undo) : 0);
     if (bytes_ + bytes > limit_) {
         shrink(change.relation);
         return;
     }
-    wanted.name_space = copied(change.name_space);
-    wanted.name = copied(change.name);
-    keys_->index.insert(&keys_->list.emplace_back(wanted));
+    if (is_new) {
+        wanted.name_space = copied(change.name_space);
+        wanted.name = copied(change.name);
+        wanted.operation = '\0';
+        Entry &entry = keys_->list.emplace_back(wanted);
+        keys_->index.insert(&entry);
+        note(entry, change.operation, subtransaction, cause, needs_undo);
+    } else {
+        note(**found, change.operation, subtransaction, cause, needs_undo);
+    }
     bytes_ += bytes;
+}
+
+void Buffer::note(Entry &entry, char operation, std::uint32_t subtransaction, std::uint32_t cause, bool needs_undo) {
+    if (needs_undo)
+        keys_->undo.push_back({&entry, entry.operation, entry.cause, entry.subtransaction, subtransaction});
+    entry.operation = operation;
+    entry.cause = cause;
+    entry.subtransaction = subtransaction;
+}
+
+void Buffer::commit(std::uint32_t subtransaction, std::uint32_t parent) noexcept {
+    if (!keys_)
+        return;
+    auto &undo = keys_->undo;
+    for (auto last = undo.rbegin(); last != undo.rend() && last->subtransaction == subtransaction; ++last)
+        last->subtransaction = parent;
+    if (parent != top)
+        return;
+    bytes_ -= undo.size() * sizeof(Undo); // nobody can roll back to anything in between
+    undo.clear();
+}
+
+void Buffer::roll_back(std::uint32_t subtransaction) noexcept {
+    if (!keys_)
+        return;
+    auto &undo = keys_->undo;
+    for (; !undo.empty() && undo.back().subtransaction == subtransaction; undo.pop_back()) {
+        const Undo &change = undo.back();
+        change.entry->operation = change.operation;
+        change.entry->cause = change.cause;
+        change.entry->subtransaction = change.before;
+        bytes_ -= sizeof(Undo);
+    }
 }
 
 bool Buffer::is_whole(std::uint32_t relation, char operation) const {
@@ -58,8 +98,8 @@ bool Buffer::is_whole(std::uint32_t relation, char operation) const {
 // commit still tells of every key, of some twice.
 void Buffer::shrink(std::uint32_t newest) {
     whole_.push_back({newest, 'C', {}, {}});
-    for (const ChangeView &change : keys_->list)
-        if (!is_whole(change.relation, 'C'))
+    for (const Entry &change : keys_->list)
+        if (change.operation != '\0' && !is_whole(change.relation, 'C'))
             whole_.push_back({change.relation, 'C', {}, {}});
     keys_.reset();
     arena_.release();

@@ -1,17 +1,21 @@
 // The running transaction's changes and their way into the WAL (see capture.hpp). Runs in backends.
 //
 // Messages are written at PRE_COMMIT (PRE_PREPARE), under the top-level transaction: what a rolled back transaction
-// changed never reaches the WAL. After COMMIT nothing may fail any more, so there only a latch is set.
+// changed never reaches the WAL, nor what a rolled back savepoint took with it. After COMMIT nothing may fail any more,
+// so there only a latch is set.
 #include "capture/capture.hpp"
 
 #include "capture/buffer.hpp"
+#include "capture/call_stack.hpp"
 #include "pg/shared_memory.hpp"
+#include "pg/spi.hpp"
 #include "settings.hpp"
 
 #include <new>
 
 extern "C" {
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 }
 
 namespace dbnet::capture {
@@ -24,7 +28,8 @@ public:
     explicit ContextMemory(MemoryContext context) : context_(context) {}
 
 private:
-    static_assert(alignof(ChangeView) <= MAXIMUM_ALIGNOF && alignof(Buffer) <= MAXIMUM_ALIGNOF);
+    static_assert(alignof(ChangeView) <= MAXIMUM_ALIGNOF && alignof(Buffer) <= MAXIMUM_ALIGNOF &&
+                  alignof(Causes) <= MAXIMUM_ALIGNOF);
 
     void *do_allocate(size_t bytes, size_t) override {
         void *memory = MemoryContextAllocExtended(context_, bytes, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
@@ -39,16 +44,18 @@ private:
 };
 
 // Lives in a child of TopTransactionContext and goes with it; no destructor runs.
-struct Pending {
-    explicit Pending(MemoryContext context)
-        : memory(context), changes(&memory, static_cast<size_t>(settings::capture_buffer_limit) * 1024) {}
+struct Noted {
+    explicit Noted(MemoryContext context)
+        : memory(context), changes(&memory, static_cast<size_t>(settings::capture_buffer_limit) * 1024),
+          causes(&memory) {}
 
     ContextMemory memory;
     Buffer changes;
+    Causes causes;
 };
 
 struct Transaction {
-    Pending *pending = nullptr;
+    Noted *noted = nullptr;
     Oid role = InvalidOid;  // who made the first change
     bool is_ending = false; // our PRE_COMMIT has been: a change that comes now is written at once
     bool has_written = false;
@@ -68,9 +75,11 @@ void write(const std::string &payload) {
     transaction.has_written = true;
 }
 
-void write_pending() {
+void write_noted() {
+    if (pg::shared() == nullptr)
+        return;
     Encoder encoder(header());
-    transaction.pending->changes.for_each([&](const ChangeView &change) {
+    transaction.noted->changes.for_each([&](const ChangeView &change, std::uint32_t) {
         encoder.add(change);
         if (encoder.full())
             write(encoder.take());
@@ -79,21 +88,46 @@ void write_pending() {
         write(encoder.take());
 }
 
-Pending &pending() {
-    if (transaction.pending == nullptr) {
+Noted &noted() {
+    if (transaction.noted == nullptr) {
         const MemoryContext context = pg::call([] {
             return AllocSetContextCreateInternal(TopTransactionContext, "DBNet capture", ALLOCSET_DEFAULT_SIZES);
         });
         ContextMemory memory(context);
-        transaction.pending = new (memory.allocate(sizeof(Pending), alignof(Pending))) Pending(context);
+        transaction.noted = new (memory.allocate(sizeof(Noted), alignof(Noted))) Noted(context);
     }
-    return *transaction.pending;
+    return *transaction.noted;
 }
 
-void warn_once() {
+// Where the running statement comes from: 0 is a statement that no function runs.
+std::uint32_t find_cause() {
+    if (!is_inside_function())
+        return 0;
+    CallStack stack;
+    pg::call([&] { stack = call_stack(); });
+    return noted().causes.number_of(stack.cause());
+}
+
+// Runs with the user's rights and search_path, so every name and operator is qualified.
+pg::Statement is_offline{"SELECT dbnet.is_offline(server) FROM dbnet.mirrored_relation"
+                         " WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"};
+
+void warn_once(Oid relation) {
     static bool has_warned = false;
-    if (has_warned)
+    static Oid offline = InvalidOid; // the last mirror that needs no warning
+    if (has_warned || relation == offline)
         return;
+    Oid user = InvalidOid;
+    int security_context = 0;
+    GetUserIdAndSecContext(&user, &security_context);
+    // An error aborts the (sub)transaction, which restores both.
+    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security_context | SECURITY_LOCAL_USERID_CHANGE);
+    const pg::Result found = pg::in_spi([&] { return pg::execute(is_offline, relation); });
+    SetUserIdAndSecContext(user, security_context);
+    if (found.rows() > 0 && found.boolean(0, 0)) {
+        offline = relation;
+        return;
+    }
     has_warned = true;
     pg::warning(ERRCODE_WARNING, "changes of mirrors are not carried out: DBNet is not loaded at server start",
                 "Add dbnet to shared_preload_libraries in postgresql.conf and restart the server; what changed until "
@@ -105,8 +139,8 @@ extern "C" void dbnet_capture_transaction(XactEvent event, void *) {
     case XACT_EVENT_PRE_COMMIT:
     case XACT_EVENT_PRE_PREPARE:
         transaction.is_ending = true;
-        if (transaction.pending != nullptr)
-            pg::enter([] { write_pending(); });
+        if (transaction.noted != nullptr)
+            pg::enter([] { write_noted(); });
         break;
     case XACT_EVENT_COMMIT:
         if (transaction.has_written)
@@ -121,25 +155,51 @@ extern "C" void dbnet_capture_transaction(XactEvent event, void *) {
     }
 }
 
+extern "C" void dbnet_capture_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *) {
+    if (transaction.noted == nullptr)
+        return;
+    if (event == SUBXACT_EVENT_COMMIT_SUB)
+        transaction.noted->changes.commit(id, parent);
+    else if (event == SUBXACT_EVENT_ABORT_SUB)
+        transaction.noted->changes.roll_back(id);
+}
+
 } // namespace
 
 void install() {
+    install_call_stack();
     RegisterXactCallback(dbnet_capture_transaction, nullptr);
+    RegisterSubXactCallback(dbnet_capture_subtransaction, nullptr);
 }
 
-void record_change(std::uint32_t relation, char operation, std::string_view name_space, std::string_view name) {
-    if (pg::shared() == nullptr)
-        return warn_once();
+void record_change(std::uint32_t relation, char operation, std::string_view name_space, std::string_view name,
+                   std::uint32_t *cause) {
+    if (pg::shared() == nullptr && operation != 'S')
+        warn_once(relation);
     if (!OidIsValid(transaction.role))
         transaction.role = GetOuterUserId();
     const ChangeView change{relation, operation, name_space, name};
     if (!transaction.is_ending) {
-        pending().changes.add(change);
+        const std::uint32_t number = cause != nullptr && *cause != unknown_cause ? *cause : find_cause();
+        if (cause != nullptr)
+            *cause = number;
+        noted().changes.add(change, GetCurrentSubTransactionId(), number);
         return;
     }
+    if (pg::shared() == nullptr)
+        return;
     Encoder encoder(header());
     encoder.add(change);
     write(encoder.take());
+}
+
+std::vector<Pending> pending_changes() {
+    std::vector<Pending> changes;
+    if (transaction.noted != nullptr)
+        transaction.noted->changes.for_each([&](const ChangeView &change, std::uint32_t cause) {
+            changes.push_back({change, transaction.noted->causes.find(cause)});
+        });
+    return changes;
 }
 
 } // namespace dbnet::capture

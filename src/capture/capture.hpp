@@ -2,20 +2,35 @@
 // them to the WAL when it commits. Runs in every backend that changes a mirror, the mirror worker's own included.
 #pragma once
 
+#include "capture/causes.hpp"
+#include "capture/message.hpp"
+
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace dbnet::capture {
 
-// Registers the transaction callback. Called once per process, by _PG_init.
+// Registers the transaction callbacks. Called once per process, by _PG_init.
 void install();
 
+// Where a statement's changes come from is found out once: the trigger keeps the number for the statement's other rows.
+inline constexpr std::uint32_t unknown_cause = UINT32_MAX;
+
 // Notes that `relation` changed (operations: see capture::Change). The change reaches the worker if and when the
-// transaction commits; a change undone by ROLLBACK TO SAVEPOINT may be reported all the same, which is harmless: the
-// worker acts on what the row says. Without shared memory (dbnet not preloaded) nothing is noted and the session is
-// warned once: the compare at the worker's start will find the change.
+// transaction commits, unless a savepoint before it was rolled back to. Without shared memory (dbnet not preloaded) it
+// reaches nobody, and the session is warned once if the mirror's server is not offline: the compare at the worker's
+// start will find the change. `cause`: what an earlier call in the same statement left there; nullptr: nothing is kept.
 // To be called from C++ frames, never inside pg::call. Throws pg_error and std::bad_alloc.
-void record_change(std::uint32_t relation, char operation, std::string_view name_space = {},
-                   std::string_view name = {});
+void record_change(std::uint32_t relation, char operation, std::string_view name_space = {}, std::string_view name = {},
+                   std::uint32_t *cause = nullptr);
+
+// What the running transaction has changed so far, in the order of first occurrence; refers to memory that lives until
+// the transaction ends.
+struct Pending {
+    ChangeView change;
+    Cause cause; // of the newest change of the key; empty: a statement that no function ran
+};
+std::vector<Pending> pending_changes();
 
 } // namespace dbnet::capture

@@ -19,10 +19,10 @@ DBNET_FUNCTION(dbnet_capture) {
         return PointerGetDatum(nullptr);
     const RowChange change = pg::call([&] { return examine_row(fcinfo); });
     if (change.written.is_set)
-        record_change(change.relation, change.operation, change.written.name_space, change.written.name);
+        record_change(change.relation, change.operation, change.written.name_space, change.written.name, change.cause);
     if (change.deleted.is_set) {
         leave_tombstone(change.owner, change.relation, change.deleted.name_space, change.deleted.name);
-        record_change(change.relation, 'D', change.deleted.name_space, change.deleted.name);
+        record_change(change.relation, 'D', change.deleted.name_space, change.deleted.name, change.cause);
     }
     return PointerGetDatum(nullptr);
 }

@@ -1,6 +1,7 @@
 // Comparing row images for the capture trigger (see row_image.hpp). Runs in backends, inside pg::call.
 #include "capture/row_image.hpp"
 
+#include "capture/capture.hpp"
 #include "pg/guard.hpp"
 
 extern "C" {
@@ -46,6 +47,7 @@ struct Layout {
     std::string_view fixed_namespace; // when there is no namespace column
     Column name_space, name;
     Columns watched, status;
+    std::uint32_t cause = unknown_cause;
 };
 
 // The errors below: first everything is looked up, which may longjmp, then the C++ text is made.
@@ -141,7 +143,7 @@ Oid function_owner(Oid function) {
     return owner;
 }
 
-const Layout &layout_of(FunctionCallInfo fcinfo, const TriggerData &fired) {
+Layout &layout_of(FunctionCallInfo fcinfo, const TriggerData &fired) {
     if (fcinfo->flinfo->fn_extra != nullptr)
         return *static_cast<Layout *>(fcinfo->flinfo->fn_extra);
     const Trigger *trigger = fired.tg_trigger;
@@ -262,10 +264,11 @@ Oid mirror_of_trigger(FunctionCallInfo fcinfo) {
 
 RowChange examine_row(FunctionCallInfo fcinfo) {
     const TriggerData &fired = fired_trigger(fcinfo);
-    const Layout &layout = layout_of(fcinfo, fired);
+    Layout &layout = layout_of(fcinfo, fired);
     RowChange change;
     change.relation = layout.relation;
     change.owner = layout.owner;
+    change.cause = &layout.cause;
     if (TRIGGER_FIRED_BY_DELETE(fired.tg_event)) {
         change.deleted = key_of(layout, fired.tg_trigslot);
         return change;

@@ -17,11 +17,12 @@ struct Key {
 };
 
 struct RowChange {
-    Oid relation = InvalidOid; // the mirror: the partitioned table if the trigger was made on one
-    Oid owner = InvalidOid;    // of the trigger function: the extension's owner
-    Key deleted{};             // key that is no more: of a deleted row, the old one of a renamed row
-    Key written{};             // key whose row was inserted or changed
-    char operation = 0;        // of `written`: I or U
+    Oid relation = InvalidOid;      // the mirror: the partitioned table if the trigger was made on one
+    Oid owner = InvalidOid;         // of the trigger function: the extension's owner
+    Key deleted{};                  // key that is no more: of a deleted row, the old one of a renamed row
+    Key written{};                  // key whose row was inserted or changed
+    char operation = 0;             // of `written`: I or U
+    std::uint32_t *cause = nullptr; // of all changes of the statement, for record_change()
 };
 
 // The mirror whose capture trigger was fired. Throws as examine_row().

@@ -48,12 +48,7 @@ std::string column_reference(const std::string &column) {
 }
 
 RowFields row_fields(const Mirror &mirror, const char *row) {
-    const Json values = Json::parse(row, nullptr, false);
-    if (!values.is_discarded())
-        return mirror.mapping.to_object_form(values);
-    RowFields fields;
-    fields.errors.push_back({"", "", "the row holds a number outside the range of double precision", ""});
-    return fields;
+    return mirror.mapping.to_object_form(Json::parse(row, nullptr, false));
 }
 
 pg::Statement largest_partition{R"sql(

@@ -31,9 +31,17 @@ private:
 
 std::string content(const Buffer &buffer) {
     std::string text;
-    buffer.for_each([&](const ChangeView &change) {
+    buffer.for_each([&](const ChangeView &change, std::uint32_t) {
         text += std::to_string(change.relation) + change.operation + std::string(change.name_space) + '/' +
                 std::string(change.name) + ' ';
+    });
+    return text;
+}
+
+std::string causes(const Buffer &buffer) {
+    std::string text;
+    buffer.for_each([&](const ChangeView &change, std::uint32_t cause) {
+        text += std::string(change.name) + change.operation + std::to_string(cause) + ' ';
     });
     return text;
 }
@@ -138,6 +146,74 @@ TEST_F(CaptureBuffer, ExhaustedMemoryLosesNoKey) {
         buffer.add({3, 'I', "", "later"});
         EXPECT_TRUE(content(buffer).ends_with("3I/later ")) << left;
     }
+}
+
+TEST_F(CaptureBuffer, KeepsTheCauseOfTheNewestChange) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "", "a"}, Buffer::top, 7);
+    buffer.add({1, 'I', "", "b"});
+    buffer.add({1, 'U', "", "a"}, Buffer::top, 8);
+    EXPECT_EQ(causes(buffer), "aU8 bI0 ");
+}
+
+TEST_F(CaptureBuffer, WhatIsRolledBackWasNeverThere) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "", "a"}, Buffer::top, 1);
+    buffer.add({1, 'D', "", "a"}, 2, 2);
+    buffer.add({1, 'I', "", "b"}, 2, 3);
+    buffer.add({1, 'U', "", "b"}, 2, 4);
+    EXPECT_EQ(causes(buffer), "aD2 bU4 ");
+    buffer.roll_back(2);
+    EXPECT_EQ(causes(buffer), "aI1 ");
+    buffer.add({1, 'U', "", "b"}, 3, 5);
+    EXPECT_EQ(causes(buffer), "aI1 bU5 ");
+    buffer.roll_back(3);
+    EXPECT_EQ(causes(buffer), "aI1 ") << "a key is taken back as often as it is touched";
+    buffer.roll_back(4);
+    EXPECT_EQ(causes(buffer), "aI1 ");
+}
+
+TEST_F(CaptureBuffer, WhatAChildCommitsGoesBackWithItsParent) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'U', "", "a"}, 2, 1);
+    buffer.add({1, 'U', "", "a"}, 3, 2);
+    buffer.add({1, 'U', "", "b"}, 3, 3);
+    buffer.commit(3, 2);
+    EXPECT_EQ(causes(buffer), "aU2 bU3 ");
+    buffer.add({1, 'D', "", "b"}, 4, 4);
+    buffer.roll_back(4);
+    EXPECT_EQ(causes(buffer), "aU2 bU3 ");
+    buffer.add({1, 'D', "", "a"}, 2, 5);
+    buffer.roll_back(2);
+    EXPECT_EQ(causes(buffer), "");
+}
+
+TEST_F(CaptureBuffer, WhatTheTransactionHasTakenOverStays) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'U', "", "a"}, 2, 1);
+    buffer.commit(2, Buffer::top);
+    buffer.add({1, 'D', "", "a"}, 3, 2);
+    buffer.roll_back(3);
+    EXPECT_EQ(causes(buffer), "aU1 ");
+}
+
+// A loop with a savepoint in each turn, as PL/pgSQL's EXCEPTION makes them.
+TEST_F(CaptureBuffer, ManySavepointsTakeNoMoreMemoryThanTheLimit) {
+    Buffer buffer(&memory, 64 * 1024);
+    for (std::uint32_t turn = 2; turn < 100000; ++turn) {
+        buffer.add({1, 'U', "", "a"}, turn);
+        turn % 2 ? buffer.commit(turn, Buffer::top) : buffer.roll_back(turn);
+    }
+    EXPECT_EQ(content(buffer), "1U/a ");
+    EXPECT_LT(memory.most, 8192u);
+    for (std::uint32_t turn = 3; turn < 100000; ++turn) {
+        buffer.add({1, 'U', "", "a"}, turn);
+        buffer.commit(turn, 2);
+    }
+    EXPECT_EQ(content(buffer), "1C/ ") << "inside one that lasts they add up";
+    EXPECT_LT(memory.most, 4 * 64 * 1024u);
+    buffer.roll_back(2);
+    EXPECT_EQ(content(buffer), "1C/ ") << "what has shrunk to a compare stays one";
 }
 
 } // namespace
