@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "bgworker/actuator_rank.hpp"
+#include "mirror/kind_rank.hpp"
 #include "mirror/merge.hpp"
 #include "settings.hpp"
 
@@ -20,11 +20,6 @@ Actuator::Actuator(kubernetes::Transport &transport, ActuatorClient &client)
           const mirror::Mirror *mirror = catalog_->find(relation);
           return mirror ? lane_name(*mirror) : std::string();
       }) {}
-
-bool is_import_under_way(const mirror::Mirror &mirror, const mirror::ObjectRecord &object) {
-    return !object.uid.empty() && object.phase != mirror::Phase::absent &&
-           !mirror::is_reported(mirror.mapping, object.base);
-}
 
 bool needs_live(const mirror::Mirror &mirror) {
     const auto &columns = mirror.mapping.columns;
@@ -94,8 +89,8 @@ void Actuator::take(const Commit &commit) {
         else if (folded.operation == 'U' || folded.replaced)
             extent->updates[key.relation]++;
         wanted[folded.order] = {key, remove, folded.replaced,
-                                remove ? remove_rank(mirror.resource.group, mirror.resource.kind)
-                                       : apply_rank(mirror.resource.group, mirror.resource.kind)};
+                                remove ? mirror::remove_rank(mirror.resource.group, mirror.resource.kind)
+                                       : mirror::apply_rank(mirror.resource.group, mirror.resource.kind)};
     }
     queue_.take(wanted, {commit.xid, commit.lsn, commit.provenance, commit.role}, std::move(extent), monotonic_ms());
 }

@@ -186,9 +186,6 @@ private:
     std::minstd_rand random_{std::random_device()()};
 };
 
-// The object has been seen and its row not been brought up to it: a row value that differs is not a user's word yet.
-bool is_import_under_way(const mirror::Mirror &mirror, const mirror::ObjectRecord &object);
-
 // Decisions about the mirror need the live objects.
 bool needs_live(const mirror::Mirror &mirror);
 

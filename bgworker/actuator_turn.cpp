@@ -250,8 +250,8 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                           const mirror::RowFields *row, int64_t now_ms) {
     std::optional<mirror::ObjectRecord> object = stored.object;
-    const bool is_listed = client_.has_listed(mirror.relation);
-    if (row && object && is_import_under_way(mirror, *object)) {
+    const bool is_listed = mirror.is_offline || client_.has_listed(mirror.relation);
+    if (row && object && mirror::is_import_under_way(mirror.mapping, *object)) {
         outcomes_.push_back({entry.key, is_listed ? Outcome::Kind::retry : Outcome::Kind::settled, {}, {}});
         return;
     }
@@ -285,29 +285,31 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         outcomes_.push_back({entry.key, kind, {}, {}});
     };
 
+    const std::string reason = closed_reason(mirror);
+    const bool is_open = reason.empty() && is_listed;
     const bool acts =
         decision.action == Action::create || decision.action == Action::update || decision.action == Action::remove;
-    if (const std::string reason = closed_reason(mirror); acts && (!reason.empty() || !is_listed)) {
+    // What an offline server is not sent is held all the same: whoever tests a policy wants to see that.
+    if (acts && (is_open || mirror.is_offline) && decision.action != Action::create &&
+        situation.hold != mirror::HoldDecision::approved) {
+        if (std::string mass = mass_reason(entry, mirror, decision.action == Action::remove, now_ms); !mass.empty()) {
+            decision.action = Action::hold;
+            write.phase = Phase::held;
+            write.message = joined(mass, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
+            decision.message = std::move(mass);
+            if (entry.extent && entry.extent->size() > 1)
+                held_extents_.insert(entry.extent);
+        }
+    }
+    if (acts && !is_open && decision.action != Action::hold) {
         // Not kept in memory: the mirror is compared as a whole when it may go on.
         write.phase = Phase::pending;
         write.message = reason.empty() ? "waits until the mirror's objects have been listed" : reason;
+        write.reason = mirror.is_offline ? "Offline" : "";
         return conclude(Outcome::Kind::settled, true);
     }
     if (!is_listed)
         return conclude(Outcome::Kind::settled, false);
-    if (acts) {
-        if (decision.action != Action::create && situation.hold != mirror::HoldDecision::approved) {
-            if (std::string reason = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
-                !reason.empty()) {
-                decision.action = Action::hold;
-                write.phase = Phase::held;
-                write.message = joined(reason, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
-                decision.message = std::move(reason);
-                if (entry.extent && entry.extent->size() > 1)
-                    held_extents_.insert(entry.extent);
-            }
-        }
-    }
 
     switch (decision.action) {
     case Action::nothing: {
@@ -383,29 +385,22 @@ void Actuator::note_total(uint32_t relation, int change) {
 
 std::string Actuator::mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms) {
     const mirror::HoldLimits limits = hold_limits();
-    const char *does = remove ? "deletes " : "updates ";
-    const auto limits_text = [&] {
-        return " (held are more than " + std::to_string(limits.objects) + ", and from " +
-               std::to_string(limits.minimum) + " on more than " + std::to_string(limits.percent) + " %)";
-    };
+    const auto change = remove ? mirror::ChangeClass::remove : mirror::ChangeClass::update;
     if (entry.extent) {
         const auto &counts = remove ? entry.extent->removes : entry.extent->updates;
         const auto found = counts.find(mirror.relation);
         const int64_t changed = found == counts.end() ? 0 : found->second;
         const int64_t total = changed >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
-        if (changed >= limits.minimum && mirror::is_mass_change(changed, total, limits))
-            return (entry.extent->is_compare ? std::string("a compare ")
-                                             : "transaction " + std::to_string(entry.cause.transaction) + " ") +
-                   does + std::to_string(changed) + " of " + std::to_string(total) + " objects" + limits_text();
-        if (changed > limits.objects) // a minimum above the limit
-            return "transaction " + std::to_string(entry.cause.transaction) + " " + does + std::to_string(changed) +
-                   " objects" + limits_text();
+        const std::string who =
+            entry.extent->is_compare ? "a compare" : "transaction " + std::to_string(entry.cause.transaction);
+        if (std::string reason = mirror::mass_change_reason(who, change, changed, total, limits); !reason.empty())
+            return reason;
     }
     mirror::MassChangeGate &gate = gates_[mirror.relation];
-    const auto change = remove ? mirror::ChangeClass::remove : mirror::ChangeClass::update;
     const int64_t total = gate.counted(change) + 1 >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
     if (!gate.admit(change, entry.key.text(), total, limits, now_ms))
-        return std::string("one more object in a minute that ") + does + "too many" + limits_text();
+        return std::string("one more object in a minute that ") + (remove ? "deletes" : "updates") + " too many" +
+               mirror::limits_text(limits);
     return {};
 }
 

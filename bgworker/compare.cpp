@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "mirror/merge.hpp"
 #include "mirror/row_reader.hpp"
 #include "pg/spi.hpp"
 
@@ -48,7 +49,9 @@ void Compare::request_all(bool thorough) {
 }
 
 bool Compare::is_ready(const mirror::Mirror &mirror) const {
-    return mirror.problem.empty() && client_.has_listed(mirror.relation) && actuator_.closed_reason(mirror).empty();
+    if (!mirror.problem.empty())
+        return false;
+    return mirror.is_offline || (client_.has_listed(mirror.relation) && actuator_.closed_reason(mirror).empty());
 }
 
 std::vector<uint32_t> Compare::pending() const {
@@ -125,13 +128,15 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
         situation.object = stored[i].object ? &*stored[i].object : nullptr;
         situation.tombstone = stored[i].tombstone ? &*stored[i].tombstone : nullptr;
         situation.hold = fields ? stored[i].apply_hold : stored[i].delete_hold;
-        if (fields && situation.object && is_import_under_way(mirror, *situation.object)) {
+        if (fields && situation.object && mirror::is_import_under_way(mirror.mapping, *situation.object)) {
             job.found.push_back({keys[i], false, false, 0});
             continue;
         }
         const mirror::Decision decision = mirror::decide(situation);
         const Phase phase = situation.object ? situation.object->phase : Phase::none;
-        const bool is_known = decision.action == Action::nothing || (phase == decision.phase && !is_waiting(phase)) ||
+        // A held change whose row is as it was again holds no more.
+        const bool is_known = (decision.action == Action::nothing && phase != Phase::held) ||
+                              (phase == decision.phase && !is_waiting(phase)) ||
                               (has_failed_for_good(phase) && !job.thorough);
         if (is_known && !is_waiting(phase))
             continue;

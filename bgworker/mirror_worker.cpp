@@ -169,8 +169,9 @@ private:
         configure();
         if (is_reconfigured)
             hurry();
-        const bool is_cut_off = std::ranges::any_of(
-            catalog_->mirrors, [](const auto &mirror) { return !mirror.second.connection_error.empty(); });
+        const bool is_cut_off = std::ranges::any_of(catalog_->mirrors, [](const auto &mirror) {
+            return !mirror.second.is_offline && !mirror.second.connection_error.empty();
+        });
         reconnects_ = is_cut_off ? reconnects_ : 0;
         next_reconnect_ms_ = is_cut_off ? monotonic_ms() + backoff_ms(reconnect_first + reconnects_, 0.5) : INT64_MAX;
     }

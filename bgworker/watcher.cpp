@@ -217,6 +217,8 @@ Watcher::State Watcher::state_of(const Entry &entry) const {
         state.state = to_text(Reflector::State::degraded);
         state.message = mirror.connection ? mirror.problem : mirror.connection_error;
     }
+    if (mirror.is_offline && mirror.problem.empty())
+        state.state = "offline";
     if (!catalog_->armed && !catalog_->disarmed_reason.empty()) {
         state.state = "disarmed";
         state.message = catalog_->disarmed_reason;

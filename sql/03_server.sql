@@ -9,7 +9,17 @@ COMMENT ON FUNCTION dbnet.validate_options(text[], oid) IS
 
 CREATE FOREIGN DATA WRAPPER dbnet_kubernetes NO HANDLER VALIDATOR dbnet.validate_options;
 COMMENT ON FOREIGN DATA WRAPPER dbnet_kubernetes IS
-    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
+    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
+
+CREATE FUNCTION dbnet.is_offline(server name) RETURNS boolean
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_foreign_server AS found, pg_catalog.pg_options_to_table(found.srvoptions) AS option
+        WHERE found.srvname = $1 AND option.option_name = 'offline' AND option.option_value::boolean);
+END;
+COMMENT ON FUNCTION dbnet.is_offline(name) IS
+    'Whether option offline of a foreign server is on: DBNet never connects to it, its mirrors are for tests. Argument: the server. False when there is no such server';
 
 -- Who gave credentials knew one endpoint. When somebody else changes the server's options, those credentials must not
 -- travel to the new endpoint: they count only while the server's options are those they were given for. By name, since
@@ -51,7 +61,7 @@ CREATE FUNCTION dbnet.check_server(server name, OUT item text, OUT state text, O
     LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_check_server';
 COMMENT ON FUNCTION dbnet.check_server(name) IS
-    'Asks an API server whether DBNet can work with it; changes nothing. Argument: foreign server on which the caller has USAGE. Rows: endpoint, connection (round trip in milliseconds), version, identity (who the credentials are), and one item ''rights of <mirror>'' per mirror of the server; state is ok, failed or unknown; detail holds the server''s own words; hint says what to do. Errors: 42704 no such server, 42501 no USAGE, 57014 cancelled';
+    'Asks an API server whether DBNet can work with it; changes nothing. Argument: foreign server on which the caller has USAGE. Rows: endpoint, connection (round trip in milliseconds), version, identity (who the credentials are), and one item ''rights of <mirror>'' per mirror of the server; of an offline server the endpoint alone; state is ok, failed or unknown; detail holds the server''s own words; hint says what to do. Errors: 42704 no such server, 42501 no USAGE, 57014 cancelled';
 
 CREATE FUNCTION dbnet.kinds(server name, OUT api_version text, OUT kind text, OUT resource text, OUT namespaced boolean,
                             OUT verbs text[], OUT short_names text[], OUT preferred boolean)
@@ -59,4 +69,4 @@ CREATE FUNCTION dbnet.kinds(server name, OUT api_version text, OUT kind text, OU
     LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_kinds';
 COMMENT ON FUNCTION dbnet.kinds(name) IS
-    'Every kind that an API server serves now, custom resources included, without subresources. Argument: foreign server on which the caller has USAGE. preferred: the version is the one the server prefers for its group. A group that does not answer is left out with a WARNING. Errors: 42704 no such server, 42501 no USAGE, 08006 the server does not answer, 57014 cancelled';
+    'Every kind that an API server serves now, custom resources included, without subresources. Argument: foreign server on which the caller has USAGE. preferred: the version is the one the server prefers for its group. A group that does not answer is left out with a WARNING. Errors: 42704 no such server, 42501 no USAGE, 08006 the server does not answer, 55000 it is offline, 57014 cancelled';

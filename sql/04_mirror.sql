@@ -96,7 +96,7 @@ COMMENT ON COLUMN dbnet.arming.database IS 'oid of the database';
 
 CREATE TABLE dbnet.mirror_state (
     relation         regclass PRIMARY KEY,
-    state            text NOT NULL DEFAULT 'starting' CHECK (state IN ('starting', 'synced', 'degraded', 'disarmed')),
+    state            text NOT NULL DEFAULT 'starting' CHECK (state IN ('starting', 'synced', 'degraded', 'disarmed', 'offline')),
     message          text,
     listed           bigint,
     expected         bigint,
@@ -106,7 +106,7 @@ CREATE TABLE dbnet.mirror_state (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker says of each mirror; not dumped';
 COMMENT ON COLUMN dbnet.mirror_state.relation IS 'the mirror';
-COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = see dbnet.arming';
+COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = see dbnet.arming; offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_state.message IS 'what is wrong, in the server''s words where there are any';
 COMMENT ON COLUMN dbnet.mirror_state.listed IS 'objects seen by the running or last list';
 COMMENT ON COLUMN dbnet.mirror_state.expected IS 'objects the server announced for that list; NULL = it did not say';

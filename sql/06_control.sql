@@ -45,6 +45,14 @@ CREATE FUNCTION dbnet.preview(relation regclass, OUT key text, OUT operation tex
 COMMENT ON FUNCTION dbnet.preview(regclass) IS
     'What mode manage would send now, one row per field; sends nothing. Argument: a mirror whose table the caller may SELECT. Rows: key; operation create | update | delete; path (NULL for delete); value in the row; value on the device as last seen; field manager that owns it; verdict: send, force (take it from its manager once), conflict, held, wait or refused, with the reason. Errors: 42704 not a mirror, 42501 no SELECT or row-level security';
 
+CREATE FUNCTION dbnet.plan(OUT step integer, OUT mirror regclass, OUT key text, OUT operation text, OUT fields jsonb,
+                           OUT verdict text, OUT cause text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_plan';
+COMMENT ON FUNCTION dbnet.plan() IS
+    'What the commit of the running transaction would send, one row per object in the order of sending; sends nothing and needs no mirror worker. Rows: step: what has the same number goes out together, the next when it is accepted; mirror; key (NULL: the whole mirror is compared); operation create | update | delete | compare; fields {path: value} that are new to the object; verdict: send, or conflict, held, refused, wait, not sent (mode observe) or nothing, with the reason; cause: the PL/pgSQL functions that made the newest change, innermost first, triggers with their tables; NULL: a statement of the client. Shows rows that the caller may SELECT, and WARNs when there are others. The limit of changes per minute, and deferred triggers that have not fired, are not foreseen';
+
 CREATE FUNCTION dbnet.fields(relation regclass, key text, OUT path text, OUT row_value jsonb, OUT live_value jsonb,
                              OUT claimed boolean, OUT manager text, OUT since timestamptz)
     RETURNS SETOF record

@@ -27,7 +27,7 @@ GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, sin
     ON dbnet.held_change TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text),
-    dbnet.wait_synced(interval, regclass, xid8, text)
+    dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # Runs DBNet's tests and prints one closing line "N passed, N failed[, N skipped]".
 #
-# Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), isolation, tap (pgTAP files in
-# test/tap), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
+# Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), demo (pg_regress files in test/demo),
+# isolation, tap (pgTAP files in test/tap and test/demo), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
 # --binaries=DIR unit tests and replays (build);
 # --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl; --bench runs test/bench/run.pl,
 # --demo test/demo/run.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
@@ -65,8 +65,9 @@ if ($demo) {
 my ($passed, $failed, %skipped) = (0, 0);
 run_unit();
 run_fuzz();
-run_regress('regress', "$pgxs_test/regress/pg_regress", 'sql', 'sql');
-run_regress('isolation', "$pgxs_test/isolation/pg_isolation_regress", 'specs', 'spec');
+run_regress('regress', "$pgxs_test/regress/pg_regress", 'test', 'sql', 'sql', '--temp-config=test/dbnet.conf');
+run_regress('demo', "$pgxs_test/regress/pg_regress", 'test/demo/regress', 'sql', 'sql', '');    # DBNet is not preloaded
+run_regress('isolation', "$pgxs_test/isolation/pg_isolation_regress", 'test', 'specs', 'spec', '--temp-config=test/dbnet.conf');
 run_pgtap();
 run_programs();
 
@@ -196,16 +197,17 @@ sub run_fuzz {
 
 # pg_regress and pg_isolation_regress on a temporary cluster of their own.
 sub run_regress {
-    my ($suite, $program, $folder, $ending) = @_;
-    my @tests = grep { wanted("$suite/$_") } map { basename($_, ".$ending") } sort glob "test/$folder/*.$ending";
+    my ($suite, $program, $input, $folder, $ending, $config) = @_;
+    my @tests = grep { wanted("$suite/$_") } map { basename($_, ".$ending") } sort glob "$input/$folder/*.$ending";
     return if !@tests;
     my $output = "$work/$suite";
     make_path($output);
-    symlink "$top/expected", "$output/expected" or die "$output/expected: $!\n";    # PostgreSQL 15 knows no --expecteddir
+    my $expected = -d "$input/expected" ? $input : '.';
+    symlink "$top/$expected/expected", "$output/expected" or die "$output/expected: $!\n";    # PostgreSQL 15 knows no --expecteddir
     my $log = "$work/log/$suite.log";
-    my $command = "$program --bindir=$bindir --inputdir=test --outputdir=$output --temp-instance=$output/instance"
-      . " --temp-config=test/dbnet.conf --encoding=UTF8 --no-locale --load-extension=dbnet @tests";
-    $command .= ' --expecteddir=.' if `$program --help` =~ /--expecteddir/;
+    my $command = "$program --bindir=$bindir --inputdir=$input --outputdir=$output --temp-instance=$output/instance"
+      . " $config --encoding=UTF8 --no-locale --load-extension=dbnet @tests";
+    $command .= " --expecteddir=$expected" if `$program --help` =~ /--expecteddir/;
     system("$command > $log 2>&1 < /dev/null");
     my $text = slurp($log);
     my ($good, $bad) = (0, 0);
@@ -222,7 +224,7 @@ sub run_regress {
 
 # pgTAP files, each in a database of its own on one temporary cluster.
 sub run_pgtap {
-    my @files = grep { wanted('tap/' . basename($_, '.sql')) } sort glob 'test/tap/*.sql';
+    my @files = grep { wanted('tap/' . basename($_, '.sql')) } sort glob 'test/tap/*.sql test/demo/tap/*.sql';
     return if !@files;
     my $data = "$work/pgtap";
     chomp(my $socket = `mktemp -d /tmp/dbnet-pgtap.XXXXXX`);

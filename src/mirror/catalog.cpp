@@ -13,7 +13,7 @@ namespace {
 pg::Statement select_mirrors{R"sql(
     SELECT m.relation::oid, c.relowner, m.generation, m.server, m.api_version, m.kind, m.resource, m.namespaced, m.namespace,
            m.label_selector, m.field_manager, m.initial, m.mode, m.on_drift, m.on_external_delete, m.delete_foreign,
-           coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason)
+           coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server)
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
@@ -114,6 +114,9 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         mirror.settings.on_external_delete = parse_on_external_delete(rows.text(row, 14));
         mirror.settings.delete_foreign = rows.boolean(row, 15);
         mirror.paused_reason = rows.text(row, 16);
+        mirror.is_offline = rows.boolean(row, 17);
+        if (mirror.is_offline)
+            mirror.connection_error = offline_message(mirror.server);
         catalog.mirrors.emplace(mirror.relation, std::move(mirror));
     }
     read_columns(catalog, relation);
@@ -127,6 +130,8 @@ void connect_mirrors(Catalog &catalog) {
     for (size_t row = 0; row < kubeconfigs.rows(); row++)
         kubernetes::add_files(kubeconfigs.text(row, 0), catalog.files);
     for (auto &[relation, mirror] : catalog.mirrors) {
+        if (mirror.is_offline)
+            continue;
         mirror.connection = connect(mirror, mirror.connection_error);
         if (mirror.connection)
             kubernetes::add_files(*mirror.connection, catalog.files);
@@ -135,19 +140,24 @@ void connect_mirrors(Catalog &catalog) {
 
 } // namespace
 
+Arming load_arming() {
+    Arming arming;
+    const pg::Result found = pg::execute(select_arming);
+    // No row: no mirror was ever made, so there is nothing to be sent either.
+    arming.armed = found.boolean(0, 0) && found.boolean(0, 1);
+    if (!arming.armed && found.at(0, 2))
+        arming.disarmed_reason =
+            "this database is a copy: DBNet was set up in " +
+            (found.boolean(0, 0) ? std::string("another database of this server")
+                                 : "the server with system identifier " + std::string(found.text(0, 2)) + ", this is " +
+                                       std::string(found.text(0, 3))) +
+            "; nothing is sent to any device until somebody calls dbnet.claim()";
+    return arming;
+}
+
 Catalog load_catalog() {
     Catalog catalog;
-    const pg::Result arming = pg::execute(select_arming);
-    // No row: no mirror was ever made, so there is nothing to be sent either.
-    catalog.armed = arming.boolean(0, 0) && arming.boolean(0, 1);
-    if (!catalog.armed && arming.at(0, 2))
-        catalog.disarmed_reason =
-            "this database is a copy: DBNet was set up in " +
-            (arming.boolean(0, 0) ? std::string("another database of this server")
-                                  : "the server with system identifier " + std::string(arming.text(0, 2)) +
-                                        ", this is " + std::string(arming.text(0, 3))) +
-            "; nothing is sent to any device until somebody calls dbnet.claim()";
-
+    static_cast<Arming &>(catalog) = load_arming();
     read_mirrors(catalog, std::nullopt);
     connect_mirrors(catalog);
     return catalog;

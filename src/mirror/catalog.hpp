@@ -28,6 +28,7 @@ struct Mirror {
     // nullptr: it cannot be reached; connection_error says why.
     std::shared_ptr<const kubernetes::Connection> connection;
     std::string connection_error;
+    bool is_offline = false; // there is none on purpose (option offline of the server); connection_error says so
 
     kubernetes::Resource resource;
     std::string name_space; // the one namespace that is mirrored; empty: all, or cluster-scoped
@@ -45,10 +46,13 @@ struct Mirror {
     std::string problem;
 };
 
-struct Catalog {
+struct Arming {
     // False: this is not the database that dbnet.claim() was called in; nothing is sent that changes a device.
     bool armed = false;
     std::string disarmed_reason;
+};
+
+struct Catalog : Arming {
     std::map<uint32_t, Mirror> mirrors; // by relation
     kubernetes::FileStamps files; // that the connections are made of; kubeconfigs as they were before they were read
 
@@ -61,6 +65,8 @@ struct Catalog {
 // Reads all of it; inside a transaction. A mirror whose table is gone is left out; one whose connection cannot be built
 // says so in connection_error. Throws pg::pg_error.
 Catalog load_catalog();
+
+Arming load_arming();
 
 // One mirror, without its connection; nullopt: the relation is none.
 std::optional<Mirror> load_mirror(uint32_t relation);

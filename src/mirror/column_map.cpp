@@ -96,6 +96,36 @@ FieldPath parse_path(const Entry &entry) {
     }
 }
 
+// Kubernetes keeps amounts below these, as text of a form of its own.
+bool holds_quantities(const FieldPath &path) {
+    static constexpr std::array names{"allocatable", "capacity", "hard", "limits", "overhead", "requests", "used"};
+    const auto &segments = path.segments();
+    return segments.size() > 1 && std::ranges::find(names, segments[segments.size() - 2].name) != names.end();
+}
+
+// What a field would be that a column of this type is made for.
+FieldSchema assumed_field(const TableColumn &column, const FieldPath &path) {
+    using Type = FieldSchema::Type;
+    const std::string &type = column.base_type;
+    FieldSchema field;
+    if (type == "text" || type == "character varying" || type == "uuid" || type == "inet" || type == "cidr" ||
+        column.category == 'E')
+        field.type = holds_quantities(path) ? Type::quantity : Type::string;
+    else if (type == "bytea")
+        field.type = Type::string, field.format = "byte";
+    else if (type == "boolean")
+        field.type = Type::boolean;
+    else if (type == "smallint" || type == "integer")
+        field.type = Type::integer, field.format = "int32";
+    else if (type == "bigint")
+        field.type = Type::integer, field.format = "int64";
+    else if (type == "real" || type == "double precision" || type == "numeric")
+        field.type = Type::number;
+    else if (type == "timestamp with time zone" || type == "timestamp without time zone")
+        field.type = Type::string, field.format = "date-time";
+    return field;
+}
+
 FieldSchema find_field(const ColumnMapQuestion &question, const Entry &entry, const FieldPath &path) {
     try {
         return question.schema->at(path);
@@ -256,7 +286,7 @@ void add_warnings(const ColumnMapQuestion &question, ColumnMap &map) {
             map.warnings.push_back("column " + quote(column.name) +
                                    " is NOT NULL without a default and mirrors nothing: objects that "
                                    "others create cannot be imported unless a trigger fills it");
-        else if (mapped->role != Role::key && !question.schema->at(mapped->field).required)
+        else if (mapped->role != Role::key && question.schema && !question.schema->at(mapped->field).required)
             map.warnings.push_back("column " + quote(column.name) + " is NOT NULL, but field " + mapped->path +
                                    " may be absent: such objects cannot be imported unless a trigger fills it");
     }
@@ -269,7 +299,8 @@ Column build_column(const ColumnMapQuestion &question, const Entry &entry) {
     mapped.field = parse_path(entry);
     mapped.path = mapped.field.text();
     check_reserved(entry, mapped.field);
-    const FieldSchema field = find_field(question, entry, mapped.field);
+    const FieldSchema field =
+        question.schema ? find_field(question, entry, mapped.field) : assumed_field(column, mapped.field);
     mapped.role = role_of(mapped.field, field.read_only);
     mapped.type = value_type_of(field);
     mapped.format = field.format;

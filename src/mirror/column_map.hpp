@@ -39,7 +39,7 @@ struct ColumnMapQuestion {
     std::string_view table;
     std::string_view kind;
     const std::vector<TableColumn> *columns = nullptr;
-    const kubernetes::Schema *schema = nullptr;
+    const kubernetes::Schema *schema = nullptr; // nullptr: nobody can be asked, the columns' types say what fields hold
     bool namespaced = false;
     std::string_view fixed_namespace; // empty: all namespaces
 };

@@ -145,6 +145,11 @@ std::string milliseconds(double seconds) {
 DBNET_FUNCTION(dbnet_check_server) {
     RowWriter rows(fcinfo);
     const std::string server = NameStr(*PG_GETARG_NAME(0));
+    if (pg::in_spi([&] { return as_extension([&] { return is_offline(server); }); })) {
+        rows.add({"endpoint", ok, offline_message(server) + ": DBNet never connects to it and sends it nothing",
+                  "ALTER SERVER … OPTIONS (SET offline 'false'), with an api_url or kubeconfig, connects it."});
+        return Datum{0};
+    }
     ClientSession session = open_session(server, GetUserId());
     const kubernetes::Connection &connection = session.connection();
     rows.add({"endpoint", ok,

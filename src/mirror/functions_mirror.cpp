@@ -4,7 +4,10 @@
 #include "mirror/as_extension.hpp"
 #include "mirror/client_session.hpp"
 #include "mirror/mirror_store.hpp"
+#include "mirror/mirrored_rows.hpp"
+#include "mirror/offline.hpp"
 #include "mirror/served_kinds.hpp"
+#include "mirror/server_connection.hpp"
 #include "mirror/sql_arguments.hpp"
 #include "mirror/table_binding.hpp"
 #include "pg/shared_memory.hpp"
@@ -63,9 +66,9 @@ void check_caller_usage(const std::string &server, Oid owner) {
 }
 
 ColumnMap check_map(const std::string &map, const Table &table, const MirrorRecord &record,
-                    const kubernetes::Schema &schema) {
+                    const kubernetes::Schema *schema) {
     try {
-        return build_column_map({map, table.name, record.resource.kind, &table.columns, &schema,
+        return build_column_map({map, table.name, record.resource.kind, &table.columns, schema,
                                  record.resource.namespaced, record.name_space});
     } catch (const ColumnMapError &failure) {
         throw pg::error(sqlstate_of(failure.kind()), failure.what()).hint(failure.hint());
@@ -139,8 +142,11 @@ void forget_removed(Oid relation, const std::vector<std::string> &removed) {
 }
 
 ColumnMap new_columns(const std::string &columns, const Table &table, const MirrorRecord &record) {
+    if (pg::in_spi([&] { return as_extension([&] { return is_offline(record.server); }); }))
+        return check_map(columns, table, record, nullptr);
     ClientSession session = open_session(record.server, table.owner);
-    return check_map(columns, table, record, find_schema(session, record.resource));
+    const kubernetes::Schema schema = find_schema(session, record.resource);
+    return check_map(columns, table, record, &schema);
 }
 
 bool table_exists(Oid relation) {
@@ -165,7 +171,9 @@ DBNET_FUNCTION(dbnet_mirror) {
     record.delete_foreign = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
     check_words(record.mode, record.on_drift, record.on_external_delete);
     check_word(record.initial, "initial", {"compare", "pull", "push"});
-    pg::require_shared();
+    const bool offline = pg::in_spi([&] { return as_extension([&] { return is_offline(record.server); }); });
+    if (!offline)
+        pg::require_shared();
 
     const Table table = find_named_table(relation);
     record.relation = table.relation;
@@ -177,11 +185,20 @@ DBNET_FUNCTION(dbnet_mirror) {
             .hint(R"(For example columns => '{"name": "metadata.name", "labels": "metadata.labels"}'.)");
     pg::in_spi([&] { check_caller_usage(record.server, table.owner); });
 
-    ClientSession session = open_session(record.server, table.owner);
-    record.resource = find_kind(session, record.server, api_version, kind).resource;
-    check_namespace(record);
-    const ColumnMap map = check_map(*columns, table, record, find_schema(session, record.resource));
-    try_list(session, record);
+    ColumnMap map;
+    if (offline) {
+        check_kind_is_allowed(api_version, kind);
+        record.resource = assumed_kind(api_version, kind, *columns, record.name_space);
+        check_namespace(record);
+        map = check_map(*columns, table, record, nullptr);
+    } else {
+        ClientSession session = open_session(record.server, table.owner);
+        record.resource = find_kind(session, record.server, api_version, kind).resource;
+        check_namespace(record);
+        const kubernetes::Schema schema = find_schema(session, record.resource);
+        map = check_map(*columns, table, record, &schema);
+        try_list(session, record);
+    }
 
     pg::in_spi([&] {
         check_unique_key(table, map.key_columns);
@@ -195,6 +212,8 @@ DBNET_FUNCTION(dbnet_mirror) {
             replace_columns(record.relation, map);
             arm_database();
         });
+        if (offline && record.initial != "push")
+            assume_objects(readable_mirror(record.relation));
     });
     show_warnings(map);
     PG_RETURN_OID(table.relation);

@@ -3,6 +3,7 @@
 #include "kubernetes/discovery.hpp"
 #include "mirror/as_extension.hpp"
 #include "mirror/client_session.hpp"
+#include "mirror/offline.hpp"
 #include "mirror/row_writer.hpp"
 #include "mirror/served_kinds.hpp"
 #include "mirror/server_options.hpp"
@@ -127,6 +128,8 @@ DBNET_FUNCTION(dbnet_record_credentials) {
                 const Oid object = altered.oid(i, 1);
                 if (altered.text(i, 2) == "CREATE SERVER")
                     pg::execute(forget_predecessor, object);
+                if (altered.text(i, 2) == "ALTER SERVER")
+                    forget_assumed(object);
                 if (altered.oid(i, 0) == ForeignServerRelationId)
                     pg::execute(note_server, object, role, is_superuser);
                 else if (altered.oid(i, 0) == UserMappingRelationId)

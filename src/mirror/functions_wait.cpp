@@ -29,9 +29,12 @@ const pg::Statement transaction_status{"SELECT pg_xact_status($1::xid8)"};
 // $1 mirror or NULL, $2 transaction or NULL, $3 whether objects must be ready too.
 #define OBJECTS_IN_QUESTION                                                                                            \
     " FROM dbnet.object_status WHERE ($1 IS NULL OR relation = $1) AND ($2 IS NULL OR transaction = $2::xid8)"
+// What waits for an offline server may wait for ever.
 const pg::Statement anything_waiting{
     "SELECT EXISTS (SELECT" OBJECTS_IN_QUESTION
-    " AND (waiting OR ($3 AND transaction IS NOT NULL AND health IN ('in_progress', 'terminating'))))"};
+    " AND (waiting OR ($3 AND transaction IS NOT NULL AND health IN ('in_progress', 'terminating')))"
+    " AND NOT EXISTS (SELECT FROM dbnet.mirrored_relation AS mirror"
+    " WHERE mirror.relation = object_status.relation AND dbnet.is_offline(mirror.server)))"};
 const pg::Statement select_rest{"SELECT relation, key, phase, health, message, next_step" OBJECTS_IN_QUESTION
                                 " AND (waiting OR needs_action OR ($3 AND transaction IS NOT NULL AND health <> "
                                 "'ready')) ORDER BY relation::text, key"};

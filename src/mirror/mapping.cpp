@@ -272,6 +272,8 @@ const Column *Mapping::by_path(std::string_view path) const {
 
 RowFields Mapping::to_object_form(const Json &row) const {
     RowFields result;
+    if (row.is_discarded()) // its parser's word
+        result.errors.push_back({"", "", "the row holds a number outside the range of double precision", ""});
     for (const Column &column : columns) {
         if (column.role == Role::key || column.role == Role::status)
             continue;

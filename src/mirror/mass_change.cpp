@@ -32,6 +32,20 @@ bool is_mass_change(int64_t changed, int64_t total, const HoldLimits &limits) {
     return changed >= limits.minimum && changed * 100 > std::max<int64_t>(total, 0) * limits.percent;
 }
 
+std::string mass_change_reason(std::string_view who, ChangeClass change, int64_t changed, int64_t total,
+                               const HoldLimits &limits) {
+    const bool has_total = changed >= limits.minimum;
+    if (!is_mass_change(changed, has_total ? total : changed, limits))
+        return {};
+    return std::string(who) + (change == ChangeClass::remove ? " deletes " : " updates ") + std::to_string(changed) +
+           (has_total ? " of " + std::to_string(total) : std::string()) + " objects" + limits_text(limits);
+}
+
+std::string limits_text(const HoldLimits &limits) {
+    return " (held are more than " + std::to_string(limits.objects) + ", and from " + std::to_string(limits.minimum) +
+           " on more than " + std::to_string(limits.percent) + " %)";
+}
+
 bool always_held_delete(std::string_view group, std::string_view kind) {
     return std::find(dangerous_kinds.begin(), dangerous_kinds.end(), std::pair(group, kind)) != dangerous_kinds.end();
 }

@@ -26,6 +26,12 @@ enum class ChangeClass { update, remove };
 // Whether `changed` of `total` objects is a mass change.
 bool is_mass_change(int64_t changed, int64_t total, const HoldLimits &limits);
 
+// Why `who` is held that changes so many of `total` objects of a mirror at once; empty: it is not. The total is looked
+// at from limits.minimum changes on.
+std::string mass_change_reason(std::string_view who, ChangeClass change, int64_t changed, int64_t total,
+                               const HoldLimits &limits);
+std::string limits_text(const HoldLimits &limits); // " (held are more than …)"
+
 // Kinds whose deletion is always held: it takes other objects, data or the cluster's rules with it.
 bool always_held_delete(std::string_view group, std::string_view kind);
 

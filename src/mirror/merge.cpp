@@ -129,6 +129,10 @@ bool is_reported(const Mapping &mapping, const Fields &base) {
     return true;
 }
 
+bool is_import_under_way(const Mapping &mapping, const ObjectRecord &object) {
+    return !object.uid.empty() && object.phase != Phase::absent && !is_reported(mapping, object.base);
+}
+
 Merge merge(const Mirror &mirror, const ReportedObject &object, const Row &row) {
     Merge result;
     result.base = object.base;

@@ -39,6 +39,9 @@ struct Merge {
 // The base holds the path of the key as well once an object has been reported into its row.
 bool is_reported(const Mapping &mapping, const Fields &base);
 
+// The object has been seen and its row not been brought up to it: a row value that differs is not a user's word yet.
+bool is_import_under_way(const Mapping &mapping, const ObjectRecord &object);
+
 // Three-way merge of row, base and live object. A row that was there before its object was first reported is treated
 // as mirror.initial says.
 Merge merge(const Mirror &mirror, const ReportedObject &object, const Row &row);

@@ -23,7 +23,9 @@ const pg::Statement insert_relation{
     "label_selector,"
     " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager)"
     " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14)"};
-const pg::Statement insert_state{"INSERT INTO dbnet.mirror_state (relation) VALUES ($1)"};
+const pg::Statement insert_state{
+    "INSERT INTO dbnet.mirror_state (relation, state) VALUES ($1, CASE WHEN dbnet.is_offline($2::name) THEN 'offline'"
+    " ELSE 'starting' END)"};
 
 const pg::Statement update_relation{
     "UPDATE dbnet.mirrored_relation SET mode = $2, on_drift = $3, on_external_delete = $4, delete_foreign = $5,"
@@ -111,7 +113,7 @@ void insert_mirror(const MirrorRecord &record) {
                 record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
                 record.mode, record.on_drift, record.initial, record.on_external_delete, record.delete_foreign,
                 new_field_manager());
-    pg::execute(insert_state, record.relation);
+    pg::execute(insert_state, record.relation, record.server);
 }
 
 void update_mirror(const MirrorRecord &record) {

@@ -5,6 +5,7 @@
 #include "mirror/mirror_store.hpp"
 
 #include <set>
+#include <unordered_map>
 
 namespace dbnet::mirror {
 namespace {
@@ -55,7 +56,7 @@ std::vector<MirroredRow> collect(const Mirror &mirror, const pg::Result &found) 
     for (size_t i = 0; i < found.rows(); i++) {
         const std::string_view name_space = mirror.namespace_column.empty() ? mirror.name_space : found.text(i, 0);
         rows.push_back({Key{mirror.relation, std::string(name_space), std::string(found.text(i, 1))},
-                        Json::parse(found.at(i, 2))});
+                        Json::parse(found.at(i, 2), nullptr, false)});
     }
     return rows;
 }
@@ -97,6 +98,24 @@ std::optional<MirroredRow> find_row(const Mirror &mirror, const Key &key) {
     std::vector<MirroredRow> rows = collect(
         mirror, pg::execute_once(select_list(mirror) + " WHERE (" + key_columns(mirror) + ") = ($1, $2)", arguments));
     return rows.empty() ? std::nullopt : std::optional(std::move(rows.front()));
+}
+
+std::vector<std::optional<Json>> find_rows(const Mirror &mirror, std::span<const Key> keys) {
+    std::vector<std::string> name_spaces, names;
+    std::unordered_map<Key, size_t, KeyHash> places;
+    for (const Key &key : keys) {
+        places.emplace(key, names.size());
+        name_spaces.push_back(mirror.namespace_column.empty() ? "" : key.name_space);
+        names.push_back(key.name);
+    }
+    const pg::Argument arguments[] = {name_spaces, names};
+    const pg::Result found = pg::execute_once(
+        select_list(mirror) + " WHERE (" + key_columns(mirror) + ") IN (SELECT * FROM unnest($1, $2))", arguments);
+    std::vector<std::optional<Json>> rows(keys.size());
+    for (MirroredRow &row : collect(mirror, found))
+        if (const auto place = places.find(row.key); place != places.end())
+            rows[place->second] = std::move(row.row);
+    return rows;
 }
 
 Key parse_key(const Mirror &mirror, std::string_view text) {

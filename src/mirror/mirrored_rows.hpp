@@ -14,7 +14,7 @@ namespace dbnet::mirror {
 
 struct MirroredRow {
     Key key;
-    Json row; // mapped columns by name, in row form
+    Json row; // mapped columns by name, in row form; discarded when it holds a number that no double holds
 };
 
 // The configuration of one mirror. Throws pg::error 42704 when the table is none, 42501 when the caller's view of the
@@ -26,6 +26,9 @@ std::vector<MirroredRow> next_rows(const Mirror &mirror, const Key *after, int l
 
 // The row with that key.
 std::optional<MirroredRow> find_row(const Mirror &mirror, const Key &key);
+
+// The rows with these keys as the caller sees them, in their order; row-level security may hide some.
+std::vector<std::optional<Json>> find_rows(const Mirror &mirror, std::span<const Key> keys);
 
 // 'namespace/name' or 'name' as a key of the mirror. Throws pg::error 22023.
 Key parse_key(const Mirror &mirror, std::string_view text);

@@ -33,6 +33,8 @@ const pg::Statement find_server{
     " LEFT JOIN dbnet.endpoint ON endpoint.server = server.srvname"
     " WHERE server.srvname = $1::pg_catalog.name"};
 
+const pg::Statement ask_offline{"SELECT dbnet.is_offline($1::pg_catalog.name)"};
+
 Options parse_options(const char *json) {
     Options options;
     if (!json)
@@ -59,6 +61,12 @@ kubernetes::Connection resolve_connection(std::string_view server, Oid role) {
             .detail("Role " + std::string(found.text(0, 8)) + " has no USAGE privilege on it.")
             .hint("GRANT USAGE ON FOREIGN SERVER " + std::string(found.text(0, 7)) + " TO " +
                   pg::quoted_name(found.text(0, 8)) + ";");
+    const Options server_options = parse_options(found.at(0, 2));
+    if (is_true(server_options, "offline"))
+        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, offline_message(server))
+            .detail("DBNet never connects to an offline server; it is for tests of policies without a cluster.")
+            .hint("ALTER SERVER " + std::string(found.text(0, 7)) +
+                  " OPTIONS (SET offline 'false'), with an api_url or kubeconfig, connects it.");
     const bool has_mapping = found.boolean(0, 3);
     if (has_mapping && !found.boolean(0, 5))
         throw pg::error(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
@@ -68,7 +76,6 @@ kubernetes::Connection resolve_connection(std::string_view server, Oid role) {
                     "were not given for.")
             .hint("If the server leads to the right place now, give them again: ALTER USER MAPPING FOR " +
                   std::string(found.text(0, 6)) + " SERVER " + std::string(found.text(0, 7)) + " OPTIONS (SET …).");
-    const Options server_options = parse_options(found.at(0, 2));
     std::optional<Options> mapping_options;
     if (has_mapping)
         mapping_options = parse_options(found.at(0, 4));
@@ -79,6 +86,14 @@ kubernetes::Connection resolve_connection(std::string_view server, Oid role) {
                         "server \"" + name + "\": " + failure.what())
             .hint(failure.hint());
     }
+}
+
+bool is_offline(std::string_view server) {
+    return pg::execute(ask_offline, server).boolean(0, 0);
+}
+
+std::string offline_message(std::string_view server) {
+    return "server \"" + std::string(server) + "\" is offline";
 }
 
 } // namespace dbnet::mirror

@@ -139,12 +139,6 @@ bool has(const Options &options, std::string_view name) {
     return options.find(name) != options.end();
 }
 
-bool is_true(const Options &options, std::string_view name) {
-    const auto found = options.find(name);
-    bool value = false;
-    return found != options.end() && parse_boolean(found->second, value) && value;
-}
-
 std::string value_of(const Options &options, std::string_view name) {
     const auto found = options.find(name);
     return found == options.end() ? std::string() : found->second;
@@ -157,13 +151,11 @@ void check_exclusive(const Options &options, std::string_view one, std::string_v
 }
 
 void check_server(const Options &options) {
-    if (is_true(options, "offline"))
-        throw OptionError(OptionError::not_available, "option \"offline\" is not available yet",
-                          "This version of DBNet needs a server that it can ask for its kinds.");
     const int endpoints = has(options, "api_url") + has(options, "kubeconfig") + is_true(options, "in_cluster");
-    if (endpoints == 0)
-        throw OptionError(OptionError::invalid_combination, "the options do not say where the API server is",
-                          "Give one of api_url, kubeconfig and in_cluster.");
+    if (endpoints == 0 && !is_true(options, "offline"))
+        throw OptionError(
+            OptionError::invalid_combination, "the options do not say where the API server is",
+            "Give one of api_url, kubeconfig and in_cluster, or offline 'true' to test without a cluster.");
     if (endpoints > 1)
         throw OptionError(OptionError::invalid_combination, "the options say more than once where the API server is",
                           "Give only one of api_url, kubeconfig and in_cluster.");
@@ -237,6 +229,12 @@ void check_options(OptionPlace place, const Options &options, bool may_read_file
         check_server(options);
     if (place == OptionPlace::user_mapping)
         check_user_mapping(options);
+}
+
+bool is_true(const Options &options, std::string_view name) {
+    const auto found = options.find(name);
+    bool value = false;
+    return found != options.end() && parse_boolean(found->second, value) && value;
 }
 
 kubernetes::Connection connection_of(const Options &server, const Options *user_mapping) {

@@ -31,6 +31,9 @@ private:
 // superuser or a member of pg_read_server_files.
 void check_options(OptionPlace place, const Options &options, bool may_read_files);
 
+// The option is there and on.
+bool is_true(const Options &options, std::string_view name);
+
 // The connection that a server's and a mapping's options describe; credentials of the mapping replace those of a
 // kubeconfig or service account altogether. Reads the kubeconfig file. Throws Failure.
 kubernetes::Connection connection_of(const Options &server, const Options *user_mapping);

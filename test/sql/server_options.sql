@@ -17,7 +17,20 @@ CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https:
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://10.0.0.1', context 'prod');
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '/etc/k', ca_file '/etc/ca');
 ALTER SERVER by_file OPTIONS (DROP kubeconfig);
-CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'true');
+CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'false');
+CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'perhaps');
+CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'true', api_url 'https://10.0.0.1', kubeconfig '/etc/k');
+CREATE SERVER lab FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'true');
+ALTER SERVER lab OPTIONS (SET offline 'false');
+ALTER SERVER lab OPTIONS (DROP offline);
+ALTER SERVER lab OPTIONS (SET offline 'on', ADD api_url 'https://10.0.0.1');
+ALTER SERVER lab OPTIONS (SET offline 'off');
+SELECT dbnet.is_offline('lab'), dbnet.is_offline('nowhere');
+ALTER SERVER lab OPTIONS (SET offline 'YES');
+SELECT dbnet.is_offline('lab');
+SELECT * FROM dbnet.check_server('lab');
+SELECT * FROM dbnet.kinds('lab');
+DROP SERVER lab;
 
 -- Values.
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://10.0.0.1', host 'x');

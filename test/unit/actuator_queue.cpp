@@ -1,12 +1,14 @@
 // Order of objects: one entry per object, ranks of a transaction, newer commits, backoff.
 #include "bgworker/actuator_queue.hpp"
 
-#include "bgworker/actuator_rank.hpp"
+#include "mirror/kind_rank.hpp"
 
 #include <gtest/gtest.h>
 
 using namespace dbnet::bgworker;
+using dbnet::mirror::apply_rank;
 using dbnet::mirror::Key;
+using dbnet::mirror::remove_rank;
 
 namespace {
 

@@ -202,6 +202,38 @@ TEST(ColumnMap, Warnings) {
                     .warnings.empty());
 }
 
+// An offline server: the columns say what the fields hold.
+TEST(ColumnMap, WithoutASchema) {
+    const std::vector<TableColumn> columns{
+        {"name", "text", "text", 'S', true},
+        {"replicas", "integer", "integer", 'N', true},
+        {"size", "bigint", "bigint", 'N'},
+        {"share", "numeric(5,2)", "numeric", 'N'},
+        {"since", "timestamp with time zone", "timestamp with time zone", 'D'},
+        {"labels", "jsonb", "jsonb", 'U'},
+        {"memory", "text", "text", 'S'},
+        {"mode", "public.mode", "public.mode", 'E'},
+        {"secret", "bytea", "bytea", 'U'},
+        {"on", "boolean", "boolean", 'B'},
+        {"tags", "text[]", "text[]", 'A'},
+        {"small", "smallint", "smallint", 'N'},
+    };
+    const auto build_blind = [&](const std::string &map) {
+        return build_column_map({map, "net.things", "Thing", &columns, nullptr, false, ""});
+    };
+    const ColumnMap map = build_blind(R"({"name": "metadata.name", "replicas": "spec.replicas", "size": "spec.size",
+        "share": "spec.share", "since": "status.since", "labels": "metadata.labels", "mode": "spec.mode",
+        "memory": "spec.resources.limits.memory", "secret": "spec.secret", "on": "spec.on"})");
+    std::string types;
+    for (const Column &column : map.columns)
+        types += std::string(to_text(column.role)) + ' ' + to_text(column.type) + ' ' + column.format + '\n';
+    EXPECT_EQ(types, "key string \nspec integer int32\nspec integer int64\nspec number \nstatus time date-time\n"
+                     "meta json \nspec quantity \nspec string \nspec string byte\nspec boolean \n");
+    EXPECT_TRUE(map.warnings.empty()) << "nobody knows which fields may be absent";
+    EXPECT_THROW(build_blind(R"({"name": "metadata.name", "tags": "spec.tags"})"), ColumnMapError);
+    EXPECT_THROW(build_blind(R"({"name": "metadata.name", "small": "spec.small"})"), ColumnMapError);
+}
+
 TEST(ColumnMap, NearestWords) {
     EXPECT_EQ(nearest("Nod", {"Node", "Pod", "Namespace"}), "\"Node\", \"Pod\"");
     EXPECT_EQ(nearest("zzzzzz", {"Node"}), "");

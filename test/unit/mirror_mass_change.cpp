@@ -30,6 +30,19 @@ TEST(MassChange, DangerousKinds) {
     EXPECT_FALSE(always_held_delete("example.com", "Namespace"));
 }
 
+TEST(MassChange, SaysWhatIsTooMuch) {
+    const HoldLimits limits{50, 10, 20};
+    EXPECT_EQ(mass_change_reason("the transaction", ChangeClass::update, 60, 100, limits),
+              "the transaction updates 60 of 100 objects (held are more than 50, and from 10 on more than 20 %)");
+    EXPECT_EQ(mass_change_reason("a compare", ChangeClass::remove, 10, 20, limits),
+              "a compare deletes 10 of 20 objects (held are more than 50, and from 10 on more than 20 %)");
+    EXPECT_EQ(mass_change_reason("a compare", ChangeClass::remove, 9, 10, limits), "");
+    EXPECT_EQ(mass_change_reason("a compare", ChangeClass::update, 20, 100, limits), "");
+    EXPECT_EQ(mass_change_reason("transaction 7", ChangeClass::update, 6, 0, {5, 10, 20}),
+              "transaction 7 updates 6 objects (held are more than 5, and from 10 on more than 20 %)")
+        << "with a minimum above the limit nobody counts";
+}
+
 TEST(MassChange, GateCountsDistinctObjectsOfTheLastMinute) {
     const HoldLimits limits{3, 100, 100};
     MassChangeGate gate;

@@ -1,11 +1,11 @@
-// Ranks of kinds (after cli-utils, ordering/sort.go). Pure C++; mirror worker.
-#include "bgworker/actuator_rank.hpp"
+// Ranks of kinds (after cli-utils, ordering/sort.go). Pure C++; mirror worker and dbnet.plan.
+#include "mirror/kind_rank.hpp"
 
 #include <array>
 
 #include "pg/no_postgres.hpp"
 
-namespace dbnet::bgworker {
+namespace dbnet::mirror {
 
 namespace {
 
@@ -64,4 +64,4 @@ int remove_rank(std::string_view group, std::string_view kind) {
     return 2 * last + 1 - apply_rank(group, kind);
 }
 
-} // namespace dbnet::bgworker
+} // namespace dbnet::mirror
