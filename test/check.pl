@@ -10,7 +10,6 @@
 use strict;
 use warnings;
 use Cwd qw(getcwd abs_path);
-use Fcntl qw(F_SETFD);
 use File::Basename qw(basename dirname);
 use File::Path qw(make_path remove_tree);
 use Getopt::Long;
@@ -23,10 +22,9 @@ GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, '
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
 my $folder = $demo ? 'build/demo' : 'build/check';
-my $keep = $demo && $ENV{KEEP};
 refuse_second_demo() if $demo;
 choose_cluster();
-go_to_background() if $keep && !defined $ENV{DBNET_DEMO_KEPT};
+go_to_background() if $demo && $ENV{KEEP} && !defined $ENV{DBNET_DEMO_COLOURS};
 become_unprivileged() if $> == 0;
 
 my $pg_config = $ENV{PG_CONFIG} // 'pg_config';
@@ -83,7 +81,7 @@ exit($failed || !$passed ? 1 : 0);
 sub choose_cluster {
     $ENV{KUBEBUILDER_ASSETS} = abs_path($ENV{KUBEBUILDER_ASSETS}) // die "KUBEBUILDER_ASSETS: no such folder\n" if $ENV{KUBEBUILDER_ASSETS};
     if (($ENV{USE_EXISTING_CLUSTER} // '') ne 'true') {
-        print "KUBECONFIG is ignored: set USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT to test on an existing cluster.\n" if $ENV{KUBECONFIG};
+        print "KUBECONFIG is ignored: set USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT to run on an existing cluster.\n" if delete $ENV{KUBECONFIG};
         return;
     }
     return if $ENV{DBNET_TEST_KUBECONFIG};
@@ -98,29 +96,42 @@ sub choose_cluster {
     umask 022;
     if ($> == 0) { my (undef, undef, $uid, $gid) = getpwnam((grep { defined getpwnam $_ } qw(postgres nobody))[0]); chown $uid, $gid, $copy }
     $ENV{DBNET_TEST_KUBECONFIG} = $copy;
+    refuse_large_cluster() if $demo && !$ENV{FORCE};
 }
 
-# A demo that was kept has its data in the folder that another would empty.
+# The demo makes Nodes: not where that could matter, unless asked twice.
+sub refuse_large_cluster {
+    my $nodes = () = `kubectl --kubeconfig $ENV{DBNET_TEST_KUBECONFIG} get nodes -o name`;
+    return if $? == 0 && $nodes <= 10;
+    unlink $ENV{DBNET_TEST_KUBECONFIG};
+    die $? ? "kubectl get nodes failed for context $ENV{DBNET_TEST_CONTEXT}\n"
+      : "Context $ENV{DBNET_TEST_CONTEXT} has $nodes nodes, too many for a cluster to play with. FORCE=1 runs the demo nevertheless.\n";
+}
+
+# One that runs, perhaps kept with KEEP=1, has its data in the folder that another would empty.
 sub refuse_second_demo {
     my $pid = slurp("$folder/pid");
-    die "The demo that was started with KEEP=1 still runs; stop it first: kill $pid\n" if $pid && slurp("/proc/$pid/cmdline") =~ /demo/;
+    die "A demo is running here already. To stop it: kill $pid\n" if $pid && slurp("/proc/$pid/cmdline") =~ /demo/;
 }
 
-# KEEP=1: the demo goes on in a session of its own, and make ends when it says that it is kept, or ends.
+# KEEP=1: the demo goes on in a session of its own; what it says comes through us until it says that it is kept, or ends.
 sub go_to_background {
-    pipe my $told, my $tell or die "pipe: $!\n";
+    $ENV{DBNET_DEMO_COLOURS} = -t STDOUT ? 1 : 0;
+    pipe my $said, my $say or die "pipe: $!\n";
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
-        close $told;
         POSIX::setsid();
-        fcntl $tell, F_SETFD, 0 or die "fcntl: $!\n";
-        $ENV{DBNET_DEMO_KEPT} = fileno $tell;
-        our $told_by_child = $tell;    # stays open until exec
+        open STDIN, '<', '/dev/null' or die "/dev/null: $!\n";
+        open $_, '>&', $say or die "standard output: $!\n" for *STDOUT, *STDERR;
         return;
     }
-    close $tell;
+    close $say;
     $SIG{$_} = sub { kill 'TERM', -$pid } for qw(INT TERM HUP);
-    exit 0 if defined(my $line = <$told>);
+    $| = 1;
+    while (<$said>) {
+        exit 0 if $_ eq "\0kept\n";
+        print;
+    }
     waitpid $pid, 0;
     exit($? >> 8 || 1);
 }
@@ -150,7 +161,6 @@ sub become_unprivileged {
     my $pid = fork // die "fork: $!\n";
     if (!$pid) { exec @command or die "setpriv: $!\n" }
     $SIG{$_} = sub { } for qw(INT TERM HUP);    # those we wait for have had it, too
-    if ($keep) { open $_, '>', '/dev/null' or die "/dev/null: $!\n" for *STDOUT, *STDERR }
     1 until waitpid($pid, 0) == $pid;
     my $status = $?;
     system('rm', '-rf', $place);

@@ -46,19 +46,14 @@ $ending = 'The demo failed: ' . $@ =~ s/^while running .*//msr =~ s/ at \S+ line
 exit 1;
 
 sub run {
+    open my $out, '>', $pid_file or die "$pid_file: $!\n";
+    print $out $$;
+    close $out;
     $api = DBNet::Api->start(node_ready_delay_ms => $node_start_ms, pods_running => 1);
-    refuse_large_cluster();
     $node = DBNet::Cluster->started('demo', fsync => 1, conf => "track_commit_timestamp = on\n");
     $watch = Demo::Watch->start($api);
     $example = Demo::Example1->new($node, $api);
     Demo::Story::tell($example, $watch, $node_start_ms);
-    return;
-}
-
-sub refuse_large_cluster {
-    return if $api->kind ne 'cluster' || $ENV{FORCE};
-    my $count = @{ $api->expect_success($api->get('/api/v1/nodes'))->{items} };
-    die "context $ENV{DBNET_TEST_CONTEXT} has $count nodes, too many for a cluster to play with; FORCE=1 does it nevertheless\n" if $count > 10;
     return;
 }
 
@@ -67,15 +62,7 @@ sub keep {
     my $psql = 'psql -h ' . $node->host . ' -p ' . $node->port . ' -U sre postgres';
     Demo::Story::tell_how_to_stop($example, $psql, $$);
     $ending = '';
-    open my $out, '>', $pid_file or die "$pid_file: $!\n";
-    print $out $$;
-    close $out;
-    if (defined $ENV{DBNET_DEMO_KEPT}) {    # whoever started us in the background waits for this
-        Demo::Screen::close();
-        open my $told, '>&=', $ENV{DBNET_DEMO_KEPT} or die "file descriptor $ENV{DBNET_DEMO_KEPT}: $!\n";
-        print {$told} "kept\n";
-        close $told;
-    }
+    Demo::Screen::leave();
     sleep while 1;
 }
 
