@@ -106,7 +106,7 @@ bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(B
 
 # Quiet but for what the demo itself says.
 demo: packages
-	@echo "Building DBNet and the simulator; the first time takes some minutes."
+	@echo "Building DBNet and the simulator, some minutes the first time"
 	@$(MAKE) $(PARALLEL) -s --no-print-directory demo-installed
 demo-installed: test-root $(BUILD)/kubesim
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --demo

@@ -5,6 +5,10 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Api;
+use lib "$ENV{DBNET_TOP}/test/demo";
+use Demo::Example1;
+use Demo::Timeline;
+use Demo::Watch;
 use IO::Handle;
 use IPC::Run ();
 use JSON::PP ();
@@ -207,7 +211,63 @@ sub extra_cost {
     settled('tracked', 1000);
 }
 
+# --- the paper's Example 1, on servers of its own: see test/demo ---
+sub paper {
+    return if !wanted('paper.');
+    my $cluster = DBNet::Api->start(node_ready_delay_ms => 50, pods_running => 1);
+    my $database = DBNet::Cluster->started('paper', fsync => 1, conf => "track_commit_timestamp = on\n");
+    my $example = Demo::Example1->new($database, $cluster);
+    paper_setup($database, $example) if wanted('paper.setup');
+    paper_example1($cluster, $example) if wanted('paper.example1_ms');
+    $example->close;
+    $database->stop;
+    $cluster->stop;
+}
+
+# The same tables, procedures and triggers in a database with the extension and in one without.
+sub paper_setup {
+    my ($database, $example) = @_;
+    my %ms;
+    my $clock = 'SELECT extract(epoch FROM clock_timestamp());';
+    $database->safe_psql('postgres', 'CREATE ROLE telemetry');
+    for my $run (1 .. 7) {
+        for my $kind (qw(bare dbnet)) {
+            $database->safe_psql('postgres', 'CREATE DATABASE paper');
+            $database->safe_psql('paper', 'CREATE EXTENSION dbnet') if $kind eq 'dbnet';
+            $database->safe_psql('postgres', 'CHECKPOINT');
+            my @clock = split /\n/, $database->safe_psql('paper', join "\n", $clock, (map { '\i ' . $example->sql_file($_) } qw(tables policy)), $clock);
+            push @{ $ms{$kind} }, 1000 * ($clock[-1] - $clock[0]);
+            $database->safe_psql('postgres', 'DROP DATABASE paper WITH (FORCE)');
+        }
+    }
+    $database->safe_psql('postgres', 'DROP ROLE telemetry');
+    result('paper.setup_ms', median(@{ $ms{dbnet} }), 'ms', 7, 350);
+    result('paper.setup_ratio', median(map { $ms{dbnet}[$_] / $ms{bare}[$_] } 0 .. 6), 'ratio', 7, median(@{ $ms{bare} }));
+}
+
+# DBNet's and PostgreSQL's own time from the traffic that is too much to the metrics recalculated with the new node.
+sub paper_example1 {
+    my ($cluster, $example) = @_;
+    $example->set_up;
+    my $watch = Demo::Watch->start($cluster);
+    $example->insert_devices;
+    my @own;
+    for my $run (1 .. 10) {
+        $example->send_traffic(300);
+        my $timeline = Demo::Timeline->new($example, $watch, $example->send_traffic(384));
+        push @own, $timeline->own_ms;
+        $example->send_traffic(300);
+        $example->as_sre("BEGIN; DELETE FROM net.nodes WHERE name = '$timeline->{node}'; UPDATE net.autoscalers SET replicas = 3;
+            CALL policy.rebalance('" . $example->pool . "'); COMMIT");
+        $example->settle;
+        $example->wait_for('SELECT nodes_ready = 3 AND pods_running = 3 AND (SELECT pods_ready = 3 FROM net.autoscalers) FROM metrics.pools', 'three nodes again');
+    }
+    $watch->stop;
+    result('paper.example1_ms', median(@own), 'ms', scalar @own, 27);
+}
+
 start();
+paper();
 actuation_rows();
 commit_to_request();
 event_to_row();

@@ -121,7 +121,7 @@ sub run_demo {
 
 my ($status, $said) = run_demo('good', {});
 is($status, 0, 'the demo ends well') or diag($said);
-like($said, qr/^    CREATE TRIGGER overload\n.*^    NOTICE: pool .*provisioning web-4\n.*-> apply Node web-4: labels\n.*\d ms of \d+\.\d{3} s, .*apply +net\.nodes +web-4 +telemetry/ms, 'and has told the story');
+like($said, qr/^    CREATE TRIGGER overload\n.*^ +1 +create +net\.nodes +web-4 +labels\n.*^    procedure policy\.scale_out.*^    NOTICE: pool .*provisioning web-4\n.*-> apply Node web-4: labels\n.*\d ms of \d+\.\d{3} s, .*apply +net\.nodes +web-4 +telemetry/ms, 'and has told the story');
 is(join('', grep { length > 100 } split /\n/, $said), '', 'in lines of at most 100 columns');
 unlike($said, qr/\e|at \S+ line \d+/, 'without colours and without warnings');
 ($status, $said) = run_demo('failing', { KUBEBUILDER_ASSETS => '/nonexistent', USE_EXISTING_CLUSTER => '' });

@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 use Demo::Screen;
 use Demo::Timeline;
+use JSON::PP ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(sleep);
 
@@ -21,6 +22,7 @@ sub tell {
     tell_where($node_start_ms);
     tell_policy($example->set_up);
     tell_devices();
+    tell_plan();
     my $timeline = Demo::Timeline->new($example, $watch, tell_traffic());
     tell_timeline($timeline);
     tell_result($timeline);
@@ -111,9 +113,28 @@ sub tell_nodes {
     return;
 }
 
+# The same policy, asked before it acts.
+sub tell_plan {
+    Demo::Screen::heading('3. What would more traffic do?');
+    my $sql = "BEGIN;\nUPDATE net.nodes SET ingress_rps = 130;\nSELECT step, operation, mirror, key, fields, cause FROM dbnet.plan();\nROLLBACK;\n";
+    Demo::Screen::sql($sql);
+    line();
+    my @plan = Demo::Timeline::rows($example, $sql, qw(step operation mirror key fields cause));
+    Demo::Screen::table([ qw(step operation mirror key fields) ],
+        map { [ @$_{qw(step operation mirror)}, short($_->{key} =~ s{.*/}{}r), fields(join(', ', sort keys %{ JSON::PP::decode_json($_->{fields}) }), 4) ] } @plan);
+    line();
+    paragraph('and why (column cause, of the first):');
+    line();
+    my @cause = split /, from /, $plan[0]{cause};
+    line('    ' . ('  ' x $_) . ($_ ? 'from ' : '') . $cause[$_]) for 0 .. $#cause;
+    line();
+    paragraph('It was rolled back: nothing has been sent.');
+    return;
+}
+
 # Returns the report of the traffic that was too much.
 sub tell_traffic {
-    Demo::Screen::heading('3. Traffic rises');
+    Demo::Screen::heading('4. Traffic rises');
     paragraph('Role telemetry writes what the nodes report: UPDATE net.nodes SET ingress_rps, cpu_percent. It may do that and nothing else. '
           . 'No node is to carry more than 120 requests per second; traffic goes where Service and Nodes in the cluster say.');
     line();
@@ -133,7 +154,7 @@ sub tell_traffic {
 
 sub tell_timeline {
     my ($timeline) = @_;
-    Demo::Screen::heading('4. What that transaction set in motion');
+    Demo::Screen::heading('5. What that transaction set in motion');
     my ($after, $node) = ($timeline->{after}, short($timeline->{node}));
     my @events = (
         [ $timeline->{start}, "telemetry's UPDATE begins, transaction $timeline->{transaction}" ],
@@ -152,7 +173,7 @@ sub tell_timeline {
 # From the cluster, not from the tables.
 sub tell_result {
     my ($timeline) = @_;
-    Demo::Screen::heading('5. What the cluster has now');
+    Demo::Screen::heading('6. What the cluster has now');
     my $space = '/api/v1/namespaces/' . $api->namespace;
     my $node = $api->expect_success($api->get("/api/v1/nodes/$timeline->{node}"));
     my $deployment = $api->expect_success($api->get('/apis/apps/v1/namespaces/' . $api->namespace . '/deployments/web'));
@@ -175,7 +196,7 @@ sub short_names { my ($text) = @_; my $prefix = $api->name(''); return $prefix e
 
 sub tell_time {
     my ($timeline) = @_;
-    Demo::Screen::heading("6. DBNet's own share of the time");
+    Demo::Screen::heading("7. DBNet's own share of the time");
     Demo::Screen::table([ 'ms', 'from', 'to' ],
         [ sprintf('%.1f', $timeline->policy_ms), 'the UPDATE begins', 'the request for the Node leaves: SQL, policy, COMMIT, worker' ],
         [ sprintf('%.1f', $timeline->report_ms), 'the watch shows it Ready', 'the recalculated metrics are committed' ]);
@@ -188,7 +209,7 @@ sub tell_time {
 
 sub tell_why {
     my ($timeline) = @_;
-    Demo::Screen::heading('7. Who did it, and why');
+    Demo::Screen::heading('8. Who did it, and why');
     my $sql = <<'SQL';
 SELECT call.operation, call.relation, call.name, call.role, call.transaction,
        cause.ingress_rps, cause.capacity_rps
@@ -209,7 +230,8 @@ sub tell_how_to_stop {
     my (undef, $psql, $pid) = @_;
     Demo::Screen::heading('It goes on running (KEEP=1)');
     line("    $psql");
-    line("    stop and clean up: kill $pid");
+    line('    try                UPDATE net.nodes SET ingress_rps = 150;');
+    line("    stop and clean up  kill $pid");
     return;
 }
 

@@ -16,11 +16,11 @@ sub new {
     $self->{calls} = [ calls($example, $of_transaction) ];
     my ($node) = map { $_->{name} } grep { $_->{kind} eq 'Node' } @{ $self->{calls} };
     $self->{node} = $node;
-    $example->wait_for("SELECT count(*) > 0 FROM metrics.history WHERE transaction > '$self->{transaction}'", "the metrics are recalculated with $node", 120);
-    $example->{api}->wait_until(sub { $watch->ready_at($node) }, "the watch has shown $node Ready");
-    $self->{ready} = $watch->ready_at($node);
     ($self->{before}, $self->{provisioned}) = $self->history($of_transaction);
-    ($self->{after}) = $self->history("transaction > '$self->{transaction}'");
+    my $counted = "transaction > '$self->{transaction}' AND node_rps < $self->{provisioned}{node_rps}";
+    $example->wait_for("SELECT count(*) > 0 FROM metrics.history WHERE $counted", "the metrics are recalculated with $node", 120);
+    ($self->{after}) = $self->history($counted);
+    $example->{api}->wait_until(sub { $self->{ready} = $watch->ready_at($node, $self->{start}) }, "the watch has shown $node Ready");
     $self->{committed} = $self->commit_time($self->{transaction});
     $self->{recalculated} = $self->commit_time($self->{after}{transaction});
     return $self;

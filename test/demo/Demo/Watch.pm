@@ -35,11 +35,11 @@ sub watch {
     }
 }
 
-# When the Node was first seen Ready (s), undef if not yet.
+# When, after `since`, the Node was first seen Ready (s), undef if not yet.
 sub ready_at {
-    my ($self, $name) = @_;
+    my ($self, $name, $since) = @_;
     open my $in, '<', $self->{file} or return;
-    while (<$in>) { return $1 if /^(\S+) \Q$name\E$/ }
+    while (<$in>) { return $1 if /^(\S+) \Q$name\E$/ && $1 > $since }
     return;
 }
 
