@@ -173,7 +173,7 @@ json Api::decode_object(const Target &target, const Request &request, Write &wri
         if (!parsed.error.empty())
             throw ApiError::bad_request(unrecognised + "couldn't get version/kind; " + parsed.error);
     } else if (type == "application/vnd.kubernetes.protobuf") {
-        parsed.value = decode_protobuf(request.body);
+        parsed.value = decode_protobuf(request.body, kind.type);
     } else {
         throw ApiError(415, "UnsupportedMediaType",
                        "the body of the request was in an unknown format - accepted media types include: "

@@ -135,6 +135,12 @@ Response Api::remove(const Target &target, const Request &request) {
     StoredPtr left = begin_delete(kind, live, options);
     Response response;
     response.content_type = how.content_type();
+    if (!left && kind.behaviour.returns_deleted) {
+        json last = live->body;
+        last["metadata"]["deletionTimestamp"] = rfc3339_now();
+        last["metadata"]["deletionGracePeriodSeconds"] = 0;
+        left = unstored(kind, live->key, std::move(last), store_.revision());
+    }
     if (left) {
         response.body = how.object(*left);
         return response;

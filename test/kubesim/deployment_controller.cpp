@@ -2,6 +2,7 @@
 #include "deployment_controller.hpp"
 
 #include "conditions.hpp"
+#include "deployment_scaling.hpp"
 #include "deployment_status.hpp"
 #include "pod_spec.hpp"
 
@@ -14,6 +15,8 @@ namespace {
 
 const char *const manager = "kube-controller-manager";
 const char *const hash_label = "pod-template-hash";
+const char *const desired_annotation = "deployment.kubernetes.io/desired-replicas";
+const char *const most_annotation = "deployment.kubernetes.io/max-replicas";
 const char *const revision_annotation = "deployment.kubernetes.io/revision";
 
 std::string annotation(const json &object, const char *name) {
@@ -125,7 +128,7 @@ void DeploymentController::sync(const std::string &key) {
         announce(deployment, sets);
         return queue_.add(key);
     }
-    if (!roll(*deployment, sets) && !paused)
+    if (!resize(*deployment, sets) && !paused && !roll(*deployment, sets))
         shrink_old(*deployment, sets);
     // From what was seen before anything was scaled: the change just made brings the next look.
     report(store_.get(deployments_, key), sets);
@@ -144,8 +147,8 @@ void DeploymentController::create_set(const StoredPtr &deployment, const Sets &s
     const int64_t revision = sets.old.empty() ? 1 : revision_of(sets.old.back()->body) + 1;
     const int64_t wanted = wanted_of(*deployment), most = wanted + surge_of(spec);
     annotations[revision_annotation] = std::to_string(revision);
-    annotations["deployment.kubernetes.io/desired-replicas"] = std::to_string(wanted);
-    annotations["deployment.kubernetes.io/max-replicas"] = std::to_string(most);
+    annotations[desired_annotation] = std::to_string(wanted);
+    annotations[most_annotation] = std::to_string(most);
     int64_t there = 0;
     for (const auto &set : sets.old)
         there += replicas_of(set);
@@ -188,6 +191,37 @@ void DeploymentController::scale(const Stored &set, int64_t replicas) {
         api_.control(sets_, set.key, manager, "", [&](json &object) { object["spec"]["replicas"] = replicas; });
 }
 
+// The Deployment itself was scaled (its sets still say for how many pods they were made): all of them follow.
+bool DeploymentController::resize(const Stored &deployment, const Sets &sets) {
+    const int64_t wanted = wanted_of(deployment), most = wanted + surge_of(deployment.body.at("spec"));
+    std::vector<StoredPtr> active;
+    for (const auto &set : sets.all())
+        if (replicas_of(set) > 0)
+            active.push_back(set);
+    const bool scaled = std::any_of(active.begin(), active.end(), [&](const StoredPtr &set) {
+        return annotation(set->body, desired_annotation) != std::to_string(wanted);
+    });
+    if (!scaled)
+        return false;
+    std::vector<json> bodies;
+    for (const auto &set : active)
+        bodies.push_back(set->body);
+    std::map<std::string, int64_t> sizes;
+    if (active.size() == 1)
+        sizes[text_of(bodies[0].at("metadata"), "name")] = wanted;
+    else if (!recreates(deployment))
+        sizes = proportional_sizes(deployment.body, bodies);
+    for (const auto &set : active)
+        api_.control(sets_, set->key, manager, "", [&](json &object) {
+            auto size = sizes.find(text_of(object["metadata"], "name"));
+            if (size != sizes.end())
+                object["spec"]["replicas"] = size->second;
+            object["metadata"]["annotations"][desired_annotation] = std::to_string(wanted);
+            object["metadata"]["annotations"][most_annotation] = std::to_string(most);
+        });
+    return true;
+}
+
 // Brings the current ReplicaSet nearer to what is wanted; true: it was scaled.
 bool DeploymentController::roll(const Stored &deployment, const Sets &sets) {
     if (!sets.current)
@@ -206,9 +240,8 @@ bool DeploymentController::roll(const Stored &deployment, const Sets &sets) {
     api_.control(sets_, sets.current->key, manager, "", [&](json &object) {
         object["spec"]["replicas"] = next;
         json &annotations = object["metadata"]["annotations"];
-        annotations["deployment.kubernetes.io/desired-replicas"] = std::to_string(wanted);
-        annotations["deployment.kubernetes.io/max-replicas"] =
-            std::to_string(wanted + surge_of(deployment.body.at("spec")));
+        annotations[desired_annotation] = std::to_string(wanted);
+        annotations[most_annotation] = std::to_string(wanted + surge_of(deployment.body.at("spec")));
     });
     return true;
 }

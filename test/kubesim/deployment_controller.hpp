@@ -26,6 +26,7 @@ private:
     void create_set(const StoredPtr &deployment, const Sets &sets);
     void announce(const StoredPtr &deployment, const Sets &sets);
     void scale(const Stored &set, int64_t replicas);
+    bool resize(const Stored &deployment, const Sets &sets);
     bool roll(const Stored &deployment, const Sets &sets);
     void shrink_old(const Stored &deployment, const Sets &sets);
     void report(const StoredPtr &deployment, const Sets &sets);

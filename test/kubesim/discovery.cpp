@@ -2,6 +2,7 @@
 #include "discovery.hpp"
 
 #include "file.hpp"
+#include "protobuf.hpp"
 
 #include <algorithm>
 #include <openssl/sha.h>
@@ -79,6 +80,7 @@ void Discovery::list_groups() {
 }
 
 void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kinds) {
+    load_protobuf_fields(json::parse(read_file(directory + "/protobuf_fields.json")));
     schemas.load_pointers(json::parse(read_file(directory + "/pointer_fields.json")));
     for (const char *name : {"api_v1", "apis_apps_v1", "apis_apiextensions.k8s.io_v1", "apis_discovery.k8s.io_v1"}) {
         const json resources = json::parse(read_file(directory + "/discovery_" + name + ".json"));

@@ -3,6 +3,7 @@
 
 #include "errors.hpp"
 #include "file.hpp"
+#include "quantity.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -155,13 +156,15 @@ json convert_scalar(const Type *type, const json &value, const std::string &path
         if (!value.is_string() && !value.is_number_integer())
             mismatch(context, path, value, "IntOrString");
         return value;
-    case Scalar::quantity:
-        // Quantities are kept as written; numbers become text, as Quantity's encoder writes them.
-        if (value.is_number())
-            return dump(value);
-        if (!value.is_string())
+    case Scalar::quantity: {
+        if (!value.is_string() && !value.is_number())
             mismatch(context, path, value, "Quantity");
-        return value;
+        std::string canonical;
+        if (!canonical_quantity(value.is_string() ? value.get<std::string>() : dump(value), canonical))
+            throw TypeMismatch("quantities must match the regular expression "
+                               "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+        return canonical;
+    }
     }
     return value;
 }

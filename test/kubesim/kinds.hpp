@@ -18,7 +18,7 @@
 
 namespace kubesim {
 
-enum class NameRule { subdomain, label };
+enum class NameRule { subdomain, label, letter_first };
 
 struct Column {
     std::string name;
@@ -53,6 +53,7 @@ struct Behaviour {
     std::function<void(json &object)> prepare_create;
     std::function<void(json &after, const json &before, const std::string &subresource)> prepare_update;
     std::function<void(const json &after, const json *before, std::vector<FieldError> &errors)> validate;
+    bool returns_deleted = false; // a deletion that is done at once answers with the object, not with a Status
     // What the first deletion adds to the object, which then stays until its finalizers go.
     std::function<void(json &object)> prepare_delete;
     // Seconds an object is left to end by itself when it is deleted and the request says nothing; 0 = it goes at once.

@@ -101,6 +101,11 @@ void validate_workload(const json &after, const json *before, std::vector<FieldE
         errors.push_back(FieldError::invalid("spec.selector", selector_go(selector), "field is immutable"));
 }
 
+std::string go_int_or_string(const json &value) {
+    return value.is_string() ? "intstr.IntOrString{Type:1, IntVal:0, StrVal:" + dump(value) + "}"
+                             : "intstr.IntOrString{Type:0, IntVal:" + dump(value) + ", StrVal:\"\"}";
+}
+
 bool is_zero(const json &value) {
     return value == 0 || value == "0" || value == "0%";
 }
@@ -109,8 +114,10 @@ void validate_strategy(const json &strategy, std::vector<FieldError> &errors) {
     const std::string type = text_of(strategy, "type");
     const json *rolling = find(strategy, "rollingUpdate");
     if (type != "RollingUpdate" && type != "Recreate") {
-        errors.push_back(
-            FieldError::not_supported("spec.strategy", go_value(strategy, true), {"Recreate", "RollingUpdate"}));
+        errors.push_back(FieldError::not_supported("spec.strategy",
+                                                   "apps.DeploymentStrategy{Type:" + go_quoted(type) +
+                                                       ", RollingUpdate:(*apps.RollingUpdateDeployment)(nil)}",
+                                                   {"Recreate", "RollingUpdate"}));
     } else if (type == "Recreate" && rolling) {
         errors.push_back(FieldError::forbidden("spec.strategy.rollingUpdate",
                                                "may not be specified when strategy `type` is 'Recreate'"));
@@ -120,15 +127,16 @@ void validate_strategy(const json &strategy, std::vector<FieldError> &errors) {
             const std::string path = std::string("spec.strategy.rollingUpdate.") + name;
             if (value.is_string() && !value.get_ref<const std::string &>().ends_with('%'))
                 errors.push_back(FieldError::invalid(
-                    path, go_quoted(value.get<std::string>()),
+                    path, go_int_or_string(value),
                     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
                     "regex used for validation is '[0-9]+%')"));
             else if (value.is_number() && value < 0)
-                errors.push_back(FieldError::invalid(path, dump(value), "must be greater than or equal to 0"));
+                errors.push_back(
+                    FieldError::invalid(path, go_int_or_string(value), "must be greater than or equal to 0"));
         }
         if (is_zero(rolling->at("maxUnavailable")) && is_zero(rolling->at("maxSurge")))
             errors.push_back(FieldError::invalid("spec.strategy.rollingUpdate.maxUnavailable",
-                                                 go_value(rolling->at("maxUnavailable"), true),
+                                                 go_int_or_string(rolling->at("maxUnavailable")),
                                                  "may not be 0 when `maxSurge` is 0"));
     }
 }

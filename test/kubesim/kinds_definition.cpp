@@ -74,6 +74,12 @@ void validate_schema(const json &schema, const std::string &path, bool root, std
     if (!schema.is_object())
         return;
     auto is_set = [&](const char *name) { return find(schema, name) && schema.at(name) == true; };
+    if (const json *properties = find(schema, "properties"))
+        for (const auto &[name, inner] : properties->items())
+            validate_schema(inner, path + ".properties[" + name + "]", false, errors);
+    for (const char *name : {"items", "additionalProperties"})
+        if (const json *inner = find(schema, name))
+            validate_schema(*inner, path + "." + name, false, errors);
     const std::string type = text_of(schema, "type");
     if (type.empty() && !is_set("x-kubernetes-int-or-string") && !is_set("x-kubernetes-preserve-unknown-fields"))
         errors.push_back(FieldError::required(path + ".type", root ? "must not be empty at the root"
@@ -85,12 +91,6 @@ void validate_schema(const json &schema, const std::string &path, bool root, std
     if (text_of(schema, "x-kubernetes-list-type") == "map" && !schema.contains("x-kubernetes-list-map-keys"))
         errors.push_back(FieldError::required(path + ".x-kubernetes-list-map-keys",
                                               "must not be empty if x-kubernetes-list-type is map"));
-    if (const json *properties = find(schema, "properties"))
-        for (const auto &[name, inner] : properties->items())
-            validate_schema(inner, path + ".properties[" + name + "]", false, errors);
-    for (const char *name : {"items", "additionalProperties"})
-        if (const json *inner = find(schema, name))
-            validate_schema(*inner, path + "." + name, false, errors);
 }
 
 void validate_versions(const json &spec, std::vector<FieldError> &errors) {
@@ -119,6 +119,9 @@ void validate_versions(const json &spec, std::vector<FieldError> &errors) {
     if (!versions || storing != 1)
         errors.push_back(FieldError::invalid("spec.versions", versions ? go_value(*versions, true) : "null",
                                              "must have exactly one version marked as storage version"));
+    if (storing == 0)
+        errors.push_back(
+            FieldError::invalid("status.storedVersions", "[]string(nil)", "must have at least one stored version"));
 }
 
 void definition_validate(const json &after, const json *before, std::vector<FieldError> &errors) {

@@ -25,8 +25,8 @@ void pod_defaults(json &object) {
         spec["enableServiceLinks"] = true;
 }
 
-// The DefaultTolerationSeconds and Priority admission plugins.
-void admit(json &spec) {
+// The DefaultTolerationSeconds admission plugin.
+void tolerate_lost_nodes(json &spec) {
     if (!spec.contains("tolerations"))
         spec["tolerations"] = json::array();
     for (const char *key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
@@ -39,6 +39,10 @@ void admit(json &spec) {
             spec["tolerations"].push_back(
                 {{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}});
     }
+}
+
+// The Priority admission plugin.
+void set_priority(json &spec) {
     if (!spec.contains("priority"))
         spec["priority"] = 0;
     if (!spec.contains("preemptionPolicy"))
@@ -63,7 +67,8 @@ std::string quality_of_service(const json &spec) {
 
 void pod_prepare_create(json &object) {
     json &spec = object["spec"];
-    admit(spec);
+    tolerate_lost_nodes(spec);
+    set_priority(spec);
     object["status"] = {{"phase", "Pending"}};
     if (spec["containers"].is_array())
         object["status"]["qosClass"] = quality_of_service(spec);
@@ -75,6 +80,7 @@ void pod_prepare_update(json &after, const json &before, const std::string &subr
         keep_member(after["metadata"], before.at("metadata"), "ownerReferences");
     } else {
         keep_member(after, before, "status");
+        tolerate_lost_nodes(after["spec"]);
     }
     if (const json *quality = find(before.at("status"), "qosClass"))
         after["status"]["qosClass"] = *quality;
@@ -168,6 +174,7 @@ Behaviour pod_behaviour() {
     out.prepare_update = pod_prepare_update;
     out.validate = pod_validate;
     out.grace_seconds = pod_grace_seconds;
+    out.returns_deleted = true;
     out.columns = {{"Ready", "string", "", "The aggregate readiness state of this pod for accepting traffic.", 0},
                    {"Status", "string", "", "The aggregate status of the containers in this pod.", 0},
                    {"Restarts", "string", "",

@@ -220,7 +220,8 @@ json slice_cells(const json &object) {
 Behaviour service_behaviour(const std::string &kind) {
     Behaviour out;
     if (kind == "Service") {
-        out.name_rule = NameRule::label;
+        out.name_rule = NameRule::letter_first;
+        out.returns_deleted = true;
         out.field_selectors = {"metadata.name", "metadata.namespace", "spec.clusterIP", "spec.type"};
         out.untracked = {{"", path_set({{"status"}})}, {"status", path_set({{"spec"}})}};
         out.set_defaults = service_defaults;

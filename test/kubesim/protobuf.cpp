@@ -1,6 +1,7 @@
-// Request bodies in Kubernetes' protobuf form, as "kubectl create configmap" and "kubectl create namespace" send them.
+// Request bodies in Kubernetes' protobuf form.
 #include "protobuf.hpp"
 
+#include "api.hpp"
 #include "errors.hpp"
 #include "file.hpp"
 
@@ -49,66 +50,109 @@ void each_field(std::string_view message,
     }
 }
 
-void add_pair(json &map, std::string_view entry) {
-    std::string key, value;
-    each_field(entry, [&](uint32_t number, std::string_view bytes, uint64_t) {
-        (number == 1 ? key : value) = std::string(bytes);
-    });
-    map[key] = value;
+json &all_fields() {
+    static json fields;
+    return fields;
 }
 
-json object_meta(std::string_view message) {
-    json out = json::object();
+// One field as it was on the wire.
+struct Value {
+    std::string_view bytes;
+    uint64_t number;
+};
+
+json decode_structure(const std::string &name, const Type *type, std::string_view message);
+json decode_value(const Type *type, const Value &value);
+
+std::string text_field(std::string_view message, uint32_t wanted) {
+    std::string out;
     each_field(message, [&](uint32_t number, std::string_view bytes, uint64_t) {
-        std::string text(bytes);
-        if (text.empty())
-            return;
-        if (number == 1)
-            out["name"] = text;
-        else if (number == 2)
-            out["generateName"] = text;
-        else if (number == 3)
-            out["namespace"] = text;
-        else if (number == 11)
-            add_pair(out["labels"], bytes);
-        else if (number == 12)
-            add_pair(out["annotations"], bytes);
-        else if (number == 14)
-            out["finalizers"].push_back(text);
+        if (number == wanted)
+            out = std::string(bytes);
     });
     return out;
 }
 
-json config_map(std::string_view message) {
+uint64_t number_field(std::string_view message, uint32_t wanted) {
+    uint64_t out = 0;
+    each_field(message, [&](uint32_t number, std::string_view, uint64_t value) {
+        if (number == wanted)
+            out = value;
+    });
+    return out;
+}
+
+json decode_scalar(const Type *type, const Value &value) {
+    switch (type->scalar) {
+    case Type::Scalar::integer32:
+    case Type::Scalar::integer64:
+        return static_cast<int64_t>(value.number);
+    case Type::Scalar::boolean:
+        return value.number != 0;
+    case Type::Scalar::bytes:
+        return base64(std::string(value.bytes));
+    case Type::Scalar::quantity:
+        return text_field(value.bytes, 1);
+    case Type::Scalar::int_or_string: // type, integer, string
+        return number_field(value.bytes, 1) == 0 ? json(static_cast<int64_t>(number_field(value.bytes, 2)))
+                                                 : json(text_field(value.bytes, 3));
+    case Type::Scalar::time:
+    case Type::Scalar::micro_time: {
+        const auto seconds = static_cast<int64_t>(number_field(value.bytes, 1));
+        return seconds == 0 || value.bytes.empty() ? json() : json(rfc3339_time(static_cast<time_t>(seconds)));
+    }
+    default:
+        return std::string(value.bytes);
+    }
+}
+
+json decode_value(const Type *type, const Value &value) {
+    return type->shape == Type::Shape::scalar      ? decode_scalar(type, value)
+           : type->shape == Type::Shape::structure ? decode_structure(type->go_name, type, value.bytes)
+                                                   : json();
+}
+
+// `name`: of the struct whose numbers these are; `type` has the members, its own or those of the struct around it.
+json decode_structure(const std::string &name, const Type *type, std::string_view message) {
     json out = json::object();
+    const json *numbers = find(all_fields(), name);
+    if (!numbers)
+        return out;
     each_field(message, [&](uint32_t number, std::string_view bytes, uint64_t varint) {
-        if (number == 1)
-            out["metadata"] = object_meta(bytes);
-        else if (number == 2)
-            add_pair(out["data"], bytes);
-        else if (number == 3)
-            add_pair(out["binaryData"], bytes);
-        else if (number == 4)
-            out["immutable"] = varint != 0;
-    });
-    if (out.contains("binaryData"))
-        for (auto &value : out["binaryData"])
-            value = base64(value.get<std::string>());
-    return out;
-}
-
-json name_space(std::string_view message) {
-    json out = json::object();
-    each_field(message, [&](uint32_t number, std::string_view bytes, uint64_t) {
-        if (number == 1)
-            out["metadata"] = object_meta(bytes);
+        const std::string member = text_of(*numbers, std::to_string(number));
+        if (member.starts_with('+')) {
+            out.update(decode_structure(member.substr(1), type, bytes));
+            return;
+        }
+        const Field *field = member.empty() ? nullptr : type->field(member);
+        if (!field)
+            return;
+        if (field->type->shape == Type::Shape::list) {
+            out[member].push_back(decode_value(field->type->element, {bytes, varint}));
+        } else if (field->type->shape == Type::Shape::map) {
+            std::string key;
+            Value inner{{}, 0};
+            each_field(bytes, [&](uint32_t part, std::string_view text, uint64_t value) {
+                if (part == 1)
+                    key = std::string(text);
+                else
+                    inner = {text, value};
+            });
+            out[member][key] = decode_value(field->type->element, inner);
+        } else {
+            out[member] = decode_value(field->type, {bytes, varint});
+        }
     });
     return out;
 }
 
 } // namespace
 
-json decode_protobuf(const std::string &body) {
+void load_protobuf_fields(json fields) {
+    all_fields() = std::move(fields);
+}
+
+json decode_protobuf(const std::string &body, const Type *type) {
     std::string_view rest = body;
     if (!rest.starts_with(std::string_view("k8s\0", 4)))
         throw ApiError::bad_request(
@@ -124,14 +168,7 @@ json decode_protobuf(const std::string &body) {
         else if (number == 2)
             raw = bytes;
     });
-    json out;
-    if (kind == "ConfigMap")
-        out = config_map(raw);
-    else if (kind == "Namespace")
-        out = name_space(raw);
-    else
-        throw ApiError::bad_request("the simulator reads protobuf bodies of ConfigMap and Namespace only, not of " +
-                                    kind);
+    json out = decode_structure(kind, type, raw);
     out["apiVersion"] = version;
     out["kind"] = kind;
     return out;

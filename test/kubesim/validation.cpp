@@ -51,6 +51,11 @@ const char *const label_message =
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
     "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const char *const letter_first_message =
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and "
+    "end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    "'[a-z]([-a-z0-9]*[a-z0-9])?')";
 const char *const name_part_message =
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
@@ -139,11 +144,15 @@ void immutable(const char *name, const json &after, const json &before, std::vec
 
 std::vector<std::string> name_errors(NameRule rule, const std::string &name) {
     std::vector<std::string> out;
-    size_t limit = rule == NameRule::label ? 63 : 253;
+    size_t limit = rule == NameRule::subdomain ? 253 : 63;
     if (name.size() > limit)
         out.push_back(must_be_no_more(limit));
-    if (rule == NameRule::label ? !dns_label(name) : !dns_subdomain(name))
+    if (rule == NameRule::letter_first) {
+        if (!dns_label(name) || (name[0] >= '0' && name[0] <= '9'))
+            out.push_back(letter_first_message);
+    } else if (rule == NameRule::label ? !dns_label(name) : !dns_subdomain(name)) {
         out.push_back(rule == NameRule::label ? label_message : subdomain_message);
+    }
     return out;
 }
 

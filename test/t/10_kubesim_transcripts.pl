@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 
 DBNet::Api::need('simulator');
-my $api = DBNet::Api->start(nodes_ready => 0, arguments => [ '--future-wait-ms', 50, '--definition-delay-ms', 500 ]);
+my $api = DBNet::Api->start(nodes_ready => 0, arguments => [ '--future-wait-ms', 50, '--definition-delay-ms', 1500 ]);
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my $transcripts = $json->decode(PostgreSQL::Test::Utils::slurp_file("$DBNet::Environment::top/test/kubesim/transcripts.json"));
 my @credentials = @{ $api->{credentials} };

@@ -55,6 +55,15 @@ kubectl_like([ 'get', 'cm', 'none' ], 1, qr/Error from server \(NotFound\): conf
 kubectl_like([ 'explain', 'configmap.data' ], 0, qr/.*FIELD: data/s, 'explain reads the schema');
 kubectl_like([ 'api-resources' ], 0, qr/.*configmaps\s+cm\s+v1\s+true\s+ConfigMap/s);
 
+# What "create" sends is protobuf.
+kubectl_is([ 'create', 'secret', 'generic', 'hidden', '--from-literal=k=v' ], 'secret/hidden created', 'create secret');
+is($api->get("/api/v1/namespaces/$name_space/secrets/hidden")->{body}{data}{k}, 'dg==', 'its data arrived, too');
+kubectl_is([ 'create', 'deployment', 'made', '--image=nginx', '--replicas=0', '--port=80' ], 'deployment.apps/made created', 'create deployment');
+my $made = $api->get("/apis/apps/v1/namespaces/$name_space/deployments/made")->{body}{spec};
+is_deeply([ $made->{replicas}, $made->{template}{spec}{containers}[0]{ports} ], [ 0, [ { containerPort => 80, protocol => 'TCP' } ] ], 'as it was asked for');
+kubectl_is([ 'create', 'service', 'clusterip', 'made', '--tcp=80:http' ], 'service/made created', 'create service');
+is($api->get("/api/v1/namespaces/$name_space/services/made")->{body}{spec}{ports}[0]{targetPort}, 'http', 'with its port\'s name');
+
 # --- patch, label, replace ---
 kubectl_is([ 'patch', 'cm', 's', '-p', '{"data":{"p":"1"}}' ], 'configmap/s patched', 'strategic merge patch');
 kubectl_is([ 'patch', 'cm', 's', '--type=merge', '-p', '{"data":{"p":null}}' ], 'configmap/s patched', 'merge patch');
