@@ -49,7 +49,7 @@ CREATE FUNCTION dbnet.record_credentials() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_record_credentials';
 COMMENT ON FUNCTION dbnet.record_credentials() IS
-    'Event trigger: notes for which endpoint credentials are given; a changed endpoint keeps those of the role that changed it (of all roles if it is a superuser) and invalidates the others';
+    'Event trigger: mirrors, pauses and credentials follow a renamed server; what an offline server was taken to have is forgotten when it goes online; notes for which endpoint credentials are given; a changed endpoint keeps those of the role that changed it (of all roles if it is a superuser) and invalidates the others';
 CREATE EVENT TRIGGER dbnet_record_credentials ON ddl_command_end
     WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
     EXECUTE FUNCTION dbnet.record_credentials();

@@ -99,7 +99,32 @@ const pg::Statement note_mapping{
 const pg::Statement forget_predecessor{"DELETE FROM dbnet.credential USING pg_catalog.pg_foreign_server AS made"
                                        " WHERE made.oid = $1 AND credential.server = made.srvname"};
 
+// What names a server follows it when it is renamed. Leftovers of a dropped server that had the new name go first, but
+// for a pause, which only dbnet.resume() ends.
+const pg::Statement follow_rename[] = {
+    pg::Statement{"DELETE FROM dbnet.endpoint WHERE server = $2::name AND server <> $1::name"},
+    pg::Statement{"DELETE FROM dbnet.credential WHERE server = $2::name AND server <> $1::name"},
+    pg::Statement{"UPDATE dbnet.endpoint SET server = $2::name WHERE server = $1::name"},
+    pg::Statement{"UPDATE dbnet.credential SET server = $2::name WHERE server = $1::name"},
+    pg::Statement{"UPDATE dbnet.paused_server SET server = $2::name WHERE server = $1::name"
+                  " AND NOT EXISTS (SELECT FROM dbnet.paused_server WHERE server = $2::name)"},
+    pg::Statement{"UPDATE dbnet.mirrored_relation SET server = $2::name, generation = nextval('dbnet.generation')"
+                  " WHERE server = $1::name"},
+};
+
 const pg::Statement commands{"SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()"};
+
+// Old and new name of a server that the command has renamed.
+struct Renamed {
+    const char *from = nullptr, *to = nullptr;
+};
+
+Renamed renamed_server(const Node *command) {
+    if (!IsA(command, RenameStmt))
+        return {};
+    const auto &rename = *reinterpret_cast<const RenameStmt *>(command);
+    return rename.renameType == OBJECT_FOREIGN_SERVER ? Renamed{strVal(rename.object), rename.newname} : Renamed{};
+}
 
 } // namespace
 
@@ -119,10 +144,14 @@ DBNET_FUNCTION(dbnet_record_credentials) {
     if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
         throw pg::error(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
                         "dbnet.record_credentials() is an event trigger");
+    const Renamed renamed = renamed_server(reinterpret_cast<EventTriggerData *>(fcinfo->context)->parsetree);
     const Oid role = GetUserId();
     const bool is_superuser = pg::call([] { return superuser(); });
     pg::in_spi([&] {
         as_extension([&] {
+            if (renamed.from)
+                for (const pg::Statement &statement : follow_rename)
+                    pg::execute(statement, renamed.from, renamed.to);
             const pg::Result altered = pg::execute(commands);
             for (size_t i = 0; i < altered.rows(); i++) {
                 const Oid object = altered.oid(i, 1);

@@ -56,6 +56,29 @@ $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'all is settled'
 is($api->get("$maps/kept")->{status}, 404, 'deleted');
 $node->query_is(q{SELECT count(*) FROM dbnet.held}, '0', 'nothing is held any more');
 
+# --- plan tells before the commit what the worker then does ---
+$api->expect_success($api->apply("$maps/others", map_of('others', a => '1'), manager => 'argocd-controller'));
+$api->expect_success($api->apply("$maps/plain", map_of('plain', a => '1'), manager => 'somebody'));
+$node->wait_for(q{SELECT count(*) = 2 FROM net.maps WHERE name IN ('others', 'plain') AND uid IS NOT NULL}, 'objects of others');
+my $changes = q{INSERT INTO net.maps (name, labels, data) VALUES ('planned', '{"app": "x"}', '{"a": "1"}');
+    UPDATE net.maps SET data = '{"a": "5"}' WHERE name IN ('plain', 'taken'); UPDATE net.maps SET note = 'n' WHERE name = 'new'; DELETE FROM net.maps WHERE name = 'new';};
+my $planned = qq($space/plain|update|{"data": {"a": "5"}}|send: takes data from somebody
+$space/planned|create|{"data": {"a": "1"}, "metadata.labels": {"app": "x"}}|send
+$space/taken|update|{"data": {"a": "5"}}|send
+$space/new|delete||send);
+$node->query_is(q{BEGIN; UPDATE net.maps SET data = '{"a": "5"}' WHERE name = 'others'; SELECT key, operation, fields, verdict FROM dbnet.plan(); ROLLBACK},
+    qq($space/others|update|{"data": {"a": "5"}}|conflict: fields of the object belong to argocd-controller), 'before a rollback');
+$node->query_is('SELECT * FROM dbnet.plan()', '', 'nothing is left of it');
+my $position = $node->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation');
+$node->query_is("BEGIN; $changes SELECT key, operation, fields, verdict FROM dbnet.plan(); COMMIT", $planned, 'before a commit');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'all is settled');
+is($api->get("$maps/$_")->{body}{data}{a}, $_ eq 'planned' ? '1' : '5', "$_ was sent") for 'plain', 'planned', 'taken';
+is($api->get("$maps/new")->{status}, 404, 'new was deleted');
+$node->query_is("SELECT string_agg(DISTINCT operation || ' ' || name, ', ' ORDER BY operation || ' ' || name) FROM (SELECT * FROM dbnet.actuation ORDER BY at OFFSET $position) AS sent",
+    'apply plain, apply planned, apply taken, delete new', 'and nothing else');
+$api->expect_success($api->delete("$maps/others"));
+$node->wait_for(q{SELECT count(*) FROM net.maps WHERE name = 'others'}, 'its owner deletes it', expected => '0');
+
 # --- wait_synced tells what needs somebody ---
 $node->psql_ok(qq{UPDATE net.maps SET data = '{"a": 1}' WHERE name = 'taken'}, 'a value that the server refuses');
 $node->query_is(q{SELECT key, phase, message <> '', next_step <> '' FROM dbnet.wait_synced('60 s', 'net.maps')}, "$space/taken|invalid|t|t", 'is told');

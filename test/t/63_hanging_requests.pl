@@ -142,12 +142,18 @@ settles('the server is there again');
 is(data_of($key)->{v}, '3', 'what was written meanwhile arrived');
 
 # A server that changes its name.
+$node->psql_ok(q{SELECT dbnet.pause('prod', 'incident 42')}, 'a paused server');
 $node->psql_ok('ALTER SERVER prod RENAME TO production', 'ALTER SERVER … RENAME');
-$node->wait_for(q{SELECT bool_and(state = 'degraded' AND message = 'server "prod" does not exist') FROM dbnet.mirror_status}, 'its mirrors say that they have no server');
-$node->psql_ok('ALTER SERVER production RENAME TO prod', 'its name is given back');
 $key = insert('renamed');
-settles('the name is back');
-is(data_of($key)->{v}, 'renamed', 'and it works');
+$node->wait_for("SELECT message = 'paused: server production: incident 42' FROM dbnet.object WHERE name = '$key'", 'its mirrors follow, and the pause');
+$node->query_is(q{SELECT DISTINCT server FROM dbnet.mirror_status}, 'production', 'they say so');
+$node->query_is(q{SELECT dbnet.resume('production')}, 't', 'resume');
+settles('it works under its new name');
+is(data_of($key)->{v}, 'renamed', 'what was written arrived');
+$node->psql_ok(q{BEGIN; ALTER SERVER production RENAME TO test; ROLLBACK}, 'a rename that is rolled back');
+$node->psql_ok(qq{UPDATE net.configs SET data = '{"v": "kept"}' WHERE name = '$key'}, 'write');
+settles('is none');
+is(data_of($key)->{v}, 'kept', 'all goes on');
 
 is($node->worker_pid('mirror worker'), $pid, 'all that was one worker');
 $node->no_crash_in_log;
