@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "mirror/merge.hpp"
+#include "mirror/own_history.hpp"
 #include "mirror/row_reader.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
@@ -37,6 +38,15 @@ std::vector<const mirror::ObjectWrite *> pointers_to(std::span<const mirror::Obj
 
 mirror::HoldLimits hold_limits() {
     return {settings::hold_objects, settings::hold_minimum, settings::hold_percent};
+}
+
+// What a copy of this database has written since the two parted is not put back unasked: here may be the backup.
+// A commit that came afterwards is somebody's word.
+std::string copy_reason(const Entry &entry, const std::optional<mirror::ObjectRecord> &object) {
+    if (entry.cause.transaction != 0 || !object || object->stamp.empty() || mirror::is_own_stamp(object->stamp))
+        return {};
+    return "the object was last written by a copy of this database (stamp " + object->stamp +
+           "): this one may be older, for example restored from a backup";
 }
 
 } // namespace
@@ -292,11 +302,14 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     // What an offline server is not sent is held all the same: whoever tests a policy wants to see that.
     if (acts && (is_open || mirror.is_offline) && decision.action != Action::create &&
         situation.hold != mirror::HoldDecision::approved) {
-        if (std::string mass = mass_reason(entry, mirror, decision.action == Action::remove, now_ms); !mass.empty()) {
+        std::string doubt = copy_reason(entry, object);
+        if (doubt.empty())
+            doubt = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
+        if (!doubt.empty()) {
             decision.action = Action::hold;
             write.phase = Phase::held;
-            write.message = joined(mass, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
-            decision.message = std::move(mass);
+            write.message = joined(doubt, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
+            decision.message = std::move(doubt);
             if (entry.extent && entry.extent->size() > 1)
                 held_extents_.insert(entry.extent);
         }

@@ -1,6 +1,7 @@
 // Implementation of report_record.hpp. Runs in the mirror worker.
 #include "bgworker/report_record.hpp"
 
+#include "kubernetes/managed_fields.hpp"
 #include "kubernetes/resource_version.hpp"
 #include "mirror/object_store.hpp"
 #include "pg/spi.hpp"
@@ -27,13 +28,14 @@ using Text = std::optional<std::string>;
 // again for its fields, so they are not taken from others by force (first_written stays).
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
-                                   controller, last_manager, phase, message, claimed)
+                                   controller, last_manager, phase, message, claimed, first_written, applied, stamp)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
            v.health, v.controller, v.last_manager, v.phase, v.message,
-           v.owned::text[]
+           v.owned::text[], v.owned::text[], v.applied::jsonb, v.stamp
     FROM dbnet.mirrored_relation AS m,
-         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-             AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message, owned)
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message,
+                  owned, applied, stamp)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
     ON CONFLICT (relation, namespace, name) DO UPDATE SET
         uid = excluded.uid, resource_version = excluded.resource_version, generation = excluded.generation,
@@ -43,8 +45,10 @@ const pg::Statement write_present{R"sql(
                        ELSE excluded.message END,
         claimed = CASE WHEN excluded.claimed <@ o.claimed THEN o.claimed
                        ELSE ARRAY(SELECT unnest(o.claimed) UNION SELECT unnest(excluded.claimed)) END,
-        applied = CASE WHEN o.uid <> excluded.uid THEN '{}' ELSE o.applied END,
-        stamp = CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END,
+        first_written = CASE WHEN excluded.first_written <@ o.first_written THEN o.first_written
+                             ELSE ARRAY(SELECT unnest(o.first_written) UNION SELECT unnest(excluded.first_written)) END,
+        applied = CASE WHEN o.uid <> excluded.uid THEN excluded.applied ELSE o.applied || excluded.applied END,
+        stamp = coalesce(excluded.stamp, CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END),
         created_by_us = o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
 )sql"};
 
@@ -132,7 +136,8 @@ public:
 private:
     void present(const QueuedEvent &event, const StoredObject &stored);
     void gone(const QueuedEvent &event, const StoredObject &stored);
-    void write(const QueuedEvent &event, Phase phase, const std::string &message, const std::set<std::string> &owned);
+    void take_answer(const QueuedEvent &event, mirror::ReportedObject &object);
+    void write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer);
 
     const Mirror &mirror_;
     Recorded recorded_;
@@ -148,20 +153,26 @@ bool went_back(const QueuedEvent &event, const ObjectRecord &record) {
     return list && object && *list >= 0 && *object < 0;
 }
 
-// Fields that the server says are ours are claimed, but when the answer to the apply that took them was lost in a
-// crash: the object then carries a stamp of ours that is not on record. An apply that left such fields out would delete
-// them.
+// What applies of the mirror's manager have made of the object.
+mirror::Fields applied_values(const mirror::Mapping &mapping, const mirror::Observed &seen) {
+    mirror::Fields values;
+    for (const std::string &path : seen.owned)
+        if (const Json *value = mirror::find_field(seen.values, path))
+            values[path] = kubernetes::owned_part(*value, seen.own_fields, mapping.by_path(path)->field);
+    return values;
+}
+
+// A stamp of ours that is not on record is the answer to an apply that was lost in a crash, or that a copy of this
+// database made: what the object shows takes the answer's place. Fields that were applied are claimed (an apply that
+// left them out would delete them), and a row that says otherwise is decided anew.
 void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     RowJob job{RowJob::Kind::report, event.key, event.uid, {}, true};
-    const bool is_answer_lost =
-        !event.seen.stamp.empty() && (!stored.object || stored.object->stamp != event.seen.stamp);
-    const std::set<std::string> owned = is_answer_lost ? event.seen.owned : std::set<std::string>();
+    const bool is_answer = !event.seen.stamp.empty() && (!stored.object || stored.object->stamp != event.seen.stamp);
     if (!stored.object) {
-        write(event, Phase::none, "", owned);
+        write(event, is_answer ? Phase::synced : Phase::none, "", is_answer);
         job.object.live = event.seen.values;
-        job.object.claimed.insert(owned.begin(), owned.end());
-        if (!owned.empty())
-            recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
+        if (is_answer)
+            take_answer(event, job.object);
         recorded_.jobs.push_back(std::move(job));
         return;
     }
@@ -176,19 +187,17 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
             recorded_.jobs.push_back(std::move(job));
         return;
     }
-    if (!std::ranges::includes(record.claimed, owned)) {
-        job.object.claimed.insert(owned.begin(), owned.end());
-        recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
-    }
     Phase phase = record.phase;
     std::string message;
     if (!same && !record.uid.empty()) {
         job.object.applied.clear();
         recorded_.seen.push_back({event.key, event.uid, Seen::replaced});
     }
+    if (is_answer)
+        take_answer(event, job.object);
     std::vector<const mirror::Column *> drifted = mirror::drifted(mirror_, job.object);
     if (is_ours(phase)) {
-        phase = record.claimed.empty() ? Phase::none : Phase::synced;
+        phase = job.object.claimed.empty() ? Phase::none : Phase::synced;
         if (!drifted.empty()) {
             phase = Phase::drifted;
             message = paths_of(drifted) + " changed on the server, last by " +
@@ -199,7 +208,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
             return mirror::on_drift_of(mirror_, *column) == mirror::OnDrift::enforce;
         }))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
-    write(event, phase, message, owned);
+    write(event, phase, message, is_answer);
     if (mirror::needs_report(mirror_, job.object))
         recorded_.jobs.push_back(std::move(job));
 }
@@ -222,13 +231,21 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
         recorded_.jobs.push_back({RowJob::Kind::remove, event.key, record.uid, reported(record, {}), false});
 }
 
-void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message,
-                     const std::set<std::string> &owned) {
+void Recorder::take_answer(const QueuedEvent &event, mirror::ReportedObject &object) {
+    object.claimed.insert(event.seen.owned.begin(), event.seen.owned.end());
+    for (auto &[path, value] : applied_values(mirror_.mapping, event.seen))
+        object.applied[path] = std::move(value);
+    recorded_.seen.push_back({event.key, event.uid, Seen::answered});
+}
+
+void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer) {
     const mirror::Observed &seen = event.seen;
-    present_.add(event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
-                 seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
-                 optional_text(seen.health), optional_text(seen.controller), optional_text(seen.last_manager),
-                 optional_text(mirror::to_text(phase)), optional_text(message), pg::array_text(owned));
+    present_.add(
+        event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
+        seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
+        optional_text(seen.health), optional_text(seen.controller), optional_text(seen.last_manager),
+        optional_text(mirror::to_text(phase)), optional_text(message), is_answer ? pg::array_text(seen.owned) : "{}",
+        is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}", is_answer ? Text(seen.stamp) : Text());
 }
 
 Recorded Recorder::finish() {

@@ -15,6 +15,7 @@ namespace dbnet::bgworker {
 enum class Seen {
     gone,     // the object does not exist any more
     drifted,  // somebody else changed a claimed field that is to be enforced
+    answered, // it shows the answer to an apply of which nothing was on record
     replaced, // the name belongs to another incarnation now
     reported  // its row was brought up to the record
 };

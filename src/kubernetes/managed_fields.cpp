@@ -73,7 +73,55 @@ bool someone_goes_deeper(const json &entries, const FieldPath &path, size_t dept
     });
 }
 
+bool has_all(const json &element, const json &keys) {
+    if (!element.is_object() || !keys.is_object())
+        return false;
+    for (const auto &[key, value] : keys.items())
+        if (const auto found = element.find(key); found == element.end() || *found != value)
+            return false;
+    return true;
+}
+
+json part_of(const json &value, const json &set);
+
+// Elements of a list by key, or members of a set, in the list's order.
+json elements_of(const json &list, const json &set) {
+    json part = json::array();
+    for (const json &element : list)
+        for (const auto &[key, child] : set.items()) {
+            if (!key.starts_with("k:") && !key.starts_with("v:"))
+                continue;
+            const json named = parse_json(std::string_view(key).substr(2));
+            if (key.starts_with("v:") && named == element) {
+                part.push_back(element);
+            } else if (key.starts_with("k:") && has_all(element, named)) {
+                part.push_back(part_of(element, child));
+                part.back().update(named); // a key may be a default that nobody owns
+            }
+        }
+    return part;
+}
+
+json part_of(const json &value, const json &set) {
+    if (!set.is_object() || set.empty())
+        return value;
+    if (value.is_array())
+        return elements_of(value, set);
+    if (!value.is_object())
+        return value;
+    json part = json::object();
+    for (const auto &[name, member] : value.items())
+        if (const auto child = set.find("f:" + name); child != set.end())
+            part[name] = part_of(member, *child);
+    return part;
+}
+
 } // namespace
+
+json owned_part(const json &value, const json &fields, const FieldPath &path) {
+    const Walk found = walk(fields, path);
+    return found.depth == path.segments().size() ? part_of(value, *found.node) : value;
+}
 
 std::vector<FieldOwner> owners_of(const json &object, const FieldPath &path) {
     std::vector<FieldOwner> owners;

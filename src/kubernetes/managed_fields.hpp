@@ -29,4 +29,8 @@ std::vector<FieldOwner> owners_of(const nlohmann::json &object, const FieldPath 
 // The first of these; the object's metadata.managedFields may be absent.
 std::optional<FieldOwner> owner_of(const nlohmann::json &object, const FieldPath &path);
 
+// What one manager owns of `value`, which the object has at `path`: of granular maps its keys, of lists by key its
+// elements and their fields. `fields`: the manager's FieldsV1.
+nlohmann::json owned_part(const nlohmann::json &value, const nlohmann::json &fields, const FieldPath &path);
+
 } // namespace dbnet::kubernetes

@@ -63,6 +63,8 @@ void forget_stamp(Json &metadata) {
                 continue;
             if (annotations->empty() || (annotations->size() == 1 && annotations->contains(".")))
                 owned.erase(annotations);
+            if (owned.empty()) // an empty set would stand for all metadata
+                entry["fieldsV1"].erase("f:metadata");
         }
 }
 
@@ -80,6 +82,29 @@ void take_owners(Observed &seen, const Json &body, const Mapping &mapping, const
             seen.owned.insert(column.path);
     }
     seen.managers = storable(std::move(seen.managers));
+}
+
+// Only of the mirror's own manager: controllers copy annotations to what they make, people copy manifests.
+std::string own_stamp(const Json &body, const std::string &field_manager) {
+    static const auto path =
+        kubernetes::FieldPath::parse(std::string("metadata.annotations[\"") + stamp_annotation + "\"]");
+    const Json &metadata = body["metadata"];
+    const auto annotations = metadata.find("annotations");
+    if (annotations == metadata.end() || !annotations->is_object() || !annotations->contains(stamp_annotation))
+        return {};
+    const std::vector<kubernetes::FieldOwner> owners = kubernetes::owners_of(body, path);
+    const bool is_ours =
+        std::any_of(owners.begin(), owners.end(), [&](const auto &owner) { return owner.manager == field_manager; });
+    return is_ours ? text_at(*annotations, stamp_annotation) : std::string();
+}
+
+Json take_own_fields(Json &metadata, const std::string &field_manager) {
+    if (auto entries = metadata.find("managedFields"); entries != metadata.end() && entries->is_array())
+        for (Json &entry : *entries)
+            if (entry.is_object() && text_at(entry, "manager") == field_manager &&
+                text_at(entry, "operation") == "Apply" && entry.contains("fieldsV1"))
+                return std::move(entry["fieldsV1"]);
+    return {};
 }
 
 const char *health_text(kubernetes::Health::Status status) {
@@ -107,11 +132,10 @@ Observed observe(Json body, const Mapping &mapping, const std::string &field_man
     seen.health = health_text(health.status);
     seen.health_message = std::move(health.message);
     seen.terminating = kubernetes::is_terminating(body);
-    if (auto annotations = metadata.find("annotations"); annotations != metadata.end() && annotations->is_object())
-        seen.stamp = text_at(*annotations, stamp_annotation);
-
+    seen.stamp = own_stamp(body, field_manager);
     forget_stamp(metadata);
     take_owners(seen, body, mapping, field_manager);
+    seen.own_fields = take_own_fields(metadata, field_manager);
     metadata.erase("managedFields");
     body = storable(std::move(body));
     seen.values = mapping.from_live(body);

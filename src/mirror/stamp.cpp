@@ -1,6 +1,7 @@
 // The stamp annotation: text to numbers and back. Pure C++; mirror worker and SQL functions.
 #include "mirror/stamp.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 
@@ -48,19 +49,11 @@ std::optional<Stamp> parse_stamp(std::string_view text) {
     return stamp;
 }
 
-std::optional<Stamp> stamp_of(const nlohmann::json &object) {
-    const nlohmann::json *at = &object;
-    for (const char *member : {"metadata", "annotations", stamp_annotation}) {
-        if (!at->is_object())
-            return std::nullopt;
-        const auto found = at->find(member);
-        if (found == at->end())
-            return std::nullopt;
-        at = &*found;
-    }
-    if (!at->is_string())
-        return std::nullopt;
-    return parse_stamp(at->get_ref<const std::string &>());
+bool History::has(const Stamp &stamp) const {
+    return stamp.system_identifier == system_identifier &&
+           std::any_of(stretches.begin(), stretches.end(), [&](const Stretch &stretch) {
+               return stretch.timeline == stamp.timeline && stamp.commit_lsn < stretch.end;
+           });
 }
 
 } // namespace dbnet::mirror

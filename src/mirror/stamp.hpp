@@ -8,8 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <nlohmann/json.hpp>
+#include <vector>
 
 namespace dbnet::mirror {
 
@@ -27,8 +26,18 @@ struct Stamp {
 std::string format(const Stamp &stamp);
 std::optional<Stamp> parse_stamp(std::string_view text);
 
-// The annotation of a live object; nullopt when it has none or one that is not ours to read.
-std::optional<Stamp> stamp_of(const nlohmann::json &object);
+// What a database has come through: of each timeline of its system the part that it has seen.
+struct History {
+    struct Stretch {
+        uint32_t timeline = 0;
+        uint64_t end = 0; // the first position that is not of this history
+    };
+    uint64_t system_identifier = 0;
+    std::vector<Stretch> stretches;
+
+    // False: written by a copy of the database, which may know of commits that this one does not.
+    bool has(const Stamp &stamp) const;
+};
 
 // "1A/2B3C" for a log position.
 std::string format_lsn(uint64_t lsn);

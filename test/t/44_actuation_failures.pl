@@ -49,11 +49,12 @@ $api->freeze;
 $node->psql_ok($mirrors->config_row('orphan', { v => '1' }), 'insert');
 $node->wait_for(q{SELECT phase = 'applying' FROM dbnet.object WHERE name = 'orphan'}, 'the request is under way');
 my $manager = $node->safe_psql('postgres', q{SELECT field_manager FROM dbnet.mirrored_relation WHERE relation = 'net.configs'::regclass});
+my $system = $node->safe_psql('postgres', 'SELECT system_identifier FROM pg_control_system()');
 $node->kill9;
 $api->thaw;
 # Whether the server took up the request is its secret; here it did.
 $api->expect_success($api->apply($mirrors->config_path('orphan'),
-    { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'orphan', labels => $api->labels, annotations => { 'dbnet.io/stamp' => '1/1/0/1/0' } }, data => { v => '1' } }, manager => $manager));
+    { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'orphan', labels => $api->labels, annotations => { 'dbnet.io/stamp' => "$system/1/0/1/0" } }, data => { v => '1' } }, manager => $manager));
 $node->start;
 $mirrors->wait_listed;
 is($mirrors->wait_synced, '', 'all is settled');

@@ -53,6 +53,30 @@ TEST(KubernetesManagedFields, WholeOfAnAtomicValueOwnsWhatIsInside) {
     EXPECT_EQ(owners("spec.selector.matchLabels.app"), "m1");
 }
 
+TEST(KubernetesManagedFields, APartIsWhatOneManagerOwnsOfAValue) {
+    const json fields = json::parse(object_text)["metadata"]["managedFields"][0]["fieldsV1"];
+    const auto part = [&](const char *path, const char *value) {
+        return owned_part(json::parse(value), fields, FieldPath::parse(path));
+    };
+    EXPECT_EQ(part("metadata.labels", R"({"app.kubernetes.io/name": "web", "team": "blue"})"),
+              json::parse(R"({"app.kubernetes.io/name": "web"})"));
+    EXPECT_EQ(part("spec.selector", R"({"any": {"thing": 1}})"), json::parse(R"({"any": {"thing": 1}})")) << "atomic";
+    EXPECT_EQ(part("spec.selector.any", R"({"thing": 1})"), json::parse(R"({"thing": 1})")) << "inside an atomic value";
+    EXPECT_EQ(
+        part(
+            "spec.ports",
+            R"([{"port": 443, "protocol": "TCP"}, {"port": 80, "protocol": "TCP", "targetPort": 8080, "nodePort": 30000}])"),
+        json::parse(R"([{"port": 80, "protocol": "TCP", "targetPort": 8080}])"))
+        << "elements by all of their keys, which belong to them";
+    EXPECT_EQ(part("spec.template.spec.containers",
+                   R"([{"name": "c", "image": "i", "imagePullPolicy": "Always"}, {"name": "sidecar"}])"),
+              json::parse(R"([{"name": "c", "image": "i"}])"));
+    EXPECT_EQ(owned_part({"a", "b"}, json::parse(R"({"f:finalizers": {".": {}, "v:\"b\"": {}}})"),
+                         FieldPath::parse("finalizers")),
+              json::parse(R"(["b"])"))
+        << "members of a set";
+}
+
 TEST(KubernetesManagedFields, AnEmptyMapOwnsNothingInside) {
     EXPECT_EQ(owners("data.a"), "kubectl"); // m3 applied data: {} and owns no key of it
     EXPECT_EQ(owners("data.b"), "");

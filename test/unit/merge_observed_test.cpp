@@ -22,7 +22,7 @@ Json node() {
             "managedFields": [
                 {"manager": "dbnet-0123456789abcdef", "operation": "Apply", "apiVersion": "v1",
                  "time": "2026-11-23T08:44:46Z", "fieldsType": "FieldsV1",
-                 "fieldsV1": {"f:spec": {"f:unschedulable": {}}}},
+                 "fieldsV1": {"f:metadata": {"f:annotations": {"f:dbnet.io/stamp": {}}}, "f:spec": {"f:unschedulable": {}}}},
                 {"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "subresource": "status",
                  "time": "2026-11-23T08:44:49Z", "fieldsType": "FieldsV1",
                  "fieldsV1": {"f:status": {"f:conditions": {"k:{\"type\":\"Ready\"}": {".": {}, "f:status": {}}}}}}]},
@@ -49,6 +49,14 @@ TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
                                    {"status.capacity.memory", "2Gi"}}));
     EXPECT_EQ(seen.managers, (Json{{"spec.unschedulable", {"dbnet-0123456789abcdef", "2026-11-23T08:44:46Z"}},
                                    {"status.conditions[type=Ready].status", {"kubelet", "2026-11-23T08:44:49Z"}}}));
+}
+
+TEST(Observed, TheStampIsOursOnlyIfOurManagerPutItThere) {
+    Mirror mirror = dbnet::test::node_mirror();
+    EXPECT_EQ(observe(node(), mirror.mapping, "dbnet-of-another").stamp, "");
+    Json copied = node();
+    copied["metadata"]["managedFields"][0]["fieldsV1"].erase("f:metadata");
+    EXPECT_EQ(observe(copied, mirror.mapping, ours).stamp, "");
 }
 
 TEST(Observed, OwnedIsWhatOurManagerHasAnyPartOf) {

@@ -21,12 +21,12 @@ TEST(Stamp, RefusesEverythingElse) {
         EXPECT_EQ(parse_stamp(text), std::nullopt) << text;
 }
 
-TEST(Stamp, IsFoundInAnObject) {
-    using nlohmann::json;
-    EXPECT_EQ(stamp_of(json::parse(R"({"metadata":{"annotations":{"dbnet.io/stamp":"1/2/0/A/5"}}})")),
-              (Stamp{1, 2, 10, 5}));
-    for (const char *object : {"null", "[]", "{}", R"({"metadata":[]})", R"({"metadata":{"annotations":null}})",
-                               R"({"metadata":{"annotations":{"dbnet.io/stamp":7}}})",
-                               R"({"metadata":{"annotations":{"dbnet.io/stamp":"mine"}}})"})
-        EXPECT_EQ(stamp_of(json::parse(object)), std::nullopt) << object;
+TEST(Stamp, OfACopyIsNotOfOurHistory) {
+    const History history{7, {{3, 500}, {2, 300}, {1, 100}}};
+    EXPECT_TRUE(history.has({7, 3, 499, 0}));
+    EXPECT_TRUE(history.has({7, 1, 99, 5}));
+    EXPECT_FALSE(history.has({7, 3, 500, 0})) << "later than anything that we have written";
+    EXPECT_FALSE(history.has({7, 2, 300, 0})) << "written on the old timeline after we had left it";
+    EXPECT_FALSE(history.has({7, 4, 10, 0})) << "a timeline that we have not seen";
+    EXPECT_FALSE(history.has({8, 3, 1, 0})) << "another system";
 }

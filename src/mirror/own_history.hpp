@@ -1,0 +1,12 @@
+// Whether an object was last written by this database or by a copy of it: one that was restored from a backup, promoted
+// or cloned and went its own way. Runs in the mirror worker, on a primary.
+#pragma once
+
+#include <string_view>
+
+namespace dbnet::mirror {
+
+// Text that is no stamp is nobody's. Throws pg_error when the history of timelines cannot be read.
+bool is_own_stamp(std::string_view stamp);
+
+} // namespace dbnet::mirror
