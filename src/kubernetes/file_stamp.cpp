@@ -3,8 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <ranges>
 
 namespace dbnet::kubernetes {
 namespace {
@@ -30,8 +30,11 @@ void add_file(const std::string &file, FileStamps &files) {
 } // namespace
 
 void add_files(std::string_view path_list, FileStamps &files) {
-    for (const auto part : std::views::split(path_list, ':'))
-        add_file(std::string(part.begin(), part.end()), files);
+    while (!path_list.empty()) {
+        const size_t end = std::min(path_list.find(':'), path_list.size());
+        add_file(std::string(path_list.substr(0, end)), files);
+        path_list.remove_prefix(std::min(end + 1, path_list.size()));
+    }
 }
 
 void add_files(const Connection &connection, FileStamps &files) {
