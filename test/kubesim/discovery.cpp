@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <openssl/sha.h>
+#include <tuple>
 
 namespace kubesim {
 
@@ -23,6 +24,16 @@ std::string sha512(const std::string &text) {
         out += hex;
     }
     return out;
+}
+
+// v2 comes before v1, and v1 before v2beta1 and v2alpha1; other names come last.
+std::tuple<int, int, int> maturity(const std::string &version) {
+    int major = 0, minor = 0;
+    char stage[6] = "";
+    const int parts = sscanf(version.c_str(), "v%d%5[a-z]%d", &major, stage, &minor);
+    if (parts < 1)
+        return {0, 0, 0};
+    return {parts == 1 ? 3 : std::string(stage) == "beta" ? 2 : 1, major, minor};
 }
 
 json resource(const char *name, const char *kind, json verbs) {
@@ -63,9 +74,15 @@ void Discovery::list_groups() {
         const json version = {{"groupVersion", group_version}, {"version", group_version.substr(slash + 1)}};
         auto group = std::find_if(groups.begin(), groups.end(), [&](const json &one) { return one["name"] == name; });
         if (group == groups.end())
-            groups.push_back({{"name", name}, {"versions", json::array({version})}, {"preferredVersion", version}});
+            groups.push_back({{"name", name}, {"versions", json::array({version})}});
         else
             (*group)["versions"].push_back(version);
+    }
+    for (auto &group : groups) {
+        std::sort(group["versions"].begin(), group["versions"].end(), [](const json &a, const json &b) {
+            return maturity(text_of(a, "version")) > maturity(text_of(b, "version"));
+        });
+        group["preferredVersion"] = group["versions"][0];
     }
     for (json group : groups) {
         group["kind"] = "APIGroup";
