@@ -82,5 +82,9 @@ END {
     $watch->stop if $watch;
     $node->stop('fast', fail_ok => 1) if $node;
     $api->stop if $api;
+    if ($api && $api->{not_deleted}) {
+        Demo::Screen::line("\nLeft behind: $api->{not_deleted}");
+        $status ||= 1;
+    }
     unlink $pid_file, $ENV{DBNET_TEST_KUBECONFIG} // ();
 }

@@ -44,7 +44,7 @@ sub tell_where {
     line();
     line('  PostgreSQL  ' . $example->query('SHOW server_version') . ', a cluster of this demo alone, fsync on');
     line('  Kubernetes  ' . {
-            simulator => "the simulator of test/kubesim, in the manner of kube-apiserver$version",
+            simulator => 'the simulator of test/kubesim',
             binaries  => "kube-apiserver$version, controllers and scheduler, started from KUBEBUILDER_ASSETS",
             cluster   => 'the cluster of context ' . ($ENV{DBNET_TEST_CONTEXT} // '') . ", kube-apiserver$version",
         }->{ $api->kind });

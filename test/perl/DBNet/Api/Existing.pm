@@ -42,7 +42,8 @@ sub shut_down {
     my $namespace = '/api/v1/namespaces/' . $self->namespace;
     $self->delete($namespace);
     # Its Pods are gone when their stand-in has confirmed it.
-    eval { $self->wait_until(sub { $self->get($namespace)->{status} == 404 }, 'the namespace of the run is gone', 60); 1 } or warn $@;
+    eval { $self->wait_until(sub { $self->get($namespace)->{status} == 404 }, 'the namespace of the run is gone', 60); 1 }
+      or warn $self->{not_deleted} = 'namespace ' . $self->namespace . " is not gone after 60 s\n";
     $_->stop for @{ $self->{stand_ins} // [] };
     my $nodes = $self->get('/api/v1/nodes', query => { labelSelector => $self->selector })->{body}{items} // [];
     for my $node (@$nodes) {
