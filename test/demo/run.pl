@@ -41,8 +41,9 @@ if (eval { run(); 1 }) {
     exit 0;
 }
 print {$harness} $@;
-# Without where in the code and which SQL: that is in the log.
-$ending = 'The demo failed: ' . $@ =~ s/^while running .*//msr =~ s/ at \S+ line \d+\.$//mr =~ s/\s+\z//r;
+# The first lines tell, without where in the code and which SQL; all of it is in the log.
+my @lines = split /\n/, $@ =~ s/^while running .*//msr =~ s/ at \S+ line \d+\.$//mgr;
+$ending = 'The demo failed: ' . join "\n", @lines > 4 ? @lines[0 .. 3] : @lines;
 exit 1;
 
 sub run {

@@ -45,6 +45,8 @@ is(nodes(), names(1 .. 3), 'three Nodes are in the cluster');
 is(replicas(), 3, 'and a Deployment of three pods');
 is_deeply(weights(), { "$web-1" => 34, "$web-2" => 33, "$web-3" => 33 }, 'and a Service that spreads over them in whole percents');
 metrics_are('0 360 0 0 3 0.0 3', 'no traffic');
+$api->expect_success($api->create("/api/v1/namespaces/$space/services", { apiVersion => 'v1', kind => 'Service', metadata => { name => 'other' }, spec => { ports => [ { port => 80 } ] } }));
+$node->wait_for(q{SELECT count(*) = 1 FROM net.load_balancers WHERE name = 'other' AND pool IS NULL}, 'a Service of others is seen, and none of the policy\'s business');
 
 # --- as much as three nodes may carry ---
 my $report = $example->send_traffic(360);

@@ -68,7 +68,7 @@ sub tell_policy {
                (SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'net.%' AND NOT tgisinternal AND tgname <> 'dbnet_capture')});
     line();
     paragraph(sprintf 'Created: 3 schemas, %d tables, %d procedures and functions, %d triggers in %.3f~s, and 4 mirrors, which ask the cluster what its '
-          . 'kinds look like, in %.3f~s. (The paper: 7 schemas, 7 tables, 9 procedures, 5 triggers, for all of its examples, in 0.35~s.)',
+          . 'kinds look like, in %.3f~s. (The paper: 7 schemas, 7 tables, 9 procedures, 5 triggers for its entire example in 0.35~s.)',
         $tables, $routines, $triggers, $seconds->{tables} + $seconds->{policy}, $seconds->{mirrors});
     return;
 }

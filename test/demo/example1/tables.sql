@@ -30,20 +30,21 @@ COMMENT ON TABLE net.pods IS 'Where the application runs (Pod); read only, they 
 
 CREATE TABLE net.autoscalers (
     name          text PRIMARY KEY,
-    replicas      integer NOT NULL,
+    replicas      integer,
     selector      jsonb,
     pod_labels    jsonb,
     node_selector jsonb,
     tolerations   jsonb,
     containers    jsonb,
     pods_ready    integer,
-    pool          text UNIQUE NOT NULL,
-    node_labels   jsonb NOT NULL,
+    pool          text UNIQUE,
+    node_labels   jsonb,
     nodes         integer NOT NULL DEFAULT 0,
-    nodes_maximum integer NOT NULL,
+    nodes_maximum integer,
     cpu_percent   numeric NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE net.autoscalers IS 'An application and the pool of nodes it runs on, one pod on each (Deployment)';
+COMMENT ON COLUMN net.autoscalers.pool IS 'NULL = one that somebody else made: it is shown, and none of the policy''s business';
 COMMENT ON COLUMN net.autoscalers.node_labels IS 'what a new node of the pool is labelled with';
 COMMENT ON COLUMN net.autoscalers.nodes IS 'nodes of the pool, those included that are still starting';
 COMMENT ON COLUMN net.autoscalers.nodes_maximum IS 'the policy provisions no more than these';
@@ -54,14 +55,15 @@ CREATE TABLE net.load_balancers (
     selector       jsonb,
     ports          jsonb,
     weights        text,
-    pool           text NOT NULL REFERENCES net.autoscalers (pool),
-    node_limit_rps numeric NOT NULL,
+    pool           text REFERENCES net.autoscalers (pool),
+    node_limit_rps numeric,
     capacity_rps   numeric NOT NULL DEFAULT 0,
     ingress_rps    numeric NOT NULL DEFAULT 0,
     node_rps       numeric,
     pod_rps        numeric
 );
 COMMENT ON TABLE net.load_balancers IS 'What spreads the traffic over the nodes of a pool (Service)';
+COMMENT ON COLUMN net.load_balancers.pool IS 'NULL = one that somebody else made';
 COMMENT ON COLUMN net.load_balancers.weights IS 'share of each node in percent, {"node": share} as text: an annotation, and they are texts';
 COMMENT ON COLUMN net.load_balancers.node_limit_rps IS 'requests per second that one node shall carry at most';
 COMMENT ON COLUMN net.load_balancers.capacity_rps IS 'what all nodes of the pool may carry, those included that are still starting';
@@ -90,5 +92,6 @@ SELECT scaler.pool,
        coalesce(round(avg(node.cpu_percent) FILTER (WHERE node.ready = 'True'), 1), 0) AS cpu_percent
 FROM net.autoscalers AS scaler
 LEFT JOIN net.nodes AS node ON node.pool = scaler.pool
+WHERE scaler.pool IS NOT NULL
 GROUP BY scaler.pool;
 COMMENT ON VIEW metrics.pools IS 'What the nodes and pods of each pool add up to now';
