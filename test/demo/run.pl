@@ -41,9 +41,9 @@ if (eval { run(); 1 }) {
     exit 0;
 }
 print {$harness} $@;
-# The first lines tell, without where in the code and which SQL; all of it is in the log.
-my @lines = split /\n/, $@ =~ s/^while running .*//msr =~ s/ at \S+ line \d+\.$//mgr;
-$ending = 'The demo failed: ' . join "\n", @lines > 4 ? @lines[0 .. 3] : @lines;
+# The first paragraph tells, without where in the code and which SQL; all of it is in the log.
+my ($why) = split /\n\n/, $@ =~ s/^while running .*//msr =~ s/ at \S+ line \d+\.$//mgr;
+$ending = 'The demo failed: ' . join "\n", grep { defined } (split /\n/, $why)[0 .. 3];
 exit 1;
 
 sub run {

@@ -74,9 +74,9 @@ sub run_file {
 
 sub wait_for {
     my ($self, $sql, $what, $timeout) = @_;
-    eval { $self->{api}->wait_until(sub { $self->query($sql) eq 't' }, $what, $timeout); 1 }
-      or die $@ . $self->{node}->diagnostics;
-    return;
+    return if eval { $self->{api}->wait_until(sub { $self->query($sql) eq 't' }, $what, $timeout); 1 };
+    my $why = $@;
+    die $why . $self->{node}->diagnostics;
 }
 
 # --- traffic: outside of the database, as in the world ---
