@@ -4,7 +4,7 @@
 CREATE FUNCTION dbnet.capture() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_capture';
 COMMENT ON FUNCTION dbnet.capture() IS
-    'Trigger (AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, ENABLE ALWAYS) of every mirror, made by dbnet.mirror(). Arguments: namespace column or '''', name column, other watched columns, status columns (the last two as comma-separated quoted identifiers). Notes inserted and deleted keys, changed watched columns, and a tombstone per deleted key. Errors: 42501 a status column was written by anybody but a device report, 23502 a key is NULL';
+    'Trigger (AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, ENABLE ALWAYS) of every mirror, made by dbnet.mirror(). Arguments: namespace column or '''', name column, other watched columns, status columns (the last two as comma-separated quoted identifiers). Notes inserted and deleted keys, changed watched columns, and a tombstone per deleted key. Errors: 42501 a status column was written by anybody but a device report (or by a test, of an object that an offline server is only taken to have), 23502 a key is NULL';
 
 CREATE FUNCTION dbnet.notify_configuration() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_notify_configuration';

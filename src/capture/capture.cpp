@@ -108,23 +108,38 @@ std::uint32_t find_cause() {
     return noted().causes.number_of(stack.cause());
 }
 
-// Runs with the user's rights and search_path, so every name and operator is qualified.
-pg::Statement is_offline{"SELECT dbnet.is_offline(server) FROM dbnet.mirrored_relation"
-                         " WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"};
+// Both run under the user's search_path, so every name and operator is qualified.
+pg::Statement ask_offline{"SELECT dbnet.is_offline(server) FROM dbnet.mirrored_relation"
+                          " WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"};
+pg::Statement ask_real{"SELECT FROM dbnet.object WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"
+                       " AND namespace OPERATOR(pg_catalog.=) $2 AND name OPERATOR(pg_catalog.=) $3"
+                       " AND uid OPERATOR(pg_catalog.<>) 'offline'"};
+
+// Reads DBNet's tables whoever the user is.
+template<class F> auto as_superuser(F &&f) {
+    Oid user = InvalidOid;
+    int security_context = 0;
+    GetUserIdAndSecContext(&user, &security_context);
+    // An error aborts the (sub)transaction, which restores both.
+    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security_context | SECURITY_LOCAL_USERID_CHANGE);
+    auto result = pg::in_spi(f);
+    SetUserIdAndSecContext(user, security_context);
+    return result;
+}
+
+bool is_offline_mirror(Oid relation) {
+    return as_superuser([&] {
+        const pg::Result found = pg::execute(ask_offline, relation);
+        return found.rows() > 0 && found.boolean(0, 0);
+    });
+}
 
 void warn_once(Oid relation) {
     static bool has_warned = false;
     static Oid offline = InvalidOid; // the last mirror that needs no warning
     if (has_warned || relation == offline)
         return;
-    Oid user = InvalidOid;
-    int security_context = 0;
-    GetUserIdAndSecContext(&user, &security_context);
-    // An error aborts the (sub)transaction, which restores both.
-    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security_context | SECURITY_LOCAL_USERID_CHANGE);
-    const pg::Result found = pg::in_spi([&] { return pg::execute(is_offline, relation); });
-    SetUserIdAndSecContext(user, security_context);
-    if (found.rows() > 0 && found.boolean(0, 0)) {
+    if (is_offline_mirror(relation)) {
         offline = relation;
         return;
     }
@@ -170,6 +185,11 @@ void install() {
     install_call_stack();
     RegisterXactCallback(dbnet_capture_transaction, nullptr);
     RegisterSubXactCallback(dbnet_capture_subtransaction, nullptr);
+}
+
+bool is_assumed(std::uint32_t relation, std::string_view name_space, std::string_view name) {
+    return is_offline_mirror(relation) &&
+           as_superuser([&] { return pg::execute(ask_real, Oid{relation}, name_space, name).affected() == 0; });
 }
 
 void record_change(std::uint32_t relation, char operation, std::string_view name_space, std::string_view name,

@@ -25,6 +25,10 @@ inline constexpr std::uint32_t unknown_cause = UINT32_MAX;
 void record_change(std::uint32_t relation, char operation, std::string_view name_space = {}, std::string_view name = {},
                    std::uint32_t *cause = nullptr);
 
+// The object is one of an offline server, and none was ever seen: whoever tests a policy plays the device. To be called
+// from C++ frames. Throws pg_error.
+bool is_assumed(std::uint32_t relation, std::string_view name_space, std::string_view name);
+
 // What the running transaction has changed so far, in the order of first occurrence; refers to memory that lives until
 // the transaction ends.
 struct Pending {

@@ -18,6 +18,13 @@ DBNET_FUNCTION(dbnet_capture) {
     if (pg::in_report() && pg::in_report_of(pg::call([&] { return mirror_of_trigger(fcinfo); })))
         return PointerGetDatum(nullptr);
     const RowChange change = pg::call([&] { return examine_row(fcinfo); });
+    if (change.status_column != nullptr &&
+        !is_assumed(change.relation, change.status_key.name_space, change.status_key.name))
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "column \"" + std::string(change.status_column) +
+                                                            "\" of mirror " + change.table +
+                                                            " is written by device reports only")
+            .detail("It is a status column: it shows what the device says of itself.")
+            .hint("Leave the column out of the statement, and out of what triggers write.");
     if (change.written.is_set)
         record_change(change.relation, change.operation, change.written.name_space, change.written.name, change.cause);
     if (change.deleted.is_set) {

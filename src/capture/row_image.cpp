@@ -194,20 +194,15 @@ bool is_same(const Columns &columns, TupleTableSlot *left, TupleTableSlot *right
 }
 
 // Status columns say what the device says. At INSERT a value that may be the column's default is let through: the
-// first report writes over it.
-void refuse_status(const Layout &layout, Relation relation, TupleTableSlot *before, TupleTableSlot *after) {
+// first report writes over it. nullptr: none was written.
+const char *written_status(const Layout &layout, Relation relation, TupleTableSlot *before, TupleTableSlot *after) {
     for (int index = 0; index < layout.status.count; ++index) {
         const Column &column = layout.status.column[index];
-        if (before != nullptr ? is_same(column, before, after)
-                              : column.has_default || slot_attisnull(after, column.number))
-            continue;
-        const char *table = name_of(relation);
-        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "column \"" + std::string(name_of(relation, column.number)) +
-                                                            "\" of mirror " + table +
-                                                            " is written by device reports only")
-            .detail("It is a status column: it shows what the device says of itself.")
-            .hint("Leave the column out of the statement, and out of what triggers write.");
+        if (before != nullptr ? !is_same(column, before, after)
+                              : !column.has_default && !slot_attisnull(after, column.number))
+            return name_of(relation, column.number);
     }
+    return nullptr;
 }
 
 bool text_of(const Column &column, TupleTableSlot *row, std::string_view &found) {
@@ -276,7 +271,11 @@ RowChange examine_row(FunctionCallInfo fcinfo) {
     const bool is_insert = TRIGGER_FIRED_BY_INSERT(fired.tg_event);
     TupleTableSlot *before = is_insert ? nullptr : fired.tg_trigslot;
     TupleTableSlot *after = is_insert ? fired.tg_trigslot : fired.tg_newslot;
-    refuse_status(layout, fired.tg_relation, before, after);
+    if (const char *column = written_status(layout, fired.tg_relation, before, after); column != nullptr) {
+        change.status_column = column;
+        change.table = name_of(fired.tg_relation);
+        change.status_key = key_of(layout, after);
+    }
     const bool is_renamed =
         !is_insert && (!is_same(layout.name, before, after) ||
                        (layout.name_space.number != InvalidAttrNumber && !is_same(layout.name_space, before, after)));

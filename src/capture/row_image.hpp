@@ -17,20 +17,22 @@ struct Key {
 };
 
 struct RowChange {
-    Oid relation = InvalidOid;      // the mirror: the partitioned table if the trigger was made on one
-    Oid owner = InvalidOid;         // of the trigger function: the extension's owner
-    Key deleted{};                  // key that is no more: of a deleted row, the old one of a renamed row
-    Key written{};                  // key whose row was inserted or changed
-    char operation = 0;             // of `written`: I or U
-    std::uint32_t *cause = nullptr; // of all changes of the statement, for record_change()
+    Oid relation = InvalidOid;           // the mirror: the partitioned table if the trigger was made on one
+    Oid owner = InvalidOid;              // of the trigger function: the extension's owner
+    Key deleted{};                       // key that is no more: of a deleted row, the old one of a renamed row
+    Key written{};                       // key whose row was inserted or changed
+    char operation = 0;                  // of `written`: I or U
+    const char *status_column = nullptr; // that was written, which only reports may; nullptr: none
+    const char *table = nullptr;         // with status_column: schema.table …
+    Key status_key{};                    // … and the row's key
+    std::uint32_t *cause = nullptr;      // of all changes of the statement, for record_change()
 };
 
 // The mirror whose capture trigger was fired. Throws as examine_row().
 Oid mirror_of_trigger(FunctionCallInfo fcinfo);
 
-// Compares the images of a row, column by column, without any user-definable operator. Throws pg::error: 42501 for a
-// status column that was written, 23502 for a key that is NULL, 42703 for a column that is no more, 39P01 when not
-// called as the trigger it is made for.
+// Compares the images of a row, column by column, without any user-definable operator. Throws pg::error: 23502 for a
+// key that is NULL, 42703 for a column that is no more, 39P01 when not called as the trigger it is made for.
 RowChange examine_row(FunctionCallInfo fcinfo);
 
 } // namespace dbnet::capture

@@ -175,6 +175,12 @@ DBNET_FUNCTION(dbnet_mirror) {
     if (!offline)
         pg::require_shared();
 
+    if (offline && !columns)
+        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        offline_message(record.server) + ": nobody can be asked for the fields of kind " + kind)
+            .hint(
+                "Create the table and give argument columns, which says what column mirrors which field; a table that "
+                "an online server generated can be copied with CREATE TABLE … (LIKE …).");
     const Table table = find_named_table(relation);
     record.relation = table.relation;
     refuse_second_mirror(table);

@@ -31,6 +31,7 @@ $node->psql_ok($api->create_server('lab', offline => 'true') . qq{
 
 # --- offline ---
 is(unsettled(), '', 'rows that were there are what the cluster has');
+$node->psql_ok(q{UPDATE net.maps SET uid = 'played' WHERE name = 'fixture6'}, 'a test plays the device');
 $node->psql_ok(q{INSERT INTO net.maps (name, data) VALUES ('new', '{"v": "1"}'); INSERT INTO net.maps (name, data) VALUES ('bad', '{"v": 1e400}')}, 'new rows');
 is(unsettled(), qq($space/bad|invalid|the row holds a number outside the range of double precision\n$space/new|pending|server "lab" is offline), 'one waits, one cannot be sent');
 $node->query_is(q{SELECT next_step LIKE '%SET offline%' FROM dbnet.object_status WHERE name = 'new'}, 't', 'it says what for');
@@ -71,12 +72,14 @@ is(config('fixture1'), 404, 'what was held is held');
 $node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, '5', 'approved');
 is(unsettled(), '', 'all is settled');
 is_deeply(config('fixture1'), { v => '1' }, 'a held change went out');
+$node->query_is(q{SELECT uid <> 'played' FROM net.maps WHERE name = 'fixture6'}, 't', 'what was played is over');
 is_deeply(config('fixture6'), { v => '0' }, 'a row that nobody has changed is made as well: rows are the truth');
 
 # --- offline again ---
 $node->psql_ok(q{ALTER SERVER lab OPTIONS (SET offline 'true')}, 'the server goes offline');
 $node->wait_for(q{SELECT state, watch_age FROM dbnet.mirror_status}, 'the worker lets go', expected => 'offline|');
 $since = $api->request_position if defined $since;
+$node->fails_like(q{UPDATE net.maps SET uid = 'x' WHERE name = 'new'}, '42501', qr/"uid" of mirror net\.maps is written by device reports only/, 'what a device has reported is not played with');
 $node->psql_ok(q{UPDATE net.maps SET data = '{"v": "5"}' WHERE name = 'new'; DELETE FROM net.maps WHERE name = 'fixture6'}, 'changes');
 is(unsettled(), join("\n", map { qq($space/$_|pending|server "lab" is offline) } 'fixture6', 'new'), 'wait');
 $api->expect_success($api->patch("$maps/theirs", { data => { v => '9' } }));
