@@ -39,7 +39,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, 
 COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow; mirrored_column.on_drift goes first';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate; NULL = drop_row for what DBNet did not create, else flag';
 COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
-COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'how rows and objects that both exist at the start are reconciled: compare (touch nothing) | pull | push';
+COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there before the mirror mean: compare (nothing yet) | pull (the server is right) | push (they are claims)';
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_reason IS 'why no request that changes a device is sent for this mirror; NULL = not paused (see also dbnet.paused_server)';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_by IS 'role that paused';
@@ -57,6 +57,9 @@ CREATE TABLE dbnet.mirrored_column (
     format      text     NOT NULL DEFAULT '',
     column_type text     NOT NULL,
     on_drift    text     CHECK (on_drift IN ('report', 'enforce', 'follow')),
+    description text,
+    required    boolean  NOT NULL DEFAULT false,
+    rules       jsonb,
     PRIMARY KEY (relation, column_name),
     UNIQUE (relation, path)
 );
@@ -69,6 +72,9 @@ COMMENT ON COLUMN dbnet.mirrored_column.value_type IS 'type of the field on the 
 COMMENT ON COLUMN dbnet.mirrored_column.format IS 'OpenAPI format of the field: int32, int64, date-time, micro-time, byte; empty = none';
 COMMENT ON COLUMN dbnet.mirrored_column.column_type IS 'type of the column as format_type spells it, when the mirror was made';
 COMMENT ON COLUMN dbnet.mirrored_column.on_drift IS 'as mirrored_relation.on_drift, for this field; NULL = as the mirror';
+COMMENT ON COLUMN dbnet.mirrored_column.description IS 'the schema''s words about the field, up to 1000 bytes';
+COMMENT ON COLUMN dbnet.mirrored_column.required IS 'the object that holds the field must have it';
+COMMENT ON COLUMN dbnet.mirrored_column.rules IS 'which values the field takes, all that lies below it included, when the mirror was made: types, ranges, lists of values, patterns; NULL = not known, nothing is checked';
 
 CREATE TABLE dbnet.paused_server (
     server    name PRIMARY KEY,

@@ -1,5 +1,5 @@
--- Who may do what. PUBLIC has nothing but the schema's names and the one question that triggers ask; every right is
--- given here, by name, to a role of 00_schema.sql.
+-- Who may do what. PUBLIC has nothing but the schema's names, the one question that triggers ask, and the functions of documents, which
+-- touch nothing; every right is given here, by name, to a role of 00_schema.sql.
 
 REVOKE ALL ON ALL TABLES IN SCHEMA dbnet FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA dbnet FROM PUBLIC;
@@ -8,7 +8,8 @@ REVOKE ALL ON FOREIGN DATA WRAPPER dbnet_kubernetes FROM PUBLIC;
 
 -- A trigger on a mirror may run as any role that writes the table.
 GRANT USAGE ON SCHEMA dbnet TO PUBLIC;
-GRANT EXECUTE ON FUNCTION dbnet.is_report() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION dbnet.is_report(), dbnet.get(jsonb, text), dbnet.set(jsonb, text, jsonb), dbnet.unset(jsonb, text)
+    TO PUBLIC;
 
 GRANT dbnet_viewer TO dbnet_operator;
 GRANT dbnet_operator TO dbnet_admin;
@@ -26,7 +27,7 @@ GRANT SELECT (relation, namespace, name, uid, resource_version, generation, mana
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
     ON dbnet.held_change TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
-GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text),
+GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
 

@@ -1,5 +1,6 @@
 // Entry of the library: what happens when PostgreSQL loads it, and nothing else.
 #include "capture/capture.hpp"
+#include "mirror/write_check.hpp"
 #include "pg/guard.hpp"
 #include "pg/lifecycle.hpp"
 #include "pg/shared_memory.hpp"
@@ -16,6 +17,7 @@ extern "C" void _PG_init(void) {
     dbnet::pg::enter([] {
         dbnet::settings::define();
         dbnet::capture::install();
+        dbnet::capture::set_row_check(dbnet::mirror::check_written_row);
         // Without preload there are no processes: functions that need one say so (pg::require_shared).
         // pg_upgrade runs servers that must not be watched or changed by anybody else.
         if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)

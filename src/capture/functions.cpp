@@ -1,5 +1,6 @@
 // The SQL functions of sql/02_capture.sql. Run in backends.
 #include "capture/capture.hpp"
+#include "capture/row_check.hpp"
 #include "capture/row_image.hpp"
 #include "capture/tombstone.hpp"
 #include "pg/guard.hpp"
@@ -11,6 +12,15 @@ extern "C" {
 }
 
 namespace dbnet::capture {
+namespace {
+
+RowCheck row_check = nullptr;
+
+} // namespace
+
+void set_row_check(RowCheck check) noexcept {
+    row_check = check;
+}
 
 // A device report's own rows are no intent of anybody, so they take no way through the WAL; who writes a report and
 // finds that a BEFORE trigger changed it records that itself.
@@ -25,6 +35,9 @@ DBNET_FUNCTION(dbnet_capture) {
                                                             " is written by device reports only")
             .detail("It is a status column: it shows what the device says of itself.")
             .hint("Leave the column out of the statement, and out of what triggers write.");
+    // What another server has accepted is not refused here: replication would stop.
+    if (change.written.is_set && row_check != nullptr && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+        row_check(change.relation, *reinterpret_cast<TriggerData *>(fcinfo->context));
     if (change.written.is_set)
         record_change(change.relation, change.operation, change.written.name_space, change.written.name, change.cause);
     if (change.deleted.is_set) {

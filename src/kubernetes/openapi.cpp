@@ -3,86 +3,13 @@
 
 #include "kubernetes/json_access.hpp"
 #include "kubernetes/nearest.hpp"
+#include "kubernetes/schema_layers.hpp"
 
 #include <algorithm>
 
 namespace dbnet::kubernetes {
 
 using nlohmann::json;
-
-struct Schema::Document {
-    json schemas; // components.schemas
-};
-
-namespace {
-
-constexpr size_t most_layers = 64; // of allOf and $ref around one field
-
-// A field's schema with everything it refers to laid over each other: the outermost comes first and wins. A schema that
-// refers to itself is taken once.
-class Layers {
-public:
-    Layers(const json &schemas, const json &schema) { add(schemas, schema); }
-
-    const json *find(const char *key) const {
-        for (const json *layer : layers_)
-            if (const json *found = member(layer, key))
-                return found;
-        return nullptr;
-    }
-    std::string text(const char *key) const {
-        const json *found = find(key);
-        return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
-    }
-    bool truth(const char *key) const {
-        return std::any_of(layers_.begin(), layers_.end(), [&](const json *layer) { return bool_member(layer, key); });
-    }
-    // The schema of a declared field.
-    const json *property(const std::string &name) const {
-        for (const json *layer : layers_)
-            if (const json *found = member(member(layer, "properties"), name.c_str()))
-                return found;
-        return nullptr;
-    }
-    std::vector<std::string> property_names() const {
-        std::vector<std::string> names;
-        for (const json *layer : layers_)
-            if (const json *properties = member(layer, "properties"); properties != nullptr && properties->is_object())
-                for (const auto &[name, schema] : properties->items())
-                    if (std::find(names.begin(), names.end(), name) == names.end())
-                        names.push_back(name);
-        return names;
-    }
-    bool requires_field(const std::string &name) const {
-        return std::any_of(layers_.begin(), layers_.end(), [&](const json *layer) {
-            const std::vector<std::string> names = texts_member(layer, "required");
-            return std::find(names.begin(), names.end(), name) != names.end();
-        });
-    }
-    bool refers_to(std::string_view name) const {
-        return std::any_of(references_.begin(), references_.end(),
-                           [&](const std::string &reference) { return reference.ends_with(name); });
-    }
-
-private:
-    void add(const json &schemas, const json &schema) {
-        if (layers_.size() == most_layers || std::find(layers_.begin(), layers_.end(), &schema) != layers_.end())
-            return;
-        layers_.push_back(&schema);
-        constexpr std::string_view prefix = "#/components/schemas/";
-        if (const std::string reference = text_member(&schema, "$ref"); reference.starts_with(prefix)) {
-            references_.push_back(reference.substr(prefix.size()));
-            if (const json *target = member(&schemas, references_.back().c_str()))
-                add(schemas, *target);
-        }
-        if (const json *all = array_member(&schema, "allOf"))
-            for (const json &part : *all)
-                add(schemas, part);
-    }
-
-    std::vector<const json *> layers_;
-    std::vector<std::string> references_;
-};
 
 FieldSchema::Type type_of(const Layers &layers) {
     using Type = FieldSchema::Type;
@@ -109,6 +36,12 @@ FieldSchema::Type type_of(const Layers &layers) {
         return Type::object;
     return Type::any;
 }
+
+std::string format_of(const Layers &layers) {
+    return layers.refers_to(".meta.v1.MicroTime") ? "micro-time" : layers.text("format");
+}
+
+namespace {
 
 std::optional<double> number(const Layers &layers, const char *key) {
     const json *found = layers.find(key);
@@ -140,7 +73,7 @@ void describe_list(const Layers &layers, FieldSchema &field) {
 FieldSchema describe(const Layers &layers) {
     FieldSchema field;
     field.type = type_of(layers);
-    field.format = layers.text("format");
+    field.format = format_of(layers);
     field.description = layers.text("description");
     field.minimum = number(layers, "minimum");
     field.maximum = number(layers, "maximum");
@@ -325,6 +258,10 @@ std::vector<std::pair<std::string, FieldSchema>> Schema::children(const FieldPat
     for (const std::string &name : Layers(document_->schemas, *found.schema).property_names())
         fields.emplace_back(name, at(path.child(name)));
     return fields;
+}
+
+json Schema::rules(const FieldPath &path) const {
+    return rules_of(document_->schemas, *walk(document_->schemas, *root_, path).schema);
 }
 
 OpenApiDocument OpenApiDocument::parse(std::string_view body) {

@@ -62,6 +62,14 @@ public:
     // declared fields.
     std::vector<std::pair<std::string, FieldSchema>> children(const FieldPath &path) const;
 
+    // Which values the field takes, all that lies below it included, without descriptions: JSON to be stored beside the
+    // column and read by mirror::ValueRules. A node is the name of a type ("int32", "string", "any" …) or an object:
+    //   type; minimum, maximum (and exclusive_…: true); enum; pattern; min_length, max_length (of text, characters)
+    //   fields {name: node}, values (node of all other members); items (node), keys (that tell elements apart)
+    //   ref (name in the root's "named" {name: node})
+    // Throws Failure as at() does.
+    nlohmann::json rules(const FieldPath &path) const;
+
 private:
     friend class OpenApiDocument;
     struct Document;

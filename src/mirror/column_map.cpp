@@ -3,6 +3,7 @@
 #include "mirror/column_map.hpp"
 
 #include "mirror/stamp.hpp"
+#include "mirror/table_plan.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,6 +17,8 @@ namespace {
 using kubernetes::FieldPath;
 using kubernetes::FieldSchema;
 using Kind = ColumnMapError::Kind;
+
+constexpr size_t description_bytes = 1000;
 
 struct Entry {
     std::string column;
@@ -216,9 +219,16 @@ void check_ownable(const Entry &entry, const FieldSchema &field) {
                              "Map the whole to one jsonb column.");
 }
 
-void check_reserved(const Entry &entry, const FieldPath &path) {
+// A spec that declares no fields, or whose fields have one owner, is a value like any other.
+bool is_spec_of_one_piece(const kubernetes::Schema &schema, const FieldPath &path) {
+    return schema.at(path).atomic || schema.children(path).empty();
+}
+
+void check_reserved(const ColumnMapQuestion &question, const Entry &entry, const FieldPath &path) {
     const auto &segments = path.segments();
-    if (segments.size() == 1 && (segments[0].name == "metadata" || segments[0].name == "spec"))
+    if (segments.size() == 1 &&
+        (segments[0].name == "metadata" ||
+         (segments[0].name == "spec" && !(question.schema && is_spec_of_one_piece(*question.schema, path)))))
         throw ColumnMapError(Kind::no_such_path, at(entry) + " is too wide: its fields have different owners",
                              "Map the fields below " + entry.path + " one by one.");
     if (segments.size() < 2 || segments[0].name != "metadata")
@@ -292,15 +302,15 @@ void add_warnings(const ColumnMapQuestion &question, ColumnMap &map) {
     }
 }
 
-Column build_column(const ColumnMapQuestion &question, const Entry &entry) {
+void add_column(const ColumnMapQuestion &question, const Entry &entry, ColumnMap &map) {
     const TableColumn &column = find_column(question, entry);
     Column mapped;
     mapped.name = entry.column;
     mapped.field = parse_path(entry);
     mapped.path = mapped.field.text();
-    check_reserved(entry, mapped.field);
     const FieldSchema field =
         question.schema ? find_field(question, entry, mapped.field) : assumed_field(column, mapped.field);
+    check_reserved(question, entry, mapped.field);
     mapped.role = role_of(mapped.field, field.read_only);
     mapped.type = value_type_of(field);
     mapped.format = field.format;
@@ -317,7 +327,9 @@ Column build_column(const ColumnMapQuestion &question, const Entry &entry) {
         check_ownable(entry, field);
     else if (entry.on_drift)
         throw ColumnMapError(Kind::bad_map, "on_drift of " + at(entry) + " has no meaning: users cannot set the field");
-    return mapped;
+    map.descriptions[mapped.name] = {shortened(field.description, description_bytes), field.required,
+                                     question.schema ? question.schema->rules(mapped.field).dump() : ""};
+    map.columns.push_back(std::move(mapped));
 }
 
 size_t edit_distance(std::string_view left, std::string_view right) {
@@ -375,7 +387,7 @@ ColumnMap build_column_map(const ColumnMapQuestion &question) {
     const std::vector<Entry> entries = parse_map(question.map);
     ColumnMap map;
     for (const Entry &entry : entries)
-        map.columns.push_back(build_column(question, entry));
+        add_column(question, entry, map);
     std::ranges::sort(map.columns, {}, [&](const Column &column) {
         return std::ranges::find(*question.columns, column.name, &TableColumn::name) - question.columns->begin();
     });

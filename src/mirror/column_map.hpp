@@ -6,6 +6,7 @@
 #include "kubernetes/openapi.hpp"
 #include "mirror/mapping.hpp"
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +45,16 @@ struct ColumnMapQuestion {
     std::string_view fixed_namespace; // empty: all namespaces
 };
 
+// What dbnet.describe() tells of a column beside what the mapping needs.
+struct ColumnDescription {
+    std::string description; // the schema's words
+    bool required = false;
+    std::string rules; // as JSON text
+};
+
 struct ColumnMap {
-    std::vector<Column> columns; // in the table's order
+    std::vector<Column> columns;                           // in the table's order
+    std::map<std::string, ColumnDescription> descriptions; // by column
     std::vector<std::string> key_columns;
     std::vector<std::string> warnings; // what will make reports fail
 };

@@ -1,5 +1,5 @@
 // dbnet.mirror(), dbnet.alter_mirror() and dbnet.unmirror(): which table mirrors what. They ask the API server about
-// the kind and change nothing there. Runs in backends.
+// the kind, before the transaction writes anything, and change nothing there. Runs in backends.
 #include "kubernetes/api.hpp"
 #include "mirror/as_extension.hpp"
 #include "mirror/client_session.hpp"
@@ -10,6 +10,8 @@
 #include "mirror/server_connection.hpp"
 #include "mirror/sql_arguments.hpp"
 #include "mirror/table_binding.hpp"
+#include "mirror/table_creation.hpp"
+#include "mirror/table_plan.hpp"
 #include "pg/shared_memory.hpp"
 
 #include <algorithm>
@@ -29,6 +31,10 @@ const pg::Statement count_claims{"SELECT count(*) FROM dbnet.object WHERE relati
 const pg::Statement forget_paths{
     "UPDATE dbnet.object SET base = base - $2, applied = applied - $2, managers = managers - $2 WHERE relation = $1"};
 const pg::Statement select_columns{"SELECT column_name, path, role FROM dbnet.mirrored_column WHERE relation = $1"};
+
+// Rows that were there before their mirror, under initial 'pull': the server says what exists, so what it does not have
+// is not created. An object that is listed later takes its row over.
+const char *const absent_message = "the row was there before the mirror, and the server has no such object";
 
 const pg::Statement dropped_mirrors{
     "SELECT relation::oid FROM dbnet.mirrored_relation JOIN pg_event_trigger_dropped_objects() AS dropped"
@@ -92,10 +98,6 @@ void check_namespace(const MirrorRecord &record) {
             .hint("Leave the argument out.");
 }
 
-Table find_named_table(const std::string &name) {
-    return pg::in_spi([&] { return find_table(name); });
-}
-
 void refuse_second_mirror(const Table &table) {
     const bool exists =
         pg::in_spi([&] { return as_extension([&] { return find_mirror(table.relation).has_value(); }); });
@@ -141,6 +143,58 @@ void forget_removed(Oid relation, const std::vector<std::string> &removed) {
     pg::execute(forget_paths, relation, removed);
 }
 
+// The table as it is, the place where it is going to be made, or an error.
+struct Target {
+    std::optional<Table> table;
+    std::string new_name; // when there is no table
+};
+
+Target find_target(const std::string &name, bool has_columns) {
+    return pg::in_spi([&] {
+        Target target;
+        if (has_columns)
+            target.table = find_table(name); // says what to do when there is none
+        else if (!(target.table = find_table_if_any(name)))
+            target.new_name = name_for_new_table(name);
+        return target;
+    });
+}
+
+std::string table_comment(const MirrorRecord &record) {
+    return "Mirror of " + record.resource.kind + " (" + record.resource.api_version() + ") of server " + record.server +
+           ", made by DBNet; SELECT * FROM dbnet.describe(…) tells about its columns";
+}
+
+// A table that was made by DBNet once, or that calls its columns the same, needs no column map: its columns are bound
+// by the names of a generated table, the others are local.
+std::string columns_by_name(const TablePlan &plan, const Table &table) {
+    TablePlan found;
+    for (const PlannedColumn &column : plan.columns)
+        if (std::ranges::find(table.columns, column.name, &TableColumn::name) != table.columns.end())
+            found.columns.push_back(column);
+    return column_map_of(found);
+}
+
+void check_initial(const MirrorRecord &record, const Table &table) {
+    if (record.mode != "manage" || record.initial != "compare")
+        return;
+    if (pg::execute_once("SELECT FROM ONLY " + table.name + " LIMIT 1").affected() > 0)
+        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        "table " + table.name + " has rows, and initial 'compare' changes neither rows nor objects")
+            .hint("Say what the rows mean: initial => 'push' sends them, initial => 'pull' writes what the server has "
+                  "over them. Or begin in mode 'observe' and look at dbnet.preview().");
+}
+
+void mark_rows_absent(const MirrorRecord &record, const Table &table, const ColumnMap &map) {
+    const bool has_namespace = map.key_columns.size() == 2;
+    const std::string name = pg::quoted_name(map.key_columns.back());
+    const std::string name_space = has_namespace ? pg::quoted_name(map.key_columns.front()) + "::text" : "$2";
+    const pg::Argument arguments[] = {record.relation, record.name_space, absent_message};
+    pg::execute_once("INSERT INTO dbnet.object (relation, namespace, name, phase, message) SELECT $1, coalesce(" +
+                         name_space + ", $2), " + name + "::text, 'absent', $3 FROM ONLY " + table.name,
+                     arguments);
+}
+
 ColumnMap new_columns(const std::string &columns, const Table &table, const MirrorRecord &record) {
     if (pg::in_spi([&] { return as_extension([&] { return is_offline(record.server); }); }))
         return check_map(columns, table, record, nullptr);
@@ -181,48 +235,63 @@ DBNET_FUNCTION(dbnet_mirror) {
             .hint(
                 "Create the table and give argument columns, which says what column mirrors which field; a table that "
                 "an online server generated can be copied with CREATE TABLE … (LIKE …).");
-    const Table table = find_named_table(relation);
-    record.relation = table.relation;
-    refuse_second_mirror(table);
-    if (!columns)
-        throw pg::error(ERRCODE_NULL_VALUE_NOT_ALLOWED,
-                        "argument columns is missing: table " + table.name +
-                            " exists, so DBNet must be told which column mirrors which field")
-            .hint(R"(For example columns => '{"name": "metadata.name", "labels": "metadata.labels"}'.)");
-    pg::in_spi([&] { check_caller_usage(record.server, table.owner); });
+    Target target = find_target(relation, columns.has_value());
+    Oid owner = GetUserId();
+    if (target.table) {
+        refuse_second_mirror(*target.table);
+        owner = target.table->owner;
+        pg::in_spi([&] { check_caller_usage(record.server, owner); });
+    }
 
     ColumnMap map;
+    std::optional<kubernetes::Schema> schema; // nullopt: offline
+    std::optional<TablePlan> plan;            // when the caller says nothing about columns
     if (offline) {
         check_kind_is_allowed(api_version, kind);
         record.resource = assumed_kind(api_version, kind, *columns, record.name_space);
         check_namespace(record);
-        map = check_map(*columns, table, record, nullptr);
+        map = check_map(*columns, *target.table, record, nullptr);
     } else {
-        ClientSession session = open_session(record.server, table.owner);
+        ClientSession session = open_session(record.server, owner);
         record.resource = find_kind(session, record.server, api_version, kind).resource;
         check_namespace(record);
-        const kubernetes::Schema schema = find_schema(session, record.resource);
-        map = check_map(*columns, table, record, &schema);
+        schema = find_schema(session, record.resource);
+        if (!columns)
+            plan = plan_table(*schema, record.resource.namespaced, !record.name_space.empty());
+        if (target.table)
+            map =
+                check_map(columns ? *columns : columns_by_name(*plan, *target.table), *target.table, record, &*schema);
         try_list(session, record);
     }
 
     pg::in_spi([&] {
+        if (!target.table) {
+            create_table(target.new_name, table_comment(record), *plan);
+            target.table = find_table(target.new_name);
+            map = check_map(column_map_of(*plan), *target.table, record, &*schema);
+        }
+        const Table &table = *target.table;
+        record.relation = table.relation;
         check_unique_key(table, map.key_columns);
         as_extension([&] {
             attach_capture(table, map,
                            record.name_space); // locks the table: of two who race, the second finds the first's mirror
             if (find_mirror(record.relation))
                 throw pg::error(ERRCODE_DUPLICATE_OBJECT, "table " + table.name + " has become a mirror just now");
+            if (!offline)
+                check_initial(record, table);
             check_single_owner(record);
             insert_mirror(record);
             replace_columns(record.relation, map);
+            if (!offline && record.initial == "pull")
+                mark_rows_absent(record, table, map);
             arm_database();
         });
         if (offline && record.initial != "push")
             assume_objects(readable_mirror(record.relation));
     });
     show_warnings(map);
-    PG_RETURN_OID(table.relation);
+    PG_RETURN_OID(record.relation);
 }
 
 DBNET_FUNCTION(dbnet_alter_mirror) {

@@ -122,8 +122,19 @@ Decision apply(const Situation &situation, const ObjectRecord *object, Action ac
     return decision;
 }
 
+// A value that the server would refuse or, worse, store as another one. What it has accepted once is not asked again:
+// rules may be older than the server.
+std::optional<Decision> refuse_bad_value(const Mapping &mapping, const Decision &wanted) {
+    for (const std::string &path : wanted.changed)
+        if (const auto error = check_value(*mapping.by_path(path), wanted.fields.at(path)))
+            return act(Action::refuse, Phase::invalid, error->message, error->hint);
+    return std::nullopt;
+}
+
 Decision decide_create(const Situation &situation, const ObjectRecord *object) {
     Decision decision = apply(situation, object, Action::create);
+    if (auto refused = refuse_bad_value(*situation.mapping, decision))
+        return std::move(*refused);
     if (situation.hold == HoldDecision::waiting)
         return act(Action::hold, Phase::held, "waits for a decision",
                    "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
@@ -163,6 +174,8 @@ Decision decide_update(const Situation &situation) {
     }
     if (situation.hold == HoldDecision::rejected)
         return act(Action::restore, Phase::synced);
+    if (auto refused = refuse_bad_value(mapping, decision))
+        return std::move(*refused);
     if (situation.hold == HoldDecision::waiting)
         return act(Action::hold, Phase::held, "waits for a decision",
                    "See dbnet.held; decide with dbnet.approve or dbnet.reject.");

@@ -49,17 +49,6 @@ bool is_text_column(const Column &column) {
     return column.column_type == "text" || column.column_type == "name" || column.column_type.starts_with("char");
 }
 
-// The value for an error message: JSON text, cut at 64 bytes on a character boundary.
-std::string shown(const Json &value) {
-    std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (text.size() <= 64)
-        return text;
-    size_t end = 64;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-        end--;
-    return text.substr(0, end) + "…";
-}
-
 ValueError error(const Column &column, const std::string &what, std::string hint = {}) {
     return {column.name, column.path, "column \"" + column.name + "\" (" + column.path + "): " + what, std::move(hint)};
 }
@@ -208,12 +197,8 @@ Converted to_int_or_string_value(const Column &column, const Json &value) {
     return error(column, shown(value) + " is neither a whole number nor text");
 }
 
-bool is_zero(const Json &value) {
-    return value.is_null() || value == false || (value.is_number() && value == 0) || value == "" ||
-           (value.is_structured() && value.empty());
-}
-
-// Everything wanted is in live; members that the server added do not count.
+// Everything wanted is in live; members that the server added do not count. For fields whose rules are not known: any
+// two texts may be quantities.
 bool covers(const Json &live, const Json &wanted) {
     if (wanted.is_object() && live.is_object()) {
         for (const auto &[name, member] : wanted.items()) {
@@ -325,11 +310,23 @@ Converted to_object_form(const Column &column, const Json &value) {
     return error(column, "unknown type of value");
 }
 
+std::optional<ValueError> check_value(const Column &column, const Json &value) {
+    if (!column.rules)
+        return std::nullopt;
+    auto violation = column.rules->check(value);
+    if (!violation)
+        return std::nullopt;
+    const std::string place = violation->place.empty() ? "" : "at " + violation->place + ": ";
+    return error(column, place + violation->problem, std::move(violation->hint));
+}
+
 bool same_value(const Column &column, const Json *left, const Json *right) {
     const bool left_null = !left || left->is_null();
     const bool right_null = !right || right->is_null();
     if (left_null || right_null)
         return left_null && right_null;
+    if (column.type == ValueType::json && column.rules)
+        return column.rules->same(*left, *right);
     if (left->is_string() && right->is_string()) {
         const auto &left_text = left->get_ref<const std::string &>();
         const auto &right_text = right->get_ref<const std::string &>();
@@ -350,6 +347,8 @@ bool has_effect(const Column &column, const Json *wanted, const Json *live) {
         return true;
     if (!live || live->is_null())
         return is_zero(*wanted);
+    if (column.type == ValueType::json && column.rules)
+        return column.rules->covers(*live, *wanted);
     if (column.type == ValueType::json || column.type == ValueType::quantity)
         return covers(*live, *wanted);
     return same_value(column, wanted, live);

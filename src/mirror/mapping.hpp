@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kubernetes/path.hpp"
+#include "mirror/value_rules.hpp"
 
 namespace dbnet::mirror {
 
@@ -47,6 +49,8 @@ struct Column {
     std::string format;              // OpenAPI format: int32, int64, date-time, micro-time, byte … or empty
     std::string column_type;         // SQL type, as format_type gives it
     std::optional<OnDrift> on_drift; // none: as the mirror
+    // What the server takes; nullptr: not known, so nothing is checked.
+    std::shared_ptr<const ValueRules> rules;
 };
 
 // A value that cannot be sent. The message names column and path; it never repeats more than 64 bytes of the value.
@@ -79,6 +83,9 @@ public:
 
 // One value from row form to object form; nullopt when it is NULL.
 std::variant<std::optional<Json>, ValueError> to_object_form(const Column &column, const Json &value);
+
+// Why a value in object form must not be sent; nullopt when the field's rules take it.
+std::optional<ValueError> check_value(const Column &column, const Json &value);
 
 // Equal in meaning: quantities by amount, times by instant, numbers by value, the rest exactly. A null or absent
 // value (nullptr) equals only another one.

@@ -84,8 +84,8 @@ public:
             take(column, row);
         } else if (!users || (!reported_ && mirror_.initial == Initial::pull)) {
             take(column, row);
-        } else if (!reported_ && alike(column, row, live(column))) {
-            agree(column, row.get());
+        } else if (!reported_ && mirror_.initial != Initial::push && alike(column, row, live(column))) {
+            agree(column, row.get()); // else every value of the row is a claim
         }
     }
 

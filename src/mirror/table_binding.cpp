@@ -118,16 +118,22 @@ std::string literal(std::string_view text) {
 
 } // namespace
 
-Table find_table(std::string_view name) {
+std::optional<Table> find_table_if_any(std::string_view name) {
     const Oid relation = resolve(name);
-    if (!OidIsValid(relation))
+    return OidIsValid(relation) ? std::optional(find_table(relation)) : std::nullopt;
+}
+
+Table find_table(std::string_view name) {
+    std::optional<Table> table = find_table_if_any(name);
+    if (!table)
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "table " + std::string(name) + " does not exist")
-            .hint("Create it with a key and a column per field that you want to see, for example CREATE TABLE " +
-                  std::string(name) +
-                  " (namespace text, name text, labels jsonb, PRIMARY KEY (namespace, name)); kinds outside namespaces "
-                  "have "
-                  "PRIMARY KEY (name).");
-    return find_table(relation);
+            .hint(
+                "Create it with a key and a column per field that you want to see, for example CREATE TABLE " +
+                std::string(name) +
+                " (namespace text, name text, labels jsonb, PRIMARY KEY (namespace, name)); kinds outside namespaces "
+                "have PRIMARY KEY (name). Or leave the argument columns out: then DBNet makes a table with all fields "
+                "of the kind.");
+    return std::move(*table);
 }
 
 Table find_table(Oid relation) {

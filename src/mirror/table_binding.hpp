@@ -5,6 +5,7 @@
 #include "mirror/column_map.hpp"
 #include "pg/guard.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,8 @@ struct Table {
 // ends. Throws pg::error: 42P01 no such table, 42809 not an ordinary permanent table, 42501 the caller does not own it.
 Table find_table(std::string_view name);
 Table find_table(Oid relation);
+// The same; nullopt when there is no such table.
+std::optional<Table> find_table_if_any(std::string_view name);
 
 // The key columns must be NOT NULL and together the key of one unique index. Throws pg::error 42P10.
 void check_unique_key(const Table &table, const std::vector<std::string> &key_columns);

@@ -1,10 +1,33 @@
 // Fuzz target of OpenAPI documents and of the index of documents. The input is a document whose kind is Kind of v1.
+// What is made of it holds: columns of a table have names of their own that PostgreSQL takes, rules read back.
 #include "kubernetes/openapi.hpp"
+#include "mirror/table_plan.hpp"
+#include "mirror/value_rules.hpp"
 
 #include <cstdint>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
 
 namespace {
+
+void make_table(const dbnet::kubernetes::Schema &schema) {
+    std::set<std::string> names;
+    for (const auto &column : dbnet::mirror::plan_table(schema, true, false).columns)
+        if (column.name.empty() || column.name.size() > 63 || !names.insert(column.name).second)
+            std::abort();
+}
+
+void check_values(const dbnet::kubernetes::Schema &schema) {
+    static const auto &value = *new auto(nlohmann::json::parse(
+        R"({"spec": {"a": 5, "list": [{"name": "a", "x": {"y/z": 1e300}}, "100m", true]}, "status": [null]})"));
+    const auto rules = dbnet::mirror::ValueRules::parse(schema.rules({}).dump());
+    if (!rules)
+        return;
+    rules->check(value);
+    if (!rules->same(value, value) || !rules->covers(value, value))
+        std::abort();
+}
 
 // Every declared field down to a depth, so that references in circles are followed.
 void visit(const dbnet::kubernetes::Schema &schema, const dbnet::kubernetes::FieldPath &path, int &budget) {
@@ -24,6 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     }
     try {
         const Schema schema = OpenApiDocument::parse(body).schema("", "v1", "Kind");
+        make_table(schema);
+        check_values(schema);
         int budget = 100;
         visit(schema, {}, budget);
         schema.at(FieldPath::parse("spec.list[name=a].x[\"y/z\"]"));

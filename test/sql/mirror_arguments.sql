@@ -11,11 +11,13 @@ SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', mode => 'write');
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', initial => 'merge');
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', on_drift => 'undo');
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', on_external_delete => 'ignore');
-SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes');
 
 -- Tables.
-SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.absent');
+SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.absent', '{"name": "metadata.name"}');
 \echo :LAST_ERROR_SQLSTATE
+SELECT dbnet.mirror('prod', 'v1', 'Node', 'nowhere.nodes');
+\echo :LAST_ERROR_SQLSTATE
+SELECT dbnet.mirror('prod', 'v1', 'Node', 'net."a.b".c.d');
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'not a name');
 CREATE TEMP TABLE temporary_nodes (name text PRIMARY KEY);
 \set VERBOSITY sqlstate
@@ -44,6 +46,7 @@ CREATE ROLE regress_dbnet_admin IN ROLE dbnet_admin;
 GRANT USAGE ON SCHEMA net TO regress_dbnet_admin;
 SET ROLE regress_dbnet_admin;
 SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', '{"name": "metadata.name"}');
+SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.made');
 RESET ROLE;
 ALTER TABLE net.nodes OWNER TO regress_dbnet_admin;
 SET ROLE regress_dbnet_admin;
@@ -63,6 +66,7 @@ SELECT dbnet.resync('net.nodes');
 SELECT dbnet.retry('net.nodes');
 SELECT * FROM dbnet.preview('net.nodes');
 SELECT * FROM dbnet.fields('net.nodes', 'a');
+SELECT * FROM dbnet.describe('net.nodes');
 SELECT * FROM dbnet.wait_synced('1 s', 'net.nodes');
 SELECT * FROM dbnet.wait_synced('1 s', until => 'done');
 SELECT * FROM dbnet.wait_synced(NULL);

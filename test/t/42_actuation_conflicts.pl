@@ -56,7 +56,10 @@ $node->psql_ok(q{DELETE FROM net.configs WHERE name = 'Bad_Name'}, 'give up');
 is($mirrors->wait_synced, '', 'settled');
 $node->query_is(q{SELECT count(*) FROM dbnet.object WHERE name = 'Bad_Name'}, '0', 'nothing is left of it');
 
-# A value that does not fit the schema: the server says 500 without a reason.
+# A value that does not fit the schema: it is refused at once; where the schema is not known, the server says 500 without
+# a reason.
+$node->fails_like(q{UPDATE net.configs SET data = '{"a": {"deep": 1}}' WHERE name = 'good'}, '23514', qr/column "data" \(data\): at a: \{"deep":1\} is not text/, 'refused');
+$node->psql_ok('UPDATE dbnet.mirrored_column SET rules = NULL', 'a mirror that knows no schema');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"a": {"deep": 1}}' WHERE name = 'good'}, 'a structure where text belongs');
 $node->wait_for(q{SELECT phase = 'invalid' AND message <> '' FROM dbnet.object_status WHERE name = 'good'}, 'invalid after a few tries');
 $node->query_is(q{SELECT count(*) BETWEEN 1 AND 5 FROM dbnet.actuation WHERE name = 'good' AND http_status >= 400}, 't', 'five at most');

@@ -48,12 +48,12 @@ $node->fails_like("SELECT dbnet.mirror('prod', 'test.dbnet.io/v1', 'Router', 'ne
 $node->psql_ok(qq{ALTER TABLE net.routers ALTER mtu TYPE bigint;
     SELECT dbnet.mirror('prod', 'test.dbnet.io/v1', 'Router', 'net.routers', '$map', mode => 'manage');
     INSERT INTO net.routers (namespace, name, asn, site, bandwidth, peers, free) VALUES
-        ('$space', 'good', 64512, 'ber', '"10M"', '[{"ip": "10.0.0.1", "weight": 1}]', '{"any": {"thing": [1, {"x": null}]}}'), ('$space', 'small', 0, 'ber', NULL, NULL, NULL),
-        ('$space', 'elsewhere', 1, 'ham', NULL, NULL, NULL), ('$space', 'large', 4294967376, 'muc', NULL, NULL, NULL), ('$space', 'without', NULL, 'muc', NULL, NULL, NULL),
+        ('$space', 'good', 64512, 'ber', '"10M"', '[{"ip": "10.0.0.1", "weight": 1}]', '{"any": {"thing": [1, {"x": null}]}}'), ('$space', 'without', NULL, 'muc', NULL, NULL, NULL),
         ('$space', 'twice', 1, NULL, '5', '[{"ip": "1"}, {"ip": "1"}]', NULL), ('$space', 'unknown', 1, NULL, '5', '[{"ip": "1", "nonsense": 1}]', NULL)}, 'good ones and bad ones');
-phase_like('small', 'invalid', '%greater than or equal to 1%', 'a minimum');
-phase_like('elsewhere', 'invalid', '%supported values: "ber", "muc"%', 'an enumeration');
-phase_like('large', 'invalid', '%4294967376 is out of range for a 32-bit field%', 'a number that the server would change without a word is not sent');
+sub refused { my ($values, $pattern, $name) = @_; return $node->fails_like("INSERT INTO net.routers (namespace, name, asn, site) VALUES ('$space', 'bad', $values)", '23514', $pattern, $name) }
+refused(q{0, 'ber'}, qr/column "asn" \(spec\.asn\): 0 is too small/, 'a minimum');
+refused(q{1, 'ham'}, qr/column "site" \(spec\.site\): "ham" is not one of.*"ber", "muc"/s, 'an enumeration');
+refused(q{4294967376, 'muc'}, qr/column "asn" \(spec\.asn\): 4294967376 is out of range for a 32-bit field/, 'a number that the server would change without a word');
 phase_like('without', 'invalid', '%spec.asn: Required value%', 'a field that must be there');
 phase_like('twice', 'invalid', '%duplicate entries for key [ip="1"]%', 'a key twice: after a few tries, since the server says 500');
 phase_like('unknown', 'invalid', '%field not declared in schema%', 'an unknown field: the same');

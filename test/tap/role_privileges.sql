@@ -17,12 +17,13 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['fields', 'is_offline', 'is_report', 'plan', 'preview', 'wait_synced', 'worker_status'], 'functions of dbnet_viewer');
+    ARRAY['describe', 'fields', 'get', 'is_offline', 'is_report', 'plan', 'preview', 'set', 'unset', 'wait_synced', 'worker_status'],
+    'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
     ARRAY['alter_mirror', 'claim', 'mirror', 'unmirror'], 'functions that dbnet_admin has beside');
-SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['is_report'], 'functions of dbnet_ingest');
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['get', 'is_report', 'set', 'unset'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
