@@ -350,6 +350,30 @@ TEST_F(Intent, ClaimsAreByContent) {
               (std::set<std::string>{"metadata.labels", "spec.paused", "spec.replicas"}));
 }
 
+// By the rules of the schema; what was accepted once, or is not ours to send, is not judged.
+TEST_F(Intent, ValuesThatTheServerWouldNotTakeAreNotSent) {
+    mapping.columns[1].rules = ValueRules::parse(R"({"type": "int32", "maximum": 10})");
+    synced();
+    row->values["spec.replicas"] = 11;
+    Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::refuse);
+    EXPECT_EQ(decision.phase, Phase::invalid);
+    EXPECT_EQ(decision.message, "column \"replicas\" (spec.replicas): 11 is too large");
+    EXPECT_EQ(decision.hint, "It must be at most 10.");
+    hold = HoldDecision::rejected;
+    EXPECT_EQ(decided().action, Action::restore) << "a way back stays open";
+    hold = HoldDecision::none;
+
+    row->values["spec.replicas"] = 10;
+    EXPECT_EQ(decided().action, Action::update);
+    row->values["spec.replicas"] = object->applied["spec.replicas"] = 11;
+    row->values["spec.paused"] = true;
+    EXPECT_EQ(decided().action, Action::update) << "the server has taken it: the rules are older than the server";
+
+    object.reset();
+    EXPECT_EQ(decided().action, Action::refuse) << "a new object has never been taken";
+}
+
 TEST_F(Intent, MayForceOnlyFirstWritesAgainstManagersNobodyRespects) {
     const std::vector<std::string> respected = {"argocd-controller", "helm"};
     const std::set<std::string> written = {"spec.paused"};
