@@ -80,9 +80,9 @@ $api->expect_success($api->delete("$maps/others"));
 $node->wait_for(q{SELECT count(*) FROM net.maps WHERE name = 'others'}, 'its owner deletes it', expected => '0');
 
 # --- wait_synced tells what needs somebody ---
-$node->psql_ok(qq{UPDATE net.maps SET data = '{"a": 1}' WHERE name = 'taken'}, 'a value that the server refuses');
+$node->psql_ok(q{UPDATE net.maps SET labels = labels || '{"bad label!": "x"}' WHERE name = 'taken'}, 'a value that the server refuses');
 $node->query_is(q{SELECT key, phase, message <> '', next_step <> '' FROM dbnet.wait_synced('60 s', 'net.maps')}, "$space/taken|invalid|t|t", 'is told');
-$node->psql_ok(qq{UPDATE net.maps SET data = '{"a": "3"}' WHERE name = 'taken'}, 'a good one');
+$node->psql_ok(q{UPDATE net.maps SET labels = labels - 'bad label!', data = '{"a": "3"}' WHERE name = 'taken'}, 'a good one');
 $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.maps')}, '', 'settles');
 is($api->get("$maps/taken")->{body}{data}{a}, '3', 'at the server');
 my ($status, $output, $errors) = $node->run_sql(q{BEGIN; UPDATE net.maps SET note = 'x'; SELECT * FROM dbnet.wait_synced('1 s'); COMMIT});
