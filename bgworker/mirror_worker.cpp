@@ -37,7 +37,8 @@ void note_other(Datum, int, uint32) noexcept {
 }
 
 constexpr size_t commits_at_once = 256;
-constexpr int64_t flush_ms = 50; // what a crash of the server may lose of answers while many requests are under way
+constexpr int64_t flush_ms =
+    50; // what a crash of the server may lose of answers while many requests or events are under way
 constexpr int64_t longest_sleep_ms = 1000; // others' WAL is passed over before it is recycled
 constexpr int64_t look_ms = 1000;
 constexpr int reconnect_first = 3; // of backoff_ms(): 0.8 s
@@ -96,7 +97,8 @@ private:
     // Commits of this process do not wait for the disk, so that requests flow on; the disk is waited for here, once for
     // many of them, and at once when nothing is under way.
     void flush() {
-        if (XactLastCommitEnd == flushed_ || (!actuator_.is_idle() && monotonic_ms() - flushed_ms_ < flush_ms))
+        const bool is_busy = !actuator_.is_idle() || watcher_.timeout_ms() == 0;
+        if (XactLastCommitEnd == flushed_ || (is_busy && monotonic_ms() - flushed_ms_ < flush_ms))
             return;
         flushed_ = XactLastCommitEnd;
         pg::call([this] { XLogFlush(flushed_); });

@@ -1,6 +1,7 @@
 // Implementation of report.hpp. Runs in the mirror worker.
 #include "bgworker/report.hpp"
 
+#include "bgworker/report_import.hpp"
 #include "bgworker/report_transaction.hpp"
 #include "mirror/table_lock.hpp"
 
@@ -23,6 +24,8 @@ constexpr std::chrono::milliseconds turn_time{300};
 
 constexpr Milliseconds locked_first = 100, locked_last = 5'000;      // a session holds the row
 constexpr Milliseconds failed_first = 10'000, failed_last = 300'000; // a constraint or a trigger refuses it
+constexpr int import_pause = 15;
+
 constexpr Milliseconds triggers_out_first = 10'000, triggers_out_last = 300'000;
 
 Milliseconds backoff(Milliseconds first, Milliseconds last, int attempts) {
@@ -106,6 +109,8 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
 
 std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now) {
     std::vector<QueuedEvent> busy;
+    if (import(mirror, events))
+        return busy;
     Recorded recorded;
     record_events(mirror, events, Clock::now() + turn_time, recorded, busy);
     for (const SeenObject &seen : recorded.seen)
@@ -114,6 +119,33 @@ std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedE
     if (mirror.problem.empty())
         write_jobs(mirror, recorded.jobs, now);
     return busy;
+}
+
+// The short way for objects that are new. False: nothing was written.
+bool Report::import(const Mirror &mirror, std::span<const QueuedEvent> events) {
+    Backlog &backlog = backlogs_[mirror.relation];
+    if (!mirror.problem.empty() || !std::ranges::all_of(events, &QueuedEvent::authoritative))
+        return false;
+    if (backlog.import_pause > 0) {
+        backlog.import_pause--;
+        return false;
+    }
+    bool is_done = false;
+    try {
+        in_report_transaction([&] { import_objects(mirror, events); });
+        is_done = true;
+    } catch (const mirror::ConfigurationChanged &) {
+        configuration_changed_ = true;
+    } catch (const NotPlain &) {
+    } catch (const pg::pg_error &) { // who is to blame is found the long way
+    }
+    if (!is_done) {
+        backlog.import_pause = import_pause;
+        return false;
+    }
+    for (const QueuedEvent &event : events)
+        on_seen_({event.key, event.uid, Seen::reported});
+    return true;
 }
 
 // Halves what fails until the events that are to blame stand alone: those whose record a session holds come back as
@@ -188,8 +220,10 @@ void Report::write_jobs(const Mirror &mirror, const std::vector<RowJob> &jobs, M
     RowPace pace;
     pace.until = Clock::now() + turn_time;
     pace.skip_triggers = now < backlog.triggers_out_until;
+    pace.together = backlog.together;
     bool were_out = pace.skip_triggers;
     std::vector<RowResult> results = try_jobs(mirror, jobs, pace);
+    backlog.together = pace.together;
     if (pace.skip_triggers && !were_out) {
         backlog.triggers_out_for = std::clamp(backlog.triggers_out_for * 2, triggers_out_first, triggers_out_last);
         backlog.triggers_out_until = now + backlog.triggers_out_for;

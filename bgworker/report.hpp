@@ -59,10 +59,13 @@ private:
         std::set<std::pair<Milliseconds, mirror::Key>> order;
         Milliseconds triggers_out_until = 0; // they were too slow
         Milliseconds triggers_out_for = 0;
+        size_t together = RowPace::most_together;
+        int import_pause = 0; // batches until the short way is tried again: it did not fit
     };
 
     void put(const mirror::Key &key, Milliseconds due, int attempts, bool restore);
     using Clock = std::chrono::steady_clock;
+    bool import(const mirror::Mirror &mirror, std::span<const QueuedEvent> events);
     void record_events(const mirror::Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
                        Recorded &recorded, std::vector<QueuedEvent> &busy);
     void write_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, Milliseconds now);

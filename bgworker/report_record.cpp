@@ -25,7 +25,8 @@ using Text = std::optional<std::string>;
 
 // $1 relation, $2 field manager: nothing is written for a mirror that was removed or made anew meanwhile.
 // Another incarnation under the same name takes nothing over from what was sent to the one before; but nobody asked
-// again for its fields, so they are not taken from others by force (first_written stays).
+// again for its fields, so they are not taken from others by force (first_written stays). What is recorded just so, as
+// after a restart, is not written again.
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
                                    controller, last_manager, phase, message, claimed, first_written, applied, stamp)
@@ -50,6 +51,9 @@ const pg::Statement write_present{R"sql(
         applied = CASE WHEN o.uid <> excluded.uid THEN excluded.applied ELSE o.applied || excluded.applied END,
         stamp = coalesce(excluded.stamp, CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END),
         created_by_us = o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
+    WHERE (o.uid, o.resource_version, o.phase, o.message, o.health)
+              IS DISTINCT FROM (excluded.uid, excluded.resource_version, excluded.phase, coalesce(excluded.message, o.message), excluded.health)
+          OR excluded.stamp IS NOT NULL OR NOT excluded.claimed <@ o.claimed OR o.managers <> excluded.managers OR o.live IS DISTINCT FROM excluded.live
 )sql"};
 
 const pg::Statement write_gone{R"sql(

@@ -95,7 +95,15 @@ private:
     void plan_remove(size_t job, const Json &row);
     void plan(Write::Kind kind, size_t job, const Merge &merge);
 
-    void write_group(std::vector<Write> &group);
+    // At least one row is written by a call, whatever the time: a queue must not stand still.
+    bool is_late() const { return has_written_ && Clock::now() > pace_.until; }
+    static std::chrono::milliseconds statement_time() {
+        return std::chrono::milliseconds(settings::report_statement_timeout);
+    }
+
+    void write_group(std::span<const Write> group);
+    bool try_together(std::span<const Write> group);
+    void write_apart(std::span<const Write> group);
     void write_single(const Write &write);
     void write_insert_again(const Write &write);
     void run_statement(std::span<const Write> group, bool skip_conflicts);
@@ -115,6 +123,7 @@ private:
     std::vector<RowResult> results_;
     std::vector<Write> writes_;
     std::set<std::string> not_null_;
+    bool has_written_ = false; // or tried to, a row by itself
 };
 
 std::vector<size_t> RowReport::jobs_of(bool removing) const {
@@ -226,14 +235,14 @@ void RowReport::plan_missing(const std::vector<size_t> &jobs) {
 // Writes rows of one kind and one set of columns by one statement; throws when not every row was written.
 void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts) {
     const Write &first = group.front();
-    Json records = Json::array();
+    std::string values;
     KeyArrays keys;
     for (const Write &write : group) {
-        records.push_back(write.record);
+        (values += values.empty() ? "[" : ",") += write.record.dump();
         keys.name_spaces.push_back(jobs_[write.job].key.name_space);
         keys.names.push_back(jobs_[write.job].key.name);
     }
-    std::string values = records.dump();
+    values += "]";
     std::vector<pg::Argument> arguments;
     std::string sql;
     if (first.kind == Write::Kind::remove) {
@@ -280,23 +289,50 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
     }
 }
 
-void RowReport::write_group(std::vector<Write> &group) {
-    if (group.size() > 1 && !pace_.skip_triggers) {
-        try {
-            pg::in_subtransaction([&] { run_statement(group, true); });
-            return;
-        } catch (const pg::pg_error &) {
-        } catch (const LeftOut &) {
-        }
+bool RowReport::try_together(std::span<const Write> group) {
+    const auto begun = Clock::now();
+    try {
+        pg::in_subtransaction([&] { run_statement(group, true); });
+        has_written_ = true;
+        // Far from the time limit: as many again.
+        if (group.size() >= pace_.together && Clock::now() - begun < statement_time() / 4)
+            pace_.together = std::min(2 * pace_.together, RowPace::most_together);
+        return true;
+    } catch (const pg::pg_error &error) {
+        if (error.sqlstate() == ERRCODE_QUERY_CANCELED)
+            pace_.together = std::max<size_t>(group.size() / 4, 1);
+    } catch (const LeftOut &) {
     }
-    // At least one row by itself, whatever the time: a queue must not stand still.
-    bool first = true;
+    return false;
+}
+
+// Rows that could not be written together: halves them until those that are to blame are in small company, which is
+// then written one by one.
+void RowReport::write_apart(std::span<const Write> group) {
+    constexpr size_t small = 8;
+    if (group.size() > small && !pace_.skip_triggers && !is_late()) {
+        for (std::span<const Write> half : {group.first(group.size() / 2), group.subspan(group.size() / 2)})
+            if (is_late() || !try_together(half))
+                write_apart(half);
+        return;
+    }
     for (const Write &write : group) {
-        if (!first && Clock::now() > pace_.until)
+        if (is_late()) {
             results_[write.job].kind = Kind::postponed;
-        else
-            write_single(write);
-        first = false;
+            continue;
+        }
+        write_single(write);
+        has_written_ = true;
+    }
+}
+
+void RowReport::write_group(std::span<const Write> group) {
+    while (!group.empty()) {
+        const std::span<const Write> part = group.first(std::min(group.size(), pace_.together));
+        group = group.subspan(part.size());
+        const bool is_alone = part.size() == 1 || pace_.skip_triggers || is_late();
+        if (is_alone || !try_together(part))
+            write_apart(part);
     }
 }
 

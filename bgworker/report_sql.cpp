@@ -72,7 +72,8 @@ std::string select_rows(const Mirror &mirror, RowLock lock) {
     return sql;
 }
 
-std::string insert_rows(const Mirror &mirror, const std::vector<WrittenColumn> &columns, bool skip_conflicts) {
+std::string insert_rows(const Mirror &mirror, const std::vector<WrittenColumn> &columns, bool skip_conflicts,
+                        Returning what) {
     std::string names = quoted(mirror.name_column), values = "r." + quoted(mirror.name_column);
     if (!mirror.namespace_column.empty()) {
         names += ", " + quoted(mirror.namespace_column);
@@ -85,7 +86,8 @@ std::string insert_rows(const Mirror &mirror, const std::vector<WrittenColumn> &
         values += ", r." + quoted(written.column->name);
     }
     return "INSERT INTO " + mirror.qualified_name + " AS t (" + names + ") SELECT " + values + " FROM " +
-           records(mirror) + (skip_conflicts ? " ON CONFLICT DO NOTHING" : "") + returning(mirror);
+           records(mirror) + (skip_conflicts ? " ON CONFLICT DO NOTHING" : "") +
+           (what == Returning::values ? returning(mirror) : "");
 }
 
 std::string update_rows(const Mirror &mirror, const std::vector<WrittenColumn> &columns) {

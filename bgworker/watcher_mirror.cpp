@@ -18,6 +18,7 @@ using kubernetes::Outcome;
 namespace {
 
 constexpr size_t gone_limit = 10'000;
+constexpr size_t waiting_limit = 8 * 1024 * 1024; // bytes of items that wait for the version of their list
 constexpr size_t recorded_limit = 10'000; // an apply that changed nothing has no event that would clear its version
 
 Outcome protocol_error(const std::string &what) {
@@ -74,7 +75,7 @@ void MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
     mirror_ = std::move(mirror);
     if (reconnect) { // what was allowed to the old credentials is nothing to go on with
         end_stream();
-        transport_.cancel(request_);
+        end_request();
         reflector_.reconnect();
     }
     if (!list_again)
@@ -86,7 +87,7 @@ void MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
 
 void MirrorWatch::stop() {
     end_stream();
-    transport_.cancel(request_);
+    end_request();
     for (const auto &[key, id] : lookups_)
         transport_.cancel(id);
     lookups_.clear();
@@ -100,9 +101,16 @@ void MirrorWatch::end_stream() {
     recorded_.clear();
 }
 
+void MirrorWatch::end_request() {
+    transport_.cancel(request_);
+    request_ = 0;
+    paused_ = paused_ && !page_;
+    page_.reset();
+}
+
 void MirrorWatch::resync() {
     end_stream();
-    transport_.cancel(request_);
+    end_request();
     reflector_.resync();
 }
 
@@ -141,7 +149,7 @@ void MirrorWatch::turn(Milliseconds now) {
     if (!mirror_->connection)
         return;
     if (paused_ && queue_.has_room()) {
-        transport_.resume(stream_);
+        transport_.resume(page_ ? request_ : stream_);
         paused_ = false;
     }
     if (!reflector_.is_watching() && !queue_.has_room())
@@ -168,44 +176,95 @@ void MirrorWatch::start_list(const Reflector::Command &command) {
     if (command.continue_token.empty()) {
         listed_.clear();
         complete_ = false;
+        unordered_ = false;
     }
+    page_.emplace();
+    page_items_ = 0;
+    waiting_items_.clear();
+    waiting_bytes_ = 0;
+    is_other_snapshot_ = false;
     kubernetes::ListOptions options;
     options.label_selector = mirror_->label_selector;
     options.limit = command.limit;
     options.continue_token = command.continue_token;
     options.resource_version = command.resource_version;
-    request_ = transport_.send(*mirror_->connection, list_request(mirror_->resource, mirror_->name_space, options),
-                               [this](kubernetes::Response &&response) { on_list(std::move(response)); });
+    request_ = transport_.fetch(
+        *mirror_->connection, list_request(mirror_->resource, mirror_->name_space, options),
+        [this](std::string_view bytes) { on_list_part(bytes); },
+        [this](kubernetes::Response &&response) { on_list_end(std::move(response)); });
 }
 
-void MirrorWatch::on_list(kubernetes::Response &&response) {
+// Objects go into the queue while the rest of the page is still on its way; a queue that is full stops the reading.
+void MirrorWatch::on_list_part(std::string_view bytes) {
+    try {
+        page_->push(bytes, [this](std::string_view item) { take_item(item); });
+    } catch (const std::exception &error) {
+        end_request();
+        reflector_.on_list_failure(protocol_error(error.what()), monotonic_now());
+        return;
+    }
+    if (is_other_snapshot_) {
+        end_request();
+    } else if (queue_.is_full() && !paused_) {
+        transport_.pause(request_);
+        paused_ = true;
+    }
+}
+
+void MirrorWatch::take_item(std::string_view text) {
+    if (is_other_snapshot_)
+        return;
+    if (page_items_++ == 0 && page_->head())
+        is_other_snapshot_ = reflector_.on_page_begin(page_->head()->resource_version) == Reflector::Page::restart;
+    if (is_other_snapshot_)
+        return;
+    reflector_.on_item();
+    const bool waits = reflector_.list_version().empty() && !first_list_ && !unordered_;
+    if (!waits) {
+        store_item(text);
+        return;
+    }
+    waiting_items_.emplace_back(text);
+    waiting_bytes_ += text.size();
+    if (waiting_bytes_ > waiting_limit) {
+        unordered_ = true;
+        store_waiting_items();
+    }
+}
+
+void MirrorWatch::store_waiting_items() {
+    for (const std::string &item : std::exchange(waiting_items_, {}))
+        store_item(item);
+    waiting_bytes_ = 0;
+}
+
+void MirrorWatch::store_item(std::string_view text) {
+    nlohmann::json item = kubernetes::parse_item(text, mirror_->resource);
+    listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
+                   hash_seed_);
+    push_present(std::move(item), reflector_.is_rewound() || first_list_ || unordered_, reflector_.list_version());
+}
+
+void MirrorWatch::on_list_end(kubernetes::Response &&response) {
     request_ = 0;
-    Outcome outcome = classify(response);
-    if (!outcome) {
+    std::optional<kubernetes::ListReader> page = std::exchange(page_, std::nullopt);
+    paused_ = false;
+    if (Outcome outcome = classify(response); !outcome) {
         reflector_.on_list_failure(outcome, monotonic_now());
         return;
     }
     try {
-        take_page(kubernetes::parse_list(response.body, mirror_->resource));
+        const kubernetes::ListHead &head = page->finish();
+        if (reflector_.on_page_begin(head.resource_version) == Reflector::Page::restart)
+            return;
+        store_waiting_items();
+        const Reflector::Page what =
+            reflector_.on_page(head.resource_version, head.continue_token, page_items_, head.remaining);
+        last_event_at_ = std::time(nullptr);
+        complete_ = what == Reflector::Page::last;
+        first_list_ = first_list_ && !complete_;
     } catch (const std::exception &error) {
         reflector_.on_list_failure(protocol_error(error.what()), monotonic_now());
-    }
-}
-
-void MirrorWatch::take_page(kubernetes::ListPage &&page) {
-    Reflector::Page what =
-        reflector_.on_page(page.resource_version, page.continue_token, page.items.size(), page.remaining);
-    if (what == Reflector::Page::restart)
-        return;
-    for (nlohmann::json &item : page.items) {
-        listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
-                       hash_seed_);
-        push_present(std::move(item), reflector_.is_rewound() || first_list_, page.resource_version);
-    }
-    last_event_at_ = std::time(nullptr);
-    if (what == Reflector::Page::last) {
-        complete_ = true;
-        first_list_ = false;
     }
 }
 

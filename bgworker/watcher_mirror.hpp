@@ -12,10 +12,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 namespace dbnet::bgworker {
 
@@ -69,8 +72,12 @@ private:
     void start_list(const Reflector::Command &command);
     void start_watch(const Reflector::Command &command, Milliseconds now);
     void start_probe(const Reflector::Command &command);
-    void on_list(kubernetes::Response &&response);
-    void take_page(kubernetes::ListPage &&page);
+    void on_list_part(std::string_view bytes);
+    void on_list_end(kubernetes::Response &&response);
+    void take_item(std::string_view text);
+    void store_item(std::string_view text);
+    void store_waiting_items();
+    void end_request();
     void on_line(std::string_view line);
     void on_event(kubernetes::Event &&event);
     void on_watch_end(kubernetes::Response &&response);
@@ -89,9 +96,15 @@ private:
     kubernetes::Transport::Id request_ = 0; // list or probe
     kubernetes::Transport::Id stream_ = 0;
     std::unordered_map<mirror::Key, kubernetes::Transport::Id, mirror::KeyHash> lookups_;
-    bool paused_ = false;
+    bool paused_ = false;                        // the stream, or the list while it is read
+    std::optional<kubernetes::ListReader> page_; // set while a page is read
+    size_t page_items_ = 0;                      // of it, so far
+    bool is_other_snapshot_ = false;             // than the pages before it
+    std::vector<std::string> waiting_items_;     // of a page whose version is not known yet
+    size_t waiting_bytes_ = 0;
     bool complete_ = false;
     bool first_list_ = true; // of this configuration: recorded as it is, whatever versions are recorded
+    bool unordered_ = false; // the page's items could not wait for its version: recorded as they are, too
     // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
     std::unordered_set<uint64_t> listed_;
     uint64_t hash_seed_;

@@ -35,6 +35,7 @@ Reflector::Command Reflector::next(Milliseconds now) {
     Command command;
     command.action = running_;
     if (running_ == Action::list) {
+        listed_ = listed_before_; // of a page that came in part, nothing counts
         command.continue_token = continue_token_;
         if (list_kind_ == ListKind::not_older)
             command.resource_version = version_;
@@ -64,15 +65,12 @@ void Reflector::begin_list(ListKind kind) {
 void Reflector::restart_pages() {
     continue_token_.clear();
     list_version_.clear();
-    listed_ = 0;
+    listed_ = listed_before_ = 0;
     expected_ = -1;
     rewound_ = false;
 }
 
-Reflector::Page Reflector::on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
-                                   int64_t remaining) {
-    running_ = Action::none;
-    ++answers_;
+Reflector::Page Reflector::on_page_begin(const std::string &resource_version) {
     if (continue_token_.empty()) {
         list_version_ = resource_version;
         auto order = kubernetes::compare_resource_versions(resource_version, version_);
@@ -82,7 +80,16 @@ Reflector::Page Reflector::on_page(const std::string &resource_version, const st
         begin_list(ListKind::consistent);
         return Page::restart;
     }
-    listed_ += static_cast<int64_t>(items);
+    return Page::more;
+}
+
+Reflector::Page Reflector::on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
+                                   int64_t remaining) {
+    running_ = Action::none;
+    ++answers_;
+    if (on_page_begin(resource_version) == Page::restart)
+        return Page::restart;
+    listed_ = listed_before_ += static_cast<int64_t>(items);
     expected_ = continue_token.empty() ? listed_ : remaining >= 0 ? listed_ + remaining : -1;
     continue_token_ = continue_token;
     if (!continue_token.empty()) {

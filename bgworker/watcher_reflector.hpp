@@ -51,8 +51,12 @@ public:
     // When next() will have something without an answer coming in; -1: not by time.
     Milliseconds due() const noexcept;
 
-    // Answers to the command that runs. on_page is called before the page's items are taken.
-    enum class Page { more, last, restart }; // restart: drop what this list brought so far
+    // Answers to the command that runs. A page arrives bit by bit: its version (on most servers before its items), its
+    // items, its end. `restart`: the page is of another snapshot, and a new list is planned; drop what this one
+    // brought.
+    enum class Page { more, last, restart };
+    Page on_page_begin(const std::string &resource_version);
+    void on_item() noexcept { ++listed_; }
     Page on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
                  int64_t remaining);
     void on_list_failure(const kubernetes::Outcome &outcome, Milliseconds now);
@@ -77,7 +81,7 @@ public:
     bool has_listed() const noexcept { return has_listed_; }
     const std::string &resource_version() const noexcept { return version_; }
     // Of the running or last list.
-    const std::string &list_version() const noexcept { return list_version_; }
+    const std::string &list_version() const noexcept { return list_version_; } // "" until the server has told it
     int64_t listed() const noexcept { return listed_; }
     int64_t expected() const noexcept { return expected_; } // -1: the server did not say
     // The running or last list comes from a store that is older than what was seen before: versions do not order.
@@ -114,6 +118,7 @@ private:
     std::string continue_token_;
     std::string list_version_;
     int64_t listed_ = 0;
+    int64_t listed_before_ = 0; // the page that is read
     int64_t expected_ = -1;
     int64_t last_listed_ = 0;
     bool has_listed_ = false;

@@ -154,6 +154,13 @@ CREATE TABLE dbnet.object (
     changed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (relation, namespace, name)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1);
+-- Where the server was built with it; it costs a fifth of pglz.
+DO $$
+BEGIN
+    ALTER TABLE dbnet.object ALTER COLUMN live SET COMPRESSION lz4, ALTER COLUMN base SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    NULL;
+END $$;
 CREATE INDEX object_unsettled ON dbnet.object (relation, phase) WHERE phase <> 'synced';
 COMMENT ON INDEX dbnet.object_unsettled IS 'Objects that wait or need attention';
 COMMENT ON TABLE dbnet.object IS 'One row per object of a mirror: what the device has, what was sent, what was answered. Read dbnet.object_status';

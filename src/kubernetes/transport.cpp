@@ -38,11 +38,16 @@ void Transport::run() {
 }
 
 Transport::Id Transport::send(const Connection &connection, Request request, ResponseHandler on_response) {
-    return engine_->add(connection, std::move(request), nullptr, std::move(on_response));
+    return engine_->add(connection, std::move(request), {nullptr, nullptr, std::move(on_response)});
 }
 
 Transport::Id Transport::stream(const Connection &connection, Request request, LineHandler on_line, EndHandler on_end) {
-    return engine_->add(connection, std::move(request), std::move(on_line), std::move(on_end));
+    return engine_->add(connection, std::move(request), {std::move(on_line), nullptr, std::move(on_end)});
+}
+
+Transport::Id Transport::fetch(const Connection &connection, Request request, PartHandler on_part,
+                               ResponseHandler on_response) {
+    return engine_->add(connection, std::move(request), {nullptr, std::move(on_part), std::move(on_response)});
 }
 
 void Transport::cancel(Id id) noexcept {

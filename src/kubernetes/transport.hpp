@@ -26,14 +26,15 @@ struct TransportLimits {
     std::chrono::milliseconds answer_margin{
         5000}; // given to an answer beyond its request's timeout: the server gives up first
     std::chrono::milliseconds stream_margin{30000}; // given to a stream beyond its timeout
-    size_t stream_buffer_bytes = 1024 * 1024; // whole lines kept for a paused stream before its socket is left unread
+    size_t stream_buffer_bytes = 1024 * 1024; // kept for a paused stream or fetch before its socket is left unread
 };
 
 class Transport {
 public:
     using Id = uint64_t; // never 0, never used twice
     using ResponseHandler = std::function<void(Response &&)>;
-    using LineHandler = std::function<void(std::string_view line)>; // without the newline; valid during the call only
+    using LineHandler = std::function<void(std::string_view line)>;  // without the newline; valid during the call only
+    using PartHandler = std::function<void(std::string_view bytes)>; // valid during the call only
     using EndHandler = std::function<void(Response &&)>;
 
     explicit Transport(TransportLimits limits = {});
@@ -60,10 +61,15 @@ public:
     // after its timeout.
     Id stream(const Connection &connection, Request request, LineHandler on_line, EndHandler on_end);
 
+    // As send(), but `on_part` sees the body of a 2xx answer while it arrives, however long it gets; the response then
+    // has none. Once a part was seen, a connection that breaks ends the request: it is not sent a second time.
+    Id fetch(const Connection &connection, Request request, PartHandler on_part, ResponseHandler on_response);
+
     // Forgets a request or stream; its handlers are not called any more and destroyed. Unknown ids are ignored.
     void cancel(Id id) noexcept;
 
-    // Back-pressure for a stream: no lines until resume(); the socket is left unread once a buffer is full.
+    // Back-pressure for a stream or fetch: no lines or parts until resume(); the socket is left unread once a buffer is
+    // full. The time limit of a fetch runs on.
     void pause(Id id) noexcept;
     void resume(Id id) noexcept;
 

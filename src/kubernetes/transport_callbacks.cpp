@@ -30,6 +30,15 @@ size_t take_lines(Transfer &transfer, std::string_view bytes) {
     return transfer.lines.push(bytes) ? bytes.size() : 0;
 }
 
+size_t take_part(Transfer &transfer, std::string_view bytes) {
+    if (transfer.paused && transfer.part.size() >= transfer.stream_buffer) {
+        transfer.receive_paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    transfer.part.append(bytes);
+    return bytes.size();
+}
+
 size_t take_body(Transfer &transfer, std::string_view bytes) {
     std::string &body = transfer.response.body;
     if (body.size() + bytes.size() > transfer.body_limit) {
@@ -68,8 +77,10 @@ size_t on_body(char *data, size_t size, size_t count, void *user_data) noexcept 
     auto &transfer = *static_cast<Transfer *>(user_data);
     const std::string_view bytes(data, size * count);
     try {
-        const long status = transfer.is_stream() ? status_of(transfer) : 0;
-        return status >= 200 && status < 300 ? take_lines(transfer, bytes) : take_body(transfer, bytes);
+        const long status = transfer.is_in_parts() ? status_of(transfer) : 0;
+        if (status < 200 || status >= 300)
+            return take_body(transfer, bytes);
+        return transfer.is_stream() ? take_lines(transfer, bytes) : take_part(transfer, bytes);
     } catch (...) {
         transfer.out_of_memory = true;
         return 0;

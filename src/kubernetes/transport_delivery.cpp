@@ -1,8 +1,9 @@
-// Hands lines and answers to their handlers, and what handlers may ask for meanwhile; see transport_engine.hpp. Runs in
-// the mirror worker and in backends.
+// Hands lines, parts and answers to their handlers, and what handlers may ask for meanwhile; see transport_engine.hpp.
+// Runs in the mirror worker and in backends.
 #include "kubernetes/transport_engine.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace dbnet::kubernetes {
 namespace {
@@ -26,23 +27,32 @@ void Transport::Engine::end_dead_streams() noexcept {
     }
 }
 
-bool Transport::Engine::deliver_lines() noexcept {
+// Hands over what has arrived of one stream or fetch, as long as its handler wants it.
+void Transport::Engine::hand_over(Transfer &transfer, bool &any) noexcept {
+    const Id id = transfer.id;
+    std::string_view line;
+    while (transfers_.contains(id) && !transfer.paused && transfer.lines.next(line)) {
+        any = true;
+        guarded([&] { transfer.handlers.on_line(line); });
+    }
+    if (transfers_.contains(id) && !transfer.paused && !transfer.part.empty()) {
+        any = transfer.has_parts = true;
+        const std::string part = std::exchange(transfer.part, {});
+        guarded([&] { transfer.handlers.on_part(part); });
+    }
+}
+
+bool Transport::Engine::deliver_parts() noexcept {
     bool any = false;
-    for (size_t i = 0; i < streams_.size(); ++i) { // handlers may add streams
+    for (size_t i = 0; i < streams_.size(); ++i) { // handlers may add some
         const TransferPointer transfer = find(streams_[i]);
-        if (!transfer) {
+        if (transfer)
+            hand_over(*transfer, any);
+        if (!transfer || !transfers_.contains(transfer->id)) {
             streams_[i] = 0;
             continue;
         }
-        std::string_view line;
-        const auto alive = [&] { return transfers_.contains(transfer->id); };
-        while (!transfer->paused && transfer->lines.next(line)) {
-            any = true;
-            guarded([&] { transfer->on_line(line); });
-            if (!alive())
-                break;
-        }
-        if (!alive() || transfer->paused)
+        if (transfer->paused)
             continue;
         if (transfer->finished) {
             streams_[i] = 0;
@@ -67,7 +77,7 @@ bool Transport::Engine::deliver_answers() noexcept {
         if (transfer->endpoint != nullptr)
             --transfer->endpoint->users;
         transfers_.erase(transfer->id);
-        guarded([&] { transfer->on_response(std::move(transfer->response)); });
+        guarded([&] { transfer->handlers.on_response(std::move(transfer->response)); });
     }
     answered_.erase(answered_.begin(), answered_.begin() + static_cast<ptrdiff_t>(count));
     return count > 0;
@@ -83,7 +93,7 @@ void Transport::Engine::run() {
         worked |= collect();
         if (!streams_.empty()) {
             end_dead_streams();
-            worked |= deliver_lines();
+            worked |= deliver_parts();
         }
         worked |= start_queued();
         worked |= deliver_answers();

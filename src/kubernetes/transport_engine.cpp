@@ -100,13 +100,11 @@ Transport::Engine::TransferPointer Transport::Engine::find(Id id) const {
     return found == transfers_.end() ? nullptr : found->second;
 }
 
-Transport::Id Transport::Engine::add(const Connection &connection, Request &&request, LineHandler &&on_line,
-                                     ResponseHandler &&on_response) {
+Transport::Id Transport::Engine::add(const Connection &connection, Request &&request, Handlers &&handlers) {
     auto transfer = std::make_shared<Transfer>();
     transfer->id = ++last_id_;
     transfer->request = std::move(request);
-    transfer->on_line = std::move(on_line);
-    transfer->on_response = std::move(on_response);
+    transfer->handlers = std::move(handlers);
     transfer->begun = Clock::now();
     transfer->body_limit = limits_.response_bytes;
     transfer->answer_margin = limits_.answer_margin;
@@ -129,16 +127,16 @@ Transport::Id Transport::Engine::add(const Connection &connection, Request &&req
         transfers_.erase(transfer->id);
         throw;
     }
-    if (waits) {
-        ++queued_;
-    } else {
-        if (transfer->is_stream()) {
-            transfer->lines = LineSplitter(limits_.line_bytes);
-            transfer->dead_at = transfer->begun + transfer->request.timeout + limits_.stream_margin;
-            streams_.push_back(transfer->id);
-        }
-        start(*transfer);
+    if (transfer->is_in_parts())
+        streams_.push_back(transfer->id);
+    if (transfer->is_stream()) {
+        transfer->lines = LineSplitter(limits_.line_bytes);
+        transfer->dead_at = transfer->begun + transfer->request.timeout + limits_.stream_margin;
     }
+    if (waits)
+        ++queued_;
+    else
+        start(*transfer);
     // Sends at once where a connection is free: no turn of the caller's loop lies between a commit and its request.
     if (!in_run_ && fire_timer())
         collect();

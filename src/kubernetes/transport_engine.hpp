@@ -23,7 +23,7 @@ public:
     explicit Engine(TransportLimits limits);
     ~Engine();
 
-    Id add(const Connection &connection, Request &&request, LineHandler &&on_line, ResponseHandler &&on_response);
+    Id add(const Connection &connection, Request &&request, Handlers &&handlers);
     void run();
     void cancel(Id id) noexcept;
     void pause(Id id) noexcept;
@@ -60,7 +60,8 @@ private:
     bool starts_again(Transfer &transfer, CURLcode code);
     void fail(Transfer &transfer, std::string_view why, bool timed_out) noexcept;
     void end_dead_streams() noexcept;
-    bool deliver_lines() noexcept;
+    bool deliver_parts() noexcept;
+    void hand_over(Transfer &transfer, bool &any) noexcept;
     bool deliver_answers() noexcept;
     // Calls a handler; the first exception of a run() is kept for its end.
     template<class Handler> void guarded(Handler &&handler) noexcept {
@@ -78,7 +79,7 @@ private:
     std::unique_ptr<CURLM, MultiCleanup> multi_;
     std::unordered_map<Id, TransferPointer> transfers_;
     std::deque<Id> waiting_;   // requests that wait for a free place; cancelled ones are skipped
-    std::vector<Id> streams_;  // running or with lines left
+    std::vector<Id> streams_;  // and fetches: running or with something left to hand over
     std::vector<Id> answered_; // whose handler must be called
     Clock::time_point curl_timer_ = Clock::time_point::max();
     Id last_id_ = 0;

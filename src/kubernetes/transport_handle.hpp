@@ -29,7 +29,13 @@ using HeaderList = std::shared_ptr<curl_slist>; // shared: a request in flight k
 
 class Endpoint;
 
-// One request or stream from send() to its handler. Owned by the engine.
+struct Handlers {
+    Transport::LineHandler on_line;         // set: a stream
+    Transport::PartHandler on_part;         // set: a fetch
+    Transport::ResponseHandler on_response; // also a stream's on_end
+};
+
+// One request, fetch or stream from send() to its handler. Owned by the engine.
 struct Transfer {
     uint64_t id = 0;
     Endpoint *endpoint = nullptr;
@@ -38,9 +44,9 @@ struct Transfer {
     EasyHandle handle; // while it is running
     HeaderList headers;
     std::string url;
-    Transport::ResponseHandler on_response; // also a stream's on_end
-    Transport::LineHandler on_line;         // set: a stream
+    Handlers handlers;
     LineSplitter lines{0};
+    std::string part; // of a fetch: what has arrived and was not handed over
     Clock::time_point begun;
     Clock::time_point dead_at = Clock::time_point::max(); // streams: given up when silent until then
     size_t body_limit = 0;
@@ -48,6 +54,7 @@ struct Transfer {
     size_t stream_buffer = 0;
     bool paused = false;           // by the user
     bool receive_paused = false;   // the socket is left unread
+    bool has_parts = false;        // the handler has seen some of the body
     bool repeated = false;         // sent a second time already
     bool fresh_connection = false; // must not use a pooled connection
     bool body_too_large = false;
@@ -55,7 +62,9 @@ struct Transfer {
     bool finished = false; // curl is done; lines may be left
     char curl_error[CURL_ERROR_SIZE] = {};
 
-    bool is_stream() const noexcept { return static_cast<bool>(on_line); }
+    bool is_stream() const noexcept { return static_cast<bool>(handlers.on_line); }
+    bool is_fetch() const noexcept { return static_cast<bool>(handlers.on_part); }
+    bool is_in_parts() const noexcept { return is_stream() || is_fetch(); }
     bool is_changing() const noexcept { return request.method != "GET" && request.method != "HEAD"; }
 };
 

@@ -58,7 +58,7 @@ bool Transport::Engine::collect() noexcept {
 // A connection from the pool that broke, or credentials that were renewed meanwhile, cost a second attempt and no
 // error.
 bool Transport::Engine::starts_again(Transfer &transfer, CURLcode code) {
-    if (transfer.repeated || transfer.is_stream())
+    if (transfer.repeated || transfer.is_stream() || transfer.has_parts)
         return false;
     if (code == CURLE_OK) {
         if (transfer.response.status != 401 || !transfer.endpoint->refresh_credentials())
@@ -74,6 +74,7 @@ bool Transport::Engine::starts_again(Transfer &transfer, CURLcode code) {
     stop(transfer);
     transfer.repeated = transfer.fresh_connection = true;
     transfer.response = Response();
+    transfer.part.clear();
     start(transfer);
     return true;
 }
@@ -99,7 +100,7 @@ void Transport::Engine::finish(Transfer &transfer, CURLcode code) {
     stop(transfer);
     response.seconds = std::chrono::duration<double>(Clock::now() - transfer.begun).count();
     transfer.finished = true;
-    if (!transfer.is_stream())
+    if (!transfer.is_in_parts())
         answered_.push_back(transfer.id);
     else if (transfer.lines.partial() > 0)
         fail(transfer, "the connection ended in the middle of a line", false);
@@ -121,7 +122,7 @@ void Transport::Engine::fail(Transfer &transfer, std::string_view why, bool time
     }
     response.seconds = std::chrono::duration<double>(Clock::now() - transfer.begun).count();
     transfer.finished = true;
-    if (!transfer.is_stream() || transfer.endpoint == nullptr)
+    if (!transfer.is_in_parts() || transfer.endpoint == nullptr)
         answered_.push_back(transfer.id); // add() made room
     work_left_ = true;
 }

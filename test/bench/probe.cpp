@@ -3,6 +3,10 @@
 //
 //   probe bare <url> <ca> <cert> <key> <count> <in flight>   bare libcurl: applies <count> ConfigMaps bare-<i>;
 //                                                            prints seconds and CPU seconds
+//   probe fill <url> <ca> <cert> <key> <count> <bytes>       the same into namespace import, with values of so many
+//                                                            bytes, 64 in flight
+//   probe list <url> <ca> <cert> <key> <path>                reads a list in pages of 500 on one connection;
+//                                                            prints seconds, objects and bytes
 //   probe commits <conninfo> <count> <pause ms>              commits UPDATEs of bench.latency;
 //                                                            prints "<key> <time in µs>"
 //   probe rows <conninfo> <statement> <key> <limit s>        runs <statement> ($1 = key) until it yields a row;
@@ -41,12 +45,20 @@ long long wall_microseconds() {
     return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
+void use_credentials(CURL *handle, const char *ca, const char *certificate, const char *key) {
+    curl_easy_setopt(handle, CURLOPT_CAINFO, ca);
+    curl_easy_setopt(handle, CURLOPT_SSLCERT, certificate);
+    curl_easy_setopt(handle, CURLOPT_SSLKEY, key);
+    curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+}
+
 size_t discard(char *, size_t size, size_t count, void *) {
     return size * count;
 }
 
 // The reference of actuation.rows_ratio: what one thread of plain libcurl reaches against the same server.
-void bare(const char *url, const char *ca, const char *certificate, const char *key, int count, int in_flight) {
+void bare(const char *url, const char *ca, const char *certificate, const char *key, int count, int in_flight,
+          const std::string &name_space = "default", const std::string &value = "1") {
     curl_global_init(CURL_GLOBAL_ALL);
     CURLM *multi = curl_multi_init();
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(in_flight));
@@ -56,10 +68,11 @@ void bare(const char *url, const char *ca, const char *certificate, const char *
     std::vector<std::string> bodies(in_flight);
     auto load = [&](CURL *handle, int slot) {
         std::string name = "bare-" + std::to_string(next++);
-        bodies[slot] =
-            R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
-            R"(","namespace":"default","annotations":{"dbnet.io/stamp":"7300000000000000000/1/0/1234568/0"}},"data":{"value":"1"}})";
-        std::string address = std::string(url) + "/api/v1/namespaces/default/configmaps/" + name +
+        bodies[slot] = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name + R"(","namespace":")" +
+                       name_space +
+                       R"(","annotations":{"dbnet.io/stamp":"7300000000000000000/1/0/1234568/0"}},"data":{"value":")" +
+                       value + "\"}}";
+        std::string address = std::string(url) + "/api/v1/namespaces/" + name_space + "/configmaps/" + name +
                               "?fieldManager=bare&force=false&fieldValidation=Strict";
         curl_easy_setopt(handle, CURLOPT_URL, address.c_str());
         curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, static_cast<long>(bodies[slot].size()));
@@ -68,10 +81,7 @@ void bare(const char *url, const char *ca, const char *certificate, const char *
     auto start = Clock::now();
     for (int slot = 0; slot < in_flight && next < count; ++slot) {
         CURL *handle = curl_easy_init();
-        curl_easy_setopt(handle, CURLOPT_CAINFO, ca);
-        curl_easy_setopt(handle, CURLOPT_SSLCERT, certificate);
-        curl_easy_setopt(handle, CURLOPT_SSLKEY, key);
-        curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+        use_credentials(handle, ca, certificate, key);
         curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, "PATCH");
         curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
         curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, discard);
@@ -112,6 +122,44 @@ void bare(const char *url, const char *ca, const char *certificate, const char *
     const auto seconds_of = [](const timeval &time) { return time.tv_sec + time.tv_usec / 1e6; };
     std::printf("%.6f %.6f\n", std::chrono::duration<double>(Clock::now() - start).count(),
                 seconds_of(used.ru_utime) + seconds_of(used.ru_stime));
+}
+
+size_t keep(char *data, size_t size, size_t count, void *body) {
+    static_cast<std::string *>(body)->append(data, size * count);
+    return size * count;
+}
+
+// The reference of import.objects_50k_s: the same list, read and thrown away.
+void list(const char *url, const char *ca, const char *certificate, const char *key, const char *path) {
+    curl_global_init(CURL_GLOBAL_ALL);
+    CURL *handle = curl_easy_init();
+    use_credentials(handle, ca, certificate, key);
+    std::string body;
+    curl_easy_setopt(handle, CURLOPT_ACCEPT_ENCODING, "gzip");
+    curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, keep);
+    curl_easy_setopt(handle, CURLOPT_WRITEDATA, &body);
+    const auto start = Clock::now();
+    size_t objects = 0, bytes = 0;
+    std::string token;
+    do {
+        body.clear();
+        const std::string address =
+            std::string(url) + path + "?limit=500" + (token.empty() ? "" : "&continue=" + token);
+        curl_easy_setopt(handle, CURLOPT_URL, address.c_str());
+        long status = 0;
+        if (curl_easy_perform(handle) != CURLE_OK ||
+            curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK || status != 200)
+            fail("list: HTTP " + std::to_string(status) + " " + body.substr(0, 200));
+        bytes += body.size();
+        for (size_t at = 0; (at = body.find("\"uid\":", at)) != std::string::npos; ++at)
+            ++objects;
+        const std::string_view member = "\"continue\":\"";
+        const size_t at = body.find(member);
+        token = at == std::string::npos
+                    ? ""
+                    : body.substr(at + member.size(), body.find('"', at + member.size()) - at - member.size());
+    } while (!token.empty());
+    std::printf("%.6f %zu %zu\n", std::chrono::duration<double>(Clock::now() - start).count(), objects, bytes);
 }
 
 PGconn *connect(const char *conninfo) {
@@ -211,6 +259,11 @@ int main(int argc, char **argv) {
     std::string command = argc > 1 ? argv[1] : "";
     if (command == "bare" && argc == 8)
         bare(argv[2], argv[3], argv[4], argv[5], std::atoi(argv[6]), std::atoi(argv[7]));
+    else if (command == "fill" && argc == 8)
+        bare(argv[2], argv[3], argv[4], argv[5], std::atoi(argv[6]), 64, "import",
+             std::string(static_cast<size_t>(std::atoi(argv[7])), 'x'));
+    else if (command == "list" && argc == 7)
+        list(argv[2], argv[3], argv[4], argv[5], argv[6]);
     else if (command == "commits" && argc == 5)
         commits(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
     else if (command == "rows" && argc == 6)

@@ -264,6 +264,53 @@ sub paper_example1 {
     }
     $watch->stop;
     result('paper.example1_ms', median(@own), 'ms', scalar @own, 27);
+# --- import of a large mirror beside the server's own list ---
+sub import_objects {
+    return if !wanted('import.');
+    my ($count, $list) = (50_000, '/api/v1/namespaces/import/configmaps');
+    $api->expect_success($api->create('/api/v1/namespaces', { metadata => { name => 'import' } }));
+    run_probe('fill', $api->url, credential_files(), $count, 1000);
+    my (@ours, @list, @memory, @cpu);
+    for my $run (1 .. 3) {
+        $node->restart; # a worker that has imported nothing yet
+        my $session = $node->background_psql('postgres');
+        my ($seconds, $objects) = split ' ', run_probe('list', $api->url, credential_files(), $list);
+        die "the list has $objects objects" if $objects != $count;
+        push @list, $seconds;
+        my $pid = $node->safe_psql('postgres', "SELECT pid FROM dbnet.worker WHERE process = 'mirror worker'");
+        my ($cpu, $before) = (worker_cpu(), private_memory($pid));
+        my $most = $before;
+        my $start = time;
+        $node->safe_psql('postgres', qq{
+            CREATE TABLE bench.import (name text PRIMARY KEY, labels jsonb, value text);
+            SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'bench.import', namespace => 'import',
+                columns => '{"name": "metadata.name", "value": "data.value", "labels": "metadata.labels"}')});
+        while ($session->query_safe("SELECT count(*) FROM dbnet.mirror_state WHERE relation = 'bench.import'::regclass AND state = 'synced'") ne '1') {
+            my $now = private_memory($pid);
+            $most = $now if $now > $most;
+            die "the import did not end\n" . $node->diagnostics if time - $start > 300;
+            sleep 0.02;
+        }
+        push @ours, time - $start;
+        push @memory, $most - $before;
+        push @cpu, 1e6 / $count * (worker_cpu() - $cpu);
+        my $rows = $node->safe_psql('postgres', 'SELECT count(*) FROM bench.import');
+        die "$rows rows were imported" if $rows != $count;
+        $node->safe_psql('postgres', 'DROP TABLE bench.import; DELETE FROM dbnet.object; VACUUM dbnet.object');
+        $session->quit;
+    }
+    result('import.objects_50k_s', median(@ours), 's', scalar @ours, median(@list));
+    result('import.list_50k_s', median(@list), 's', scalar @list);
+    result('import.memory_mb', median(@memory), 'MB', scalar @memory);
+    result('import.worker_us_per_object', median(@cpu), 'µs of CPU', scalar @cpu);
+    $api->request('DELETE', $list);
+}
+
+# Memory of a process that it shares with no other, MB: shared buffers do not count.
+sub private_memory {
+    my ($pid) = @_;
+    my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m;
+    return $kb / 1024;
 }
 
 start();
@@ -272,6 +319,7 @@ actuation_rows();
 commit_to_request();
 event_to_row();
 capture_cost();
+import_objects();
 $node->stop;
 open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";
 print $out JSON::PP->new->canonical->pretty->encode(\@results);

@@ -68,5 +68,27 @@ $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "2"}'}, 'update');
 $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'settled');
 is($api->get("$maps/pod")->{body}{data}{a}, '2', 'with the new token');
 
+# --- the authority is renewed: the kubelet has the new one first, the API server soon after ---
+sub put_authority {
+    my ($pem) = @_;
+    open my $out, '>', "$account/ca.new" or die "$account: $!";
+    print $out $pem;
+    close $out;
+    rename "$account/ca.new", "$account/ca.crt" or die "$account: $!";
+    return;
+}
+SKIP: {
+    DBNet::Need::or_skip('simulator'); # which can be told to cut connections: those that are open stay in use
+    my $authority = PostgreSQL::Test::Utils::slurp_file("$account/ca.crt");
+    system('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=other', '-keyout', '/dev/null', '-out', "$account/other.crt") == 0 or die 'openssl';
+    put_authority(PostgreSQL::Test::Utils::slurp_file("$account/other.crt"));
+    $api->create('/_sim/drop_connections');
+    $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "3"}'}, 'update');
+    $node->wait_for(q{SELECT phase IN ('pending', 'uncertain') AND message ILIKE '%certificate%' FROM dbnet.object WHERE name = 'pod'}, 'nothing is sent to a server that the authority does not know');
+    put_authority($authority);
+    $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'with the right authority all goes on by itself');
+    is($api->get("$maps/pod")->{body}{data}{a}, '3', 'it is there');
+}
+
 $node->no_crash_in_log;
 done_testing();

@@ -102,34 +102,83 @@ TEST(KubernetesEvent, OtherLinesAreProtocolErrors) {
         EXPECT_THROW(parse_event(line), Failure) << line;
 }
 
-TEST(KubernetesList, FillsInWhatItemsLack) {
-    const Resource resource{"apps", "v1", "Deployment", "deployments", true};
-    const ListPage page =
-        parse_list(R"({"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"12050",
-        "continue":"abc","remainingItemCount":3},"items":[{"metadata":{"name":"a"}},{"metadata":{"name":"b"},"spec":{}}]})",
-                   resource);
-    EXPECT_EQ(page.resource_version, "12050");
-    EXPECT_EQ(page.continue_token, "abc");
-    EXPECT_EQ(page.remaining, 3);
-    ASSERT_EQ(page.items.size(), 2u);
-    EXPECT_EQ(page.items[1],
-              json::parse(R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"b"},"spec":{}})"));
+namespace {
+
+struct ListPage {
+    ListHead head;
+    std::vector<json> items;
+    size_t before_head = 0; // items that were seen before the head was known
+};
+
+ListPage read_list(std::string_view body, const Resource &resource, size_t step = 1'000'000) {
+    ListReader reader;
+    ListPage page;
+    for (size_t at = 0; at < body.size(); at += step)
+        reader.push(body.substr(at, step), [&](std::string_view item) {
+            page.before_head += !reader.head();
+            page.items.push_back(parse_item(item, resource));
+        });
+    page.head = reader.finish();
+    return page;
+}
+
+const Resource deployments{"apps", "v1", "Deployment", "deployments", true};
+
+} // namespace
+
+TEST(KubernetesList, ReadsItemsHoweverTheBytesArrive) {
+    // A comma, brackets and quotes inside of strings; "items" as a member of something else.
+    const std::string items = R"({"metadata":{"name":"a","annotations":{"items":"[{]}\"\\"}}}, {"metadata":{"name":"b"},
+        "spec":{"items":[{"x":[]},2]}})";
+    const std::string metadata =
+        R"("metadata":{"resourceVersion":"12050","items":[1],"continue":"abc","remainingItemCount":3})";
+    for (const bool metadata_first : {true, false}) {
+        const std::string body = metadata_first ? R"({"kind":"items",)" + metadata + ",\"items\":[" + items + "]}\n"
+                                                : R"({"apiVersion":"v1", "items" : [)" + items + "]," + metadata + "}";
+        for (size_t step = 1; step <= body.size(); ++step) {
+            const ListPage page = read_list(body, deployments, step);
+            EXPECT_EQ(page.head.resource_version, "12050");
+            EXPECT_EQ(page.head.continue_token, "abc");
+            EXPECT_EQ(page.head.remaining, 3);
+            EXPECT_EQ(page.before_head, metadata_first ? 0u : 2u);
+            ASSERT_EQ(page.items.size(), 2u) << step;
+            EXPECT_EQ(page.items[0]["metadata"]["annotations"]["items"], "[{]}\"\\");
+            EXPECT_EQ(page.items[1], json::parse(R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"b"},
+                "spec":{"items":[{"x":[]},2]}})"));
+        }
+    }
 }
 
 TEST(KubernetesList, EmptyPages) {
-    const Resource resource{"", "v1", "Node", "nodes", false};
     for (const char *body :
          {R"({"metadata":{"resourceVersion":"1"},"items":[]})", R"({"metadata":{"resourceVersion":"1"},"items":null})",
           R"({"metadata":{"resourceVersion":"1"}})"}) {
-        const ListPage page = parse_list(body, resource);
+        const ListPage page = read_list(body, deployments);
         EXPECT_TRUE(page.items.empty());
-        EXPECT_EQ(page.continue_token, "");
-        EXPECT_EQ(page.remaining, -1);
+        EXPECT_EQ(page.head.continue_token, "");
+        EXPECT_EQ(page.head.remaining, -1);
     }
+}
+
+TEST(KubernetesList, RefusesWhatIsNoList) {
     for (const char *body :
-         {"", "[]", "{}", R"({"kind":"Status"})", R"({"metadata":{"resourceVersion":"1"},"items":[{}]})",
-          R"({"metadata":{"resourceVersion":"1"},"items":[1]})"})
-        EXPECT_THROW(parse_list(body, resource), Failure) << body;
+         {"", "[]", "{}", "{\"items\":[", R"({"kind":"Status"})",
+          R"({"metadata":{"resourceVersion":"1"},"items":[{}]})", R"({"metadata":{"resourceVersion":"1"},"items":[1]})",
+          R"({"metadata":{"resourceVersion":"1"},"items":{}})",
+          R"({"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"a"}})",
+          R"({"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"a"}}])",
+          R"({"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"a"]}]})",
+          R"({"metadata":{"resourceVersion":"1"},"items":[]}])"})
+        EXPECT_THROW(read_list(body, deployments), Failure) << body;
+}
+
+TEST(KubernetesList, IsBounded) {
+    ListReader reader({1000, 100});
+    const auto ignore = [](std::string_view) {};
+    EXPECT_THROW(reader.push(std::string(101, ' '), ignore), Failure);
+    ListReader other({1000, 100});
+    other.push(R"({"items":[{"x":")", ignore);
+    EXPECT_THROW(other.push(std::string(1000, 'x'), ignore), Failure);
 }
 
 TEST(KubernetesDiscovery, OldForm) {

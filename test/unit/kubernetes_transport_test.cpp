@@ -598,3 +598,120 @@ TEST_F(KubernetesTransport, MayBeDestroyedInTheMiddle) {
     transport.send(to(server), get(), [](Response &&) { FAIL(); });
     pump(transport, [&] { return line; });
 }
+
+TEST_F(KubernetesTransport, FetchesABodyInParts) {
+    const std::string body(300'000, 'x');
+    Server server(Security::tls, [&](Exchange &exchange) {
+        if (exchange.target.starts_with("/refused"))
+            return exchange.answer(403, "{\"no\":1}");
+        exchange.begin_stream();
+        for (size_t at = 0; at < body.size(); at += 1000)
+            exchange.chunk(std::string_view(body).substr(at, 1000));
+        if (exchange.target.starts_with("/broken"))
+            return exchange.close();
+        exchange.end_stream();
+    });
+    TransportLimits limits;
+    limits.response_bytes = 1000; // of answers that are kept whole
+    Transport transport(limits);
+    std::string got;
+    size_t parts = 0;
+    Response end;
+    const auto fetch = [&](const char *path) {
+        got.clear();
+        parts = 0;
+        bool ended = false;
+        transport.fetch(
+            to(server), get(path),
+            [&](std::string_view part) {
+                got += part;
+                ++parts;
+            },
+            [&](Response &&response) {
+                end = std::move(response);
+                ended = true;
+            });
+        pump(transport, [&] { return ended; });
+    };
+    fetch("/x");
+    EXPECT_EQ(end.transport_error, "");
+    EXPECT_EQ(end.status, 200);
+    EXPECT_EQ(end.body, "");
+    EXPECT_EQ(got, body);
+    EXPECT_GT(parts, 1u);
+    fetch("/x");
+    EXPECT_EQ(got, body);
+    EXPECT_EQ(server.connections, 1) << "a fetch uses the pool";
+    fetch("/refused");
+    EXPECT_EQ(end.status, 403);
+    EXPECT_EQ(end.body, "{\"no\":1}");
+    EXPECT_EQ(got, "");
+    fetch("/broken");
+    EXPECT_NE(end.transport_error, "");
+    EXPECT_EQ(got, body) << "what was seen is not seen twice";
+}
+
+TEST_F(KubernetesTransport, PausedFetchesHoldTheServerBack) {
+    constexpr size_t total = 40'000;
+    const std::string text(1024, 'x');
+    std::atomic<size_t> sent{0};
+    Server server(Security::tls, [&](Exchange &exchange) {
+        exchange.begin_stream();
+        while (sent < total && exchange.chunk(text))
+            ++sent;
+        exchange.end_stream();
+    });
+    TransportLimits limits;
+    limits.stream_buffer_bytes = 64 * 1024;
+    Transport transport(limits);
+    size_t got = 0;
+    bool ended = false;
+    Transport::Id id = 0;
+    id = transport.fetch(
+        to(server), get(),
+        [&](std::string_view part) {
+            if (got == 0)
+                transport.pause(id);
+            got += part.size();
+        },
+        [&](Response &&response) {
+            EXPECT_EQ(response.transport_error, "");
+            ended = true;
+        });
+    pump(transport, [&] { return got > 0; });
+    const size_t first = got;
+    pollfd descriptor{transport.descriptor(), POLLIN, 0};
+    for (size_t before = 0; before != sent || poll(&descriptor, 1, 200) == 1;) {
+        before = sent;
+        transport.run();
+    }
+    EXPECT_EQ(got, first);
+    EXPECT_LT(sent, total);
+    transport.resume(id);
+    pump(transport, [&] { return ended; });
+    EXPECT_EQ(got, total * text.size());
+}
+
+TEST_F(KubernetesTransport, ACancelledFetchTellsNothingMore) {
+    Server server(Security::tls, [](Exchange &exchange) {
+        if (exchange.connection > 1)
+            return answer_ok(exchange);
+        exchange.begin_stream();
+        while (exchange.chunk("part"))
+            ;
+        exchange.closed = true;
+    });
+    Transport transport;
+    int parts = 0;
+    Transport::Id id = 0;
+    id = transport.fetch(
+        to(server), get(),
+        [&](std::string_view) {
+            ++parts;
+            transport.cancel(id);
+        },
+        [](Response &&) { FAIL() << "the end of a cancelled fetch was told"; });
+    pump(transport, [&] { return parts > 0; });
+    EXPECT_EQ(exchange(transport, to(server), get()).status, 200);
+    EXPECT_EQ(parts, 1);
+}

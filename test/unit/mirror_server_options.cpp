@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "pg/no_postgres.hpp"
 
 namespace {
@@ -72,6 +74,27 @@ TEST(ServerOptions, ConnectionOfAnApiUrl) {
     EXPECT_EQ(connection.proxy_url, "http://p");
     EXPECT_EQ(connection.token, "abc");
     EXPECT_FALSE(connection.insecure_skip_tls_verify);
+}
+
+TEST(ServerOptions, InsideACluster) {
+    const auto connect = [](const char *host, const char *port, const Options *mapping = nullptr) {
+        setenv("KUBERNETES_SERVICE_HOST", host, 1);
+        setenv("KUBERNETES_SERVICE_PORT", port, 1);
+        return connection_of({{"in_cluster", "true"}}, mapping);
+    };
+    const auto connection = connect("10.96.0.1", "443");
+    EXPECT_EQ(connection.api_url, "https://10.96.0.1:443");
+    EXPECT_EQ(connection.ca_file, "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt");
+    EXPECT_EQ(connection.token_file, "/var/run/secrets/kubernetes.io/serviceaccount/token");
+    EXPECT_EQ(connect("fd00:10:96::1", "6443").api_url, "https://[fd00:10:96::1]:6443");
+    EXPECT_EQ(connect("kubernetes.default.svc", "443").api_url, "https://kubernetes.default.svc:443");
+    const Options mapping{{"token", "abc"}};
+    EXPECT_EQ(connect("10.96.0.1", "443", &mapping).token, "abc");
+    EXPECT_EQ(connect("10.96.0.1", "443", &mapping).token_file, "") << "a mapping replaces the service account";
+    EXPECT_THROW(connect("", "443"), dbnet::kubernetes::Failure);
+    unsetenv("KUBERNETES_SERVICE_HOST");
+    EXPECT_THROW(connection_of({{"in_cluster", "true"}}, nullptr), dbnet::kubernetes::Failure);
+    unsetenv("KUBERNETES_SERVICE_PORT");
 }
 
 TEST(ServerOptions, CredentialsAreNotSentInTheClear) {
