@@ -264,6 +264,8 @@ sub paper_example1 {
     }
     $watch->stop;
     result('paper.example1_ms', median(@own), 'ms', scalar @own, 27);
+}
+
 # --- import of a large mirror beside the server's own list ---
 sub import_objects {
     return if !wanted('import.');
