@@ -97,7 +97,7 @@ is($node->worker_pid('mirror worker'), $pid, 'all that was one worker');
 
 # --- DROP EXTENSION with sessions in the middle of writes ---
 my $columns = '{"name": "metadata.name", "labels": "metadata.labels", "data": "data"}';
-my $mirror = "SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', mode => 'manage', namespace => '" . $api->namespace . "', label_selector => "
+my $mirror = "SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', mode => 'manage', initial => 'push', namespace => '" . $api->namespace . "', label_selector => "
   . DBNet::Api::quote($api->selector) . ", columns => '$columns')";
 $node->psql_ok($mirror, 'mirror again');
 $mirrors->wait_listed;
