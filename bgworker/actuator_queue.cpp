@@ -12,8 +12,6 @@ using State = Entry::State;
 
 namespace {
 
-constexpr uint64_t no_commit = 1; // found by a compare or told by an event: older than any commit
-
 // Notes that somebody may wait for the object because of the commit.
 void owe(Entry &entry, bool is_busy, uint64_t lsn) {
     uint64_t &oldest = is_busy ? entry.again_lsn : entry.untold_lsn;
@@ -163,8 +161,11 @@ Entry *Queue::find(const mirror::Key &key) {
 }
 
 void Queue::redo(Entry &entry) {
-    if (std::exchange(entry.again, false))
-        entry.untold_lsn = std::exchange(entry.again_lsn, 0);
+    if (std::exchange(entry.again, false)) {
+        const uint64_t newer = std::exchange(entry.again_lsn, 0);
+        if (entry.untold_lsn == 0) // else the older one is still owed
+            entry.untold_lsn = newer;
+    }
     place(entry);
 }
 
@@ -188,12 +189,14 @@ void Queue::settled(Entry &entry) {
     entry.recorded.clear();
     if (!entry.again)
         return erase(entry);
+    entry.untold_lsn = 0;
     leave_waves(entry, 0, entry.covered_waves);
     redo(entry);
 }
 
 void Queue::stopped(Entry &entry) {
     if (entry.again) {
+        entry.untold_lsn = 0;
         leave_waves(entry, 0, entry.covered_waves);
         return redo(entry);
     }

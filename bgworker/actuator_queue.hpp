@@ -70,6 +70,9 @@ private:
     std::map<int, std::vector<mirror::Key>> blocked_;
 };
 
+// In the place of a commit's position, for what a compare found or an event told: older than any.
+inline constexpr uint64_t no_commit = 1;
+
 struct Entry {
     enum class State { blocked, ready, prepared, in_flight, finished, backoff, stopped };
 
@@ -86,7 +89,7 @@ struct Entry {
     int64_t since_ms = 0;     // taken in
     int64_t due_ms = 0;       // of a backoff
     std::string recorded;     // phase and message that dbnet.object has been given while waiting
-    uint64_t untold_lsn = 0;  // oldest commit of which dbnet.object does not tell; 0: it tells all, 1: no commit
+    uint64_t untold_lsn = 0;  // oldest commit of which dbnet.object does not tell; 0: it tells all
     uint64_t again_lsn = 0;   // the same of the commits that came while in flight or finished
 };
 

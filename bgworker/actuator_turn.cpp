@@ -120,11 +120,17 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
             decide_and_save(batch, now_ms);
             hold_whole_transactions(batch, now_ms);
         });
-        for (const mirror::ObjectWrite &write : waiting)
-            if (Entry *entry = queue_.find(write.key))
+        for (const mirror::ObjectWrite &write : waiting) {
+            Entry *entry = queue_.find(write.key);
+            // An older commit is owed on: the record names the newest.
+            if (entry && (entry->untold_lsn <= no_commit || entry->untold_lsn == write.commit_lsn))
                 entry->untold_lsn = 0;
+        }
     } catch (const std::exception &caught) {
         client_.note_error(std::string("objects could not be read or written: ") + caught.what());
+        for (const mirror::ObjectWrite &write : waiting)
+            if (Entry *entry = queue_.find(write.key))
+                entry->recorded.clear(); // it was not
         run_one_by_one(batch, finished, log, now_ms);
         held_extents_.clear();
     }
@@ -450,7 +456,11 @@ void Actuator::record_waiting(int64_t now_ms) {
         } else {
             return;
         }
-        const std::string recorded = std::string(mirror::to_text(phase)) + ' ' + message;
+        // Of the commit that the request carries, or else of the newest.
+        const auto sent = entry.state == Entry::State::in_flight ? plans_.find(entry.key) : plans_.end();
+        const Cause &cause = sent != plans_.end() ? sent->second.cause : entry.cause;
+        const std::string recorded =
+            std::string(mirror::to_text(phase)) + ' ' + std::to_string(cause.lsn) + ' ' + message;
         if (entry.recorded == recorded)
             return;
         entry.recorded = recorded;
@@ -462,8 +472,8 @@ void Actuator::record_waiting(int64_t now_ms) {
         write.message = message;
         write.reason = reason;
         write.attempts = entry.attempts;
-        write.transaction = entry.cause.transaction;
-        write.commit_lsn = entry.cause.lsn;
+        write.transaction = cause.transaction;
+        write.commit_lsn = cause.lsn;
         writes_.push_back(std::move(write));
     });
 }

@@ -146,6 +146,8 @@ private:
     std::vector<Field> fields_;
 };
 
+const pg::Statement select_any_tombstone{"SELECT EXISTS (SELECT FROM dbnet.tombstone WHERE relation = $1::regclass)"};
+
 } // namespace
 
 void import_objects(const Mirror &mirror, std::span<const QueuedEvent> events) {
@@ -179,7 +181,8 @@ void import_objects(const Mirror &mirror, std::span<const QueuedEvent> events) {
         pg::ReportScope scope(mirror.relation);
         return pg::execute_once(sql, std::span<const pg::Argument>(arguments));
     });
-    if (inserted.affected() != events.size())
+    // A row that was deleted meanwhile must not come back.
+    if (inserted.affected() != events.size() || pg::execute(select_any_tombstone, Oid{mirror.relation}).boolean(0, 0))
         throw NotPlain();
 }
 

@@ -299,8 +299,10 @@ bool RowReport::try_together(std::span<const Write> group) {
             pace_.together = std::min(2 * pace_.together, RowPace::most_together);
         return true;
     } catch (const pg::pg_error &error) {
-        if (error.sqlstate() == ERRCODE_QUERY_CANCELED)
+        if (error.sqlstate() == ERRCODE_QUERY_CANCELED) {
             pace_.together = std::max<size_t>(group.size() / 4, 1);
+            has_written_ = true; // users wait for the locks: the rest in the next turn, in smaller groups
+        }
     } catch (const LeftOut &) {
     }
     return false;

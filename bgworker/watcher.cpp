@@ -90,6 +90,10 @@ void Watcher::turn() {
     Milliseconds now = monotonic_now();
     for (auto &[relation, entry] : entries_) {
         entry.watch->turn(now);
+        if (!entry.watch->has_complete_list()) { // once it is complete, from the beginning
+            entry.search_absent = true;
+            entry.searched_to = {};
+        }
         if (now < entry.busy_until)
             continue;
         try {
@@ -156,8 +160,6 @@ int Watcher::timeout_ms() const {
 
 void Watcher::store_events(Entry &entry, Milliseconds now) {
     EventQueue &queue = entry.watch->queue();
-    if (!entry.watch->has_complete_list())
-        entry.search_absent = true; // once it is complete
     if (!queue.empty()) {
         std::vector<QueuedEvent> events =
             queue.take(Report::batch, [this](const mirror::Key &key) { return client_.in_flight(key); });

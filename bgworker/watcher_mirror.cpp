@@ -142,6 +142,8 @@ bool MirrorWatch::is_listed(const mirror::Key &key) const {
 Milliseconds MirrorWatch::due() const {
     if (!mirror_->connection || (!reflector_.is_watching() && !queue_.has_room()))
         return -1;
+    if (paused_ && queue_.has_room())
+        return 0; // reads on
     return reflector_.due();
 }
 
@@ -242,7 +244,7 @@ void MirrorWatch::store_item(std::string_view text) {
     nlohmann::json item = kubernetes::parse_item(text, mirror_->resource);
     listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
                    hash_seed_);
-    push_present(std::move(item), reflector_.is_rewound() || first_list_ || unordered_, reflector_.list_version());
+    push_present(std::move(item), reflector_.is_rewound() || first_list_, reflector_.list_version());
 }
 
 void MirrorWatch::on_list_end(kubernetes::Response &&response) {
@@ -263,6 +265,10 @@ void MirrorWatch::on_list_end(kubernetes::Response &&response) {
         last_event_at_ = std::time(nullptr);
         complete_ = what == Reflector::Page::last;
         first_list_ = first_list_ && !complete_;
+        if (complete_ && unordered_ && reflector_.is_rewound()) {
+            first_list_ = true; // its items went in as if their versions counted: once more, as they are
+            resync();
+        }
     } catch (const std::exception &error) {
         reflector_.on_list_failure(protocol_error(error.what()), monotonic_now());
     }

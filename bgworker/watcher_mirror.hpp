@@ -104,7 +104,7 @@ private:
     size_t waiting_bytes_ = 0;
     bool complete_ = false;
     bool first_list_ = true; // of this configuration: recorded as it is, whatever versions are recorded
-    bool unordered_ = false; // the page's items could not wait for its version: recorded as they are, too
+    bool unordered_ = false; // the page's items could not wait for its version
     // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
     std::unordered_set<uint64_t> listed_;
     uint64_t hash_seed_;

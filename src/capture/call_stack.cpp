@@ -82,7 +82,8 @@ CallStack call_stack() {
     }
     // A statement that no function runs: a foreign key's, say.
     if (stack.count == 0 && error_context_stack != nullptr)
-        stack.frames[stack.count++].text = text_of(*error_context_stack);
+        if (const auto text = text_of(*error_context_stack); !text.empty())
+            stack.frames[stack.count++].text = text;
     return stack;
 }
 

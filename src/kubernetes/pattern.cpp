@@ -410,7 +410,11 @@ std::unique_ptr<const Pattern> Pattern::compile(std::string_view expression) {
 
 bool Pattern::matches(std::string_view text) const {
     const std::u32string characters = decoded(text);
-    if (characters.size() + 1 > most_steps / program_.size())
+    size_t steps = program_.size(); // for one character
+    for (const Instruction &instruction : program_)
+        if (instruction.operation == Instruction::characters)
+            steps += classes_[instruction.first].ranges.size();
+    if (characters.size() + 1 > most_steps / steps)
         return true;
     std::vector<uint32_t> now, next, open;
     std::vector<size_t> seen(program_.size(), 0); // position + 1 at which an instruction was reached last

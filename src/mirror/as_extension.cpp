@@ -8,13 +8,24 @@ extern "C" {
 
 namespace dbnet::mirror::internal {
 
-CallerIdentity become_extension() {
+int fix_search_path() {
     return pg::call([] {
-        CallerIdentity caller{};
-        GetUserIdAndSecContext(&caller.user, &caller.security_context);
-        caller.guc_level = NewGUCNestLevel();
+        const int guc_level = NewGUCNestLevel();
         set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                           false);
+        return guc_level;
+    });
+}
+
+void restore_settings(int guc_level) {
+    pg::call([&] { AtEOXact_GUC(false, guc_level); });
+}
+
+CallerIdentity become_extension() {
+    CallerIdentity caller{};
+    caller.guc_level = fix_search_path();
+    return pg::call([&] {
+        GetUserIdAndSecContext(&caller.user, &caller.security_context);
         SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, caller.security_context | SECURITY_LOCAL_USERID_CHANGE);
         return caller;
     });

@@ -17,6 +17,8 @@ struct CallerIdentity {
 };
 CallerIdentity become_extension();
 void become_caller(const CallerIdentity &caller);
+int fix_search_path();
+void restore_settings(int guc_level);
 
 } // namespace internal
 
@@ -33,6 +35,14 @@ template<class F> auto as_extension(F &&f) -> std::invoke_result_t<F &> {
         internal::become_caller(caller);
         return result;
     }
+}
+
+// Runs f with the caller's rights and search_path = pg_catalog, pg_temp: DBNet's own statements mean the same whatever
+// operators the caller's path has. When f throws, the settings come back with the abort.
+template<class F> void with_safe_path(F &&f) {
+    const int guc_level = internal::fix_search_path();
+    f();
+    internal::restore_settings(guc_level);
 }
 
 } // namespace dbnet::mirror

@@ -288,7 +288,7 @@ DBNET_FUNCTION(dbnet_mirror) {
             arm_database();
         });
         if (offline && record.initial != "push")
-            assume_objects(readable_mirror(record.relation));
+            with_safe_path([&] { assume_objects(readable_mirror(record.relation)); });
     });
     show_warnings(map);
     PG_RETURN_OID(record.relation);

@@ -157,8 +157,8 @@ DBNET_FUNCTION(dbnet_record_credentials) {
                 const Oid object = altered.oid(i, 1);
                 if (altered.text(i, 2) == "CREATE SERVER")
                     pg::execute(forget_predecessor, object);
-                if (altered.text(i, 2) == "ALTER SERVER")
-                    forget_assumed(object);
+                if (altered.text(i, 2) == "CREATE SERVER" || altered.text(i, 2) == "ALTER SERVER")
+                    forget_assumed(object); // the mirrors of a name may have had an offline server before
                 if (altered.oid(i, 0) == ForeignServerRelationId)
                     pg::execute(note_server, object, role, is_superuser);
                 else if (altered.oid(i, 0) == UserMappingRelationId)

@@ -94,13 +94,17 @@ void pause(long milliseconds) {
 }
 
 // What the worker says now of the commits up to `target`: dbnet.object tells how they stand. Objects of other mirrors
-// than the one in question do not count. False also when it has not answered before the deadline.
+// than the one in question do not count. False also when it has not answered in time.
 bool is_told(XLogRecPtr target, const Question &question, TimestampTz deadline) {
     const uint64 number = pg::ask_progress(MyDatabaseId);
+    if (number == 0)
+        return false;
+    // A worker that starts anew does not know of the question.
+    const TimestampTz end = std::min<TimestampTz>(deadline, GetCurrentTimestamp() + USECS_PER_SEC);
     pg::Progress progress = pg::progress_of(MyDatabaseId);
-    for (long pause_ms = first_pause_ms; number == 0 || progress.question < number;
+    for (long pause_ms = first_pause_ms; progress.question < number;
          pause_ms = std::min(2 * pause_ms, longest_pause_ms)) {
-        if (GetCurrentTimestamp() >= deadline)
+        if (GetCurrentTimestamp() >= end)
             return false;
         pause(pause_ms);
         progress = pg::progress_of(MyDatabaseId);

@@ -20,7 +20,7 @@ const pg::Statement foreign_columns{
     "  WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
     " UNION ALL"
     " SELECT attname, type.oid, type.typbasetype FROM base JOIN pg_type AS type ON type.oid = base.typbasetype)"
-    " SELECT attname FROM base WHERE typbasetype = 0 AND oid >= 16384"};
+    " SELECT attname FROM base WHERE typbasetype = 0::oid AND oid >= 16384::oid"};
 
 std::set<std::string> columns_of_foreign_types(const Mirror &mirror) {
     const pg::Result found = pg::execute(foreign_columns, Oid{mirror.relation});

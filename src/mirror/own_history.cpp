@@ -18,7 +18,7 @@ History load_history() {
     const List *entries = pg::call([] { return readTimeLineHistory(GetWALInsertionTimeLine()); });
     for (int i = 0; i < list_length(entries); i++) {
         const auto *entry = static_cast<const TimeLineHistoryEntry *>(list_nth(entries, i));
-        history.stretches.push_back({entry->tli, entry->end});
+        history.stretches.push_back({entry->tli, entry->end + 1}); // stamps hold the end of a commit record
     }
     return history;
 }

@@ -41,7 +41,7 @@ const pg::Statement describe_columns{
     "  JOIN pg_type AS type ON type.oid = base.typbasetype)"
     " SELECT attname, format_type(atttypid, atttypmod), format_type(base.oid, NULL), typcategory, attnotnull,"
     "  atthasdef OR attidentity <> '', attgenerated <> '' OR attidentity = 'a'"
-    " FROM pg_attribute JOIN base USING (attnum) WHERE attrelid = $1 AND typbasetype = 0 ORDER BY attnum"};
+    " FROM pg_attribute JOIN base USING (attnum) WHERE attrelid = $1 AND typbasetype = 0::oid ORDER BY attnum"};
 
 // Reports find rows by their key (ON CONFLICT), so the index must be immediate, complete and on plain columns.
 const pg::Statement find_key{

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 extern "C" {
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
@@ -35,6 +36,8 @@ struct CheckedColumn {
 struct Checks {
     std::vector<CheckedColumn> columns;
     bool is_current = false;
+    TransactionId only_in =
+        InvalidTransactionId; // read under the snapshot of this transaction, which may be an old one
 };
 
 // Never destroyed: PostgreSQL may call back until the process ends.
@@ -88,9 +91,11 @@ bool find_in_table(CheckedColumn &checked, TupleDesc table) {
 const Checks &checks_of(Oid mirror, TupleDesc table) {
     register_once();
     Checks &checks = all_checks()[mirror];
-    if (checks.is_current)
+    const TransactionId transaction = GetTopTransactionIdIfAny(); // there is one: a row was written
+    if (checks.is_current && (checks.only_in == InvalidTransactionId || checks.only_in == transaction))
         return checks;
     checks.is_current = true; // before it is read: what changes meanwhile makes it stale again
+    checks.only_in = IsolationUsesXactSnapshot() ? transaction : InvalidTransactionId;
     checks.columns.clear();
     try {
         const pg::Result rows =
