@@ -69,7 +69,8 @@ void Watcher::configure(std::shared_ptr<const mirror::Catalog> catalog) {
         std::shared_ptr<const mirror::Mirror> shared(catalog_, &mirror);
         const auto known_entry = entries_.find(relation);
         if (known_entry != entries_.end() && MirrorWatch::is_same_source(known_entry->second.watch->mirror(), mirror)) {
-            known_entry->second.watch->update(std::move(shared));
+            if (known_entry->second.watch->update(std::move(shared)))
+                known_entry->second.listed = false; // an answer that came meanwhile would be written over
             continue;
         }
         std::string known_version;

@@ -69,7 +69,7 @@ bool MirrorWatch::is_same_source(const mirror::Mirror &left, const mirror::Mirro
            left.name_space == right.name_space && left.label_selector == right.label_selector;
 }
 
-void MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
+bool MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
     bool list_again = !same_columns(mirror->mapping, mirror_->mapping) || mirror->problem != mirror_->problem;
     bool reconnect = mirror_->connection && *mirror->connection != *mirror_->connection;
     mirror_ = std::move(mirror);
@@ -78,11 +78,12 @@ void MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
         end_request();
         reflector_.reconnect();
     }
-    if (!list_again)
-        return;
-    first_list_ = true;
-    queue_.clear(); // its events are in terms of the old columns
-    resync();
+    if (list_again) {
+        first_list_ = true;
+        queue_.clear(); // its events are in terms of the old columns
+        resync();
+    }
+    return list_again;
 }
 
 void MirrorWatch::stop() {

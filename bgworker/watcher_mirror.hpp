@@ -33,8 +33,8 @@ public:
     MirrorWatch &operator=(const MirrorWatch &) = delete;
 
     // New settings of the same mirror, new credentials among them; a change of its server, kind or scope needs another
-    // MirrorWatch.
-    void update(std::shared_ptr<const mirror::Mirror> mirror);
+    // MirrorWatch. True: everything is listed anew, and recorded as it is.
+    bool update(std::shared_ptr<const mirror::Mirror> mirror);
     static bool is_same_source(const mirror::Mirror &left, const mirror::Mirror &right);
 
     const mirror::Mirror &mirror() const noexcept { return *mirror_; }

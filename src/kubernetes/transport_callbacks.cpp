@@ -30,8 +30,9 @@ size_t take_lines(Transfer &transfer, std::string_view bytes) {
     return transfer.lines.push(bytes) ? bytes.size() : 0;
 }
 
+// Also while nobody has asked for a pause: a few packed bytes may be very many.
 size_t take_part(Transfer &transfer, std::string_view bytes) {
-    if (transfer.paused && transfer.part.size() >= transfer.stream_buffer) {
+    if (transfer.part.size() >= transfer.stream_buffer) {
         transfer.receive_paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }

@@ -60,7 +60,7 @@ bool Transport::Engine::deliver_parts() noexcept {
         } else if (transfer->receive_paused) {
             transfer->receive_paused = false;
             curl_easy_pause(transfer->handle.get(), CURLPAUSE_CONT);
-            any = true;
+            any = work_left_ = true; // curl may hold what no descriptor tells of
         }
     }
     std::erase(streams_, Id{0});

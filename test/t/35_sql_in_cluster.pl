@@ -27,12 +27,13 @@ my $api  = DBNet::Api->start(controllers => 0);
 my $node = DBNet::Cluster->new('main');
 my ($space, $maps) = ($api->namespace, '/api/v1/namespaces/' . $api->namespace . '/configmaps');
 
-sub put_token {
-    my ($token) = @_;
-    open my $out, '>', "$account/token.new" or die "$account: $!";
-    print $out $token;
+# As a kubelet does it: whoever reads sees the old file or the new one.
+sub put {
+    my ($file, $text) = @_;
+    open my $out, '>', "$account/new" or die "$account: $!";
+    print $out $text;
     close $out;
-    rename "$account/token.new", "$account/token" or die "$account: $!";
+    rename "$account/new", "$account/$file" or die "$account: $!";
     return;
 }
 
@@ -51,7 +52,7 @@ $node->fails_like(q{SELECT * FROM dbnet.kinds('here')}, undef, qr{\Q$account\E/}
 # --- in a Pod ---
 File::Copy::copy($api->credentials('--cacert')->[1], "$account/ca.crt") or die "ca.crt: $!";
 my $first = $api->token('all');
-put_token($first);
+put('token', $first);
 $node->query_is(q{SELECT item, state FROM dbnet.check_server('here') WHERE item IN ('endpoint', 'connection')}, "endpoint|ok\nconnection|ok", 'the API server is reached');
 $node->query_is(q{SELECT detail FROM dbnet.check_server('here') WHERE item = 'endpoint'}, $api->url, 'at the address of the environment');
 $node->psql_ok("CREATE SCHEMA net; CREATE TABLE net.maps (name text PRIMARY KEY, labels jsonb DEFAULT '{\"in\": \"pod\"}', data jsonb);
@@ -62,30 +63,22 @@ $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'the worker writ
 is($api->get("$maps/pod")->{body}{data}{a}, '1', 'it is there');
 
 # --- the kubelet renews the token ---
-put_token($api->token('all'));
+put('token', $api->token('all'));
 $api->revoke($first);
 $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "2"}'}, 'update');
 $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'settled');
 is($api->get("$maps/pod")->{body}{data}{a}, '2', 'with the new token');
 
 # --- the authority is renewed: the kubelet has the new one first, the API server soon after ---
-sub put_authority {
-    my ($pem) = @_;
-    open my $out, '>', "$account/ca.new" or die "$account: $!";
-    print $out $pem;
-    close $out;
-    rename "$account/ca.new", "$account/ca.crt" or die "$account: $!";
-    return;
-}
 SKIP: {
     DBNet::Need::or_skip('simulator'); # which can be told to cut connections: those that are open stay in use
     my $authority = PostgreSQL::Test::Utils::slurp_file("$account/ca.crt");
     system('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=other', '-keyout', '/dev/null', '-out', "$account/other.crt") == 0 or die 'openssl';
-    put_authority(PostgreSQL::Test::Utils::slurp_file("$account/other.crt"));
+    put('ca.crt', PostgreSQL::Test::Utils::slurp_file("$account/other.crt"));
     $api->create('/_sim/drop_connections');
     $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "3"}'}, 'update');
     $node->wait_for(q{SELECT phase IN ('pending', 'uncertain') AND message ILIKE '%certificate%' FROM dbnet.object WHERE name = 'pod'}, 'nothing is sent to a server that the authority does not know');
-    put_authority($authority);
+    put('ca.crt', $authority);
     $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'with the right authority all goes on by itself');
     is($api->get("$maps/pod")->{body}{data}{a}, '3', 'it is there');
 }

@@ -692,6 +692,62 @@ TEST_F(KubernetesTransport, PausedFetchesHoldTheServerBack) {
     EXPECT_EQ(got, total * text.size());
 }
 
+// 'x', `count` × 258 + 1 of them, in gzip's form: one block of fixed codes, 13 bits for each 258.
+std::string packed_run(size_t count) {
+    std::string bits;
+    const auto add = [&](const char *code) { bits += code; };
+    add("110");      // the last block, fixed codes
+    add("10101000"); // 'x'
+    for (size_t i = 0; i < count; ++i)
+        add("1100010100000"); // the 258 before, at distance 1
+    add("0000000");
+    uint32_t sum = ~0u;
+    for (size_t i = 0; i < count * 258 + 1; ++i) {
+        sum ^= 'x';
+        for (int bit = 0; bit < 8; ++bit)
+            sum = sum >> 1 ^ (sum & 1 ? 0xEDB88320u : 0);
+    }
+    std::string packed("\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
+    for (size_t i = 0; i < bits.size(); i += 8) {
+        unsigned char byte = 0;
+        for (size_t bit = 0; bit < 8 && i + bit < bits.size(); ++bit)
+            byte |= static_cast<unsigned char>((bits[i + bit] - '0') << bit);
+        packed += static_cast<char>(byte);
+    }
+    for (const uint32_t word : {~sum, static_cast<uint32_t>(count * 258 + 1)})
+        for (int shift = 0; shift < 32; shift += 8)
+            packed += static_cast<char>(word >> shift & 0xff);
+    return packed;
+}
+
+TEST_F(KubernetesTransport, APackedFetchComesInPartsOfBoundedSize) {
+    constexpr size_t count = 40'000; // 10 MB, packed 65 kB
+    const std::string packed = packed_run(count);
+    Server server(Security::plain,
+                  [&](Exchange &exchange) { exchange.answer(200, packed, "Content-Encoding: gzip\r\n"); });
+    TransportLimits limits;
+    limits.stream_buffer_bytes = 64 * 1024;
+    Transport transport(limits);
+    Request request = get();
+    request.compressed = true;
+    size_t got = 0, largest = 0;
+    bool ended = false;
+    transport.fetch(
+        to(server), std::move(request),
+        [&](std::string_view part) {
+            got += part.size();
+            largest = std::max(largest, part.size());
+            EXPECT_EQ(part.find_first_not_of('x'), std::string_view::npos);
+        },
+        [&](Response &&response) {
+            EXPECT_EQ(response.transport_error, "");
+            ended = true;
+        });
+    pump(transport, [&] { return ended; });
+    EXPECT_EQ(got, count * 258 + 1);
+    EXPECT_LE(largest, limits.stream_buffer_bytes + 16 * 1024);
+}
+
 TEST_F(KubernetesTransport, ACancelledFetchTellsNothingMore) {
     Server server(Security::tls, [](Exchange &exchange) {
         if (exchange.connection > 1)
