@@ -36,6 +36,8 @@ struct ActuatorClient {
     virtual void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) = 0;
     // The object of this uid is gone; late events of it count for nothing.
     virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
+    // Asks the server what became of the object of this uid, of which no event has told; an event will.
+    virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;
     // Gives the row back what the device has, some time soon.
     virtual void restore(const mirror::Key &key) = 0;
     // Something went wrong inside the worker; shown in dbnet.worker.
@@ -81,6 +83,7 @@ private:
     // A decision that is to be sent, or has been.
     struct Plan {
         mirror::Decision decision;
+        mirror::Part part; // of it: what is sent now; the decision has no fields any more
         std::string lane;
         std::string field_manager;
         int64_t generation = 0; // of the mirror's configuration that it was made under
@@ -151,6 +154,7 @@ private:
     bool may_go_on(const Plan &plan, const mirror::Mirror &mirror) const;
     void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    static void record_applied(Finished &finished, const Plan &plan);
     void note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms);
     void finish(Entry &entry, Finished &&finished);
     mirror::ObjectWrite write_for(const Entry &entry, const Plan &plan) const;

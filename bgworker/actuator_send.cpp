@@ -25,14 +25,21 @@ mirror::Stamp stamp_for(const Cause &cause) {
             cause.provenance};
 }
 
-kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror::Key &key,
-                                      const mirror::Decision &decision, const std::string &stamp, bool force) {
+// The stamp goes with the object itself: subresources take no annotations, or other kinds' do.
+kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror::Key &key, const std::string &uid,
+                                      const mirror::Part &part, const std::string &stamp, bool force) {
+    if (part.subresource == "scale")
+        return kubernetes::scale_request(mirror.resource, key.name_space, key.name, mirror.field_manager,
+                                         part.fields.begin()->second.get<int64_t>());
     std::vector<std::pair<kubernetes::FieldPath, nlohmann::json>> fields;
-    for (const auto &[path, value] : decision.fields)
+    for (const auto &[path, value] : part.fields)
         fields.emplace_back(mirror.mapping.by_path(path)->field, value);
-    const auto body = kubernetes::apply_body(mirror.resource, key.name_space, key.name, decision.uid, fields,
-                                             {{mirror::stamp_annotation, stamp}});
-    return kubernetes::apply_request(mirror.resource, key.name_space, key.name, mirror.field_manager, force, body);
+    std::vector<std::pair<std::string, std::string>> annotations;
+    if (part.subresource.empty())
+        annotations.emplace_back(mirror::stamp_annotation, stamp);
+    const auto body = kubernetes::apply_body(mirror.resource, key.name_space, key.name, uid, fields, annotations);
+    return kubernetes::apply_request(mirror.resource, key.name_space, key.name, mirror.field_manager, force, body,
+                                     false, part.subresource);
 }
 
 bool is_managed_by(const nlohmann::json &object, const std::string &field_manager) {
@@ -86,8 +93,9 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
     kubernetes::Request request;
     try {
         if (plan.decision.action != Action::remove) {
-            plan.stamp = mirror::format(stamp_for(plan.cause));
-            request = apply_request_for(mirror, key, plan.decision, plan.stamp, plan.forced);
+            if (plan.part.subresource.empty())
+                plan.stamp = mirror::format(stamp_for(plan.cause));
+            request = apply_request_for(mirror, key, plan.decision.uid, plan.part, plan.stamp, plan.forced);
         } else if (plan.decision.uid.empty()) {
             plan.looking = true; // deleted before its object was ever seen: only an object of ours may go
             request = kubernetes::get_request(mirror.resource, key.name_space, key.name);
@@ -171,7 +179,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     attempt.forced = plan.forced;
     attempt.enforce = plan.decision.enforce;
     attempt.number = entry.attempts;
-    for (const auto &[path, value] : plan.decision.fields)
+    for (const auto &[path, value] : plan.part.fields)
         attempt.paths.insert(path);
     attempt.first_written = plan.first_written;
     const Verdict verdict =
@@ -182,7 +190,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     mirror::ActuationWrite line;
     line.key = key;
     line.remove = attempt.remove;
-    for (const auto &[path, value] : plan.decision.fields)
+    for (const auto &[path, value] : plan.part.fields)
         line.paths.push_back(path);
     line.transaction = plan.cause.transaction;
     line.commit_lsn = plan.cause.lsn;
@@ -195,6 +203,9 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     line.forced = plan.forced;
     log_.push_back(std::move(line));
 
+    // The watch tells what became of it, unless it lost the event.
+    if (outcome.kind == kubernetes::Outcome::uid_mismatch && !attempt.remove && attempt.number > 1)
+        client_.look_up(key, plan.decision.uid);
     if (verdict.next == Next::force) {
         if (!may_go_on(plan, mirror))
             return try_again(entry, plan, Phase::pending, verdict.message, 0);
@@ -211,7 +222,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     finished.write.message = verdict.message;
     finished.write.reason = verdict.reason;
     if (!attempt.remove && response.status != 0)
-        for (const auto &[path, value] : plan.decision.fields)
+        for (const auto &[path, value] : plan.part.fields)
             finished.write.first_written.insert(path);
     if (verdict.next == Next::again)
         finished.write.next_attempt_ms = verdict.delay_ms;
@@ -219,6 +230,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts--; // not the object's fault
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
+    if (finished.write.accepted)
+        entry.attempts = 0;
     if (finished.next == Next::gone) {
         finished.forgotten_uid = plan.decision.uid;
         finished.write.forget = true;
@@ -232,8 +245,10 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
 void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror,
                       kubernetes::Response &response) {
     mirror::ObjectWrite &write = finished.write;
-    nlohmann::json body = kubernetes::parse_json(response.body);
     const bool remove = plan.decision.action == Action::remove;
+    if (plan.part.subresource == "scale")
+        return record_applied(finished, plan); // the answer is a Scale: the object comes by the watch
+    nlohmann::json body = kubernetes::parse_json(response.body);
     if (remove && !body.is_discarded() && kubernetes::is_gone(body)) {
         finished.next = Next::gone;
         return;
@@ -258,23 +273,35 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         write.message = std::move(why_still_there);
         return;
     }
-    write.accepted = true;
     write.created = response.status == 201;
     write.fresh = plan.fresh;
-    write.applied = write.base = plan.decision.fields;
     if (plan.fresh) // nothing of the object is news to the row that it was made from
         for (const mirror::Column &column : mirror.mapping.columns)
             if (column.role == mirror::Role::key)
                 write.base[column.path] = true;
-    for (const auto &[path, value] : plan.decision.fields)
-        write.claimed.insert(path);
+    record_applied(finished, plan);
     mirror::ReportedObject reported{write.seen->values, write.base, write.applied, write.claimed};
     reported.base.insert(plan.base.begin(), plan.base.end()); // what was sent goes before what was known
     finished.row_may_differ = plan.is_base_old || mirror::needs_report(mirror, reported);
+}
+
+void Actuator::record_applied(Finished &finished, const Plan &plan) {
+    mirror::ObjectWrite &write = finished.write;
+    write.accepted = true;
+    write.base.insert(plan.part.fields.begin(), plan.part.fields.end());
+    write.applied = plan.part.fields;
+    write.applied.insert(plan.part.kept.begin(), plan.part.kept.end());
+    for (const auto &[path, value] : write.applied)
+        write.claimed.insert(path);
     write.stamp = plan.stamp;
     write.attempts = 0;
     write.tombstone_id = plan.tombstone_id;
     write.settles_hold = plan.has_hold;
+    if (plan.part.others_follow) { // decided anew, now that this much is done
+        finished.next = Next::again;
+        finished.delay_ms = 0;
+        write.phase = Phase::applying;
+    }
 }
 
 // The object of a row that was deleted before any answer had told its uid.

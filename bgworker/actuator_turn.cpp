@@ -384,6 +384,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (object && !plan.fresh)
         plan.base = std::move(object->base);
     plan.cause = entry.cause;
+    if (object)
+        plan.stamp = object->stamp;
+    plan.part = mirror::take_first_part(mirror.mapping, decision, object ? &*object : nullptr);
     plan.decision = std::move(decision);
     outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}});
 }

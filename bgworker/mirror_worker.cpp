@@ -230,6 +230,7 @@ private:
         watcher_.answered(key, resource_version, row_may_differ);
     }
     void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
+    void look_up(const mirror::Key &key, const std::string &uid) override { watcher_.look_up(key, uid); }
     void restore(const mirror::Key &key) override { watcher_.restore(key); }
     bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
     void seen(const SeenObject &object) override {

@@ -280,6 +280,11 @@ void Watcher::forget(const mirror::Key &key, const std::string &uid) {
         entry->second.watch->forget(uid);
 }
 
+void Watcher::look_up(const mirror::Key &key, const std::string &uid) {
+    if (const auto entry = entries_.find(key.relation); entry != entries_.end())
+        entry->second.watch->look_up(key, uid);
+}
+
 void Watcher::restore(const mirror::Key &key) {
     if (entries_.count(key.relation))
         report_.restore(key, monotonic_now());

@@ -52,6 +52,8 @@ public:
     void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ);
     // The incarnation `uid` is known to be gone: late events must not bring it back.
     void forget(const mirror::Key &key, const std::string &uid);
+    // The server says that the object of this uid is not there: what is, comes as an event.
+    void look_up(const mirror::Key &key, const std::string &uid);
     // A rejected change: the row gets back what the device has.
     void restore(const mirror::Key &key);
     // Servers that are left alone for a while after failures are asked at once.

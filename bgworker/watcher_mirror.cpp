@@ -374,6 +374,8 @@ void MirrorWatch::on_removed(const nlohmann::json &object) {
 }
 
 void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
+    if (!mirror_->connection)
+        return;
     if (auto lookup = lookups_.find(key); lookup != lookups_.end())
         transport_.cancel(lookup->second);
     lookups_[key] = transport_.send(*mirror_->connection, get_request(mirror_->resource, key.name_space, key.name),

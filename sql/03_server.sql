@@ -9,7 +9,7 @@ COMMENT ON FUNCTION dbnet.validate_options(text[], oid) IS
 
 CREATE FOREIGN DATA WRAPPER dbnet_kubernetes NO HANDLER VALIDATOR dbnet.validate_options;
 COMMENT ON FOREIGN DATA WRAPPER dbnet_kubernetes IS
-    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
+    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; http_version: 1.1 (default) or 2; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
 
 CREATE FUNCTION dbnet.is_offline(server name) RETURNS boolean
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp

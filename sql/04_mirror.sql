@@ -57,6 +57,7 @@ CREATE TABLE dbnet.mirrored_column (
     format      text     NOT NULL DEFAULT '',
     column_type text     NOT NULL,
     on_drift    text     CHECK (on_drift IN ('report', 'enforce', 'follow')),
+    subresource text     CHECK (subresource IN ('status', 'scale')),
     description text,
     required    boolean  NOT NULL DEFAULT false,
     rules       jsonb,
@@ -72,6 +73,7 @@ COMMENT ON COLUMN dbnet.mirrored_column.value_type IS 'type of the field on the 
 COMMENT ON COLUMN dbnet.mirrored_column.format IS 'OpenAPI format of the field: int32, int64, date-time, micro-time, byte; empty = none';
 COMMENT ON COLUMN dbnet.mirrored_column.column_type IS 'type of the column as format_type spells it, when the mirror was made';
 COMMENT ON COLUMN dbnet.mirrored_column.on_drift IS 'as mirrored_relation.on_drift, for this field; NULL = as the mirror';
+COMMENT ON COLUMN dbnet.mirrored_column.subresource IS 'where values that users write are sent: status (applied there; what a controller does) | scale (set there, whoever owns the field); NULL = to the object itself';
 COMMENT ON COLUMN dbnet.mirrored_column.description IS 'the schema''s words about the field, up to 1000 bytes';
 COMMENT ON COLUMN dbnet.mirrored_column.required IS 'the object that holds the field must have it';
 COMMENT ON COLUMN dbnet.mirrored_column.rules IS 'which values the field takes, all that lies below it included, when the mirror was made: types, ranges, lists of values, patterns; NULL = not known, nothing is checked';

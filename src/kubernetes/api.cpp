@@ -154,8 +154,9 @@ json apply_body(const Resource &resource, std::string_view name_space, std::stri
 }
 
 Request apply_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                      std::string_view field_manager, bool force, const json &body, bool dry_run) {
-    Request request = request_for("PATCH", resource_path(resource, name_space, name));
+                      std::string_view field_manager, bool force, const json &body, bool dry_run,
+                      std::string_view subresource) {
+    Request request = request_for("PATCH", resource_path(resource, name_space, name, subresource));
     request.query = Query()
                         .add("fieldManager", field_manager)
                         .add("force", force ? "true" : "false")
@@ -188,6 +189,12 @@ Request merge_patch_request(const Resource &resource, std::string_view name_spac
     request.body = patch.dump();
     request.idempotent = true;
     return request;
+}
+
+Request scale_request(const Resource &resource, std::string_view name_space, std::string_view name,
+                      std::string_view field_manager, int64_t replicas) {
+    return merge_patch_request(resource, name_space, name, field_manager, {{"spec", {{"replicas", replicas}}}},
+                               "scale");
 }
 
 Request path_request(std::string_view path, std::string_view accept) {

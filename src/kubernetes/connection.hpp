@@ -19,7 +19,10 @@ struct Connection {
     std::string token_file; // read again every minute and on 401; as long as it can be read it wins over token
     bool insecure_skip_tls_verify = false;
     std::string tls_server_name; // name to expect in the server's certificate instead of api_url's host
-    std::string proxy_url;       // http://, https:// or socks5://; the environment's proxies are never used
+    // Requests share one connection where the server speaks HTTP/2 (https:// only). Lists and watches keep to HTTP/1.1
+    // and have connections of their own: they would fill the shared one, or hold it for ever.
+    bool http2 = false;
+    std::string proxy_url; // http://, https:// or socks5://; the environment's proxies are never used
 
     bool operator==(const Connection &) const = default;
 

@@ -108,6 +108,10 @@ Endpoint::Endpoint(Connection connection) : connection_(std::move(connection)) {
                       "The file must exist, hold a token and be readable by the server process.");
 }
 
+bool Transfer::shares_connection() const noexcept {
+    return endpoint->connection().http2 && !is_in_parts() && is_repeatable();
+}
+
 bool Endpoint::read_token_file() {
     token_read_at_ = Clock::now();
     std::ifstream file(connection_.token_file, std::ios::binary);
@@ -154,7 +158,6 @@ EasyHandle Endpoint::new_handle() {
         throw std::bad_alloc();
     option(handle, CURLOPT_NOSIGNAL, 1L);
     option(handle, CURLOPT_PROTOCOLS_STR, connection_.api_url.starts_with("https") ? "https" : "http");
-    option(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     option(handle, CURLOPT_USERAGENT, "dbnet/" DBNET_VERSION);
     option(handle, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
     option(handle, CURLOPT_PROXY, connection_.proxy_url.c_str()); // "": none, whatever the environment says
@@ -225,8 +228,12 @@ void Endpoint::prepare(Transfer &transfer) {
                   : static_cast<long>(std::chrono::milliseconds(request.timeout + transfer.answer_margin).count()));
     // libcurl by itself repeats any request when a pooled connection turns out to be closed; what must not be sent
     // twice gets a new connection. So do streams, which keep theirs for minutes.
-    const bool fresh = stream || transfer.fresh_connection || !(request.idempotent || request.method == "GET");
+    const bool fresh = stream || transfer.fresh_connection || !transfer.is_repeatable();
     option(handle, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+    // Of HTTP/2, requests wait for the connection that is being made instead of making one each.
+    const bool shares = transfer.shares_connection();
+    option(handle, CURLOPT_HTTP_VERSION, static_cast<long>(shares ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    option(handle, CURLOPT_PIPEWAIT, shares ? 1L : 0L);
     if (request.body.empty() && request.method == "GET") {
         option(handle, CURLOPT_HTTPGET, 1L);
         option(handle, CURLOPT_CUSTOMREQUEST, static_cast<const char *>(nullptr));

@@ -58,6 +58,7 @@ private:
     bool collect() noexcept;
     void finish(Transfer &transfer, CURLcode code);
     bool starts_again(Transfer &transfer, CURLcode code);
+    void send_again(Transfer &transfer) noexcept;
     void fail(Transfer &transfer, std::string_view why, bool timed_out) noexcept;
     void end_dead_streams() noexcept;
     bool deliver_parts() noexcept;

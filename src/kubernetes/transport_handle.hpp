@@ -55,7 +55,7 @@ struct Transfer {
     bool paused = false;           // by the user
     bool receive_paused = false;   // the socket is left unread
     bool has_parts = false;        // the handler has seen some of the body
-    bool repeated = false;         // sent a second time already
+    int repeats = 0;               // how often it was sent again
     bool fresh_connection = false; // must not use a pooled connection
     bool body_too_large = false;
     bool out_of_memory = false;
@@ -66,6 +66,9 @@ struct Transfer {
     bool is_fetch() const noexcept { return static_cast<bool>(handlers.on_part); }
     bool is_in_parts() const noexcept { return is_stream() || is_fetch(); }
     bool is_changing() const noexcept { return request.method != "GET" && request.method != "HEAD"; }
+    bool is_repeatable() const noexcept { return request.idempotent || !is_changing(); }
+    // Of HTTP/2, where the server speaks it: what that loses with a connection is sent again.
+    bool shares_connection() const noexcept;
 };
 
 // One API server with one set of credentials: keeps easy handles that are ready to be used again, the header lists, and

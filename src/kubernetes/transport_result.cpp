@@ -5,6 +5,8 @@
 namespace dbnet::kubernetes {
 namespace {
 
+constexpr int most_repeats_of_shared = 4;
+
 // Breaks of a connection that say nothing about the request.
 bool is_broken_connection(CURLcode code) noexcept {
     switch (code) {
@@ -56,27 +58,34 @@ bool Transport::Engine::collect() noexcept {
 }
 
 // A connection from the pool that broke, or credentials that were renewed meanwhile, cost a second attempt and no
-// error.
+// error. One of HTTP/2 may take requests along that have just begun on it, also the one that opened it.
 bool Transport::Engine::starts_again(Transfer &transfer, CURLcode code) {
-    if (transfer.repeated || transfer.is_stream() || transfer.has_parts)
+    if (transfer.is_stream() || transfer.has_parts)
         return false;
     if (code == CURLE_OK) {
-        if (transfer.response.status != 401 || !transfer.endpoint->refresh_credentials())
+        if (transfer.repeats > 0 || transfer.response.status != 401 || !transfer.endpoint->refresh_credentials())
             return false;
     } else {
         long new_connections = 1;
         curl_easy_getinfo(transfer.handle.get(), CURLINFO_NUM_CONNECTS, &new_connections);
-        const bool repeatable = transfer.request.idempotent || !transfer.is_changing();
-        if (!is_broken_connection(code) || !repeatable || new_connections > 0 || transfer.out_of_memory ||
+        const bool may_be_lost = transfer.shares_connection() ? transfer.repeats < most_repeats_of_shared
+                                                              : transfer.repeats == 0 && new_connections == 0;
+        if (!is_broken_connection(code) || !transfer.is_repeatable() || !may_be_lost || transfer.out_of_memory ||
             transfer.body_too_large)
             return false;
     }
+    send_again(transfer);
+    return true;
+}
+
+// Many requests lost together share the next connection as well, once.
+void Transport::Engine::send_again(Transfer &transfer) noexcept {
+    transfer.fresh_connection = transfer.response.status != 0 || !transfer.shares_connection() || transfer.repeats > 0;
     stop(transfer);
-    transfer.repeated = transfer.fresh_connection = true;
+    transfer.repeats++;
     transfer.response = Response();
     transfer.part.clear();
     start(transfer);
-    return true;
 }
 
 void Transport::Engine::finish(Transfer &transfer, CURLcode code) {

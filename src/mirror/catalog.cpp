@@ -23,7 +23,7 @@ pg::Statement select_mirrors{R"sql(
 // format_type without a search_path names types of pg_catalog alone without a schema: compare the same way as recorded.
 pg::Statement select_columns{R"sql(
     SELECT m.relation::oid, m.column_name, m.path, m.role, m.value_type, m.format, m.on_drift, m.column_type,
-           format_type(a.atttypid, a.atttypmod), m.rules
+           format_type(a.atttypid, a.atttypmod), m.rules, m.subresource
     FROM dbnet.mirrored_column AS m
     LEFT JOIN pg_attribute AS a ON a.attrelid = m.relation AND a.attname = m.column_name AND NOT a.attisdropped
     WHERE $1::oid IS NULL OR m.relation = $1
@@ -77,6 +77,7 @@ void read_columns(Catalog &catalog, std::optional<Oid> relation) {
         else if (rows.text(row, 8) != column.column_type)
             column.column_type = rows.text(row, 8); // values are checked one by one, so another type may do as well
         column.rules = ValueRules::parse(rows.text(row, 9));
+        column.subresource = rows.text(row, 10);
         try {
             column.field = kubernetes::FieldPath::parse(column.path);
         } catch (const kubernetes::PathError &error) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,7 @@ struct Entry {
     std::string column;
     std::string path;
     std::optional<OnDrift> on_drift;
+    std::string subresource;
 };
 
 std::string quote(std::string_view text) {
@@ -35,15 +37,15 @@ std::string at(const Entry &entry) {
 }
 
 Entry parse_entry(const std::string &column, const Json &value) {
-    Entry entry{column, {}, {}};
+    Entry entry{column, {}, {}, {}};
     const Json *path = &value;
     if (value.is_object()) {
         for (const auto &[name, member] : value.items())
-            if (name != "path" && name != "on_drift")
+            if (name != "path" && name != "on_drift" && name != "subresource")
                 throw ColumnMapError(Kind::bad_map,
                                      "column map: unknown setting " + quote(name) + " of column " + quote(column),
                                      "A column is given as \"path\" or as {\"path\": \"…\", \"on_drift\": \"report | "
-                                     "enforce | follow\"}.");
+                                     "enforce | follow\", \"subresource\": \"status | scale\"}.");
         const auto found = value.find("path");
         path = found == value.end() ? nullptr : &*found;
         if (const auto drift = value.find("on_drift"); drift != value.end()) {
@@ -52,6 +54,13 @@ Entry parse_entry(const std::string &column, const Json &value) {
                 throw ColumnMapError(Kind::bad_map,
                                      "column map: on_drift of column " + quote(column) + " is " + drift->dump(),
                                      "It may be \"report\", \"enforce\" or \"follow\".");
+        }
+        if (const auto subresource = value.find("subresource"); subresource != value.end()) {
+            if (*subresource != "status" && *subresource != "scale")
+                throw ColumnMapError(
+                    Kind::bad_map, "column map: subresource of column " + quote(column) + " is " + subresource->dump(),
+                    "It may be \"status\" or \"scale\".");
+            entry.subresource = subresource->get<std::string>();
         }
     }
     if (!path || !path->is_string())
@@ -302,6 +311,26 @@ void add_warnings(const ColumnMapQuestion &question, ColumnMap &map) {
     }
 }
 
+// Written through a subresource is what it takes; the server ignores the rest.
+void check_subresource(const ColumnMapQuestion &question, const Entry &entry, const FieldPath &path,
+                       const FieldSchema &field) {
+    const auto &[subresource, segments] = std::tie(entry.subresource, path.segments());
+    if (question.subresources && std::ranges::find(*question.subresources, subresource) == question.subresources->end())
+        throw ColumnMapError(Kind::bad_map, "kind " + std::string(question.kind) + " has no subresource " +
+                                                quote(subresource) + " for " + at(entry));
+    if (subresource == "status" && (segments.size() < 2 || segments[0].name != "status"))
+        throw ColumnMapError(Kind::bad_map,
+                             at(entry) + " is no field below status, which is all that subresource "
+                                         "\"status\" takes",
+                             "Leave \"subresource\" out: the object itself takes the field.");
+    if (subresource == "scale" &&
+        (segments.size() != 2 || segments[0].name != "spec" || field.type != FieldSchema::Type::integer))
+        throw ColumnMapError(Kind::bad_map,
+                             at(entry) + " is no number of replicas, which is all that subresource "
+                                         "\"scale\" takes",
+                             "Most kinds have it at spec.replicas.");
+}
+
 void add_column(const ColumnMapQuestion &question, const Entry &entry, ColumnMap &map) {
     const TableColumn &column = find_column(question, entry);
     Column mapped;
@@ -312,6 +341,11 @@ void add_column(const ColumnMapQuestion &question, const Entry &entry, ColumnMap
         question.schema ? find_field(question, entry, mapped.field) : assumed_field(column, mapped.field);
     check_reserved(question, entry, mapped.field);
     mapped.role = role_of(mapped.field, field.read_only);
+    if (!entry.subresource.empty()) {
+        check_subresource(question, entry, mapped.field, field);
+        mapped.role = Role::spec; // a user's word, also below status
+    }
+    mapped.subresource = entry.subresource;
     mapped.type = value_type_of(field);
     mapped.format = field.format;
     mapped.column_type = column.type;

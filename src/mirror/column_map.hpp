@@ -36,13 +36,14 @@ private:
 };
 
 struct ColumnMapQuestion {
-    std::string_view map; // JSON text: {"column": "path", "column": {"path": "…", "on_drift": "…"}}
+    std::string_view map; // JSON text: {"column": "path", "column": {"path": "…", "on_drift": "…", "subresource": "…"}}
     std::string_view table;
     std::string_view kind;
     const std::vector<TableColumn> *columns = nullptr;
     const kubernetes::Schema *schema = nullptr; // nullptr: nobody can be asked, the columns' types say what fields hold
     bool namespaced = false;
-    std::string_view fixed_namespace; // empty: all namespaces
+    std::string_view fixed_namespace;                       // empty: all namespaces
+    const std::vector<std::string> *subresources = nullptr; // of the kind; nullptr: not known
 };
 
 // What dbnet.describe() tells of a column beside what the mapping needs.

@@ -72,10 +72,10 @@ void check_caller_usage(const std::string &server, Oid owner) {
 }
 
 ColumnMap check_map(const std::string &map, const Table &table, const MirrorRecord &record,
-                    const kubernetes::Schema *schema) {
+                    const kubernetes::Schema *schema, const std::vector<std::string> *subresources) {
     try {
         return build_column_map({map, table.name, record.resource.kind, &table.columns, schema,
-                                 record.resource.namespaced, record.name_space});
+                                 record.resource.namespaced, record.name_space, subresources});
     } catch (const ColumnMapError &failure) {
         throw pg::error(sqlstate_of(failure.kind()), failure.what()).hint(failure.hint());
     }
@@ -197,10 +197,12 @@ void mark_rows_absent(const MirrorRecord &record, const Table &table, const Colu
 
 ColumnMap new_columns(const std::string &columns, const Table &table, const MirrorRecord &record) {
     if (pg::in_spi([&] { return as_extension([&] { return is_offline(record.server); }); }))
-        return check_map(columns, table, record, nullptr);
+        return check_map(columns, table, record, nullptr, nullptr);
     ClientSession session = open_session(record.server, table.owner);
+    const kubernetes::DiscoveredKind kind =
+        find_kind(session, record.server, record.resource.api_version(), record.resource.kind);
     const kubernetes::Schema schema = find_schema(session, record.resource);
-    return check_map(columns, table, record, &schema);
+    return check_map(columns, table, record, &schema, &kind.subresources);
 }
 
 bool table_exists(Oid relation) {
@@ -250,17 +252,18 @@ DBNET_FUNCTION(dbnet_mirror) {
         check_kind_is_allowed(api_version, kind);
         record.resource = assumed_kind(api_version, kind, *columns, record.name_space);
         check_namespace(record);
-        map = check_map(*columns, *target.table, record, nullptr);
+        map = check_map(*columns, *target.table, record, nullptr, nullptr);
     } else {
         ClientSession session = open_session(record.server, owner);
-        record.resource = find_kind(session, record.server, api_version, kind).resource;
+        const kubernetes::DiscoveredKind found = find_kind(session, record.server, api_version, kind);
+        record.resource = found.resource;
         check_namespace(record);
         schema = find_schema(session, record.resource);
         if (!columns)
             plan = plan_table(*schema, record.resource.namespaced, !record.name_space.empty());
         if (target.table)
-            map =
-                check_map(columns ? *columns : columns_by_name(*plan, *target.table), *target.table, record, &*schema);
+            map = check_map(columns ? *columns : columns_by_name(*plan, *target.table), *target.table, record, &*schema,
+                            &found.subresources);
         try_list(session, record);
     }
 
@@ -268,7 +271,7 @@ DBNET_FUNCTION(dbnet_mirror) {
         if (!target.table) {
             create_table(target.new_name, table_comment(record), *plan);
             target.table = find_table(target.new_name);
-            map = check_map(column_map_of(*plan), *target.table, record, &*schema);
+            map = check_map(column_map_of(*plan), *target.table, record, &*schema, nullptr);
         }
         const Table &table = *target.table;
         record.relation = table.relation;

@@ -269,6 +269,32 @@ Decision decide(const Situation &situation) {
     return situation.row ? decide_with_row(situation) : decide_without_row(situation);
 }
 
+Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object) {
+    Part part;
+    if (std::ranges::all_of(mapping.columns, [](const Column &column) { return column.subresource.empty(); })) {
+        part.fields = std::move(decision.fields);
+        return part;
+    }
+    const auto subresource_of = [&](const std::string &path) { return mapping.by_path(path)->subresource; };
+    std::set<std::string> changed; // subresources
+    for (const std::string &path : decision.changed)
+        changed.insert(subresource_of(path));
+    const bool is_update = decision.action == Action::update;
+    if (is_update && !changed.empty())
+        part.subresource = *changed.begin(); // the object itself is "", the first of all
+    for (auto &[path, value] : decision.fields) {
+        const Json *applied = is_update ? find_field(object->applied, path) : nullptr;
+        if (subresource_of(path) == part.subresource)
+            part.fields.emplace(path, std::move(value));
+        else if (applied)
+            part.kept.emplace(path, *applied);
+    }
+    decision.fields.clear();
+    changed.erase(part.subresource);
+    part.others_follow = !changed.empty();
+    return part;
+}
+
 std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const ObjectRecord *object) {
     std::set<std::string> paths;
     for (const auto &[path, value] : row.values) {

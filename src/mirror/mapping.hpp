@@ -49,6 +49,7 @@ struct Column {
     std::string format;              // OpenAPI format: int32, int64, date-time, micro-time, byte … or empty
     std::string column_type;         // SQL type, as format_type gives it
     std::optional<OnDrift> on_drift; // none: as the mirror
+    std::string subresource;         // "status" or "scale": where users' values are sent; empty: to the object itself
     // What the server takes; nullptr: not known, so nothing is checked.
     std::shared_ptr<const ValueRules> rules;
 };

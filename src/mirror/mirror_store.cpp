@@ -34,8 +34,8 @@ const pg::Statement update_relation{
 const pg::Statement delete_columns{"DELETE FROM dbnet.mirrored_column WHERE relation = $1"};
 const pg::Statement insert_column{
     "INSERT INTO dbnet.mirrored_column (relation, column_name, path, role, value_type, format, column_type, on_drift,"
-    " description, required, rules)"
-    " VALUES ($1, $2::name, $3, $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, '')::jsonb)"};
+    " subresource, description, required, rules)"
+    " VALUES ($1, $2::name, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, nullif($12, '')::jsonb)"};
 
 const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
@@ -128,7 +128,7 @@ void replace_columns(Oid relation, const ColumnMap &map) {
         const ColumnDescription &more = map.descriptions.at(column.name);
         pg::execute(insert_column, relation, column.name, column.path, to_text(column.role), to_text(column.type),
                     column.format, column.column_type, column.on_drift ? to_text(*column.on_drift) : nullptr,
-                    more.description, more.required, more.rules);
+                    column.subresource, more.description, more.required, more.rules);
     }
 }
 

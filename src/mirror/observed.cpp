@@ -98,13 +98,19 @@ std::string own_stamp(const Json &body, const std::string &field_manager) {
     return is_ours ? text_at(*annotations, stamp_annotation) : std::string();
 }
 
+// What was applied to a subresource has an entry of its own; the entries have no field in common.
 Json take_own_fields(Json &metadata, const std::string &field_manager) {
+    Json fields;
     if (auto entries = metadata.find("managedFields"); entries != metadata.end() && entries->is_array())
         for (Json &entry : *entries)
             if (entry.is_object() && text_at(entry, "manager") == field_manager &&
-                text_at(entry, "operation") == "Apply" && entry.contains("fieldsV1"))
-                return std::move(entry["fieldsV1"]);
-    return {};
+                text_at(entry, "operation") == "Apply" && entry.contains("fieldsV1")) {
+                if (fields.is_null())
+                    fields = std::move(entry["fieldsV1"]);
+                else if (fields.is_object() && entry["fieldsV1"].is_object())
+                    fields.update(entry["fieldsV1"]);
+            }
+    return fields;
 }
 
 const char *health_text(kubernetes::Health::Status status) {

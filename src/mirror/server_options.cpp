@@ -11,7 +11,7 @@
 namespace dbnet::mirror {
 namespace {
 
-enum class Syntax { text, boolean, api_url, proxy_url, file, certificate, private_key, token };
+enum class Syntax { text, boolean, api_url, http_version, proxy_url, file, certificate, private_key, token };
 
 struct OptionRule {
     std::string_view name;
@@ -25,6 +25,7 @@ constexpr std::array rules{
     OptionRule{"ca", OptionPlace::server, Syntax::certificate, false},
     OptionRule{"ca_file", OptionPlace::server, Syntax::file, true},
     OptionRule{"context", OptionPlace::server, Syntax::text, false},
+    OptionRule{"http_version", OptionPlace::server, Syntax::http_version, false},
     OptionRule{"in_cluster", OptionPlace::server, Syntax::boolean, true},
     OptionRule{"insecure_skip_tls_verify", OptionPlace::server, Syntax::boolean, false},
     OptionRule{"kubeconfig", OptionPlace::server, Syntax::file, true},
@@ -104,6 +105,10 @@ void check_value(const OptionRule &rule, const std::string &value) {
             refuse_value(rule.name, "it holds a user name or password",
                          "Give a token or a client certificate with CREATE USER MAPPING.");
         check_url(value, {}, rule.name);
+        break;
+    case Syntax::http_version:
+        if (value != "1.1" && value != "2")
+            refuse_value(rule.name, "there is no such version of HTTP here", "Use 1.1 (the default) or 2.");
         break;
     case Syntax::proxy_url:
         if (value.find('@') != std::string::npos)
@@ -252,6 +257,7 @@ kubernetes::Connection connection_of(const Options &server, const Options *user_
         connection.tls_server_name = value_of(server, "tls_server_name");
         connection.insecure_skip_tls_verify = is_true(server, "insecure_skip_tls_verify");
     }
+    connection.http2 = value_of(server, "http_version") == "2";
     if (has(server, "proxy_url"))
         connection.proxy_url = value_of(server, "proxy_url");
     if (user_mapping) {

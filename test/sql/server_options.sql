@@ -7,7 +7,7 @@ CREATE SERVER loopback FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'h
 CREATE SERVER checked FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://k.example.com/prefix', ca E'-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n', tls_server_name 'kubernetes', proxy_url 'socks5://proxy:1080');
 CREATE SERVER unchecked FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://10.0.0.1:6443', insecure_skip_tls_verify 'Yes');
 CREATE SERVER by_file FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '/etc/dbnet/prod.yaml', context 'prod');
-CREATE SERVER inside FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (in_cluster 'true');
+CREATE SERVER inside FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (in_cluster 'true', http_version '2');
 ALTER SERVER by_file OPTIONS (SET context 'test');
 
 -- Where the server is.
@@ -35,6 +35,7 @@ DROP SERVER lab;
 -- Values.
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://10.0.0.1', host 'x');
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '');
+CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://10.0.0.1', http_version '3');
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'ftp://10.0.0.1');
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'http://10.0.0.1');
 CREATE SERVER bad FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https://admin:secret@10.0.0.1');

@@ -116,5 +116,16 @@ $node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE name IN ('r
 is($mirrors->config('flagged')->{data}{a}, '1', 'with the value of the row');
 $node->query_is(q{SELECT manager LIKE 'dbnet-%' FROM dbnet.fields('net.configs', 'flagged') WHERE path = 'data'}, 't', 'which is ours');
 
+# --- an object that is gone without an event: the refusal of its uid is looked into ---
+SKIP: {
+    DBNet::Need::or_skip('simulator');
+    $node->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', on_drift => 'report');} . $mirrors->config_row('vanished', { a => '1' }), 'insert');
+    is($mirrors->wait_synced, '', 'settled');
+    $api->expect_success($api->create('/_sim/lose_changes?count=1'));
+    $api->delete("$maps/vanished");
+    $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "2"}' WHERE name = 'vanished'}, 'change what is not there');
+    phase_like('vanished', 'absent', 'the object was deleted at the server by somebody else%', '%delete the row%', 'it is found to be gone');
+}
+
 $node->no_crash_in_log;
 done_testing();

@@ -157,6 +157,19 @@ bool Exchange::send(std::string_view bytes) {
     return stream->write(bytes);
 }
 
+std::string Exchange::read(size_t size) {
+    std::string bytes(size, '\0');
+    size_t got = 0;
+    while (got < size) {
+        const int count = stream->read(bytes.data() + got, static_cast<int>(size - got));
+        if (count <= 0)
+            break;
+        got += static_cast<size_t>(count);
+    }
+    bytes.resize(got);
+    return bytes;
+}
+
 void Exchange::begin_stream() {
     send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
@@ -206,6 +219,18 @@ Server::Server(Security security, Behaviour behaviour, Certificates certificates
         X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get());
         if (security_ == Security::tls_with_client_certificate)
             SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+        if (security_ == Security::tls_http2)
+            SSL_CTX_set_alpn_select_cb(
+                context,
+                [](SSL *, const unsigned char **chosen, unsigned char *length, const unsigned char *offered,
+                   unsigned offered_length, void *) {
+                    static const unsigned char http2[] = "\x02h2";
+                    return SSL_select_next_proto(const_cast<unsigned char **>(chosen), length, http2, 3, offered,
+                                                 offered_length) == OPENSSL_NPN_NEGOTIATED
+                               ? SSL_TLSEXT_ERR_OK
+                               : SSL_TLSEXT_ERR_NOACK;
+                },
+                nullptr);
     }
     signal(SIGPIPE, SIG_IGN); // as in PostgreSQL's processes; OpenSSL writes without MSG_NOSIGNAL
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -261,6 +286,13 @@ void Server::serve(int socket, int number) {
         std::string buffer;
         char bytes[16384];
         bool open = stream.handshake();
+        if (open && security_ == Security::tls_http2) {
+            Exchange exchange;
+            exchange.stream = &stream;
+            exchange.connection = number;
+            behaviour_(exchange);
+            open = false;
+        }
         for (int count = 1; open; ++count) {
             size_t head_end;
             while ((head_end = buffer.find("\r\n\r\n")) == std::string::npos && open) {

@@ -33,6 +33,7 @@ struct Exchange {
     std::string header(std::string_view name) const; // lower case name; "" when absent
     void answer(int status, std::string_view body, std::string_view extra_headers = {});
     bool send(std::string_view bytes); // false once the client is gone
+    std::string read(size_t size);     // so many bytes; fewer once the client is gone
     void begin_stream();               // status 200, chunked
     bool chunk(std::string_view bytes);
     void end_stream();
@@ -47,7 +48,8 @@ struct Exchange {
 class Server {
 public:
     using Behaviour = std::function<void(Exchange &)>;
-    enum class Security { plain, tls, tls_with_client_certificate };
+    // tls_http2: the behaviour gets each connection once, with nothing read yet, and speaks HTTP/2 by itself.
+    enum class Security { plain, tls, tls_with_client_certificate, tls_http2 };
 
     Server(Security security, Behaviour behaviour, Certificates certificates = {});
     ~Server();

@@ -112,6 +112,24 @@ TEST(ColumnMap, TheMapItself) {
               "on_drift of column \"ready\" (status.ready) has no meaning: users cannot set the field");
 }
 
+TEST(ColumnMap, Subresources) {
+    const ColumnMap map = build(R"({"name": "metadata.name", "ready": {"path": "status.ready", "subresource": "status"},
+        "size": {"path": "spec.size", "subresource": "scale", "on_drift": "follow"}})");
+    ASSERT_EQ(map.columns.size(), 3u);
+    for (const Column &column : map.columns) {
+        const std::string expected = column.name == "ready" ? "status" : column.name == "size" ? "scale" : "";
+        EXPECT_EQ(column.subresource, expected);
+        EXPECT_EQ(column.role, expected.empty() ? Role::key : Role::spec);
+    }
+    EXPECT_EQ(refusal(R"("ready": {"path": "status.ready", "subresource": "log"})", Kind::bad_map),
+              "column map: subresource of column \"ready\" is \"log\"");
+    EXPECT_EQ(refusal(R"("size": {"path": "spec.size", "subresource": "status"})", Kind::bad_map),
+              "column \"size\" (spec.size) is no field below status, which is all that subresource \"status\" takes");
+    EXPECT_EQ(
+        refusal(R"("ready": {"path": "status.ready", "subresource": "scale"})", Kind::bad_map),
+        "column \"ready\" (status.ready) is no number of replicas, which is all that subresource \"scale\" takes");
+}
+
 TEST(ColumnMap, ColumnsAndPaths) {
     std::string hint;
     EXPECT_EQ(refusal(R"("lables": "metadata.labels")", Kind::no_such_column, &hint),

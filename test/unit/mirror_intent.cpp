@@ -431,3 +431,47 @@ TEST_F(Intent, PhasesHaveNamesAndOneGroupEach) {
     }
     EXPECT_EQ(parse_phase(""), std::nullopt);
 }
+
+// Requests of a decision whose columns go through subresources, in their order.
+TEST_F(Intent, SubresourcesAreSentOneByOneAfterTheObject) {
+    add("phase", "status.phase", Role::spec, ValueType::string);
+    mapping.columns.back().subresource = "status";
+    mapping.columns[1].subresource = "scale";
+    row.emplace();
+    row->values = {{"spec.replicas", 3}, {"spec.paused", true}, {"status.phase", "New"}};
+    Decision create = decided();
+    ASSERT_EQ(create.action, Action::create);
+    Part part = take_first_part(mapping, create, nullptr);
+    EXPECT_EQ(part.subresource, "");
+    EXPECT_EQ(part.fields, (Fields{{"spec.paused", true}}));
+    EXPECT_EQ(part.kept, Fields());
+    EXPECT_TRUE(part.others_follow);
+
+    object.emplace();
+    object->uid = "u1";
+    object->live = Json::parse(R"({"metadata":{"uid":"u1"},"spec":{"paused":true}})");
+    for (const char *subresource : {"scale", "status"}) {
+        for (const auto &[path, value] : part.fields) {
+            object->claimed.insert(path);
+            object->applied[path] = object->base[path] = value;
+        }
+        Decision update = decided();
+        ASSERT_EQ(update.action, Action::update);
+        const Fields before = object->applied;
+        part = take_first_part(mapping, update, &*object);
+        EXPECT_EQ(part.subresource, subresource);
+        EXPECT_EQ(part.kept, before);
+        EXPECT_EQ(part.others_follow, part.subresource == "scale");
+    }
+    EXPECT_EQ(part.fields, (Fields{{"status.phase", "New"}}));
+}
+
+TEST_F(Intent, WithoutSubresourcesAllFieldsGoAtOnce) {
+    row.emplace();
+    row->values = {{"spec.replicas", 3}, {"spec.paused", true}};
+    Decision create = decided();
+    const Part part = take_first_part(mapping, create, nullptr);
+    EXPECT_EQ(part.subresource, "");
+    EXPECT_EQ(part.fields, row->values);
+    EXPECT_FALSE(part.others_follow);
+}

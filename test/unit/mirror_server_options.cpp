@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include <cstdlib>
+
 #include "pg/no_postgres.hpp"
 
 namespace {
@@ -95,6 +97,14 @@ TEST(ServerOptions, InsideACluster) {
     unsetenv("KUBERNETES_SERVICE_HOST");
     EXPECT_THROW(connection_of({{"in_cluster", "true"}}, nullptr), dbnet::kubernetes::Failure);
     unsetenv("KUBERNETES_SERVICE_PORT");
+}
+
+TEST(ServerOptions, HttpVersion) {
+    EXPECT_FALSE(connection_of({{"api_url", "https://k"}}, nullptr).http2);
+    EXPECT_FALSE(connection_of({{"api_url", "https://k"}, {"http_version", "1.1"}}, nullptr).http2);
+    EXPECT_TRUE(connection_of({{"api_url", "https://k"}, {"http_version", "2"}}, nullptr).http2);
+    for (const char *version : {"1.0", "3", "2.0", " 2"})
+        EXPECT_NE(refusal(OptionPlace::server, {{"api_url", "https://k"}, {"http_version", version}}), "");
 }
 
 TEST(ServerOptions, CredentialsAreNotSentInTheClear) {

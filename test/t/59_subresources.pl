@@ -1,0 +1,92 @@
+# Columns that are sent through a subresource: the status of a kind whose controller are policies in SQL, and the scale
+# of whatever has one.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Api;
+use DBNet::Cluster;
+use Test::More;
+
+my $api   = DBNet::Api->start(controllers => 0, nodes_ready => 0);
+my $node  = DBNet::Cluster->started('main');
+my $space = $api->namespace;
+sub settled { my ($name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', $name) }
+
+my $properties = {
+    spec   => { type => 'object', properties => { size => { type => 'integer', format => 'int32' }, zone => { type => 'string' } } },
+    status => { type => 'object', properties => { size => { type => 'integer', format => 'int32' }, state => { type => 'string' }, seen => { type => 'string' } } } };
+$api->expect_success($api->create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    apiVersion => 'apiextensions.k8s.io/v1', kind => 'CustomResourceDefinition', metadata => { name => 'pools.parts.dbnet.io', labels => $api->labels },
+    spec => { group => 'parts.dbnet.io', scope => 'Namespaced', names => { plural => 'pools', singular => 'pool', kind => 'Pool', listKind => 'PoolList' },
+        versions => [{ name => 'v1', served => JSON::PP::true, storage => JSON::PP::true, schema => { openAPIV3Schema => { type => 'object', properties => $properties } },
+            subresources => { status => {}, scale => { specReplicasPath => '.spec.size', statusReplicasPath => '.status.size' } } }] } }));
+$api->wait_until(sub { $api->get('/openapi/v3/apis/parts.dbnet.io/v1')->{status} == 200 }, 'the kind is served');
+my $pools = "/apis/parts.dbnet.io/v1/namespaces/$space/pools";
+sub pool { my ($name) = @_; return $api->get("$pools/$name")->{body} }
+
+$node->psql_ok($api->create_server('prod') . q{CREATE SCHEMA net; CREATE TABLE net.pools (name text PRIMARY KEY, zone text, size integer, state text, seen text);}, 'a table');
+sub mirror_sql {
+    my (%columns) = @_;
+    my $columns = JSON::PP->new->canonical->encode({ name => 'metadata.name', zone => 'spec.zone', %columns });
+    return qq{SELECT dbnet.mirror('prod', 'parts.dbnet.io/v1', 'Pool', 'net.pools', columns => '$columns', namespace => '$space', mode => 'manage')};
+}
+
+# --- what cannot be ---
+$node->fails_like(mirror_sql(state => { path => 'status.state', subresource => 'finalize' }), '22023', qr/subresource of column "state" is "finalize".*"status" or "scale"/s, 'there are two subresources');
+$node->fails_like(mirror_sql(size => { path => 'spec.size', subresource => 'status' }), '22023', qr/"size" \(spec\.size\) is no field below status/, 'the spec is not in the status');
+$node->fails_like(mirror_sql(state => { path => 'status.state', subresource => 'scale' }), '22023', qr/"state" \(status\.state\) is no number of replicas/, 'the status is no scale');
+$node->fails_like(q{SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.pools', columns => '{"name": "metadata.name", "state": {"path": "status.state", "subresource": "status"}}', namespace => 'default')},
+    '22023', qr/status/, 'a kind without status has none to write');
+
+# --- the object, its scale and its status ---
+$node->psql_ok(mirror_sql(size => { path => 'spec.size', subresource => 'scale' }, state => { path => 'status.state', subresource => 'status' }, seen => 'status.seen'), 'a mirror that writes scale and status');
+$node->query_is(q{SELECT column_name, role, subresource FROM dbnet.mirrored_column WHERE relation = 'net.pools'::regclass ORDER BY 1},
+    "name|key|\nseen|status|\nsize|spec|scale\nstate|spec|status\nzone|spec|", 'what a user may write');
+$node->fails_like(q{INSERT INTO net.pools (name, seen) VALUES ('a', 'x')}, undef, qr/seen/, 'other status columns are the server\'s');
+$node->psql_ok(q{INSERT INTO net.pools (name, zone, size, state) VALUES ('a', 'north', 3, 'Filling')}, 'a row with all of it');
+settled('is settled as a whole');
+is_deeply(pool('a')->{spec}, { zone => 'north', size => 3 }, 'the object has its spec');
+is_deeply(pool('a')->{status}, { state => 'Filling' }, 'and its status');
+$node->query_is(q{SELECT paths, http_status, attempt FROM dbnet.actuation ORDER BY at}, "{spec.zone}|201|1\n{spec.size}|200|1\n{status.state}|200|1", 'by one request each');
+$node->query_is(q{SELECT phase, claimed FROM dbnet.object WHERE name = 'a'}, 'synced|{spec.size,spec.zone,status.state}', 'all is claimed');
+
+$node->psql_ok(q{UPDATE net.pools SET state = 'Full' WHERE name = 'a'}, 'the status alone');
+settled('is settled');
+is_deeply([pool('a')->@{qw(spec status)}], [{ zone => 'north', size => 3 }, { state => 'Full' }], 'is written, the spec stays');
+$node->psql_ok(q{UPDATE net.pools SET zone = 'south' WHERE name = 'a'}, 'the spec alone');
+settled('is settled');
+is_deeply([pool('a')->@{qw(spec status)}], [{ zone => 'south', size => 3 }, { state => 'Full' }], 'is written, scale and status stay');
+$node->query_is(q{SELECT count(*) FROM dbnet.actuation}, '5', 'by one request each');
+my %owned = map { ($_->{subresource} // '') => $_->{manager} } pool('a')->{metadata}{managedFields}->@*;
+is($owned{status}, $node->safe_psql('postgres', 'SELECT field_manager FROM dbnet.mirrored_relation'), 'the status is owned by the mirror\'s manager');
+
+# --- somebody else ---
+$api->expect_success($api->patch("$pools/a/status?fieldManager=other", { status => { state => 'Empty', seen => 'just now' } }));
+$node->wait_for(q{SELECT seen = 'just now' AND state = 'Full' FROM net.pools WHERE name = 'a'}, 'what others write is seen, our word stays');
+$node->wait_for(q{SELECT phase = 'drifted' AND message LIKE '%status.state%' FROM dbnet.object_status WHERE name = 'a'}, 'and the difference told');
+$api->expect_success($api->patch("$pools/a/scale?fieldManager=other", { spec => { replicas => 7 } }));
+$node->psql_ok(q{UPDATE net.pools SET size = 4, state = 'Fine' WHERE name = 'a'}, 'and written over by who asks later');
+$node->wait_for(q{SELECT phase = 'conflict' AND message LIKE '%other%' FROM dbnet.object_status WHERE name = 'a'}, 'the status has another owner now');
+is(pool('a')->{spec}{size}, 4, 'the scale has none that counts');
+
+# --- an object that somebody made ---
+$api->expect_success($api->create($pools, { apiVersion => 'parts.dbnet.io/v1', kind => 'Pool', metadata => { name => 'b' }, spec => { size => 1 } }));
+$node->wait_for(q{SELECT count(*) = 1 FROM net.pools WHERE name = 'b' AND size = 1}, 'it is imported');
+$node->psql_ok(q{UPDATE net.pools SET state = 'Seen' WHERE name = 'b'}, 'gets its status from here');
+$node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'b'}, 'is settled');
+is_deeply([pool('b')->@{qw(spec status)}], [{ size => 1 }, { state => 'Seen' }], 'and its spec is nobody\'s business');
+$node->query_is(q{SELECT claimed FROM dbnet.object WHERE name = 'b'}, '{status.state}', 'only the status is claimed');
+
+# --- an interruption between the parts ---
+SKIP: {
+    DBNet::Need::or_skip('simulator');
+    $api->expect_success($api->create('/_sim/faults', { method => 'PATCH', path => '/c/scale', count => 1, action => 'hang' }));
+    $node->psql_ok(q{INSERT INTO net.pools (name, zone, size, state) VALUES ('c', 'north', 2, 'New')}, 'the second of three requests hangs');
+    $api->wait_until(sub { pool('c')->{spec} }, 'the object is there');
+    $node->wait_for(q{SELECT phase = 'applying' FROM dbnet.object WHERE name = 'c'}, 'and is not said to be done');
+    $node->replace_worker('mirror worker', 'KILL');
+    $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'c'}, 'the next worker goes on');
+    is_deeply([pool('c')->@{qw(spec status)}], [{ zone => 'north', size => 2 }, { state => 'New' }], 'with what was left');
+}
+
+$node->no_crash_in_log(except => qr/dbnet mirror worker.*was terminated by signal 9/);
+done_testing();
