@@ -259,7 +259,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
             throw kubernetes::Failure("the server's answer is not JSON");
         if (remove || kubernetes::is_terminating(body))
             why_still_there = deletion_message(body);
-        write.seen = mirror::observe(std::move(body), mirror.mapping, mirror.field_manager);
+        write.seen = mirror::observe(std::move(body), response.body, mirror.mapping, mirror.field_manager);
     } catch (const kubernetes::Failure &failure) {
         finished.next = Next::again;
         finished.delay_ms = write.next_attempt_ms = backoff_ms(write.attempts, 0.5);

@@ -145,6 +145,7 @@ bool Report::import(const Mirror &mirror, std::span<const QueuedEvent> events) {
     }
     for (const QueuedEvent &event : events)
         on_seen_({event.key, event.uid, Seen::reported});
+    imported_ += events.size();
     return true;
 }
 

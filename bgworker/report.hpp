@@ -44,6 +44,9 @@ public:
     // A table had another owner or name than its mirror says: read the configuration again. Asking resets it.
     bool take_configuration_changed() { return std::exchange(configuration_changed_, false); }
 
+    // How many objects write() has just found to be new and recorded the short way. Asking resets it.
+    size_t take_imported() { return std::exchange(imported_, 0); }
+
     // The mirror is gone.
     void forget(uint32_t relation) { backlogs_.erase(relation); }
 
@@ -75,6 +78,7 @@ private:
     SeenHandler on_seen_;
     std::map<uint32_t, Backlog> backlogs_;
     bool configuration_changed_ = false;
+    size_t imported_ = 0;
     std::unordered_map<mirror::Key, int, mirror::KeyHash> attempts_; // of the rows that are being written now
 };
 

@@ -37,7 +37,6 @@ const pg::Statement insert_objects{R"sql(
              AS v(namespace, name, uid, resource_version, generation, live, managers, base, health, controller, last_manager)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
         AND NOT EXISTS (SELECT FROM dbnet.tombstone AS t WHERE t.relation = m.relation)
-    ON CONFLICT DO NOTHING
 )sql"};
 
 // Whether what an INSERT is given is what the row will hold: no rule, no partition, no trigger before the row.
@@ -78,7 +77,7 @@ bool keeps(const Column &column, const Json &value) {
     return false;
 }
 
-// The batch as texts: the rows for the table and the bases for the records, made of the same values.
+// The batch as texts, column by column: the rows for the table and the bases for the records, made of the same values.
 class Batch {
 public:
     Batch(const Mirror &mirror, const std::set<std::string> &not_null) {
@@ -87,12 +86,8 @@ public:
             if (column.role == mirror::Role::key)
                 keys_ += (keys_.empty() ? "" : ",") + path + "true"; // stands for the row as a whole, as in merge.cpp
             else
-                fields_.push_back(
-                    {&column, path, "," + Json(column.name).dump() + ":", not_null.count(column.name) > 0});
+                fields_.push_back({&column, path, not_null.count(column.name) > 0, {}});
         }
-        row_name_ = Json(mirror.name_column).dump() + ":";
-        if (!mirror.namespace_column.empty())
-            row_name_space_ = Json(mirror.namespace_column).dump() + ":";
     }
 
     void add(const QueuedEvent &event) {
@@ -100,22 +95,19 @@ public:
         if (event.kind != QueuedEvent::Kind::present || !event.seen.owned.empty() || !event.seen.stamp.empty())
             throw NotPlain();
         std::string base = "{" + keys_;
-        rows_ += rows_.empty() ? "[{" : ",{";
-        rows_ += row_name_ + Json(event.key.name).dump();
-        if (!row_name_space_.empty())
-            rows_ += "," + row_name_space_ + Json(event.key.name_space).dump();
-        for (const Field &field : fields_) {
+        for (Field &field : fields_) {
             const Json *value = mirror::find_field(event.seen.values, field.column->path);
             if (value ? !keeps(*field.column, *value) : field.not_null)
                 throw NotPlain();
-            if (!value)
+            if (!value) {
+                field.values.emplace_back();
                 continue;
-            const std::string text = value->dump();
-            (base += ",") += field.base_name;
-            base += text;
-            (rows_ += field.row_name) += text;
+            }
+            std::string text = value->dump();
+            ((base += ",") += field.base_name) += text;
+            const bool is_json = field.column->column_type == "jsonb";
+            field.values.emplace_back(value->is_string() && !is_json ? value->get<std::string>() : std::move(text));
         }
-        rows_ += "}";
         base += "}";
         bases.push_back(std::move(base));
         const mirror::Observed &seen = event.seen;
@@ -131,7 +123,18 @@ public:
         last_managers.push_back(optional_text(seen.last_manager));
     }
 
-    std::string rows() const { return rows_ + "]"; }
+    // Into the table, as whoever runs it; how many.
+    uint64 insert(const Mirror &mirror) const {
+        std::vector<const Column *> columns;
+        std::vector<pg::Argument> arguments{names};
+        if (!mirror.namespace_column.empty())
+            arguments.emplace_back(name_spaces);
+        for (const Field &field : fields_) {
+            columns.push_back(field.column);
+            arguments.emplace_back(field.values);
+        }
+        return pg::execute_once(import_rows(mirror, columns), arguments).affected();
+    }
 
     std::vector<std::string> name_spaces, names, lives, managers, bases;
     std::vector<Text> uids, versions, generations, healths, controllers, last_managers;
@@ -139,10 +142,11 @@ public:
 private:
     struct Field {
         const Column *column;
-        std::string base_name, row_name; // as members of JSON objects
-        bool not_null;                   // a value that is missing is the table's default, which nobody knows here
+        std::string base_name; // as member of a JSON object
+        bool not_null;         // a value that is missing is the table's default, which nobody knows here
+        std::vector<Text> values;
     };
-    std::string keys_, row_name_, row_name_space_, rows_;
+    std::string keys_;
     std::vector<Field> fields_;
 };
 
@@ -169,20 +173,13 @@ void import_objects(const Mirror &mirror, std::span<const QueuedEvent> events) {
     if (recorded.affected() != events.size())
         throw NotPlain();
 
-    std::vector<WrittenColumn> written;
-    for (const Column &column : mirror.mapping.columns)
-        if (column.role != mirror::Role::key)
-            written.push_back({&column, false});
-    const std::string sql = insert_rows(mirror, written, true, Returning::nothing);
-    const std::string rows = batch.rows();
-    const pg::Argument arguments[] = {rows};
     pg::Deadline deadline(settings::report_statement_timeout);
-    const pg::Result inserted = pg::as_owner(mirror.owner, [&] {
+    const uint64 inserted = pg::as_owner(mirror.owner, [&] {
         pg::ReportScope scope(mirror.relation);
-        return pg::execute_once(sql, std::span<const pg::Argument>(arguments));
+        return batch.insert(mirror);
     });
     // A row that was deleted meanwhile must not come back.
-    if (inserted.affected() != events.size() || pg::execute(select_any_tombstone, Oid{mirror.relation}).boolean(0, 0))
+    if (inserted != events.size() || pg::execute(select_any_tombstone, Oid{mirror.relation}).boolean(0, 0))
         throw NotPlain();
 }
 

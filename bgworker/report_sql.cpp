@@ -72,8 +72,7 @@ std::string select_rows(const Mirror &mirror, RowLock lock) {
     return sql;
 }
 
-std::string insert_rows(const Mirror &mirror, const std::vector<WrittenColumn> &columns, bool skip_conflicts,
-                        Returning what) {
+std::string insert_rows(const Mirror &mirror, const std::vector<WrittenColumn> &columns, bool skip_conflicts) {
     std::string names = quoted(mirror.name_column), values = "r." + quoted(mirror.name_column);
     if (!mirror.namespace_column.empty()) {
         names += ", " + quoted(mirror.namespace_column);
@@ -86,8 +85,30 @@ std::string insert_rows(const Mirror &mirror, const std::vector<WrittenColumn> &
         values += ", r." + quoted(written.column->name);
     }
     return "INSERT INTO " + mirror.qualified_name + " AS t (" + names + ") SELECT " + values + " FROM " +
-           records(mirror) + (skip_conflicts ? " ON CONFLICT DO NOTHING" : "") +
-           (what == Returning::values ? returning(mirror) : "");
+           records(mirror) + (skip_conflicts ? " ON CONFLICT DO NOTHING" : "") + returning(mirror);
+}
+
+std::string import_rows(const Mirror &mirror, const std::vector<const mirror::Column *> &columns) {
+    std::string names, values, arrays, aliases;
+    int count = 0;
+    const auto add = [&](const std::string &name, const std::string &type) {
+        const std::string number = std::to_string(++count), separator = count == 1 ? "" : ", ";
+        names += separator + quoted(name);
+        values += separator + "r.c" + number;
+        if (type == "jsonb")
+            values += "::pg_catalog.jsonb";
+        else if (type != "text" && type != "character varying") // which the column takes as they are
+            values += "::" + type;
+        arrays += separator + "pg_catalog.unnest($" + number + ")";
+        aliases += separator + "c" + number;
+    };
+    add(mirror.name_column, "text");
+    if (!mirror.namespace_column.empty())
+        add(mirror.namespace_column, "text");
+    for (const mirror::Column *column : columns)
+        add(column->name, column->column_type);
+    return "INSERT INTO " + mirror.qualified_name + " AS t (" + names + ") SELECT " + values + " FROM ROWS FROM (" +
+           arrays + ") AS r(" + aliases + ")";
 }
 
 std::string update_rows(const Mirror &mirror, const std::vector<WrittenColumn> &columns) {

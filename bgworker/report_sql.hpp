@@ -28,13 +28,13 @@ struct WrittenColumn {
     auto operator<=>(const WrittenColumn &) const = default;
 };
 
-enum class Returning { nothing, values };
-
 // $1 rows as a JSON array with the key columns and `columns` → namespace, name, mapped columns as jsonb of what was
-// written, or nothing but their count. A row that somebody inserted meanwhile (or that another unique constraint
-// refuses) is not returned.
-std::string insert_rows(const mirror::Mirror &mirror, const std::vector<WrittenColumn> &columns, bool skip_conflicts,
-                        Returning what = Returning::values);
+// written. A row that somebody inserted meanwhile (or that another unique constraint refuses) is not returned.
+std::string insert_rows(const mirror::Mirror &mirror, const std::vector<WrittenColumn> &columns, bool skip_conflicts);
+
+// $1 names, $2 namespaces where the table has a column for them, then the values of each of `columns`: text[],
+// parallel, in the form that PostgreSQL reads → the count alone.
+std::string import_rows(const mirror::Mirror &mirror, const std::vector<const mirror::Column *> &columns);
 
 // The same for rows that are there.
 std::string update_rows(const mirror::Mirror &mirror, const std::vector<WrittenColumn> &columns);

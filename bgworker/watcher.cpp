@@ -3,6 +3,7 @@
 
 #include "bgworker/report_transaction.hpp"
 #include "kubernetes/resource_version.hpp"
+#include "mirror/object_store.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -172,6 +173,7 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
                 if (!queue.contains(busy.key)) // else there is a newer one
                     queue.push(std::move(busy));
             }
+            entry.watch->note_imported(report_.take_imported());
         }
     }
     if (queue.empty() && entry.watch->has_complete_list() && !entry.search_absent)
@@ -184,7 +186,12 @@ void Watcher::find_absent(Entry &entry) {
     MirrorWatch &watch = *entry.watch;
     uint32_t relation = watch.mirror().relation;
     pg::Result recorded;
+    bool has_others = true; // than the list has just brought
     in_report_transaction([&] {
+        if (watch.has_imported_all())
+            has_others = mirror::count_objects(relation) != static_cast<int64_t>(watch.imported());
+        if (!has_others)
+            return;
         recorded = pg::execute(select_recorded, Oid{relation}, entry.searched_to.name_space, entry.searched_to.name,
                                absent_batch);
     });
@@ -200,7 +207,7 @@ void Watcher::find_absent(Entry &entry) {
         else if (*order <= 0 || watch.reflector().is_rewound())
             watch.queue().push(removed_event(key, uid));
     }
-    if (recorded.rows() < absent_batch) {
+    if (!has_others || recorded.rows() < absent_batch) {
         entry.search_absent = false;
         entry.searched_to = {};
     }

@@ -178,6 +178,7 @@ void MirrorWatch::turn(Milliseconds now) {
 void MirrorWatch::start_list(const Reflector::Command &command) {
     if (command.continue_token.empty()) {
         listed_.clear();
+        imported_ = 0;
         complete_ = false;
         unordered_ = false;
     }
@@ -245,7 +246,7 @@ void MirrorWatch::store_item(std::string_view text) {
     nlohmann::json item = kubernetes::parse_item(text, mirror_->resource);
     listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
                    hash_seed_);
-    push_present(std::move(item), reflector_.is_rewound() || first_list_, reflector_.list_version());
+    push_present(std::move(item), text, reflector_.is_rewound() || first_list_, reflector_.list_version());
 }
 
 void MirrorWatch::on_list_end(kubernetes::Response &&response) {
@@ -325,7 +326,7 @@ void MirrorWatch::on_event(kubernetes::Event &&event) {
         break;
     case kubernetes::Event::Type::added:
     case kubernetes::Event::Type::modified:
-        push_present(std::move(event.object));
+        push_present(std::move(event.object), event.text);
         break;
     }
     reflector_.on_event(event.resource_version);
@@ -343,7 +344,8 @@ void MirrorWatch::on_watch_end(kubernetes::Response &&response) {
 
 // Objects ------------------------------------------------------------------------------------------------------------
 
-void MirrorWatch::push_present(nlohmann::json object, bool authoritative, const std::string &as_of) {
+void MirrorWatch::push_present(nlohmann::json object, std::string_view text, bool authoritative,
+                               const std::string &as_of) {
     // What has no name cannot be a row, and must not cost the others of its page.
     if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
         return;
@@ -354,7 +356,7 @@ void MirrorWatch::push_present(nlohmann::json object, bool authoritative, const 
         if (is_same && !authoritative)
             return;
     }
-    QueuedEvent event = present_event(*mirror_, std::move(object));
+    QueuedEvent event = present_event(*mirror_, std::move(object), text);
     event.authoritative = authoritative;
     event.as_of = as_of;
     if (auto lookup = lookups_.find(event.key); lookup != lookups_.end()) {
@@ -401,7 +403,7 @@ void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&respo
         return;
     }
     if (mirror_->label_selector.empty()) {
-        push_present(std::move(object));
+        push_present(std::move(object), response.body);
         return;
     }
     if (text_at(object, "uid") == removed.uid)

@@ -49,6 +49,10 @@ public:
     // A complete list has arrived and is_listed() can be asked; until the next list starts.
     bool has_complete_list() const noexcept { return complete_; }
     bool is_listed(const mirror::Key &key) const;
+    // Objects that have been recorded since the list began and were new; whether they are all that it has.
+    void note_imported(size_t count) noexcept { imported_ += count; }
+    bool has_imported_all() const noexcept { return imported_ == listed_.size(); }
+    size_t imported() const noexcept { return imported_; }
 
     // Asks the server whether the object, which a list does not have, is still there; its answer becomes an event.
     void look_up(const mirror::Key &key, const std::string &uid);
@@ -83,7 +87,8 @@ private:
     void on_watch_end(kubernetes::Response &&response);
     void end_stream();
     void stop();
-    void push_present(nlohmann::json object, bool authoritative = false, const std::string &as_of = {});
+    void push_present(nlohmann::json object, std::string_view text, bool authoritative = false,
+                      const std::string &as_of = {});
     void on_removed(const nlohmann::json &object);
     void on_looked_up(QueuedEvent removed, kubernetes::Response &&response);
 
@@ -107,6 +112,7 @@ private:
     bool unordered_ = false; // the page's items could not wait for its version
     // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
     std::unordered_set<uint64_t> listed_;
+    size_t imported_ = 0; // since listed_ was cleared
     uint64_t hash_seed_;
     // Versions that answers showed and the running watch has not. Empty whenever no watch runs: a server that was
     // rewound gives versions a second time.

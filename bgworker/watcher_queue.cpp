@@ -5,9 +5,9 @@
 
 namespace dbnet::bgworker {
 
-QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object) {
+QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object, std::string_view text) {
     QueuedEvent event;
-    event.seen = mirror::observe(std::move(object), mirror.mapping, mirror.field_manager);
+    event.seen = mirror::observe(std::move(object), text, mirror.mapping, mirror.field_manager);
     event.key = {mirror.relation, event.seen.name_space, event.seen.name};
     event.uid = event.seen.uid;
     event.resource_version = event.seen.resource_version;

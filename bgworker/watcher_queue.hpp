@@ -31,8 +31,8 @@ struct QueuedEvent {
     std::string as_of;          // version of the list that it comes from; empty for events of a watch
 };
 
-// Turns what the server sent into an event that is ready to be stored.
-QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object);
+// Turns what the server sent into an event that is ready to be stored; `text`: see mirror::observe().
+QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object, std::string_view text);
 
 QueuedEvent removed_event(const mirror::Key &key, const std::string &uid);
 

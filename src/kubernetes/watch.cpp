@@ -3,6 +3,7 @@
 
 #include "kubernetes/failure.hpp"
 #include "kubernetes/json_access.hpp"
+#include "kubernetes/json_text.hpp"
 
 namespace dbnet::kubernetes {
 
@@ -66,6 +67,8 @@ Event parse_event(std::string_view line) {
     if (object == document.end() || !object->is_object())
         throw Failure("a watch sent an event without an object: " + std::string(line.substr(0, 200)));
     event.object = std::move(*object);
+    if (const auto member = find_member(line, "object"))
+        event.text = member->value_in(line);
     if (event.type == Event::Type::error) {
         event.outcome = classify_status(event.object);
         if (event.outcome)

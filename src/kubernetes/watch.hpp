@@ -42,6 +42,7 @@ struct Event {
     enum class Type { added, modified, removed, bookmark, error };
     Type type = Type::added;
     nlohmann::json object;           // of an error: the Status
+    std::string_view text;           // the same in the line
     std::string resource_version;    // the object's; "" of an error
     bool initial_events_end = false; // bookmark that ends the initial events of a streaming list
     Outcome outcome;                 // of an error: what it means (410 → gone)

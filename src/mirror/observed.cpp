@@ -4,10 +4,12 @@
 #include "kubernetes/api.hpp"
 #include "kubernetes/failure.hpp"
 #include "kubernetes/health.hpp"
+#include "kubernetes/json_text.hpp"
 #include "kubernetes/managed_fields.hpp"
 #include "mirror/stamp.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace dbnet::mirror {
 
@@ -117,9 +119,33 @@ const char *health_text(kubernetes::Health::Status status) {
     return status == kubernetes::Health::Status::current ? "ready" : kubernetes::name(status);
 }
 
+// The text without metadata.managedFields, with the members that lists leave out; cheaper than writing the body anew.
+std::string live_text(const Json &body, std::string_view text) {
+    constexpr std::array<std::string_view, 3> names{"metadata", "apiVersion", "kind"};
+    const auto found = kubernetes::find_members(text, names);
+    const auto &metadata = found[0];
+    if (!metadata)
+        return body.dump();
+    std::string live = "{";
+    live.reserve(text.size());
+    for (const size_t i : {1, 2})
+        if (const auto member = body.find(names[i]); member != body.end() && !found[i])
+            (((live += '"') += names[i]) += "\":" + member->dump()) += ',';
+    const size_t begin = text.find('{') + 1;
+    const auto managed_fields = kubernetes::find_member(metadata->value_in(text), "managedFields");
+    if (!managed_fields)
+        return live.append(text.substr(begin));
+    size_t from = metadata->value + managed_fields->begin, to = metadata->value + managed_fields->end;
+    if (!managed_fields->is_last)
+        to = text.find(',', to) + 1;
+    else if (!managed_fields->is_first)
+        from = text.rfind(',', from);
+    return live.append(text.substr(begin, from - begin)).append(text.substr(to));
+}
+
 } // namespace
 
-Observed observe(Json body, const Mapping &mapping, const std::string &field_manager) {
+Observed observe(Json body, std::string_view text, const Mapping &mapping, const std::string &field_manager) {
     if (!body.is_object() || !body.contains("metadata") || !body["metadata"].is_object() ||
         text_at(body["metadata"], "name").empty())
         throw kubernetes::Failure("the server sent an object without metadata.name");
@@ -143,9 +169,12 @@ Observed observe(Json body, const Mapping &mapping, const std::string &field_man
     take_owners(seen, body, mapping, field_manager);
     seen.own_fields = take_own_fields(metadata, field_manager);
     metadata.erase("managedFields");
-    body = storable(std::move(body));
+    // What is escaped may be more than jsonb, or the encoding of the database, can take.
+    const bool is_plain = text.find("\\u") == std::string_view::npos;
+    if (!is_plain)
+        body = storable(std::move(body));
     seen.values = mapping.from_live(body);
-    seen.live = body.dump(); // a parsed document is many times its text
+    seen.live = is_plain ? live_text(body, text) : body.dump(); // a parsed document is many times its text
     return seen;
 }
 

@@ -30,7 +30,8 @@ struct Observed {
     bool terminating = false;          // metadata.deletionTimestamp is set
 };
 
+// `body`: the object, of which `text` is the JSON; apiVersion and kind may stand in the body alone, as in lists.
 // `field_manager`: the mirror's. Throws kubernetes::Failure when the body is no object with a name.
-Observed observe(Json body, const Mapping &mapping, const std::string &field_manager);
+Observed observe(Json body, std::string_view text, const Mapping &mapping, const std::string &field_manager);
 
 } // namespace dbnet::mirror

@@ -30,9 +30,13 @@ Json node() {
         "status": {"conditions": [{"type": "Ready", "status": "True"}], "capacity": {"memory": "2Gi"}}})");
 }
 
+Observed seen_in(const Json &body, const Mapping &mapping, const std::string &field_manager) {
+    return observe(body, body.dump(), mapping, field_manager);
+}
+
 TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
     Mirror mirror = dbnet::test::node_mirror();
-    Observed seen = observe(node(), mirror.mapping, ours);
+    Observed seen = seen_in(node(), mirror.mapping, ours);
     EXPECT_EQ(seen.name_space, "");
     EXPECT_EQ(seen.name, "n1");
     EXPECT_EQ(seen.uid, "u-1");
@@ -53,10 +57,10 @@ TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
 
 TEST(Observed, TheStampIsOursOnlyIfOurManagerPutItThere) {
     Mirror mirror = dbnet::test::node_mirror();
-    EXPECT_EQ(observe(node(), mirror.mapping, "dbnet-of-another").stamp, "");
+    EXPECT_EQ(seen_in(node(), mirror.mapping, "dbnet-of-another").stamp, "");
     Json copied = node();
     copied["metadata"]["managedFields"][0]["fieldsV1"].erase("f:metadata");
-    EXPECT_EQ(observe(copied, mirror.mapping, ours).stamp, "");
+    EXPECT_EQ(seen_in(copied, mirror.mapping, ours).stamp, "");
 }
 
 TEST(Observed, OwnedIsWhatOurManagerHasAnyPartOf) {
@@ -68,26 +72,26 @@ TEST(Observed, OwnedIsWhatOurManagerHasAnyPartOf) {
     ours_and_theirs[0]["fieldsV1"]["f:metadata"] = {{"f:labels", {{"f:zone", Json::object()}}},
                                                     {"f:annotations", {{"f:dbnet.io/stamp", Json::object()}}}};
     ours_and_theirs[1]["fieldsV1"]["f:metadata"] = {{"f:labels", {{"f:other", Json::object()}}}};
-    Observed seen = observe(body, mirror.mapping, ours);
+    Observed seen = seen_in(body, mirror.mapping, ours);
     EXPECT_EQ(seen.managers["metadata.labels"][0], "kubelet");                               // the newest
     EXPECT_EQ(seen.owned, (std::set<std::string>{"metadata.labels", "spec.unschedulable"})); // the stamp is no column's
-    EXPECT_TRUE(observe(body, mirror.mapping, "dbnet-of-another").owned.empty());
+    EXPECT_TRUE(seen_in(body, mirror.mapping, "dbnet-of-another").owned.empty());
     ours_and_theirs[0]["fieldsV1"]["f:metadata"]["f:annotations"]["f:team"] = Json::object();
-    EXPECT_EQ(observe(body, mirror.mapping, ours).owned.count("metadata.annotations"), 1u);
+    EXPECT_EQ(seen_in(body, mirror.mapping, ours).owned.count("metadata.annotations"), 1u);
 }
 
 TEST(Observed, LiveIsTheWholeObjectWithoutManagedFields) {
     Mirror mirror = dbnet::test::node_mirror();
     Json expected = node();
     expected["metadata"].erase("managedFields");
-    EXPECT_EQ(Json::parse(observe(node(), mirror.mapping, ours).live), expected);
+    EXPECT_EQ(Json::parse(seen_in(node(), mirror.mapping, ours).live), expected);
 }
 
 TEST(Observed, LiveCanBeStoredAsJsonb) {
     Mirror mirror = dbnet::test::node_mirror();
     Json body = node();
     body["metadata"]["annotations"]["odd"] = std::string("a\0b", 3);
-    EXPECT_EQ(Json::parse(observe(body, mirror.mapping, ours).live)["metadata"]["annotations"]["odd"], "a\xEF\xBF\xBD"
+    EXPECT_EQ(Json::parse(seen_in(body, mirror.mapping, ours).live)["metadata"]["annotations"]["odd"], "a\xEF\xBF\xBD"
                                                                                                        "b");
 }
 
@@ -95,14 +99,14 @@ TEST(Observed, TerminatingObject) {
     Mirror mirror = dbnet::test::node_mirror();
     Json body = node();
     body["metadata"]["deletionTimestamp"] = "2026-11-23T09:00:00Z";
-    Observed seen = observe(body, mirror.mapping, ours);
+    Observed seen = seen_in(body, mirror.mapping, ours);
     EXPECT_TRUE(seen.terminating);
     EXPECT_EQ(seen.health, "terminating");
 }
 
 TEST(Observed, OddMetadataIsNoCrash) {
     Mirror mirror = dbnet::test::node_mirror();
-    Observed seen = observe(Json::parse(R"({"metadata": {"name": "x", "uid": 5, "generation": "one",
+    Observed seen = seen_in(Json::parse(R"({"metadata": {"name": "x", "uid": 5, "generation": "one",
         "ownerReferences": ["a", null, {"controller": 1}], "managedFields": [3, {"manager": 4}], "annotations": []}})"),
                             mirror.mapping, ours);
     EXPECT_EQ(seen.uid, "");
@@ -114,7 +118,32 @@ TEST(Observed, OddMetadataIsNoCrash) {
 TEST(Observed, RefusesWhatIsNoObject) {
     Mirror mirror = dbnet::test::node_mirror();
     for (const char *text : {"null", "[]", "{}", R"({"metadata": []})", R"({"metadata": {"name": ""}})"})
-        EXPECT_THROW(observe(Json::parse(text), mirror.mapping, ours), dbnet::kubernetes::Failure) << text;
+        EXPECT_THROW(seen_in(Json::parse(text), mirror.mapping, ours), dbnet::kubernetes::Failure) << text;
+}
+
+// The text of the object is kept as it came: only managedFields are cut out, wherever they stand.
+TEST(Observed, KeepsTheTextWithoutManagedFields) {
+    Mirror mirror = dbnet::test::node_mirror();
+    const auto live = [&](const std::string &text) {
+        Json body = Json::parse(text);
+        body["apiVersion"] = "v1";
+        body["kind"] = "Node";
+        return observe(body, text, mirror.mapping, ours).live;
+    };
+    const std::string head = R"({"apiVersion":"v1","kind":"Node",)";
+    EXPECT_EQ(live(R"({"metadata":{"name":"n","managedFields":[{"a":"]\"}"}],"uid":"u"},"spec":{"x":1.50}})"),
+              head + R"("metadata":{"name":"n","uid":"u"},"spec":{"x":1.50}})");
+    EXPECT_EQ(live(R"({"spec":{"metadata":{}},"metadata":{"name":"n","managedFields":[]}})"),
+              head + R"("spec":{"metadata":{}},"metadata":{"name":"n"}})");
+    EXPECT_EQ(live(R"({"metadata" : { "managedFields" : [ ] , "name" : "n" } })"),
+              head + R"("metadata" : {  "name" : "n" } })");
+    EXPECT_EQ(live(R"({"metadata":{"name":"n"}})"), head + R"("metadata":{"name":"n"}})");
+    EXPECT_EQ(live(R"({"kind":"Node","metadata":{"name":"n"},"apiVersion":"v1"})"),
+              R"({"kind":"Node","metadata":{"name":"n"},"apiVersion":"v1"})");
+    EXPECT_EQ(live(R"({"metadata":{"name":"n","labels":{"a":"\u003c\u0000"}}})"),
+              R"({"apiVersion":"v1","kind":"Node","metadata":{"labels":{"a":"<)"
+              "\xEF\xBF\xBD"
+              R"("},"name":"n"}})");
 }
 
 } // namespace

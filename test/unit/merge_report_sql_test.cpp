@@ -85,4 +85,23 @@ TEST(ReportSql, WideTablesStayBelowTheLimitOfArguments) {
     EXPECT_NE(sql.find("'c79', t.\"c79\") FROM"), std::string::npos);
 }
 
+TEST(ReportSql, ImportCastsWhatIsNoText) {
+    Mirror mirror = odd_mirror();
+    std::vector<const dbnet::mirror::Column *> columns;
+    for (const char *type : {"text", "character varying", "jsonb", "timestamp(0) with time zone"})
+        mirror.mapping.columns.push_back(dbnet::test::column(type, "spec.x", Role::spec, ValueType::string, type));
+    for (size_t i = 4; i < mirror.mapping.columns.size(); i++)
+        columns.push_back(&mirror.mapping.columns[i]);
+    EXPECT_EQ(import_rows(mirror, columns),
+              R"(INSERT INTO "My net".nodes AS t ("na""me", "space", "text", "character varying", "jsonb", )"
+              R"("timestamp(0) with time zone") SELECT r.c1, r.c2, r.c3, r.c4, r.c5::pg_catalog.jsonb, )"
+              R"(r.c6::timestamp(0) with time zone FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), )"
+              R"(pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) AS )"
+              R"(r(c1, c2, c3, c4, c5, c6))");
+    mirror.namespace_column.clear();
+    EXPECT_EQ(
+        import_rows(mirror, {}),
+        R"(INSERT INTO "My net".nodes AS t ("na""me") SELECT r.c1 FROM ROWS FROM (pg_catalog.unnest($1)) AS r(c1))");
+}
+
 } // namespace
