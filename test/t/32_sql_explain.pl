@@ -90,6 +90,7 @@ like($errors, qr/WARNING:.*what this transaction has changed is sent after its c
 $node->fails_like(q{SET statement_timeout = '100ms'; SELECT dbnet.pause('prod', 'test'); UPDATE net.maps SET data = '{"a": "4"}'; SELECT * FROM dbnet.wait_synced('60 s')},
     '57014', qr/statement timeout/, 'statement_timeout ends the wait');
 $node->query_is(q{SELECT dbnet.resume('prod')}, 't', 'resume');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.maps')}, '', 'all is sent');
 
 # --- a worker that has not seen another session's commit yet has not settled it ---
 my $worker = $node->worker_pid('mirror worker');
