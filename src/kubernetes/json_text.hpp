@@ -21,7 +21,8 @@ struct MemberText {
     std::string_view value_in(std::string_view object) const { return object.substr(value, end - value); }
 };
 
-// The first members called `names`, in one pass that looks at brackets and strings alone; nullopt for what is not there.
+// The first members called `names`, in one pass that looks at brackets and strings alone; nullopt for what is not
+// there.
 template<size_t count> using MemberTexts = std::array<std::optional<MemberText>, count>;
 void find_members(std::string_view object, std::span<const std::string_view> names,
                   std::span<std::optional<MemberText>> found);

@@ -119,6 +119,11 @@ const char *health_text(kubernetes::Health::Status status) {
     return status == kubernetes::Health::Status::current ? "ready" : kubernetes::name(status);
 }
 
+// A fraction may have more digits, or a smaller exponent, than jsonb can take.
+bool has_fraction(const Json &value) {
+    return value.is_number_float() || (value.is_structured() && std::any_of(value.begin(), value.end(), has_fraction));
+}
+
 // The text without metadata.managedFields, with the members that lists leave out; cheaper than writing the body anew.
 std::string live_text(const Json &body, std::string_view text) {
     constexpr std::array<std::string_view, 3> names{"metadata", "apiVersion", "kind"};
@@ -170,7 +175,7 @@ Observed observe(Json body, std::string_view text, const Mapping &mapping, const
     seen.own_fields = take_own_fields(metadata, field_manager);
     metadata.erase("managedFields");
     // What is escaped may be more than jsonb, or the encoding of the database, can take.
-    const bool is_plain = text.find("\\u") == std::string_view::npos;
+    const bool is_plain = text.find("\\u") == std::string_view::npos && !has_fraction(body);
     if (!is_plain)
         body = storable(std::move(body));
     seen.values = mapping.from_live(body);

@@ -1,5 +1,5 @@
-// The transport over HTTP/2, against a server whose frames the test writes itself: requests share a connection, and what
-// is lost with one is sent again.
+// The transport over HTTP/2, against a server whose frames the test writes itself: requests share a connection, and
+// what is lost with one is sent again.
 #include "test/unit/kubernetes_transport_support.hpp"
 
 #include <atomic>

@@ -2,6 +2,7 @@
 #include "kubernetes/base64.hpp"
 #include "kubernetes/header_text.hpp"
 #include "kubernetes/health.hpp"
+#include "kubernetes/json_access.hpp"
 #include "kubernetes/nearest.hpp"
 #include "kubernetes/quantity.hpp"
 #include "kubernetes/resource_version.hpp"
@@ -179,4 +180,27 @@ TEST(KubernetesHealth, NodesAndNamespaces) {
     EXPECT_EQ(health(R"({"kind": "Namespace", "status": {"phase": "Terminating"}})"),
               "terminating: the namespace is being deleted");
     EXPECT_EQ(health(R"({"kind": "Namespace"})"), "in_progress: the namespace is not active yet");
+}
+
+TEST(KubernetesJson, IsReadAsTheOtherParserReadsIt) {
+    for (const char *text : {"0", "-1", "9223372036854775807", "9223372036854775808", "18446744073709551615",
+                             "18446744073709551616", "-9223372036854775808", "-9223372036854775809", "1.5", "1e3",
+                             "1e-400", "true", "null", R"("\u00e9\ud83d\ude00")", "[]", "{}",
+                             R"( [1 , {"a" : [ ] } ] )", R"({"a": 1, "b": 2, "a": 3})", "\xEF\xBB\xBF{}"}) {
+        const json expected = json::parse(text);
+        const json document = parse_json(text);
+        EXPECT_EQ(document, expected) << text;
+        EXPECT_EQ(document.type(), expected.type()) << text;
+    }
+    EXPECT_EQ(parse_json("-0"), json(0));
+    for (const char *text :
+         {"", " ", "{", "[1,]", "01", "1e999", R"("\ud800")", "\"\xff\"", "\"\n\"", "{} {}", "nul", "{a: 1}"})
+        EXPECT_TRUE(parse_json(text).is_discarded()) << text;
+}
+
+TEST(KubernetesJson, IsNotReadBeyondADepth) {
+    const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+    EXPECT_FALSE(parse_json(nested(900)).is_discarded());
+    EXPECT_TRUE(parse_json(nested(1100)).is_discarded());
+    EXPECT_TRUE(parse_json(nested(100'000)).is_discarded());
 }

@@ -131,8 +131,11 @@ TEST(Observed, KeepsTheTextWithoutManagedFields) {
         return observe(body, text, mirror.mapping, ours).live;
     };
     const std::string head = R"({"apiVersion":"v1","kind":"Node",)";
-    EXPECT_EQ(live(R"({"metadata":{"name":"n","managedFields":[{"a":"]\"}"}],"uid":"u"},"spec":{"x":1.50}})"),
-              head + R"("metadata":{"name":"n","uid":"u"},"spec":{"x":1.50}})");
+    EXPECT_EQ(live(R"({"metadata":{"name":"n","managedFields":[{"a":"]\"}"}],"uid":"u"},"spec":{"x":150}})"),
+              head + R"("metadata":{"name":"n","uid":"u"},"spec":{"x":150}})");
+    EXPECT_EQ(live(R"({"metadata":{"name":"n"},"spec":{"x":[1e-20000]}})"),
+              head + R"("metadata":{"name":"n"},"spec":{"x":[0.0]}})")
+        << "which numeric cannot hold";
     EXPECT_EQ(live(R"({"spec":{"metadata":{}},"metadata":{"name":"n","managedFields":[]}})"),
               head + R"("spec":{"metadata":{}},"metadata":{"name":"n"}})");
     EXPECT_EQ(live(R"({"metadata" : { "managedFields" : [ ] , "name" : "n" } })"),
