@@ -281,7 +281,7 @@ Fields Mapping::from_live(const Json &live) const {
             continue;
         const Json *value = kubernetes::get(live, column.field);
         if (value && !value->is_null())
-            result.emplace(column.path, *value);
+            result.emplace(column.path, without_null_members(*value));
     }
     return result;
 }

@@ -69,6 +69,14 @@ if (generated('apps/v1', 'Deployment', 'deployments')) {
     refused(q{UPDATE net.deployments SET template = dbnet.set(template, 'spec.containers[name=app].resources.limits.cpu', '"much"')}, qr/limits\.cpu: "much" is not a quantity/, 'no quantity');
     refused(q{UPDATE net.deployments SET template = dbnet.set(template, 'spec.restartPolicy', '"Maybe"')}, qr/restartPolicy: "Maybe" is not one of.*"Always"/s, 'no value of the list')
       if $node->safe_psql('postgres', q{SELECT rules::text LIKE '%"OnFailure"%' FROM dbnet.mirrored_column WHERE column_name = 'template'}) eq 't';
+    # Somebody else's, with what a server writes as null: one column is the user's word, no other.
+    $api->expect_success($api->create("/apis/apps/v1/namespaces/$space/deployments", { apiVersion => 'apps/v1', kind => 'Deployment', metadata => { name => 'theirs', labels => $api->labels },
+        spec => { replicas => 1, selector => { matchLabels => { app => 'theirs' } }, template => { metadata => { labels => { app => 'theirs' } }, spec => { containers => [{ name => 'app', image => 'nginx' }] } } } }, query => { fieldManager => 'kubectl-create' }));
+    like($api->get("/apis/apps/v1/namespaces/$space/deployments/theirs")->{text}, qr/"template":\s*\{\s*"metadata":\s*\{[^}]*"creationTimestamp":\s*null/, 'the server shows a null');
+    $node->wait_for(q{SELECT count(*) FROM net.deployments WHERE name = 'theirs'}, 'is imported', expected => '1');
+    $node->psql_ok(q{UPDATE net.deployments SET replicas = 0 WHERE name = 'theirs'}, 'replicas alone');
+    settled();
+    $node->query_is(q{SELECT claimed FROM dbnet.object WHERE name = 'theirs'}, '{spec.replicas}', 'nothing else is claimed');
     $node->query_is(q{SELECT path, format, required FROM dbnet.describe('net.deployments') WHERE column_name IN ('replicas', 'selector', 'status_readyReplicas')},
         "spec.replicas|int32|f\nspec.selector||t\nstatus.readyReplicas|int32|f", 'described');
 }

@@ -167,6 +167,8 @@ TEST(Mapping, CollectsAllErrorsAndLeavesOutKeysAndStatus) {
     EXPECT_EQ(
         mapping.from_live(Json::parse(R"({"metadata":{"name":"n","labels":null},"spec":{"a":1},"status":{"s":3}})")),
         (Fields{{"spec.a", 1}, {"status.s", 3}}));
+    EXPECT_EQ(mapping.from_live(Json::parse(R"({"spec":{"a":{"b":null,"c":[{"d":null,"e":1}]}}})")),
+              (Fields{{"spec.a", {{"c", Json::parse(R"([{"e":1}])")}}}}));
     EXPECT_EQ(mapping.by_name("c_spec.b")->path, "spec.b");
     EXPECT_EQ(mapping.by_path("spec.c"), nullptr);
 }
