@@ -111,10 +111,14 @@ mirror::ReportedObject reported(const ObjectRecord &record, mirror::Fields live)
     return {std::move(live), record.base, record.applied, record.claimed};
 }
 
-std::string paths_of(const std::vector<const mirror::Column *> &columns) {
+// "spec.replicas by kubectl, spec.paused by argocd-controller": whoever owns the field now.
+std::string changes_of(const std::vector<const mirror::Column *> &columns, const mirror::Json &managers) {
     std::string text;
-    for (const mirror::Column *column : columns)
-        text += (text.empty() ? "" : ", ") + column->path;
+    for (const mirror::Column *column : columns) {
+        const auto owner = managers.find(column->path);
+        text += (text.empty() ? "" : ", ") + column->path + " by " +
+                (owner == managers.end() ? "an unknown manager" : owner->front().get<std::string>());
+    }
     return text;
 }
 
@@ -204,8 +208,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
         phase = job.object.claimed.empty() ? Phase::none : Phase::synced;
         if (!drifted.empty()) {
             phase = Phase::drifted;
-            message = paths_of(drifted) + " changed on the server, last by " +
-                      (event.seen.last_manager.empty() ? "an unknown manager" : event.seen.last_manager);
+            message = "changed on the server: " + changes_of(drifted, event.seen.managers);
         }
     }
     if (std::ranges::any_of(drifted, [&](const mirror::Column *column) {

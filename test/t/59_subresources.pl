@@ -62,7 +62,7 @@ is($owned{status}, $node->safe_psql('postgres', 'SELECT field_manager FROM dbnet
 # --- somebody else ---
 $api->expect_success($api->patch("$pools/a/status?fieldManager=other", { status => { state => 'Empty', seen => 'just now' } }));
 $node->wait_for(q{SELECT seen = 'just now' AND state = 'Full' FROM net.pools WHERE name = 'a'}, 'what others write is seen, our word stays');
-$node->wait_for(q{SELECT phase = 'drifted' AND message LIKE '%status.state%' FROM dbnet.object_status WHERE name = 'a'}, 'and the difference told');
+$node->wait_for(q{SELECT phase = 'drifted' AND message = 'changed on the server: status.state by other' FROM dbnet.object_status WHERE name = 'a'}, 'and the difference told');
 $api->expect_success($api->patch("$pools/a/scale?fieldManager=other", { spec => { replicas => 7 } }));
 $node->psql_ok(q{UPDATE net.pools SET size = 4, state = 'Fine' WHERE name = 'a'}, 'and written over by who asks later');
 $node->wait_for(q{SELECT phase = 'conflict' AND message LIKE '%other%' FROM dbnet.object_status WHERE name = 'a'}, 'the status has another owner now');
