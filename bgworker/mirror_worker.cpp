@@ -233,7 +233,11 @@ private:
     void look_up(const mirror::Key &key, const std::string &uid) override { watcher_.look_up(key, uid); }
     void restore(const mirror::Key &key) override { watcher_.restore(key); }
     bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
+    void served_again(uint32_t relation) override { compare_.request(relation, true); }
     void seen(const SeenObject &object) override {
+        if (const mirror::Mirror *mirror = catalog_->find(object.key.relation);
+            mirror && mirror->resource.kind == "CustomResourceDefinition")
+            watcher_.expect_kinds(mirror->server);
         if (object.what == Seen::reported)
             return actuator_.note_report(object.key);
         actuator_.touch(object.key, object.what == Seen::gone ? object.uid : std::string());

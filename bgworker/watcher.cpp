@@ -6,6 +6,7 @@
 #include "mirror/object_store.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 extern "C" {
@@ -114,6 +115,9 @@ void Watcher::turn_entry(Entry &entry, Milliseconds now) {
         entry.answers = answers;
         client_.server_answers(entry.watch->mirror());
     }
+    // Rows that would be sent wait for the kind, and not each for itself.
+    if (entry.watch->reflector().is_kind_missing())
+        entry.missing = true, entry.listed = false;
     check_consistency(entry, now);
     store_events(entry, now);
     if (entry.watch->has_complete_list() && entry.search_absent)
@@ -176,8 +180,12 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
             entry.watch->note_imported(report_.take_imported());
         }
     }
-    if (queue.empty() && entry.watch->has_complete_list() && !entry.search_absent)
-        entry.listed = true;
+    if (!queue.empty() || !entry.watch->has_complete_list() || entry.search_absent ||
+        entry.watch->reflector().is_kind_missing())
+        return;
+    entry.listed = true;
+    if (std::exchange(entry.missing, false))
+        client_.served_again(entry.watch->mirror().relation);
 }
 
 // Objects that are recorded and that a complete list does not have are gone, however they went. Those recorded with a
@@ -300,6 +308,12 @@ void Watcher::restore(const mirror::Key &key) {
 void Watcher::hurry() {
     for (auto &[relation, entry] : entries_)
         entry.watch->hurry();
+}
+
+void Watcher::expect_kinds(const std::string &server) {
+    for (auto &[relation, entry] : entries_)
+        if (entry.watch->mirror().server == server)
+            entry.watch->expect_kind();
 }
 
 void Watcher::resync(uint32_t relation) {

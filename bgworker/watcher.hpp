@@ -25,6 +25,8 @@ public:
     virtual void seen(const SeenObject &object) = 0;
     // A list or probe of the mirror was answered.
     virtual void server_answers(const mirror::Mirror &mirror) = 0;
+    // The mirror's kind, which the server had ceased to serve, is listed again: every row is to be compared.
+    virtual void served_again(uint32_t relation) = 0;
 
 protected:
     ~WatcherClient() = default;
@@ -60,6 +62,8 @@ public:
     void hurry();
     // Everything of the mirror is listed again.
     void resync(uint32_t relation);
+    // A definition of a kind of this server is new or has changed: kinds that were missing may be served now.
+    void expect_kinds(const std::string &server);
 
 private:
     // A row of dbnet.mirror_state.
@@ -70,7 +74,8 @@ private:
     };
     struct Entry {
         std::unique_ptr<MirrorWatch> watch;
-        bool listed = false; // see has_listed()
+        bool listed = false;  // see has_listed()
+        bool missing = false; // the server did not serve the kind when it was last asked
         // The search for recorded objects that the last complete list does not have.
         bool search_absent = false;
         mirror::Key searched_to;

@@ -67,6 +67,7 @@ public:
     void resync();
     // What waits after a failure is done at once.
     void hurry() noexcept { reflector_.hurry(); }
+    void expect_kind() noexcept { reflector_.expect_kind(); }
 
     // When the watch last gave a sign of life and since when it runs, seconds of the Unix epoch; 0: never, not.
     int64_t last_event_at() const noexcept { return last_event_at_; }

@@ -120,7 +120,7 @@ void Reflector::on_list_failure(const Outcome &outcome, Milliseconds now) {
         begin_list(ListKind::consistent);
         return;
     }
-    degrade(outcome.message);
+    degrade(outcome);
     // The same page again: the token lives for minutes, and what came before it is kept.
     after(Action::list, now, outcome);
 }
@@ -138,6 +138,13 @@ void Reflector::reconnect() {
 }
 
 void Reflector::hurry() noexcept {
+    due_ = 0;
+}
+
+void Reflector::expect_kind() noexcept {
+    if (!kind_missing_)
+        return;
+    failures_ = 0;
     due_ = 0;
 }
 
@@ -174,7 +181,7 @@ void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
             after(Action::list, now, limits_.last_delay);
         return;
     }
-    degrade(outcome.message);
+    degrade(outcome);
     if (outcome.kind == Outcome::kind_missing || outcome.kind == Outcome::not_found) {
         begin_list(ListKind::consistent); // the kind may come back with none of its objects
         after(Action::list, now, outcome);
@@ -220,7 +227,7 @@ void Reflector::on_probe(const Outcome &outcome, Milliseconds now) {
         begin_list(ListKind::consistent);
         return;
     case Outcome::future_version:
-        degrade(outcome.message);
+        degrade(outcome);
         if (future_since_ < 0)
             future_since_ = now;
         if (now - future_since_ >= limits_.future_patience) {
@@ -231,7 +238,7 @@ void Reflector::on_probe(const Outcome &outcome, Milliseconds now) {
         }
         return;
     default:
-        degrade(outcome.message);
+        degrade(outcome);
         after(Action::probe, now, outcome);
     }
 }
@@ -264,11 +271,21 @@ void Reflector::after(Action action, Milliseconds now, Milliseconds most) {
 void Reflector::recovered() {
     state_ = State::synced;
     message_.clear();
+    kind_missing_ = false;
 }
 
 void Reflector::degrade(const std::string &message) {
     state_ = State::degraded;
     message_ = message;
+}
+
+// A server that cannot be asked is not one that says no.
+void Reflector::degrade(const Outcome &outcome) {
+    if (outcome.kind != Outcome::kind_missing)
+        return degrade(outcome.message);
+    degrade("the server does not serve the kind: " + outcome.message +
+            ". All rows stay, and what they ask for waits until the kind is served again");
+    kind_missing_ = true;
 }
 
 } // namespace dbnet::bgworker

@@ -74,9 +74,13 @@ public:
     void reconnect();
     // What waits after a failure is due now.
     void hurry() noexcept;
+    // The same for a kind that the server did not serve and that it may serve any moment.
+    void expect_kind() noexcept;
 
     State state() const noexcept { return state_; }
     const std::string &message() const noexcept { return message_; } // what is wrong; "" when synced
+    // The server does not serve the kind: what was listed before says nothing of what is there now.
+    bool is_kind_missing() const noexcept { return kind_missing_; }
     bool is_watching() const noexcept { return running_ == Action::watch; }
     bool has_listed() const noexcept { return has_listed_; }
     const std::string &resource_version() const noexcept { return version_; }
@@ -99,12 +103,14 @@ private:
     void at_once(Action action) noexcept;
     void judge_watch(Milliseconds now); // that has just ended
     void degrade(const std::string &message);
+    void degrade(const kubernetes::Outcome &outcome);
     void recovered();
 
     ReflectorLimits limits_;
     std::function<double()> random_;
     State state_ = State::starting;
     std::string message_;
+    bool kind_missing_ = false;
 
     Action planned_ = Action::list; // what comes next
     Action running_ = Action::none;

@@ -18,6 +18,8 @@ CREATE TABLE dbnet.mirrored_relation (
     delete_foreign     boolean  NOT NULL DEFAULT false,
     initial            text     NOT NULL DEFAULT 'compare' CHECK (initial IN ('compare', 'pull', 'push')),
     field_manager      text     NOT NULL UNIQUE CHECK (field_manager ~ '^dbnet-[0-9a-f]{16}$'),
+    generated          boolean  NOT NULL DEFAULT false,
+    known_fields       text[],
     paused_reason      text,
     paused_by          name,
     paused_at          timestamptz,
@@ -41,6 +43,8 @@ COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was d
 COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
 COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there before the mirror mean: compare (nothing yet) | pull (the server is right) | push (they are claims)';
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
+COMMENT ON COLUMN dbnet.mirrored_relation.generated IS 'DBNet made the table, or it has all columns of such a table: dbnet.refresh_schema adds columns for new fields';
+COMMENT ON COLUMN dbnet.mirrored_relation.known_fields IS 'paths for which a generated table has a column by the schema that was last read; what comes later is new to dbnet.refresh_schema; NULL = no schema was read';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_reason IS 'why no request that changes a device is sent for this mirror; NULL = not paused (see also dbnet.paused_server)';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_by IS 'role that paused';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_at IS 'when it was paused';

@@ -21,6 +21,14 @@ CREATE FUNCTION dbnet.alter_mirror(relation regclass, mode text DEFAULT NULL, on
 COMMENT ON FUNCTION dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb) IS
     'Changes a mirror of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.mirror(); columns is the complete new column map: key columns stay, fields that DBNet owns cannot be left out. Errors: 42704 not a mirror, 42501 not the owner, 42710 another mirror manages the same objects, 55006 owned fields left out';
 
+CREATE FUNCTION dbnet.refresh_schema(relation regclass, apply boolean DEFAULT false, OUT column_name name, OUT path text,
+                                     OUT change text, OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_refresh_schema';
+COMMENT ON FUNCTION dbnet.refresh_schema(regclass, boolean) IS
+    'Reads the schema of a mirror''s kind again and tells what has changed since it was read last; changes nothing on any device. Arguments: a mirror of the caller; apply: false = look only; true = also take the changes over, in this transaction: types, rules, descriptions; a column whose field is gone becomes local and keeps its values; a table that DBNet made gets a column for each new field. No column is ever dropped. Rows: column; path; change: gone | type | role | rules | required | description | new | no column (the table has lost it); detail: what was and what is, and what to do where that is for you. No rows: nothing has changed. Errors: 42704 not a mirror, or the server does not serve the kind, 42501 not the owner, 55000 the server is offline, 08006 it does not answer';
+
 CREATE FUNCTION dbnet.unmirror(relation regclass) RETURNS void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_unmirror';

@@ -39,7 +39,8 @@ GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pau
 -- Admin: makes mirrors of tables it owns on servers that it may use.
 GRANT EXECUTE ON FUNCTION
     dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean),
-    dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb), dbnet.unmirror(regclass), dbnet.claim()
+    dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb), dbnet.refresh_schema(regclass, boolean),
+    dbnet.unmirror(regclass), dbnet.claim()
     TO dbnet_admin;
 GRANT SELECT ON dbnet.arming TO dbnet_admin;
 

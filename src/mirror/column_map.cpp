@@ -21,12 +21,7 @@ using Kind = ColumnMapError::Kind;
 
 constexpr size_t description_bytes = 1000;
 
-struct Entry {
-    std::string column;
-    std::string path;
-    std::optional<OnDrift> on_drift;
-    std::string subresource;
-};
+using Entry = ColumnEntry;
 
 std::string quote(std::string_view text) {
     return "\"" + std::string(text) + "\"";
@@ -147,29 +142,6 @@ FieldSchema find_field(const ColumnMapQuestion &question, const Entry &entry, co
                                  failure.what(),
                              failure.hint());
     }
-}
-
-ValueType value_type_of(const FieldSchema &field) {
-    using Type = FieldSchema::Type;
-    switch (field.type) {
-    case Type::string:
-        return field.format == "date-time" || field.format == "micro-time" ? ValueType::time : ValueType::string;
-    case Type::integer:
-        return ValueType::integer;
-    case Type::number:
-        return ValueType::number;
-    case Type::boolean:
-        return ValueType::boolean;
-    case Type::quantity:
-        return ValueType::quantity;
-    case Type::int_or_string:
-        return ValueType::int_or_string;
-    case Type::any:
-    case Type::object:
-    case Type::array:
-        break;
-    }
-    return ValueType::json;
 }
 
 // Types of columns that can hold a field, best first.
@@ -331,41 +303,6 @@ void check_subresource(const ColumnMapQuestion &question, const Entry &entry, co
                              "Most kinds have it at spec.replicas.");
 }
 
-void add_column(const ColumnMapQuestion &question, const Entry &entry, ColumnMap &map) {
-    const TableColumn &column = find_column(question, entry);
-    Column mapped;
-    mapped.name = entry.column;
-    mapped.field = parse_path(entry);
-    mapped.path = mapped.field.text();
-    const FieldSchema field =
-        question.schema ? find_field(question, entry, mapped.field) : assumed_field(column, mapped.field);
-    check_reserved(question, entry, mapped.field);
-    mapped.role = role_of(mapped.field, field.read_only);
-    if (!entry.subresource.empty()) {
-        check_subresource(question, entry, mapped.field, field);
-        mapped.role = Role::spec; // a user's word, also below status
-    }
-    mapped.subresource = entry.subresource;
-    mapped.type = value_type_of(field);
-    mapped.format = field.format;
-    mapped.column_type = column.type;
-    mapped.on_drift = entry.on_drift;
-    if (column.generated)
-        throw ColumnMapError(Kind::wrong_type, at(entry) + " is a generated column, which no report can write",
-                             "Map the field to an ordinary column.");
-    if (mapped.role == Role::key)
-        check_key_type(entry, column);
-    else
-        check_type(entry, column, mapped);
-    if (mapped.role == Role::spec || mapped.role == Role::meta)
-        check_ownable(entry, field);
-    else if (entry.on_drift)
-        throw ColumnMapError(Kind::bad_map, "on_drift of " + at(entry) + " has no meaning: users cannot set the field");
-    map.descriptions[mapped.name] = {shortened(field.description, description_bytes), field.required,
-                                     question.schema ? question.schema->rules(mapped.field).dump() : ""};
-    map.columns.push_back(std::move(mapped));
-}
-
 size_t edit_distance(std::string_view left, std::string_view right) {
     std::vector<size_t> row(right.size() + 1);
     for (size_t i = 0; i <= right.size(); i++)
@@ -417,11 +354,72 @@ std::string nearest(std::string_view misspelt, const std::vector<std::string> &w
     return list;
 }
 
+ValueType value_type_of(const FieldSchema &field) {
+    using Type = FieldSchema::Type;
+    switch (field.type) {
+    case Type::string:
+        return field.format == "date-time" || field.format == "micro-time" ? ValueType::time : ValueType::string;
+    case Type::integer:
+        return ValueType::integer;
+    case Type::number:
+        return ValueType::number;
+    case Type::boolean:
+        return ValueType::boolean;
+    case Type::quantity:
+        return ValueType::quantity;
+    case Type::int_or_string:
+        return ValueType::int_or_string;
+    case Type::any:
+    case Type::object:
+    case Type::array:
+        break;
+    }
+    return ValueType::json;
+}
+
+MappedColumn map_column(const ColumnMapQuestion &question, const ColumnEntry &entry) {
+    const TableColumn &column = find_column(question, entry);
+    Column mapped;
+    mapped.name = entry.column;
+    mapped.field = parse_path(entry);
+    mapped.path = mapped.field.text();
+    const FieldSchema field =
+        question.schema ? find_field(question, entry, mapped.field) : assumed_field(column, mapped.field);
+    check_reserved(question, entry, mapped.field);
+    mapped.role = role_of(mapped.field, field.read_only);
+    if (!entry.subresource.empty()) {
+        check_subresource(question, entry, mapped.field, field);
+        mapped.role = Role::spec; // a user's word, also below status
+    }
+    mapped.subresource = entry.subresource;
+    mapped.type = value_type_of(field);
+    mapped.format = field.format;
+    mapped.column_type = column.type;
+    mapped.on_drift = entry.on_drift;
+    if (column.generated)
+        throw ColumnMapError(Kind::wrong_type, at(entry) + " is a generated column, which no report can write",
+                             "Map the field to an ordinary column.");
+    if (mapped.role == Role::key)
+        check_key_type(entry, column);
+    else
+        check_type(entry, column, mapped);
+    if (mapped.role == Role::spec || mapped.role == Role::meta)
+        check_ownable(entry, field);
+    else if (entry.on_drift)
+        throw ColumnMapError(Kind::bad_map, "on_drift of " + at(entry) + " has no meaning: users cannot set the field");
+    ColumnDescription description{shortened(field.description, description_bytes), field.required,
+                                  question.schema ? question.schema->rules(mapped.field).dump() : ""};
+    return {std::move(mapped), std::move(description)};
+}
+
 ColumnMap build_column_map(const ColumnMapQuestion &question) {
     const std::vector<Entry> entries = parse_map(question.map);
     ColumnMap map;
-    for (const Entry &entry : entries)
-        add_column(question, entry, map);
+    for (const Entry &entry : entries) {
+        MappedColumn mapped = map_column(question, entry);
+        map.descriptions[mapped.column.name] = std::move(mapped.description);
+        map.columns.push_back(std::move(mapped.column));
+    }
     std::ranges::sort(map.columns, {}, [&](const Column &column) {
         return std::ranges::find(*question.columns, column.name, &TableColumn::name) - question.columns->begin();
     });

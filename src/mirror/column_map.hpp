@@ -7,6 +7,7 @@
 #include "mirror/mapping.hpp"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,23 @@ struct ColumnMap {
 
 // Throws ColumnMapError naming column and path.
 ColumnMap build_column_map(const ColumnMapQuestion &question);
+
+// One entry of a map, as the user writes it.
+struct ColumnEntry {
+    std::string column;
+    std::string path;
+    std::optional<OnDrift> on_drift;
+    std::string subresource; // empty: none
+};
+struct MappedColumn {
+    Column column;
+    ColumnDescription description;
+};
+// The entry checked by itself; the question's map is of no account. Throws as build_column_map() does.
+MappedColumn map_column(const ColumnMapQuestion &question, const ColumnEntry &entry);
+
+// What the schema's field holds, as it is stored with a column.
+ValueType value_type_of(const kubernetes::FieldSchema &field);
 
 // What a user may do with a field: decided by the path alone, but for fields the schema calls read-only.
 Role role_of(const kubernetes::FieldPath &path, bool read_only);

@@ -175,6 +175,12 @@ std::string columns_by_name(const TablePlan &plan, const Table &table) {
     return column_map_of(found);
 }
 
+bool has_all_columns(const Table &table, const TablePlan &plan) {
+    return std::ranges::all_of(plan.columns, [&](const PlannedColumn &column) {
+        return std::ranges::find(table.columns, column.name, &TableColumn::name) != table.columns.end();
+    });
+}
+
 void check_initial(const MirrorRecord &record, const Table &table) {
     if (record.mode != "manage" || record.initial != "compare")
         return;
@@ -247,7 +253,7 @@ DBNET_FUNCTION(dbnet_mirror) {
 
     ColumnMap map;
     std::optional<kubernetes::Schema> schema; // nullopt: offline
-    std::optional<TablePlan> plan;            // when the caller says nothing about columns
+    std::optional<TablePlan> plan;            // of the table that DBNet would make
     if (offline) {
         check_kind_is_allowed(api_version, kind);
         record.resource = assumed_kind(api_version, kind, *columns, record.name_space);
@@ -259,8 +265,8 @@ DBNET_FUNCTION(dbnet_mirror) {
         record.resource = found.resource;
         check_namespace(record);
         schema = find_schema(session, record.resource);
-        if (!columns)
-            plan = plan_table(*schema, record.resource.namespaced, !record.name_space.empty());
+        plan = plan_table(*schema, record.resource.namespaced, !record.name_space.empty());
+        record.generated = !target.table || (!columns && has_all_columns(*target.table, *plan));
         if (target.table)
             map = check_map(columns ? *columns : columns_by_name(*plan, *target.table), *target.table, record, &*schema,
                             &found.subresources);
@@ -286,6 +292,8 @@ DBNET_FUNCTION(dbnet_mirror) {
             check_single_owner(record);
             insert_mirror(record);
             replace_columns(record.relation, map);
+            if (plan)
+                note_fields(record.relation, *plan);
             if (!offline && record.initial == "pull")
                 mark_rows_absent(record, table, map);
             arm_database();

@@ -274,6 +274,26 @@ RowFields Mapping::to_object_form(const Json &row) const {
     return result;
 }
 
+namespace {
+
+// A value that the server stored while the field had another type, as the field says it now: 3 and "3". What cannot be
+// said so stays as it is.
+Json in_declared_type(const Column &column, Json value) {
+    if (column.type == ValueType::string && (value.is_number() || value.is_boolean()))
+        return value.dump();
+    const bool reads_text =
+        column.type == ValueType::integer || column.type == ValueType::number || column.type == ValueType::boolean;
+    if (!reads_text || !value.is_string())
+        return value;
+    Json read = Json::parse(value.get_ref<const std::string &>(), nullptr, false);
+    const bool fits = column.type == ValueType::boolean   ? read.is_boolean()
+                      : column.type == ValueType::integer ? read.is_number_integer()
+                                                          : read.is_number();
+    return fits ? read : value;
+}
+
+} // namespace
+
 Fields Mapping::from_live(const Json &live) const {
     Fields result;
     for (const Column &column : columns) {
@@ -281,7 +301,7 @@ Fields Mapping::from_live(const Json &live) const {
             continue;
         const Json *value = kubernetes::get(live, column.field);
         if (value && !value->is_null())
-            result.emplace(column.path, without_null_members(*value));
+            result.emplace(column.path, in_declared_type(column, without_null_members(*value)));
     }
     return result;
 }

@@ -16,13 +16,13 @@ namespace {
 
 const pg::Statement select_mirror{
     "SELECT server, api_version, kind, resource, namespaced, namespace, label_selector, mode, on_drift, initial,"
-    " on_external_delete, delete_foreign FROM dbnet.mirrored_relation WHERE relation = $1"};
+    " on_external_delete, delete_foreign, generated FROM dbnet.mirrored_relation WHERE relation = $1"};
 
 const pg::Statement insert_relation{
     "INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, namespace, "
     "label_selector,"
-    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager)"
-    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14)"};
+    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager, generated)"
+    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14, $15)"};
 const pg::Statement insert_state{
     "INSERT INTO dbnet.mirror_state (relation, state) VALUES ($1, CASE WHEN dbnet.is_offline($2::name) THEN 'offline'"
     " ELSE 'starting' END)"};
@@ -36,6 +36,16 @@ const pg::Statement insert_column{
     "INSERT INTO dbnet.mirrored_column (relation, column_name, path, role, value_type, format, column_type, on_drift,"
     " subresource, description, required, rules)"
     " VALUES ($1, $2::name, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, nullif($12, '')::jsonb)"};
+
+const pg::Statement select_columns{
+    "SELECT column_name, path, role, value_type, format, column_type, on_drift, subresource, description, required, "
+    "rules"
+    " FROM dbnet.mirrored_column LEFT JOIN pg_attribute ON attrelid = relation AND attname = column_name"
+    " WHERE relation = $1 ORDER BY attnum NULLS FIRST, column_name"};
+
+const pg::Statement select_fields{"SELECT field FROM dbnet.mirrored_relation, unnest(coalesce(known_fields, "
+                                  "ARRAY[NULL])) AS field WHERE relation = $1"};
+const pg::Statement update_fields{"UPDATE dbnet.mirrored_relation SET known_fields = $2 WHERE relation = $1"};
 
 const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
@@ -87,6 +97,7 @@ std::optional<MirrorRecord> find_mirror(Oid relation) {
     if (found.at(0, 10))
         record.on_external_delete = found.at(0, 10);
     record.delete_foreign = found.boolean(0, 11);
+    record.generated = found.boolean(0, 12);
     return record;
 }
 
@@ -113,7 +124,7 @@ void insert_mirror(const MirrorRecord &record) {
     pg::execute(insert_relation, record.relation, record.server, record.resource.api_version(), record.resource.kind,
                 record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
                 record.mode, record.on_drift, record.initial, record.on_external_delete, record.delete_foreign,
-                new_field_manager());
+                new_field_manager(), record.generated);
     pg::execute(insert_state, record.relation, record.server);
 }
 
@@ -130,6 +141,42 @@ void replace_columns(Oid relation, const ColumnMap &map) {
                     column.format, column.column_type, column.on_drift ? to_text(*column.on_drift) : nullptr,
                     column.subresource, more.description, more.required, more.rules);
     }
+}
+
+std::vector<MappedColumn> stored_columns(Oid relation) {
+    const pg::Result found = pg::execute(select_columns, relation);
+    std::vector<MappedColumn> columns(found.rows());
+    for (size_t i = 0; i < found.rows(); i++) {
+        auto &[column, more] = columns[i];
+        column.name = found.text(i, 0);
+        column.path = found.text(i, 1);
+        column.field = kubernetes::FieldPath::parse(column.path);
+        column.role = parse_role(found.text(i, 2)).value_or(Role::spec);
+        column.type = parse_value_type(found.text(i, 3)).value_or(ValueType::json);
+        column.format = found.text(i, 4);
+        column.column_type = found.text(i, 5);
+        column.on_drift = parse_on_drift(found.text(i, 6));
+        column.subresource = found.text(i, 7);
+        more = {std::string(found.text(i, 8)), found.boolean(i, 9), std::string(found.text(i, 10))};
+    }
+    return columns;
+}
+
+std::optional<std::vector<std::string>> known_fields(Oid relation) {
+    const pg::Result found = pg::execute(select_fields, relation);
+    if (found.rows() == 1 && !found.at(0, 0))
+        return std::nullopt;
+    std::vector<std::string> fields;
+    for (size_t i = 0; i < found.rows(); i++)
+        fields.emplace_back(found.text(i, 0));
+    return fields;
+}
+
+void note_fields(Oid relation, const TablePlan &plan) {
+    std::vector<std::string> fields;
+    for (const PlannedColumn &column : plan.columns)
+        fields.push_back(column.path);
+    pg::execute(update_fields, relation, fields);
 }
 
 void delete_mirror(Oid relation) {

@@ -5,6 +5,7 @@
 #include "kubernetes/api.hpp"
 #include "mirror/column_map.hpp"
 #include "mirror/table_binding.hpp"
+#include "mirror/table_plan.hpp"
 #include "pg/guard.hpp"
 
 #include <optional>
@@ -23,6 +24,7 @@ struct MirrorRecord {
     std::string mode, on_drift, initial;
     std::optional<std::string> on_external_delete;
     bool delete_foreign = false;
+    bool generated = false; // DBNet made the table, or its columns are those of such a table
 };
 
 // nullopt: the table is no mirror.
@@ -35,6 +37,11 @@ MirrorRecord locked_mirror(Oid relation);
 void insert_mirror(const MirrorRecord &record);
 void update_mirror(const MirrorRecord &record); // a new generation
 void replace_columns(Oid relation, const ColumnMap &map);
+// What replace_columns() has written, in the table's order; columns that the table has lost come first.
+std::vector<MappedColumn> stored_columns(Oid relation);
+// Paths of the plan of the schema that was read last; nullopt: none was ever read.
+std::optional<std::vector<std::string>> known_fields(Oid relation);
+void note_fields(Oid relation, const TablePlan &plan);
 // Configuration, objects, tombstones, held changes and state; the log of actuations stays.
 void delete_mirror(Oid relation);
 

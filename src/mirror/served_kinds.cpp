@@ -109,9 +109,9 @@ kubernetes::Schema find_schema(ClientSession &session, const kubernetes::Resourc
         throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED,
                         "the server publishes no OpenAPI v3 document of " + resource.api_version())
             .hint("DBNet checks columns against it; Kubernetes has it since 1.24.");
+    // Without the index's hash, which is that of the former document for a moment after a change: asked for that, the
+    // server answers 301.
     kubernetes::Request request = kubernetes::path_request(path.substr(0, path.find('?')));
-    if (const size_t question = path.find('?'); question != std::string::npos)
-        request.query = path.substr(question + 1);
     request.compressed = true;
     const std::string body = session.body_of(std::move(request));
     return reading([&] {

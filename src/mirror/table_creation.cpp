@@ -23,6 +23,11 @@ std::string literal(const std::string &text) {
     return quoted;
 }
 
+void comment_on_column(const std::string &table, const PlannedColumn &column) {
+    pg::execute_once("COMMENT ON COLUMN " + table + "." + pg::quoted_name(column.name) + " IS " +
+                     literal(column.comment));
+}
+
 } // namespace
 
 std::string name_for_new_table(std::string_view name) {
@@ -62,8 +67,12 @@ void create_table(const std::string &name, const std::string &comment, const Tab
     pg::execute_once("CREATE TABLE " + name + " (" + columns + "PRIMARY KEY (" + key + "))");
     pg::execute_once("COMMENT ON TABLE " + name + " IS " + literal(comment));
     for (const PlannedColumn &column : plan.columns)
-        pg::execute_once("COMMENT ON COLUMN " + name + "." + pg::quoted_name(column.name) + " IS " +
-                         literal(column.comment));
+        comment_on_column(name, column);
+}
+
+void add_column(const std::string &name, const PlannedColumn &column) {
+    pg::execute_once("ALTER TABLE " + name + " ADD COLUMN " + pg::quoted_name(column.name) + " " + column.type);
+    comment_on_column(name, column);
 }
 
 } // namespace dbnet::mirror

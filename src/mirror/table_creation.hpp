@@ -16,4 +16,7 @@ std::string name_for_new_table(std::string_view name);
 // CREATE TABLE and its comments. The caller owns the table.
 void create_table(const std::string &name, const std::string &comment, const TablePlan &plan);
 
+// ALTER TABLE … ADD COLUMN and its comment. `name`: of the table, quoted.
+void add_column(const std::string &name, const PlannedColumn &column);
+
 } // namespace dbnet::mirror

@@ -22,7 +22,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
-    ARRAY['alter_mirror', 'claim', 'mirror', 'unmirror'], 'functions that dbnet_admin has beside');
+    ARRAY['alter_mirror', 'claim', 'mirror', 'refresh_schema', 'unmirror'], 'functions that dbnet_admin has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['get', 'is_report', 'set', 'unset'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,

@@ -1,0 +1,113 @@
+# A kind whose definition changes, goes and comes back: dbnet.refresh_schema() tells what has changed and takes it over; the
+# mirror says once what is wrong, keeps its rows and goes on by itself.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Api;
+use DBNet::Cluster;
+use JSON::PP ();
+use Test::More;
+
+my $api   = DBNet::Api->start(controllers => 0, nodes_ready => 0);
+my $node  = DBNet::Cluster->started('main');
+my $space = $api->namespace;
+my $json  = JSON::PP->new->canonical;
+my $definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+my $widgets     = "/apis/changes.dbnet.io/v1/namespaces/$space/widgets";
+sub settled { my ($name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return $node->query_is(q{SELECT key, phase, message FROM dbnet.wait_synced('60 s')}, '', $name // 'settled') }
+
+# The definition with these properties of spec, awaited in the documents that the server publishes.
+sub define {
+    my (%properties) = @_;
+    my $status = { type => 'object', properties => { state => { type => 'string' } } };
+    $api->expect_success($api->apply("$definitions/widgets.changes.dbnet.io", definition(%properties), force => 1));
+    my $wanted = $json->encode([ sort keys %properties ]);
+    $api->wait_until(sub {
+            my $schemas = $api->get('/openapi/v3/apis/changes.dbnet.io/v1')->{body}{components}{schemas};
+            my ($kind) = grep { $_ && $_->{properties}{spec} } values %{ $schemas // {} };
+            return $kind && $json->encode([ sort keys %{ $kind->{properties}{spec}{properties} } ]) eq $wanted;
+        }, 'the schema is published');
+    $api->wait_until(sub { $api->get($widgets)->{status} == 200 }, 'the kind is served');
+    return;
+}
+
+sub definition {
+    my (%properties) = @_;
+    return {
+        apiVersion => 'apiextensions.k8s.io/v1', kind => 'CustomResourceDefinition', metadata => { name => 'widgets.changes.dbnet.io', labels => $api->labels },
+        spec => { group => 'changes.dbnet.io', scope => 'Namespaced', names => { plural => 'widgets', singular => 'widget', kind => 'Widget', listKind => 'WidgetList' },
+            versions => [{ name => 'v1', served => JSON::PP::true, storage => JSON::PP::true, subresources => { status => {} },
+                schema => { openAPIV3Schema => { type => 'object', properties => { spec => { type => 'object', properties => \%properties },
+                    status => { type => 'object', properties => { state => { type => 'string' } } } } } } }] } };
+}
+
+my %first = (
+    size => { type => 'integer', format => 'int32', maximum => 10, description => 'How big.' }, mode => { type => 'string', enum => [qw(a b)] },
+    ports => { type => 'object', properties => { http => { type => 'integer', format => 'int32' } } });
+define(%first);
+$api->expect_success($api->create($widgets, { apiVersion => 'changes.dbnet.io/v1', kind => 'Widget', metadata => { name => 'seen' }, spec => { size => 3 } }));
+$node->psql_ok($api->create_server('prod') . qq{CREATE SCHEMA net;
+    SELECT dbnet.mirror('prod', 'changes.dbnet.io/v1', 'Widget', 'net.widgets', namespace => '$space', mode => 'manage');
+    CREATE TABLE net.own (name text PRIMARY KEY, size integer);
+    SELECT dbnet.mirror('prod', 'changes.dbnet.io/v1', 'Widget', 'net.own', namespace => '$space', columns => '{"name": "metadata.name", "size": "spec.size"}');}, 'a made table and one of the user\'s');
+$node->wait_for(q{SELECT count(*) = 2 FROM dbnet.mirror_status WHERE state = 'synced'}, 'both follow');
+$node->psql_ok(q{INSERT INTO net.widgets (name, size, mode, ports) VALUES ('mine', 2, 'a', '{"http": 80}')}, 'an object by a row');
+settled();
+
+# --- who may ask, and when there is nothing to tell ---
+$node->query_is(q{SELECT count(*) FROM dbnet.refresh_schema('net.widgets')}, '0', 'nothing has changed');
+$node->query_is(q{SELECT count(*) FROM dbnet.refresh_schema('net.own', apply => true)}, '0', 'nor for the other');
+$node->psql_ok(q{CREATE ROLE other IN ROLE dbnet_admin; CREATE ROLE viewer IN ROLE dbnet_viewer; GRANT USAGE ON SCHEMA net TO other, viewer}, 'others');
+$node->fails_like(q{SET ROLE other; SELECT * FROM dbnet.refresh_schema('net.widgets')}, '42501', qr/must be owner of table net\.widgets/, 'not the owner');
+$node->fails_like(q{SET ROLE viewer; SELECT * FROM dbnet.refresh_schema('net.widgets')}, '42501', qr/permission denied for function refresh_schema/, 'nor who only looks');
+$node->fails_like(q{CREATE TABLE net.plain (name text); SELECT * FROM dbnet.refresh_schema('net.plain')}, '42704', qr/net\.plain is not a mirror/, 'no mirror');
+$node->psql_ok(q{CREATE SERVER lab FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'true'); CREATE TABLE net.offline (name text PRIMARY KEY);
+    SELECT dbnet.mirror('lab', 'v1', 'Node', 'net.offline', columns => '{"name": "metadata.name"}')}, 'an offline mirror');
+$node->fails_like(q{SELECT * FROM dbnet.refresh_schema('net.offline')}, '55000', qr/server "lab" is offline: nobody can be asked for the fields of kind Node/, 'nobody to ask');
+
+# --- the definition allows more, and has new fields ---
+my %second = (
+    size => { type => 'integer', format => 'int32', maximum => 20, description => 'How large.' }, mode => { type => 'string', enum => [qw(a b c)] },
+    ports => { type => 'object', properties => { http => { type => 'integer', format => 'int32' }, https => { type => 'integer', format => 'int32' } } },
+    weight => { type => 'integer', format => 'int64', description => 'In grams.' });
+define(%second);
+my $told = "mode|spec.mode|rules|takes \"c\" too\nports|spec.ports|rules|https: is new\nsize|spec.size|description|How large.\nsize|spec.size|rules|maximum 10 → 20\n"
+  . 'weight|spec.weight|new|ALTER TABLE net.widgets ADD COLUMN "weight" int8';
+$node->query_is(q{SELECT * FROM dbnet.refresh_schema('net.widgets') ORDER BY 1, 3}, $told, 'what has changed');
+$node->query_is(q{SELECT * FROM dbnet.refresh_schema('net.widgets') ORDER BY 1, 3}, $told, 'looking changes nothing');
+$node->fails_like(q{UPDATE net.widgets SET size = 15 WHERE name = 'mine'}, '23514', qr/15 is too large/, 'the old rules hold');
+$node->psql_ok(q{BEGIN; SELECT * FROM dbnet.refresh_schema('net.widgets', apply => true); ROLLBACK}, 'taken back');
+$node->query_is(q{SELECT * FROM dbnet.refresh_schema('net.widgets', apply => true) ORDER BY 1, 3}, $told, 'taken over');
+$node->query_is(q{SELECT count(*) FROM dbnet.refresh_schema('net.widgets')}, '0', 'nothing is left');
+$node->query_is(q{SELECT format_type(atttypid, atttypmod), attnum, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'net.widgets'::regclass AND attname = 'weight'},
+    'bigint|8|In grams. (spec.weight)', 'the new column, its type and comment');
+$node->query_is(q{SELECT path, role, value_type, format FROM dbnet.mirrored_column WHERE relation = 'net.widgets'::regclass AND column_name = 'weight'}, 'spec.weight|spec|integer|int64', 'is mapped');
+$node->query_is(q{SELECT description FROM dbnet.describe('net.widgets') WHERE column_name = 'size'}, 'How large.', 'describe knows');
+$node->psql_ok(q{UPDATE net.widgets SET size = 15, weight = 900, mode = 'c' WHERE name = 'mine'}, 'what is allowed now');
+settled();
+is_deeply($api->get("$widgets/mine")->{body}{spec}, { size => 15, weight => 900, mode => 'c', ports => { http => 80 } }, 'arrives');
+$api->expect_success($api->patch("$widgets/seen", { spec => { weight => 7 } }));
+$node->wait_for(q{SELECT weight = 7 FROM net.widgets WHERE name = 'seen'}, 'the new column follows');
+$node->query_is(q{SELECT * FROM dbnet.refresh_schema('net.own') WHERE change = 'new'},
+    'weight|spec.weight|new|ALTER TABLE net.own ADD COLUMN "weight" int8; then map it with argument columns of dbnet.alter_mirror()', 'a table of the user\'s is left to the user');
+$node->psql_ok(q{SELECT dbnet.refresh_schema('net.own', apply => true)}, 'noted');
+$node->query_is(q{SELECT (SELECT count(*) FROM dbnet.refresh_schema('net.own')), (SELECT count(*) FROM pg_attribute WHERE attrelid = 'net.own'::regclass AND attnum > 0)}, '0|2', 'and left as it was');
+
+# --- a field is gone, another has another type ---
+define(size => { type => 'string' }, ports => $second{ports}, weight => $second{weight});
+$node->query_is(q{SELECT column_name, change, detail ~ '(has no field|no field).*mode' FROM dbnet.refresh_schema('net.widgets') WHERE change = 'gone'}, 'mode|gone|t', 'the field that is gone');
+$node->query_is(q{SELECT detail FROM dbnet.refresh_schema('net.widgets') WHERE change = 'type'},
+    'column "size" (spec.size) has type integer, but the field holds string. Use type text, character varying, uuid, inet or cidr. '
+      . 'ALTER TABLE net.widgets ALTER COLUMN "size" TYPE … makes it fit: do so and call this with apply => true in one transaction', 'the type that the column cannot hold');
+$node->psql_ok(q{SELECT dbnet.refresh_schema('net.widgets', apply => true)}, 'taken over');
+$node->query_is(q{SELECT column_name, change FROM dbnet.refresh_schema('net.widgets')}, 'size|type', 'the type is left to the user');
+$node->query_is(q{SELECT role FROM dbnet.describe('net.widgets') WHERE column_name = 'mode'}, 'local', 'the column without field is local');
+$node->query_is(q{SELECT mode FROM net.widgets WHERE name = 'mine'}, 'c', 'and keeps its values');
+$node->query_is(q{SELECT claimed FROM dbnet.object WHERE name = 'mine' AND relation = 'net.widgets'::regclass}, '{spec.ports,spec.size,spec.weight}', 'the field is claimed no more');
+$node->psql_ok(q{BEGIN; ALTER TABLE net.widgets ALTER size TYPE text USING size::text; SELECT dbnet.refresh_schema('net.widgets', apply => true); COMMIT;
+    INSERT INTO net.widgets (name, size) VALUES ('large', 'XL')}, 'the column fits');
+$node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'large' AND relation = 'net.widgets'::regclass}, 'an object of the new type');
+is($api->get("$widgets/large")->{body}{spec}{size}, 'XL', 'is sent');
+$node->query_is(q{SELECT size, claimed, phase FROM net.widgets JOIN dbnet.object USING (name) WHERE name = 'seen' AND relation = 'net.widgets'::regclass}, '3|{}|', 'what was observed is nobody\'s wish in another type either');
+
+$node->no_crash_in_log;
+done_testing();
