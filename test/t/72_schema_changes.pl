@@ -40,6 +40,19 @@ sub definition {
                     status => { type => 'object', properties => { state => { type => 'string' } } } } } } }] } };
 }
 
+# Whether the server serves the kind, whose objects stay. Real servers are told so by the definition.
+sub serve {
+    my ($is_served) = @_;
+    if ($api->kind eq 'simulator') {
+        return $api->expect_success($api->delete('/_sim/faults')) if $is_served;
+        $api->expect_success($api->create('/_sim/faults', { path => '/widgets', count => -1, status => 404, body => "404 page not found\n", content_type => 'text/plain' }));
+        return $api->expect_success($api->create('/_sim/end_watches'));
+    }
+    my $definition = $api->get("$definitions/widgets.changes.dbnet.io")->{body};
+    $definition->{spec}{versions}[0]{served} = $is_served ? JSON::PP::true : JSON::PP::false;
+    return $api->put("$definitions/widgets.changes.dbnet.io", $definition);
+}
+
 my %first = (
     size => { type => 'integer', format => 'int32', maximum => 10, description => 'How big.' }, mode => { type => 'string', enum => [qw(a b)] },
     ports => { type => 'object', properties => { http => { type => 'integer', format => 'int32' } } });
@@ -108,6 +121,39 @@ $node->psql_ok(q{BEGIN; ALTER TABLE net.widgets ALTER size TYPE text USING size:
 $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'large' AND relation = 'net.widgets'::regclass}, 'an object of the new type');
 is($api->get("$widgets/large")->{body}{spec}{size}, 'XL', 'is sent');
 $node->query_is(q{SELECT size, claimed, phase FROM net.widgets JOIN dbnet.object USING (name) WHERE name = 'seen' AND relation = 'net.widgets'::regclass}, '3|{}|', 'what was observed is nobody\'s wish in another type either');
+
+# --- the kind is not served for a while: nothing is empty, nothing fails, and all goes on by itself ---
+my $rows = $node->safe_psql('postgres', 'SELECT count(*) FROM net.widgets');
+serve(0);
+$api->wait_until(sub { $api->get($widgets)->{status} == 404 }, 'the kind is not served');
+$node->wait_for(q{SELECT count(*) = 2 FROM dbnet.mirror_status WHERE kind = 'Widget' AND state = 'degraded' AND message LIKE 'the server does not serve the kind: 404 page not found%'}, 'the mirrors say so');
+$node->psql_ok(q{UPDATE net.widgets SET weight = 2 WHERE name = 'large'; INSERT INTO net.widgets (name, weight) VALUES ('later', 3)}, 'what is wanted meanwhile');
+$node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE relation = 'net.widgets'::regclass AND name IN ('large', 'later') AND phase = 'pending' AND NOT needs_action}, 'waits');
+$node->query_is(q{SELECT count(*) FROM dbnet.actuation WHERE name = 'later'}, '0', 'and not each for itself');
+$node->query_is('SELECT count(*) FROM net.widgets', $rows + 1, 'every row is there');
+$node->fails_like(q{SELECT * FROM dbnet.refresh_schema('net.widgets')}, '42704', qr/does not serve changes\.dbnet\.io\/v1|has no kind "Widget"/, 'there is no schema') if $api->kind ne 'simulator';
+serve(1);
+$node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE relation = 'net.widgets'::regclass AND name IN ('large', 'later') AND phase = 'synced'}, 'is sent when the kind is served again');
+is($api->get("$widgets/later")->{body}{spec}{weight}, 3, 'and is there');
+$node->wait_for(q{SELECT count(*) = 2 FROM dbnet.mirror_status WHERE kind = 'Widget' AND state = 'synced' AND message IS NULL}, 'the mirrors are well');
+
+# --- the definition is deleted, and made by a row together with an object of its kind ---
+$node->psql_ok(q{CREATE TABLE net.definitions (name text PRIMARY KEY, api_group text, names jsonb, scope text, versions jsonb);
+    SELECT dbnet.mirror('prod', 'apiextensions.k8s.io/v1', 'CustomResourceDefinition', 'net.definitions', mode => 'manage', columns => '{
+        "name": "metadata.name", "api_group": "spec.group", "names": "spec.names", "scope": "spec.scope", "versions": "spec.versions"}')}, 'a mirror of definitions');
+$node->wait_for(q{SELECT count(*) = 1 FROM net.definitions WHERE name = 'widgets.changes.dbnet.io'}, 'the definition is seen');
+$api->expect_success($api->delete("$definitions/widgets.changes.dbnet.io"));
+$node->wait_for(q{SELECT count(*) = 0 FROM net.definitions WHERE name = 'widgets.changes.dbnet.io'}, 'the definition is gone');
+$node->wait_for(q{SELECT bool_and(state = 'degraded') FROM dbnet.mirror_status WHERE kind = 'Widget'}, 'the mirrors of its kind say so');
+$node->query_is(q{SELECT string_agg(name, ' ' ORDER BY name) FROM net.widgets}, 'large later mine', 'rows that DBNet made stay');
+$node->query_is(q{SELECT DISTINCT phase FROM dbnet.object WHERE relation = 'net.widgets'::regclass}, 'absent', 'and say that their objects were deleted');
+my $spec = definition(weight => { type => 'integer' })->{spec};
+my ($names, $versions) = map { DBNet::Api::quote($json->encode($_)) } $spec->{names}, $spec->{versions};
+$node->psql_ok(qq{BEGIN; INSERT INTO net.widgets (name, weight) VALUES ('first', 1);
+    INSERT INTO net.definitions VALUES ('widgets.changes.dbnet.io', 'changes.dbnet.io', $names, 'Namespaced', $versions); COMMIT}, 'an object and its definition in one transaction');
+$node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'first' AND relation = 'net.widgets'::regclass}, 'the object follows its definition');
+is($api->get("$widgets/first")->{body}{spec}{weight}, 1, 'and is there');
+$node->query_is(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.widgets'::regclass AND phase = 'absent'}, '3', 'what was deleted is not made again unasked');
 
 $node->no_crash_in_log;
 done_testing();
