@@ -99,6 +99,13 @@ CREATE FUNCTION dbnet.resume(target text) RETURNS boolean
 COMMENT ON FUNCTION dbnet.resume(text) IS
     'Ends a pause: what was committed meanwhile is sent. Argument: as for dbnet.pause. Returns whether it was paused. Errors: 42704 no such server or mirror';
 
+CREATE FUNCTION dbnet.capture_truncate() RETURNS trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_capture_truncate';
+REVOKE ALL ON FUNCTION dbnet.capture_truncate() FROM PUBLIC;
+COMMENT ON FUNCTION dbnet.capture_truncate() IS
+    'Trigger (AFTER TRUNCATE, FOR EACH STATEMENT, ENABLE ALWAYS) of every mirror, made by dbnet.mirror(). Emptying the table deletes no object: what is known of them is forgotten with the rows, and the server is listed anew after the commit, which brings the rows back';
+
 CREATE FUNCTION dbnet.resync(relation regclass) RETURNS void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_resync';

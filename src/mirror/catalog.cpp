@@ -13,10 +13,13 @@ namespace {
 pg::Statement select_mirrors{R"sql(
     SELECT m.relation::oid, c.relowner, m.generation, m.server, m.api_version, m.kind, m.resource, m.namespaced, m.namespace,
            m.label_selector, m.field_manager, m.initial, m.mode, m.on_drift, m.on_external_delete, m.delete_foreign,
-           coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server)
+           coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server),
+           dbnet.has_unique_key(m.relation::oid, k.columns), array_to_string(k.columns, ', ')
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
+    CROSS JOIN LATERAL (SELECT array_agg(c.column_name::text ORDER BY c.path DESC) FROM dbnet.mirrored_column AS c
+                        WHERE c.relation = m.relation AND c.role = 'key') AS k(columns)
     WHERE $1::oid IS NULL OR m.relation = $1
 )sql"};
 
@@ -119,6 +122,9 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         mirror.is_offline = rows.boolean(row, 17);
         if (mirror.is_offline)
             mirror.connection_error = offline_message(mirror.server);
+        if (!rows.boolean(row, 18))
+            mirror.problem = "the table has no unique key on (" + std::string(rows.text(row, 19)) +
+                             ") any more, by which rows are found: add one";
         catalog.mirrors.emplace(mirror.relation, std::move(mirror));
     }
     read_columns(catalog, relation);

@@ -1,5 +1,5 @@
-// What operators do with mirrors: pause, resume, resync, retry, claim, approve, reject. Whom they may be called by is
-// decided by EXECUTE (99_grants.sql). Runs in backends.
+// What operators do with mirrors: pause, resume, resync, retry, claim, approve, reject, and what TRUNCATE does. Whom
+// they may be called by is decided by EXECUTE (99_grants.sql). Runs in backends.
 #include "capture/capture.hpp"
 #include "mirror/as_extension.hpp"
 #include "mirror/key.hpp"
@@ -10,7 +10,9 @@
 
 extern "C" {
 #include "access/xlog.h"
+#include "commands/trigger.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 }
 
 namespace dbnet::mirror {
@@ -36,6 +38,8 @@ const pg::Statement resume_relation{
 const pg::Statement find_unsettled{
     "SELECT namespace, name FROM dbnet.object WHERE relation = $1 AND phase <> 'synced'"
     " AND ($2 IS NULL OR CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END = $2)"};
+
+const pg::Statement forget_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
 
 // A group is what one transaction did to one mirror in one way; any of its numbers names it.
 const pg::Statement decide{
@@ -141,6 +145,15 @@ DBNET_FUNCTION(dbnet_resume) {
         });
     });
     PG_RETURN_BOOL(resumed > 0);
+}
+
+DBNET_FUNCTION(dbnet_capture_truncate) {
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.capture_truncate() is a trigger");
+    const Oid relation = reinterpret_cast<const TriggerData *>(fcinfo->context)->tg_relation->rd_id;
+    pg::in_spi([&] { as_extension([&] { pg::execute(forget_objects, relation); }); });
+    capture::record_change(relation, 'C');
+    return Datum{0};
 }
 
 DBNET_FUNCTION(dbnet_resync) {

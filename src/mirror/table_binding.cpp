@@ -43,16 +43,11 @@ const pg::Statement describe_columns{
     "  atthasdef OR attidentity <> '', attgenerated <> '' OR attidentity = 'a'"
     " FROM pg_attribute JOIN base USING (attnum) WHERE attrelid = $1 AND typbasetype = 0::oid ORDER BY attnum"};
 
-// Reports find rows by their key (ON CONFLICT), so the index must be immediate, complete and on plain columns.
-const pg::Statement find_key{
-    "SELECT FROM pg_index AS index WHERE indrelid = $1 AND indisunique AND indisvalid AND indimmediate"
-    " AND indpred IS NULL AND indexprs IS NULL"
-    " AND (SELECT array_agg(attname::text ORDER BY attname::text) FROM unnest(indkey[0:indnkeyatts - 1]) AS key(attnum)"
-    "  JOIN pg_attribute AS attribute ON attrelid = $1 AND attribute.attnum = key.attnum)"
-    "  = (SELECT array_agg(name ORDER BY name) FROM unnest($2) AS wanted(name))"};
+const pg::Statement has_unique_key{"SELECT dbnet.has_unique_key($1, $2)"};
 
-const pg::Statement has_capture{
-    "SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = 'dbnet_capture' AND NOT tgisinternal"};
+const pg::Statement find_triggers{
+    "SELECT tgname FROM pg_trigger WHERE tgrelid = $1 AND tgname IN ('dbnet_capture', 'dbnet_capture_truncate')"
+    " AND NOT tgisinternal"};
 
 Oid resolve(std::string_view name) {
     const std::string terminated(name);
@@ -98,12 +93,12 @@ std::string quoted_list(const std::vector<std::string> &names) {
 
 // What ALTER TRIGGER … DEPENDS ON EXTENSION does, without its exclusive lock on the extension, which would stop every
 // transaction of the worker until this one ends. Raises when the trigger came to be on another table of that name.
-void depend_on_extension(Oid relation) {
-    pg::call([relation] {
+void depend_on_extension(Oid relation, const char *trigger_name) {
+    pg::call([relation, trigger_name] {
         const Oid extension_oid = get_extension_oid("dbnet", false);
         LockDatabaseObject(ExtensionRelationId, extension_oid, 0, AccessShareLock);
         ObjectAddress trigger, extension;
-        ObjectAddressSet(trigger, TriggerRelationId, get_trigger_oid(relation, "dbnet_capture", false));
+        ObjectAddressSet(trigger, TriggerRelationId, get_trigger_oid(relation, trigger_name, false));
         ObjectAddressSet(extension, ExtensionRelationId, extension_oid);
         recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
     });
@@ -166,7 +161,7 @@ void check_unique_key(const Table &table, const std::vector<std::string> &key_co
             throw pg::error(ERRCODE_INVALID_COLUMN_REFERENCE,
                             "key column \"" + column.name + "\" of table " + table.name + " may be NULL")
                 .hint("ALTER TABLE " + table.name + " ADD PRIMARY KEY (" + list + ");");
-    if (as_extension([&] { return pg::execute(find_key, table.relation, key_columns).affected(); }) == 0)
+    if (!as_extension([&] { return pg::execute(has_unique_key, table.relation, key_columns).boolean(0, 0); }))
         throw pg::error(ERRCODE_INVALID_COLUMN_REFERENCE,
                         "table " + table.name + " has no unique key on exactly (" + list + ")")
             .detail(
@@ -184,18 +179,23 @@ void attach_capture(const Table &table, const ColumnMap &map, std::string_view f
             (column.role == Role::status ? status : watched).push_back(column.name);
     }
     detach_capture(table);
-    pg::execute_once("CREATE TRIGGER dbnet_capture AFTER INSERT OR UPDATE OR DELETE ON " + table.name +
-                     " FOR EACH ROW EXECUTE FUNCTION dbnet.capture(" + literal(name_space) + ", " + literal(name) +
-                     ", " + literal(quoted_list(watched)) + ", " + literal(quoted_list(status)) + ", " +
-                     literal(fixed_namespace) + ")");
-    pg::execute_once("ALTER TABLE " + table.name +
-                     " ENABLE ALWAYS TRIGGER dbnet_capture"); // also for replicated writes
-    depend_on_extension(table.relation);
+    const auto create = [&](const char *trigger, const char *event, const std::string &function) {
+        pg::execute_once(std::string("CREATE TRIGGER ") + trigger + " AFTER " + event + " ON " + table.name +
+                         " FOR EACH " + function);
+        pg::execute_once("ALTER TABLE " + table.name + " ENABLE ALWAYS TRIGGER " + trigger); // also when replicated
+        depend_on_extension(table.relation, trigger);
+    };
+    create("dbnet_capture", "INSERT OR UPDATE OR DELETE",
+           "ROW EXECUTE FUNCTION dbnet.capture(" + literal(name_space) + ", " + literal(name) + ", " +
+               literal(quoted_list(watched)) + ", " + literal(quoted_list(status)) + ", " + literal(fixed_namespace) +
+               ")");
+    create("dbnet_capture_truncate", "TRUNCATE", "STATEMENT EXECUTE FUNCTION dbnet.capture_truncate()");
 }
 
 void detach_capture(const Table &table) {
-    if (pg::execute(has_capture, table.relation).affected() > 0)
-        pg::execute_once("DROP TRIGGER dbnet_capture ON " + table.name);
+    const pg::Result found = pg::execute(find_triggers, table.relation);
+    for (size_t i = 0; i < found.rows(); i++)
+        pg::execute_once("DROP TRIGGER " + std::string(found.text(i, 0)) + " ON " + table.name);
 }
 
 } // namespace dbnet::mirror

@@ -14,8 +14,10 @@ using dbnet::mirror::Json;
 dbnet::mirror::Mapping mapping() {
     using namespace dbnet::mirror;
     Mapping result;
-    for (const auto &[path, role] : {std::pair{"metadata.name", Role::key}, {"metadata.labels", Role::meta},
-                                     {"spec.x", Role::spec}, {"status.conditions[type=Ready].status", Role::status}}) {
+    for (const auto &[path, role] : {std::pair{"metadata.name", Role::key},
+                                     {"metadata.labels", Role::meta},
+                                     {"spec.x", Role::spec},
+                                     {"status.conditions[type=Ready].status", Role::status}}) {
         Column column;
         column.name = column.path = path;
         column.field = dbnet::kubernetes::FieldPath::parse(path);
@@ -49,7 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     try {
         const auto seen = dbnet::mirror::observe(body, text, columns, "m");
         const Json live = Json::parse(seen.live, nullptr, false);
-        if (live.is_discarded() || without_managed_fields(live) != dbnet::mirror::storable(without_managed_fields(body)))
+        if (live.is_discarded() ||
+            without_managed_fields(live) != dbnet::mirror::storable(without_managed_fields(body)))
             std::abort();
     } catch (const dbnet::kubernetes::Failure &) {
     }
