@@ -24,8 +24,9 @@ Actuator::Actuator(kubernetes::Transport &transport, ActuatorClient &client)
 bool needs_live(const mirror::Mirror &mirror) {
     const auto &columns = mirror.mapping.columns;
     return std::any_of(columns.begin(), columns.end(), [&](const mirror::Column &column) {
+        const mirror::OnDrift on_drift = mirror::on_drift_of(mirror, column);
         return column.role != mirror::Role::key && column.role != mirror::Role::status &&
-               mirror::on_drift_of(mirror, column) == mirror::OnDrift::enforce;
+               (on_drift == mirror::OnDrift::enforce || on_drift == mirror::OnDrift::seed);
     });
 }
 

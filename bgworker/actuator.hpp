@@ -18,6 +18,7 @@
 
 #include "bgworker/actuator_answer.hpp"
 #include "bgworker/actuator_queue.hpp"
+#include "bgworker/fights.hpp"
 #include "bgworker/wal_tail.hpp"
 #include "kubernetes/transport.hpp"
 #include "mirror/catalog.hpp"
@@ -91,6 +92,9 @@ private:
         mirror::Fields base; // of the record that the decision was made on
         bool is_base_old = false;
         int64_t tombstone_id = 0;
+        int64_t release_id = 0;
+        std::string rival;     // of what is put back only: the manager that changed it
+        nlohmann::json patch;  // of a release, once the object has been looked at
         bool has_hold = false; // held changes of the object are on record
         bool fresh = false;    // nothing of the old record stays
         bool looking = false;  // the request under way only reads
@@ -153,6 +157,9 @@ private:
     void try_again(Entry &entry, const Plan &plan, mirror::Phase phase, const std::string &message, int64_t delay_ms);
     bool may_go_on(const Plan &plan, const mirror::Mirror &mirror) const;
     void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    void answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    void accept_release(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, nlohmann::json &&body,
+                        const std::string &text) const;
     void accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     static void record_applied(Finished &finished, const Plan &plan);
     void note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms);
@@ -175,9 +182,10 @@ private:
     // Of the transaction that runs; taken up by after_commit().
     struct Outcome {
         mirror::Key key;
-        enum class Kind { settled, stopped, retry, prepared, restore, forgotten } kind = Kind::settled;
-        Plan plan;       // prepared
-        std::string uid; // forgotten
+        enum class Kind { settled, stopped, retry, postponed, prepared, restore, forgotten } kind = Kind::settled;
+        Plan plan;            // prepared
+        std::string text;     // forgotten: uid of the object; postponed: what its record says
+        int64_t delay_ms = 0; // postponed
     };
     std::vector<Outcome> outcomes_;
     std::vector<mirror::ObjectWrite> writes_;
@@ -186,11 +194,12 @@ private:
 
     std::unordered_map<uint32_t, mirror::MassChangeGate> gates_;
     std::unordered_map<uint32_t, Total> totals_;
+    Fights fights_;
     int64_t recorded_ms_ = 0; // when waiting objects were last looked through
     std::minstd_rand random_{std::random_device()()};
 };
 
-// Decisions about the mirror need the live objects.
+// Decisions about the mirror need the live objects and who owns their fields.
 bool needs_live(const mirror::Mirror &mirror);
 
 // Milliseconds of a monotonic clock.

@@ -103,6 +103,8 @@ Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapp
     case Outcome::denied:
         return verdict(outcome, Next::stop, Phase::denied);
     case Outcome::stale:
+        if (attempt.release) // somebody else wrote between the look and the patch
+            return again(outcome, attempt, random, waiting);
         return verdict(outcome, Next::stop, Phase::stale);
 
     case Outcome::not_found:

@@ -15,6 +15,7 @@ namespace dbnet::bgworker {
 struct Attempt {
     bool remove = false;
     bool update = false;                 // apply with a uid
+    bool release = false;                // ownership alone, of the version that was looked at
     bool forced = false;                 // fields were to be taken from other managers
     bool enforce = false;                // the claims are enforced, so force is allowed
     int number = 1;                      // from 1, since the last success or new commit

@@ -2,9 +2,11 @@
 #include "bgworker/actuator.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "kubernetes/api.hpp"
 #include "kubernetes/json_access.hpp"
+#include "kubernetes/managed_fields.hpp"
 #include "mirror/merge.hpp"
 #include "mirror/observed.hpp"
 #include "mirror/stamp.hpp"
@@ -92,7 +94,13 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
     const mirror::Key &key = entry.key;
     kubernetes::Request request;
     try {
-        if (plan.decision.action != Action::remove) {
+        if (plan.decision.action == Action::release) {
+            plan.looking = plan.patch.is_null();
+            request = plan.looking
+                          ? kubernetes::get_request(mirror.resource, key.name_space, key.name)
+                          : kubernetes::merge_patch_request(mirror.resource, key.name_space, key.name,
+                                                            mirror.field_manager, std::exchange(plan.patch, nullptr));
+        } else if (plan.decision.action != Action::remove) {
             if (plan.part.subresource.empty())
                 plan.stamp = mirror::format(stamp_for(plan.cause));
             request = apply_request_for(mirror, key, plan.decision.uid, plan.part, plan.stamp, plan.forced);
@@ -110,6 +118,8 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
         finished.next = Next::stop;
         return finish(entry, std::move(finished));
     }
+    if (!plan.rival.empty() && !plan.forced)
+        fights_.note_revert(key, plan.rival, monotonic_ms());
     plan.attempt = entry.attempts;
     plan.sent_ms = monotonic_ms();
     lanes_[plan.lane].in_flight++;
@@ -169,6 +179,8 @@ bool Actuator::may_go_on(const Plan &plan, const mirror::Mirror &mirror) const {
 
 void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &&response) {
     const mirror::Key key = entry.key;
+    if (plan.decision.action == Action::release)
+        return answer_release(entry, plan, mirror, response);
     if (plan.looking)
         return answer_look(entry, plan, mirror, response);
 
@@ -189,7 +201,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
 
     mirror::ActuationWrite line;
     line.key = key;
-    line.remove = attempt.remove;
+    if (attempt.remove)
+        line.operation = "delete";
     for (const auto &[path, value] : plan.part.fields)
         line.paths.push_back(path);
     line.transaction = plan.cause.transaction;
@@ -236,6 +249,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         finished.forgotten_uid = plan.decision.uid;
         finished.write.forget = true;
         finished.write.tombstone_id = plan.tombstone_id;
+        finished.write.release_id = plan.release_id;
         finished.write.settles_hold = plan.has_hold;
     }
     finish(entry, std::move(finished));
@@ -280,6 +294,11 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
             if (column.role == mirror::Role::key)
                 write.base[column.path] = true;
     record_applied(finished, plan);
+    if (finished.next == Next::accepted && mirror::has_shared_seed(mirror, write.claimed, write.seen->managers)) {
+        finished.next = Next::again; // decided anew: it is given up
+        finished.delay_ms = 0;
+        write.phase = Phase::applying;
+    }
     mirror::ReportedObject reported{write.seen->values, write.base, write.applied, write.claimed};
     reported.base.insert(plan.base.begin(), plan.base.end()); // what was sent goes before what was known
     finished.row_may_differ = plan.is_base_old || mirror::needs_report(mirror, reported);
@@ -337,6 +356,88 @@ void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirro
         finished.write.reason = outcome.reason;
     }
     finish(entry, std::move(finished));
+}
+
+// Fields are let go of by an edit of metadata.managedFields, guarded by the version that it was made from: no value
+// changes, no other manager comes into being that would have to be removed, and there is no moment at which an apply
+// could delete them. Two requests: the list is in no table, so the object is looked at first.
+void Actuator::answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response) {
+    const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
+    Attempt attempt;
+    attempt.update = attempt.release = true;
+    attempt.number = entry.attempts;
+    const Verdict verdict = judge(outcome, attempt, mirror.mapping, {}, random_() / 2147483648.0);
+    note_lane(lanes_[plan.lane], verdict, monotonic_ms());
+    nlohmann::json body = outcome ? kubernetes::parse_json(response.body) : nlohmann::json();
+    if (outcome && !body.is_object())
+        return try_again(entry, plan, Phase::uncertain, "the server's answer is no object",
+                         backoff_ms(entry.attempts, 0.5));
+    const bool was_looking = plan.looking;
+    if (outcome && was_looking) {
+        const nlohmann::json *metadata = kubernetes::member(&body, "metadata");
+        if (kubernetes::text_member(metadata, "uid") != plan.decision.uid) // the watch tells what is there now
+            return try_again(entry, plan, Phase::pending, "the object was replaced by another one of its name",
+                             backoff_ms(entry.attempts, 0.5));
+        std::vector<kubernetes::FieldPath> paths;
+        for (const std::string &path : plan.decision.changed)
+            paths.push_back(mirror.mapping.by_path(path)->field);
+        nlohmann::json kept = kubernetes::without_ownership(body, mirror.field_manager, paths);
+        if (!kept.is_null()) {
+            if (!may_go_on(plan, mirror))
+                return try_again(entry, plan, Phase::pending, "", 0);
+            plan.patch["metadata"] = {{"uid", plan.decision.uid},
+                                      {"resourceVersion", kubernetes::text_member(metadata, "resourceVersion")},
+                                      {"managedFields", std::move(kept)}};
+            return send(entry, plan, mirror);
+        }
+    }
+    if (!was_looking) {
+        mirror::ActuationWrite line;
+        line.key = entry.key;
+        line.operation = "release";
+        line.paths = plan.decision.changed;
+        line.transaction = plan.cause.transaction;
+        line.commit_lsn = plan.cause.lsn;
+        line.role = plan.cause.role;
+        line.attempt = plan.attempt;
+        line.http_status = response.status;
+        line.reason = verdict.reason;
+        line.message = verdict.message;
+        line.latency_ms = response.seconds * 1000;
+        log_.push_back(std::move(line));
+    }
+    Finished finished;
+    finished.write = write_for(entry, plan);
+    finished.next = verdict.next;
+    finished.delay_ms = verdict.delay_ms;
+    finished.write.phase = verdict.phase;
+    finished.write.message = verdict.message;
+    finished.write.reason = verdict.reason;
+    if (verdict.next == Next::again)
+        finished.write.next_attempt_ms = verdict.delay_ms;
+    if (verdict.server_wide && entry.attempts > 0)
+        entry.attempts--; // not the object's fault
+    if (outcome) {
+        accept_release(finished, plan, mirror, std::move(body), response.body);
+        entry.attempts = 0;
+    }
+    finish(entry, std::move(finished));
+}
+
+// What else the row asks for is decided now that it does not claim the fields any more.
+void Actuator::accept_release(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, nlohmann::json &&body,
+                              const std::string &text) const {
+    mirror::ObjectWrite &write = finished.write;
+    write.seen = mirror::observe(std::move(body), text, mirror.mapping, mirror.field_manager);
+    write.released.insert(plan.decision.changed.begin(), plan.decision.changed.end());
+    for (const auto &[path, value] : plan.decision.fields)
+        if (!value.is_null())
+            write.base.emplace(path, value);
+    write.release_id = plan.release_id;
+    write.attempts = 0;
+    write.phase = Phase::applying;
+    finished.next = Next::again;
+    finished.delay_ms = 0;
 }
 
 void Actuator::note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms) {

@@ -49,6 +49,22 @@ std::string copy_reason(const Entry &entry, const std::optional<mirror::ObjectRe
            "): this one may be older, for example restored from a backup";
 }
 
+// Who changed what is to be put back; of several the one that changed the first field.
+std::string rival_of(const mirror::ObjectRecord &object, const mirror::Decision &decision) {
+    for (const std::string &path : decision.changed)
+        if (const auto other = object.others.find(path); other != object.others.end())
+            return other->second;
+    return "an unknown manager";
+}
+
+std::string fight_message(const std::string &rival, const mirror::Decision &decision, int reverts) {
+    std::string paths;
+    for (const std::string &path : decision.changed)
+        paths += (paths.empty() ? "" : ", ") + path;
+    return rival + " keeps changing " + paths + ": put back " + std::to_string(reverts) +
+           " times, and from now on less often";
+}
+
 } // namespace
 
 bool Actuator::wants_transaction(int64_t now_ms) const {
@@ -170,7 +186,7 @@ void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finishe
                      [&] { decide_and_save(std::span(&entry, 1), now_ms); }))
             continue;
         outcomes_.resize(before);
-        outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}});
+        outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
     }
 }
 
@@ -204,7 +220,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             plans_.erase(outcome.key); // of an older decision
         switch (outcome.kind) {
         case Outcome::Kind::forgotten:
-            client_.forget(outcome.key, outcome.uid);
+            client_.forget(outcome.key, outcome.text);
             note_total(outcome.key.relation, -1);
             [[fallthrough]];
         case Outcome::Kind::settled:
@@ -220,6 +236,11 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         case Outcome::Kind::retry:
             // Apart from each other: what failed together may succeed alone.
             queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, random_() / 2147483648.0));
+            break;
+        case Outcome::Kind::postponed:
+            entry.recorded = outcome.text;
+            entry.untold_lsn = 0;
+            queue_.retry_at(entry, now_ms + outcome.delay_ms);
             break;
         case Outcome::Kind::prepared:
             lanes_[outcome.plan.lane].prepared.push_back(outcome.key);
@@ -237,7 +258,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
     for (Entry *entry : batch) {
         const mirror::Mirror *mirror = catalog_->find(entry->key.relation);
         if (!mirror || !mirror->problem.empty()) {
-            outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}});
+            outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}, 0});
             continue;
         }
         with_live |= needs_live(*mirror);
@@ -255,7 +276,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         } catch (const std::exception &caught) {
             client_.note_error("rows of " + mirror.qualified_name + " could not be read: " + caught.what());
             for (const Entry *entry : entries)
-                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}});
+                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
             continue;
         }
         for (size_t i = 0; i < entries.size(); i++)
@@ -268,7 +289,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     std::optional<mirror::ObjectRecord> object = stored.object;
     const bool is_listed = mirror.is_offline || client_.has_listed(mirror.relation);
     if (row && object && mirror::is_import_under_way(mirror.mapping, *object)) {
-        outcomes_.push_back({entry.key, is_listed ? Outcome::Kind::retry : Outcome::Kind::settled, {}, {}});
+        outcomes_.push_back({entry.key, is_listed ? Outcome::Kind::retry : Outcome::Kind::settled, {}, {}, 0});
         return;
     }
     const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
@@ -281,9 +302,12 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     situation.row = row;
     situation.object = object ? &*object : nullptr;
     situation.tombstone = stored.tombstone ? &*stored.tombstone : nullptr;
+    situation.releases = &stored.releases;
     situation.hold = row ? stored.apply_hold : stored.delete_hold;
     situation.replaced = entry.replaced;
     mirror::Decision decision = mirror::decide(situation);
+    if (!object && stored.release_id > 0 && decision.action == Action::nothing)
+        decision.action = Action::forget; // nothing is left that could be released
 
     mirror::ObjectWrite write;
     write.key = entry.key;
@@ -298,16 +322,30 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     const auto conclude = [&](Outcome::Kind kind, bool is_worth_writing) {
         if (is_worth_writing)
             writes_.push_back(std::move(write));
-        outcomes_.push_back({entry.key, kind, {}, {}});
+        outcomes_.push_back({entry.key, kind, {}, {}, 0});
     };
 
     const std::string reason = closed_reason(mirror);
     const bool is_open = reason.empty() && is_listed;
-    const bool acts =
-        decision.action == Action::create || decision.action == Action::update || decision.action == Action::remove;
+    const bool acts = decision.action == Action::create || decision.action == Action::update ||
+                      decision.action == Action::release || decision.action == Action::remove;
+    std::string rival;
+    if (decision.only_reverts && decision.action == Action::update && entry.cause.transaction == 0) {
+        rival = rival_of(*object, decision);
+        const int64_t wait_ms = fights_.wait_ms(entry.key, rival, now_ms);
+        if (wait_ms > 0 && is_open) {
+            write.phase = Phase::fighting;
+            write.message = fight_message(rival, decision, fights_.reverts(entry.key));
+            write.next_attempt_ms = wait_ms;
+            outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, wait_ms});
+            if (entry.recorded != write.message)
+                writes_.push_back(std::move(write));
+            return;
+        }
+    }
     // What an offline server is not sent is held all the same: whoever tests a policy wants to see that.
-    if (acts && (is_open || mirror.is_offline) && decision.action != Action::create &&
-        situation.hold != mirror::HoldDecision::approved) {
+    const bool is_change = decision.action == Action::update || decision.action == Action::remove;
+    if (is_change && (is_open || mirror.is_offline) && situation.hold != mirror::HoldDecision::approved) {
         std::string doubt = copy_reason(entry, object);
         if (doubt.empty())
             doubt = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
@@ -359,12 +397,14 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     case Action::forget:
         write.forget = true;
         write.tombstone_id = stored.tombstone_id;
+        write.release_id = stored.release_id;
         write.settles_hold = true;
         writes_.push_back(std::move(write));
-        outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string()});
+        outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string(), 0});
         return;
     case Action::create:
     case Action::update:
+    case Action::release:
     case Action::remove:
         break;
     }
@@ -376,6 +416,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (object && decision.action == Action::update)
         plan.first_written = object->first_written;
     plan.tombstone_id = stored.tombstone_id;
+    plan.release_id = stored.release_id;
+    plan.rival = std::move(rival);
     plan.has_hold = has_hold;
     plan.fresh =
         decision.action == Action::create && (!object || object->uid.empty() || stored.tombstone || entry.replaced);
@@ -386,9 +428,10 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     plan.cause = entry.cause;
     if (object)
         plan.stamp = object->stamp;
-    plan.part = mirror::take_first_part(mirror.mapping, decision, object ? &*object : nullptr);
+    if (decision.action != Action::release)
+        plan.part = mirror::take_first_part(mirror.mapping, decision, object ? &*object : nullptr);
     plan.decision = std::move(decision);
-    outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}});
+    outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}, 0});
 }
 
 int64_t Actuator::total_of(uint32_t relation, int64_t now_ms) {

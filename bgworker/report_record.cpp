@@ -211,9 +211,11 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
             message = "changed on the server: " + changes_of(drifted, event.seen.managers);
         }
     }
-    if (std::ranges::any_of(drifted, [&](const mirror::Column *column) {
-            return mirror::on_drift_of(mirror_, *column) == mirror::OnDrift::enforce;
-        }))
+    const bool is_enforced = std::ranges::any_of(drifted, [&](const mirror::Column *column) {
+        return mirror::on_drift_of(mirror_, *column) == mirror::OnDrift::enforce;
+    });
+    if (is_enforced || record.phase == Phase::fighting ||
+        mirror::has_shared_seed(mirror_, job.object.claimed, event.seen.managers))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
     write(event, phase, message, is_answer);
     if (mirror::needs_report(mirror_, job.object))

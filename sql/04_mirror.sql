@@ -13,7 +13,7 @@ CREATE TABLE dbnet.mirrored_relation (
     namespace          text,
     label_selector     text     NOT NULL DEFAULT '',
     mode               text     NOT NULL DEFAULT 'observe' CHECK (mode IN ('observe', 'manage')),
-    on_drift           text     NOT NULL DEFAULT 'report' CHECK (on_drift IN ('report', 'enforce', 'follow')),
+    on_drift           text     NOT NULL DEFAULT 'report' CHECK (on_drift IN ('report', 'enforce', 'follow', 'seed')),
     on_external_delete text     CHECK (on_external_delete IN ('drop_row', 'flag', 'recreate')),
     delete_foreign     boolean  NOT NULL DEFAULT false,
     initial            text     NOT NULL DEFAULT 'compare' CHECK (initial IN ('compare', 'pull', 'push')),
@@ -38,7 +38,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.namespaced IS 'objects of the kind liv
 COMMENT ON COLUMN dbnet.mirrored_relation.namespace IS 'the one namespace that is mirrored; NULL = all, and the table has a column for metadata.namespace';
 COMMENT ON COLUMN dbnet.mirrored_relation.label_selector IS 'only objects that match; empty = all';
 COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
-COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow; mirrored_column.on_drift goes first';
+COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow | seed (follow, and let go of a field as soon as somebody else owns it too); mirrored_column.on_drift goes first';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate; NULL = drop_row for what DBNet did not create, else flag';
 COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
 COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there before the mirror mean: compare (nothing yet) | pull (the server is right) | push (they are claims)';
@@ -60,7 +60,7 @@ CREATE TABLE dbnet.mirrored_column (
                     ('string', 'integer', 'number', 'boolean', 'json', 'time', 'quantity', 'int_or_string')),
     format      text     NOT NULL DEFAULT '',
     column_type text     NOT NULL,
-    on_drift    text     CHECK (on_drift IN ('report', 'enforce', 'follow')),
+    on_drift    text     CHECK (on_drift IN ('report', 'enforce', 'follow', 'seed')),
     subresource text     CHECK (subresource IN ('status', 'scale')),
     description text,
     required    boolean  NOT NULL DEFAULT false,
@@ -189,7 +189,7 @@ COMMENT ON COLUMN dbnet.object.uid IS 'metadata.uid of the incarnation last seen
 COMMENT ON COLUMN dbnet.object.resource_version IS 'metadata.resourceVersion last seen';
 COMMENT ON COLUMN dbnet.object.generation IS 'metadata.generation last seen';
 COMMENT ON COLUMN dbnet.object.live IS 'the whole object last seen, without metadata.managedFields; NULL = absent';
-COMMENT ON COLUMN dbnet.object.managers IS '{path: [manager, time]} of the mapped fields';
+COMMENT ON COLUMN dbnet.object.managers IS '{path: [manager, time, another manager that owns the same as DBNet does: if there is one]} of the mapped fields';
 COMMENT ON COLUMN dbnet.object.base IS '{path: value} last written into the row by a report, or read equal from it; a row value that differs was set by a user';
 COMMENT ON COLUMN dbnet.object.claimed IS 'paths that users of this mirror have set and DBNet therefore owns';
 COMMENT ON COLUMN dbnet.object.applied IS '{path: value} that the server last accepted from us';
@@ -261,6 +261,30 @@ COMMENT ON COLUMN dbnet.held_change.decision IS 'approved | rejected; NULL = und
 COMMENT ON COLUMN dbnet.held_change.decided_by IS 'role that decided';
 COMMENT ON COLUMN dbnet.held_change.decided_at IS 'when it was decided';
 
+CREATE TABLE dbnet.release_request (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relation     regclass NOT NULL,
+    namespace    text COLLATE "C" NOT NULL DEFAULT '',
+    name         text COLLATE "C" NOT NULL,
+    path         text     NOT NULL,
+    value        jsonb,
+    requested_by name     NOT NULL DEFAULT session_user,
+    transaction  xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX release_request_key ON dbnet.release_request (relation, namespace, name);
+COMMENT ON INDEX dbnet.release_request_key IS 'What is to be released of a key';
+COMMENT ON TABLE dbnet.release_request IS 'Claimed fields that DBNet is to let go of (dbnet.release) and still owns; removed once the server has taken note';
+COMMENT ON COLUMN dbnet.release_request.id IS 'order of the requests';
+COMMENT ON COLUMN dbnet.release_request.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.release_request.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.release_request.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.release_request.path IS 'the field';
+COMMENT ON COLUMN dbnet.release_request.value IS 'what the row held when it was released; another value is a new claim';
+COMMENT ON COLUMN dbnet.release_request.requested_by IS 'role that released it';
+COMMENT ON COLUMN dbnet.release_request.transaction IS 'transaction that released it';
+COMMENT ON COLUMN dbnet.release_request.at IS 'when it was released';
+
 CREATE TABLE dbnet.actuation (
     at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     relation    regclass    NOT NULL,
@@ -289,8 +313,8 @@ COMMENT ON COLUMN dbnet.actuation.at IS 'when the answer arrived';
 COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.actuation.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.actuation.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete';
-COMMENT ON COLUMN dbnet.actuation.paths IS 'fields that were sent; NULL for delete';
+COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete | release (ownership alone: no value changes)';
+COMMENT ON COLUMN dbnet.actuation.paths IS 'fields that were sent or released; NULL for delete';
 COMMENT ON COLUMN dbnet.actuation.transaction IS 'newest transaction whose change the call carried; NULL = found by a compare';
 COMMENT ON COLUMN dbnet.actuation.commit_lsn IS 'its commit in the WAL';
 COMMENT ON COLUMN dbnet.actuation.role IS 'role that made that change';
@@ -310,6 +334,8 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.arming', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.object', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.release_request', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.release_request_id_seq', '');
 
 -- The mirror worker reads its configuration again when a transaction that changed it commits.
 CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.mirrored_relation

@@ -27,9 +27,12 @@ GRANT SELECT (relation, namespace, name, uid, resource_version, generation, mana
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
     ON dbnet.held_change TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
+GRANT SELECT (id, relation, namespace, name, path, requested_by, transaction, at) ON dbnet.release_request TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
+-- Who may UPDATE a column may give it up.
+GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]) TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.
 GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
@@ -51,7 +54,7 @@ DECLARE
     protected text;
 BEGIN
     FOREACH protected IN ARRAY ARRAY['mirrored_relation', 'mirrored_column', 'mirror_state', 'object', 'tombstone',
-                                     'held_change', 'actuation']
+                                     'held_change', 'release_request', 'actuation']
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected);
         EXECUTE pg_catalog.format(

@@ -4,6 +4,7 @@
 #include "kubernetes/json_access.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace dbnet::kubernetes {
 namespace {
@@ -116,7 +117,91 @@ json part_of(const json &value, const json &set) {
     return part;
 }
 
+// What is left of a list element's set are its keys, or of a map's the map: enough to delete the element with the next
+// apply, and all that others have put into it.
+bool holds_itself_only(const json &set, std::string_view name) {
+    const json keys = name.starts_with("k:") ? parse_json(name.substr(2)) : json();
+    return std::ranges::all_of(set.items(), [&](const auto &member) {
+        const std::string &key = member.key();
+        return key == "." || (key.starts_with("f:") && keys.is_object() && keys.contains(key.substr(2)));
+    });
+}
+
+// What an entry owns at the path, or of a value around it that is owned as one; nullptr: nothing.
+const json *owned_at(const json &entry, const FieldPath &path) {
+    const json *fields = fields_of(entry);
+    if (fields == nullptr)
+        return nullptr;
+    const Walk found = walk(*fields, path);
+    const bool is_there = found.depth == path.segments().size() || (found.depth > 0 && is_leaf(*found.node));
+    return is_there ? found.node : nullptr;
+}
+
+bool overlap(const json &left, const json &right) {
+    if (is_leaf(left) || is_leaf(right))
+        return true;
+    return left.is_object() && right.is_object() && std::ranges::any_of(left.items(), [&](const auto &member) {
+               const auto other = right.find(member.key());
+               return member.key() != "." && other != right.end() && overlap(member.value(), *other);
+           });
+}
+
+enum class Removal { none, part, whole }; // whole: the set has no meaning any more
+
+Removal remove_from(json &set, std::string_view name, std::span<const Segment> path) {
+    if (path.empty() || is_leaf(set)) // a value around the field that is owned as one
+        return Removal::whole;
+    const json *found = step(set, path.front());
+    if (found == nullptr)
+        return Removal::none;
+    auto child = std::ranges::find_if(set, [&](const json &one) { return &one == found; });
+    const std::string child_name = child.key();
+    const Removal removal = remove_from(*child, child_name, path.subspan(1));
+    if (removal != Removal::whole)
+        return removal;
+    set.erase(child);
+    return holds_itself_only(set, name) ? Removal::whole : Removal::part;
+}
+
 } // namespace
+
+std::string co_owner_of(const json &object, const FieldPath &path, std::string_view manager) {
+    const json *entries = managers(object);
+    for (size_t i = 0; entries != nullptr && i < entries->size(); i++) {
+        const json *ours = text_member(&(*entries)[i], "manager") == manager ? owned_at((*entries)[i], path) : nullptr;
+        if (ours == nullptr)
+            continue;
+        for (const json &entry : *entries)
+            if (std::string other = text_member(&entry, "manager"); other != manager)
+                if (const json *theirs = owned_at(entry, path); theirs != nullptr && overlap(*ours, *theirs))
+                    return other;
+    }
+    return {};
+}
+
+json without_ownership(const json &object, std::string_view manager, const std::vector<FieldPath> &paths) {
+    const json *entries = managers(object);
+    json kept = json::array();
+    bool has_changed = false;
+    for (size_t i = 0; entries != nullptr && i < entries->size(); i++) {
+        json entry = (*entries)[i];
+        Removal removal = Removal::none;
+        if (fields_of(entry) != nullptr && text_member(&entry, "manager") == manager)
+            for (const FieldPath &path : paths) {
+                json &fields = entry["fieldsV1"];
+                if (!fields.empty())
+                    removal = std::max(removal, remove_from(fields, {}, path.segments()));
+            }
+        has_changed |= removal != Removal::none;
+        if (removal != Removal::whole)
+            kept.push_back(std::move(entry));
+    }
+    if (!has_changed)
+        return nullptr;
+    if (kept.empty())
+        kept.push_back(json::object()); // an empty list would mean "as it was"
+    return kept;
+}
 
 json owned_part(const json &value, const json &fields, const FieldPath &path) {
     const Walk found = walk(fields, path);

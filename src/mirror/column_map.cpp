@@ -40,7 +40,7 @@ Entry parse_entry(const std::string &column, const Json &value) {
                 throw ColumnMapError(Kind::bad_map,
                                      "column map: unknown setting " + quote(name) + " of column " + quote(column),
                                      "A column is given as \"path\" or as {\"path\": \"…\", \"on_drift\": \"report | "
-                                     "enforce | follow\", \"subresource\": \"status | scale\"}.");
+                                     "enforce | follow | seed\", \"subresource\": \"status | scale\"}.");
         const auto found = value.find("path");
         path = found == value.end() ? nullptr : &*found;
         if (const auto drift = value.find("on_drift"); drift != value.end()) {
@@ -48,7 +48,7 @@ Entry parse_entry(const std::string &column, const Json &value) {
             if (!entry.on_drift)
                 throw ColumnMapError(Kind::bad_map,
                                      "column map: on_drift of column " + quote(column) + " is " + drift->dump(),
-                                     "It may be \"report\", \"enforce\" or \"follow\".");
+                                     "It may be \"report\", \"enforce\", \"follow\" or \"seed\".");
         }
         if (const auto subresource = value.find("subresource"); subresource != value.end()) {
             if (*subresource != "status" && *subresource != "scale")

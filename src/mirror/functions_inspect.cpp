@@ -33,6 +33,7 @@ public:
         switch (outlook.decision.action) {
         case Action::create:
         case Action::update:
+        case Action::release:
             updates_ += outlook.decision.action == Action::update;
             add_fields(subject, outlook);
             break;

@@ -153,8 +153,9 @@ private:
                   cause};
         Json fields = Json::object();
         for (const std::string &path : decision.changed)
-            fields[path] = *find_field(decision.fields, path);
-        if (decision.action == Action::create || decision.action == Action::update)
+            fields[path] = decision.fields.at(path);
+        if (decision.action == Action::create || decision.action == Action::update ||
+            decision.action == Action::release)
             line.fields = storable(std::move(fields)).dump(-1, ' ', false, Json::error_handler_t::replace);
         lines_.push_back(std::move(line));
     }
@@ -164,12 +165,13 @@ private:
         const Action action = outlook.decision.action;
         if (subject.row && subject.object() && is_import_under_way(mirror.mapping, *subject.object()))
             return "wait: the object is being imported";
-        const bool acts = action == Action::create || action == Action::update || action == Action::remove;
+        const bool acts = action == Action::create || action == Action::update || action == Action::release ||
+                          action == Action::remove;
         if (!mirror.settings.manage)
             return acts || action == Action::hold ? "not sent: the mirror is in mode observe" : outlook.verdict;
         if (!acts)
             return outlook.verdict;
-        if (action != Action::create && subject.hold() != HoldDecision::approved) {
+        if ((action == Action::update || action == Action::remove) && subject.hold() != HoldDecision::approved) {
             const bool removes = action == Action::remove;
             const std::string mass =
                 mass_change_reason("the transaction", removes ? ChangeClass::remove : ChangeClass::update,

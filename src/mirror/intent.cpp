@@ -96,13 +96,46 @@ Decision decide_without_row(const Situation &situation) {
     return decision;
 }
 
+bool is_released(const Situation &situation, const std::string &path) {
+    return situation.releases && situation.releases->contains(path);
+}
+
+// What is to be given up, because somebody said so or because somebody else owns now what was to be set once. The row's
+// own word goes before that: what it has not sent yet is sent.
+Fields given_up(const Situation &situation) {
+    const ObjectRecord &object = *situation.object;
+    Fields fields;
+    for (const Column &column : situation.mapping->columns) {
+        if (is_released(situation, column.path)) {
+            fields.emplace(column.path, situation.releases->at(column.path));
+            continue;
+        }
+        if (drift_rule(situation, column) != OnDrift::seed || !object.claimed.contains(column.path) ||
+            !object.shared.contains(column.path))
+            continue;
+        const Json *value = find_field(situation.row->values, column.path);
+        if (value && same_value(column, value, find_field(object.applied, column.path)))
+            fields.emplace(column.path, *value);
+    }
+    return fields;
+}
+
+Decision release(const Situation &situation, Fields fields) {
+    Decision decision = act(Action::release, Phase::applying);
+    decision.uid = situation.object->uid;
+    for (const auto &[path, value] : fields)
+        decision.changed.push_back(path);
+    decision.fields = std::move(fields);
+    return decision;
+}
+
 Decision refuse_null_claim(const Mapping &mapping, const std::string &path) {
     const Column *column = mapping.by_path(path);
     return act(Action::refuse, Phase::invalid,
                "column \"" + column->name + "\" (" + path +
                    ") is NULL, but DBNet owns this field: sending the object "
                    "without it would delete the field or reset it to the server's default",
-               "Set a value.");
+               "Set a value, or let go of the field with dbnet.release(relation, key, '{\"" + column->name + "\"}').");
 }
 
 // All claimed fields with the row's values; `changed` against what was applied to this incarnation.
@@ -145,19 +178,22 @@ Decision decide_create(const Situation &situation, const ObjectRecord *object) {
 Decision decide_update(const Situation &situation) {
     const ObjectRecord &object = *situation.object;
     const Mapping &mapping = *situation.mapping;
+    if (Fields fields = given_up(situation); !fields.empty())
+        return release(situation, std::move(fields));
     if (!situation.tombstone) // else the row was deleted and inserted anew: what it leaves out is given up
         for (const std::string &path : object.claimed)
             if (mapping.by_path(path) && !find_field(situation.row->values, path))
                 return refuse_null_claim(mapping, path);
 
     Decision decision = apply(situation, &object, Action::update);
+    decision.only_reverts = decision.changed.empty();
     std::string drifted;
     for (const auto &[path, value] : decision.fields) {
         const Column &column = *mapping.by_path(path);
         if (std::find(decision.changed.begin(), decision.changed.end(), path) != decision.changed.end())
             continue;
         const Json *live = object.live.is_null() ? &value : kubernetes::get(object.live, column.field);
-        if (has_effect(column, &value, live) || drift_rule(situation, column) == OnDrift::follow)
+        if (has_effect(column, &value, live) || lets_others_win(drift_rule(situation, column)))
             continue;
         if (drift_rule(situation, column) == OnDrift::enforce && !object.controlled) {
             decision.changed.push_back(path);
@@ -188,8 +224,9 @@ Decision decide_with_row(const Situation &situation) {
     const ObjectRecord *object = situation.object;
     if (!situation.settings->manage)
         return settled(object ? object->phase : Phase::none);
-    if (!situation.row->errors.empty()) {
-        const ValueError &error = situation.row->errors.front();
+    for (const ValueError &error : situation.row->errors) {
+        if (exists(object) && is_released(situation, error.path))
+            continue; // goes first, and is no claim then
         return act(Action::refuse, Phase::invalid, error.message, error.hint);
     }
     if (exists(object) && kubernetes::is_terminating(object->live))

@@ -60,7 +60,11 @@ struct ObjectRecord {
     Fields applied; // last accepted by the server from us
     std::set<std::string> claimed;
     std::set<std::string> first_written; // paths with a recorded attempt of ours
-    std::string stamp;                   // of the last apply that is known to be accepted; empty: none
+    // Only where live is loaded. Paths with the manager that owns the field, of those that are not the mirror's; paths
+    // that somebody else owns as well as the mirror.
+    std::map<std::string, std::string> others;
+    std::set<std::string> shared;
+    std::string stamp; // of the last apply that is known to be accepted; empty: none
     Phase phase = Phase::none;
     bool created_by_us = false;
     bool controlled = false; // has an ownerReference with controller = true
@@ -78,6 +82,8 @@ struct Situation {
     const RowFields *row = nullptr;             // nullptr: no such row
     const ObjectRecord *object = nullptr;       // nullptr: no record
     const TombstoneRecord *tombstone = nullptr; // the newest one; nullptr: none
+    // Paths that are to be given up with what the row held then (null: nothing); nullptr: none.
+    const Fields *releases = nullptr;
     HoldDecision hold = HoldDecision::none;
     bool replaced = false; // the row was deleted and inserted again since the record's object went away
 };
@@ -86,6 +92,7 @@ enum class Action {
     nothing, // settled, or nothing of ours to do
     create,  // apply without a uid
     update,  // apply with `uid` as the guard
+    release, // stop owning fields of the object of `uid`; no value changes
     remove,  // delete with `uid` as the precondition; an empty uid: look first whose object it is
     refuse,  // the row cannot be sent: phase, message and hint say why
     wait,    // for an event or another object
@@ -100,9 +107,12 @@ struct Decision {
     std::string message; // for refuse, wait, hold and settled phases that need words
     std::string hint;
     std::string uid;
-    Fields fields;                    // create, update: all claimed paths with their values, fully specified intent
-    std::vector<std::string> changed; // paths whose value differs from what was last applied
+    // create, update: all claimed paths with their values, fully specified intent; release: paths with the row values
+    // that are no claim any more (null: none)
+    Fields fields;
+    std::vector<std::string> changed; // paths whose value differs from what was last applied, or that are released
     bool enforce = false;             // the claims are enforced: force is allowed
+    bool only_reverts = false;        // nothing but what somebody else changed is put back
 };
 
 Decision decide(const Situation &situation);

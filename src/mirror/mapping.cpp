@@ -27,8 +27,8 @@ constexpr Names<ValueType, 8> type_names{{{ValueType::string, "string"},
                                           {ValueType::time, "time"},
                                           {ValueType::quantity, "quantity"},
                                           {ValueType::int_or_string, "int_or_string"}}};
-constexpr Names<OnDrift, 3> drift_names{
-    {{OnDrift::report, "report"}, {OnDrift::enforce, "enforce"}, {OnDrift::follow, "follow"}}};
+constexpr Names<OnDrift, 4> drift_names{
+    {{OnDrift::report, "report"}, {OnDrift::enforce, "enforce"}, {OnDrift::follow, "follow"}, {OnDrift::seed, "seed"}}};
 
 template<typename Enum, size_t count>
 std::optional<Enum> parse_name(const Names<Enum, count> &names, std::string_view text) {
@@ -243,6 +243,10 @@ const char *to_text(ValueType type) {
 }
 const char *to_text(OnDrift on_drift) {
     return name_of(drift_names, on_drift);
+}
+
+bool lets_others_win(OnDrift on_drift) {
+    return on_drift == OnDrift::follow || on_drift == OnDrift::seed;
 }
 
 const Column *Mapping::by_name(std::string_view name) const {

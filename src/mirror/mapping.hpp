@@ -31,7 +31,7 @@ using Fields = std::map<std::string, Json>;
 
 enum class Role { key, spec, status, meta };
 enum class ValueType { string, integer, number, boolean, json, time, quantity, int_or_string };
-enum class OnDrift { report, enforce, follow };
+enum class OnDrift { report, enforce, follow, seed };
 
 std::optional<Role> parse_role(std::string_view text);
 std::optional<ValueType> parse_value_type(std::string_view text);
@@ -39,6 +39,7 @@ std::optional<OnDrift> parse_on_drift(std::string_view text);
 const char *to_text(Role role);
 const char *to_text(ValueType type);
 const char *to_text(OnDrift on_drift);
+bool lets_others_win(OnDrift on_drift); // a claimed field that somebody else changes is theirs
 
 struct Column {
     std::string name;            // of the table

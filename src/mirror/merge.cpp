@@ -1,6 +1,8 @@
 // Implementation of merge.hpp. Runs in the mirror worker.
 #include "mirror/merge.hpp"
 
+#include <algorithm>
+
 namespace dbnet::mirror {
 
 namespace {
@@ -53,7 +55,7 @@ void assign(Fields &fields, const std::string &path, const Json *value) {
 
 bool follows_others(const Mirror &mirror, const ReportedObject &object, const Column &column) {
     const Json *applied = find_field(object.applied, column.path);
-    return on_drift_of(mirror, column) == OnDrift::follow && applied &&
+    return lets_others_win(on_drift_of(mirror, column)) && applied &&
            !has_effect(column, applied, find_field(object.live, column.path));
 }
 
@@ -209,11 +211,20 @@ std::vector<const Column *> drifted(const Mirror &mirror, const ReportedObject &
     std::vector<const Column *> columns;
     for (const Column &column : mirror.mapping.columns) {
         const Json *applied = find_field(object.applied, column.path);
-        if (applied && object.claimed.count(column.path) && on_drift_of(mirror, column) != OnDrift::follow &&
+        if (applied && object.claimed.count(column.path) && !lets_others_win(on_drift_of(mirror, column)) &&
             !has_effect(column, applied, find_field(object.live, column.path)))
             columns.push_back(&column);
     }
     return columns;
+}
+
+bool has_shared_seed(const Mirror &mirror, const std::set<std::string> &claimed, const Json &managers) {
+    return std::ranges::any_of(mirror.mapping.columns, [&](const Column &column) {
+        if (on_drift_of(mirror, column) != OnDrift::seed || !claimed.contains(column.path))
+            return false;
+        const auto found = managers.find(column.path);
+        return found != managers.end() && found->size() > 2;
+    });
 }
 
 } // namespace dbnet::mirror

@@ -65,4 +65,7 @@ OnDrift on_drift_of(const Mirror &mirror, const Column &column);
 // follow others are not among them.
 std::vector<const Column *> drifted(const Mirror &mirror, const ReportedObject &object);
 
+// Somebody else owns, as well as DBNet, a claimed field that was to be set once only. `managers`: as in dbnet.object.
+bool has_shared_seed(const Mirror &mirror, const std::set<std::string> &claimed, const Json &managers);
+
 } // namespace dbnet::mirror

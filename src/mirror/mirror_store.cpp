@@ -48,6 +48,7 @@ const pg::Statement select_fields{"SELECT field FROM dbnet.mirrored_relation, un
 const pg::Statement update_fields{"UPDATE dbnet.mirrored_relation SET known_fields = $2 WHERE relation = $1"};
 
 const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
+const pg::Statement delete_releases{"DELETE FROM dbnet.release_request WHERE relation = $1"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
 const pg::Statement lock_mirror{"SELECT FROM dbnet.mirrored_relation WHERE relation = $1 FOR UPDATE"};
 const pg::Statement delete_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
@@ -119,7 +120,7 @@ MirrorRecord locked_mirror(Oid relation) {
 
 void insert_mirror(const MirrorRecord &record) {
     // An answer that crossed with dbnet.unmirror() may have left something.
-    for (const pg::Statement *statement : {&delete_held, &delete_tombstones, &delete_objects})
+    for (const pg::Statement *statement : {&delete_held, &delete_releases, &delete_tombstones, &delete_objects})
         pg::execute(*statement, record.relation);
     pg::execute(insert_relation, record.relation, record.server, record.resource.api_version(), record.resource.kind,
                 record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
@@ -181,7 +182,7 @@ void note_fields(Oid relation, const TablePlan &plan) {
 
 void delete_mirror(Oid relation) {
     for (const pg::Statement *statement :
-         {&delete_held, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
+         {&delete_held, &delete_releases, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
         pg::execute(*statement, relation);
 }
 

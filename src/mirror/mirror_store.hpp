@@ -42,7 +42,7 @@ std::vector<MappedColumn> stored_columns(Oid relation);
 // Paths of the plan of the schema that was read last; nullopt: none was ever read.
 std::optional<std::vector<std::string>> known_fields(Oid relation);
 void note_fields(Oid relation, const TablePlan &plan);
-// Configuration, objects, tombstones, held changes and state; the log of actuations stays.
+// Configuration, objects, tombstones, held changes, requests to release and state; the log of actuations stays.
 void delete_mirror(Oid relation);
 
 // An object may be created and deleted by one managing mirror only. Throws pg::error 42710 naming the other mirror.

@@ -31,6 +31,15 @@ std::set<std::string> paths_from(const char *text) {
     return text ? Json::parse(text).get<std::set<std::string>>() : std::set<std::string>();
 }
 
+void take_owners(ObjectRecord &object, const Fields &managers, std::string_view field_manager) {
+    for (const auto &[path, owner] : managers) {
+        if (owner.at(0).get_ref<const std::string &>() != field_manager)
+            object.others.emplace(path, owner.at(0).get<std::string>());
+        if (owner.size() > 2)
+            object.shared.insert(path);
+    }
+}
+
 std::string text_of(const Fields &fields) {
     Json document = Json::object();
     for (const auto &[path, value] : fields)
@@ -83,13 +92,13 @@ pg::Statement save_objects{R"sql(
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
-                     transaction::xid8, commit_lsn::pg_lsn
+                     transaction::xid8, commit_lsn::pg_lsn, released::text[]
               FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28) AS v
+                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) AS v
                   (relation, namespace, name, field_manager, uid, resource_version, generation,
                    live, managers, health, controller, last_manager,
                    gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
-                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn)) AS v
+                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released)) AS v
         JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
         LEFT JOIN dbnet.object AS k ON k.relation = v.relation AND k.namespace = v.namespace AND k.name = v.name) AS w
     ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
@@ -111,10 +120,16 @@ pg::Statement save_objects{R"sql(
         health           = CASE WHEN w.is_newer THEN w.health ELSE o.health END,
         controller       = CASE WHEN w.is_newer THEN w.controller ELSE o.controller END,
         last_manager     = CASE WHEN w.is_newer THEN w.last_manager ELSE o.last_manager END,
-        base             = CASE WHEN NOT w.accepted THEN o.base WHEN w.fresh THEN w.base ELSE o.base || w.base END,
-        claimed          = CASE WHEN w.accepted THEN w.claimed ELSE o.claimed END,
-        applied          = CASE WHEN w.accepted THEN w.applied ELSE o.applied END,
-        first_written    = CASE WHEN w.first_written <@ o.first_written THEN o.first_written
+        base             = CASE WHEN w.accepted AND w.fresh THEN w.base WHEN w.accepted THEN o.base || w.base
+                                WHEN w.released <> '{}' THEN (o.base - w.released) || w.base ELSE o.base END,
+        claimed          = CASE WHEN w.accepted THEN w.claimed
+                                WHEN w.released <> '{}'
+                                    THEN ARRAY(SELECT path FROM unnest(o.claimed) AS path WHERE path <> ALL (w.released))
+                                ELSE o.claimed END,
+        applied          = CASE WHEN w.accepted THEN w.applied ELSE o.applied - w.released END,
+        first_written    = CASE WHEN w.released <> '{}'
+                                    THEN ARRAY(SELECT path FROM unnest(o.first_written) AS path WHERE path <> ALL (w.released))
+                                WHEN w.first_written <@ o.first_written THEN o.first_written
                                 ELSE ARRAY(SELECT unnest(o.first_written) UNION SELECT unnest(w.first_written)) END,
         stamp            = CASE WHEN w.accepted THEN w.stamp ELSE o.stamp END,
         phase            = w.phase,
@@ -140,7 +155,7 @@ void add(pg::TextColumns &rows, const ObjectWrite &write) {
              pg::array_text(write.first_written), known(write.stamp), known(to_text(write.phase)), words(write.message),
              words(write.reason), std::to_string(write.attempts),
              write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
-             number(write.transaction), position(write.commit_lsn));
+             number(write.transaction), position(write.commit_lsn), pg::array_text(write.released));
 }
 
 #define DBNET_KEYS "unnest($1::oid[], $2, $3) AS w (relation, namespace, name)"
@@ -156,6 +171,10 @@ pg::Statement settle_held{"DELETE FROM dbnet.held_change AS h USING " DBNET_KEYS
 pg::Statement remove_tombstones{R"sql(
     DELETE FROM dbnet.tombstone AS t USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
     WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.id)sql"};
+
+pg::Statement remove_releases{R"sql(
+    DELETE FROM dbnet.release_request AS r USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
+    WHERE r.relation = w.relation AND r.namespace = w.namespace AND r.name = w.name AND r.id <= w.id)sql"};
 
 pg::Statement save_held{R"sql(
     INSERT INTO dbnet.held_change (relation, namespace, name, operation, transaction, reason)
@@ -175,11 +194,10 @@ pg::Statement save_actuations{R"sql(
     LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
 void add(pg::TextColumns &rows, const ActuationWrite &write) {
-    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
-             write.remove ? "delete" : "apply", write.remove ? Cell() : Cell(pg::array_text(write.paths)),
-             number(write.transaction), position(write.commit_lsn), number(write.role), std::to_string(write.attempt),
-             number(write.http_status), words(write.reason), words(write.message), std::to_string(write.latency_ms),
-             truth(write.forced));
+    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.operation,
+             write.paths.empty() ? Cell() : Cell(pg::array_text(write.paths)), number(write.transaction),
+             position(write.commit_lsn), number(write.role), std::to_string(write.attempt), number(write.http_status),
+             words(write.reason), words(write.message), std::to_string(write.latency_ms), truth(write.forced));
 }
 
 void add_key(pg::TextColumns &rows, const Key &key) {
@@ -200,7 +218,9 @@ pg::Statement load_by_key{R"sql(
            o.base, o.applied, to_jsonb(o.claimed), to_jsonb(o.first_written), o.phase, o.created_by_us, o.controller IS NOT NULL,
            t.id, t.uid,
            CASE WHEN a.id IS NULL THEN 'none' ELSE a.decision END, CASE WHEN d.id IS NULL THEN 'none' ELSE d.decision END,
-           o.stamp
+           o.stamp, r.id, r.paths,
+           CASE WHEN $4 THEN o.managers END,
+           CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -212,6 +232,8 @@ pg::Statement load_by_key{R"sql(
     LEFT JOIN LATERAL (SELECT id, decision FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'delete'
                        ORDER BY id DESC LIMIT 1) AS d ON true
+    LEFT JOIN LATERAL (SELECT max(id) AS id, jsonb_object_agg(path, value ORDER BY id) AS paths FROM dbnet.release_request AS q
+                       WHERE q.relation = k.relation AND q.namespace = k.namespace AND q.name = k.name) AS r ON true
     ORDER BY k.number
 )sql"};
 
@@ -221,6 +243,7 @@ pg::Statement pending_keys{R"sql(
     SELECT p.namespace, p.name
     FROM (SELECT namespace, name FROM dbnet.tombstone WHERE relation = $1
           UNION SELECT namespace, name FROM dbnet.held_change WHERE relation = $1 AND decision IS NOT NULL
+          UNION SELECT namespace, name FROM dbnet.release_request WHERE relation = $1
           UNION SELECT namespace, name FROM dbnet.object
                 WHERE relation = $1 AND phase IN ('pending', 'applying', 'uncertain', 'deleting', 'waiting_deleted', 'fighting')) AS p
     WHERE (p.namespace, p.name) > ($2, $3)
@@ -254,10 +277,15 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             object.created_by_us = rows.boolean(row, 9);
             object.controlled = rows.boolean(row, 10);
             object.stamp = rows.text(row, 15);
+            take_owners(object, fields_from(rows.at(row, 18)), rows.text(row, 19));
         }
         if (rows.at(row, 11)) {
             found.tombstone_id = rows.integer(row, 11);
             found.tombstone.emplace().uid = rows.text(row, 12);
+        }
+        if (rows.at(row, 16)) {
+            found.release_id = rows.integer(row, 16);
+            found.releases = fields_from(rows.at(row, 17));
         }
         found.apply_hold = hold_from(rows.at(row, 13));
         found.delete_hold = hold_from(rows.at(row, 14));
@@ -267,7 +295,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
 
 void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held) {
-    pg::TextColumns changed, forgotten, tombstones, settled, log, holds;
+    pg::TextColumns changed, forgotten, tombstones, releases, settled, log, holds;
     for (const ObjectWrite *write : objects) {
         if (write->forget)
             add_key(forgotten, write->key);
@@ -276,6 +304,9 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
         if (write->tombstone_id > 0)
             tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
                            std::to_string(write->tombstone_id));
+        if (write->release_id > 0)
+            releases.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
+                         std::to_string(write->release_id));
         if (write->settles_hold)
             add_key(settled, write->key);
     }
@@ -287,6 +318,7 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
     run(save_objects, changed);
     run(forget_objects, forgotten);
     run(remove_tombstones, tombstones);
+    run(remove_releases, releases);
     run(settle_held, settled);
     run(save_held, holds);
     run(save_actuations, log);

@@ -22,6 +22,8 @@ struct StoredObject {
     int64_t tombstone_id = 0;
     HoldDecision apply_hold = HoldDecision::none; // newest held change of each operation
     HoldDecision delete_hold = HoldDecision::none;
+    Fields releases;        // paths that are to be given up, with what the row held then (null: nothing)
+    int64_t release_id = 0; // the newest of these requests; 0: none
 };
 
 // In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
@@ -43,6 +45,7 @@ struct ObjectWrite {
     Fields base; // what row and object agree on by it
     std::set<std::string> claimed;
     std::string stamp;
+    std::set<std::string> released; // paths that DBNet does not own any more; `base` holds what the row had there
 
     std::set<std::string> first_written; // paths attempted, added to those recorded
     Phase phase = Phase::none;
@@ -55,13 +58,14 @@ struct ObjectWrite {
 
     int64_t tombstone_id = 0;  // > 0: tombstones up to this one are done
     bool settles_hold = false; // held changes of the key are done
+    int64_t release_id = 0;    // > 0: requests to release fields up to this one are done
 };
 
 // One line of the log.
 struct ActuationWrite {
     Key key;
-    bool remove = false;
-    std::vector<std::string> paths;
+    const char *operation = "apply"; // apply, delete or release
+    std::vector<std::string> paths;  // none for delete
     uint64_t transaction = 0;
     uint64_t commit_lsn = 0;
     uint32_t role = 0; // oid, 0: not known

@@ -75,9 +75,17 @@ void take_owners(Observed &seen, const Json &body, const Mapping &mapping, const
         if (column.role == Role::key)
             continue;
         const std::vector<kubernetes::FieldOwner> owners = kubernetes::owners_of(body, column.field);
+        // Times are whole seconds: of two who wrote within one, ours is the one that we know of anyway.
+        auto named = std::ranges::find_if(owners, [&](const auto &owner) {
+            return owner.manager != field_manager && owner.extent == owners.front().extent &&
+                   owner.time == owners.front().time;
+        });
+        if (named == owners.end())
+            named = owners.begin();
         if (!owners.empty())
-            seen.managers[column.path] = {owners.front().manager,
-                                          owners.front().time.empty() ? Json() : Json(owners.front().time)};
+            seen.managers[column.path] = {named->manager, named->time.empty() ? Json() : Json(named->time)};
+        if (std::string other = kubernetes::co_owner_of(body, column.field, field_manager); !other.empty())
+            seen.managers[column.path].push_back(std::move(other));
         if (column.role != Role::status && std::any_of(owners.begin(), owners.end(), [&](const auto &owner) {
                 return owner.manager == field_manager;
             }))

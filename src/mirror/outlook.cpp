@@ -93,12 +93,16 @@ Outlook foresee(const Mirror &mirror, const Subject &subject) {
     situation.row = subject.row ? &*subject.row : nullptr;
     situation.object = subject.object();
     situation.tombstone = subject.stored.tombstone ? &*subject.stored.tombstone : nullptr;
+    situation.releases = &subject.stored.releases;
     situation.hold = subject.hold();
     Outlook outlook;
     outlook.decision = decide(situation);
     outlook.operation = operation_of(subject);
     const std::string &message = outlook.decision.message;
     switch (outlook.decision.action) {
+    case Action::release:
+        outlook.operation = "release";
+        [[fallthrough]];
     case Action::create:
     case Action::remove:
         outlook.verdict = "send";

@@ -31,7 +31,7 @@ void load_stored(std::vector<Subject> &subjects);
 
 struct Outlook {
     Decision decision;
-    const char *operation = ""; // create, update or delete
+    const char *operation = ""; // create, update, release or delete
     // Of what acts: send, or conflict with the managers' names; of what does not: held, refused, wait or nothing, and
     // why.
     std::string verdict;

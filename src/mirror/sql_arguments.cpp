@@ -4,6 +4,8 @@
 #include <algorithm>
 
 extern "C" {
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 }
@@ -32,6 +34,30 @@ std::optional<std::string> name_argument(FunctionCallInfo call_info, int number)
 std::optional<std::string> jsonb_argument(FunctionCallInfo call_info, int number) {
     return converted(call_info, number,
                      [](Datum value) { return DatumGetCString(DirectFunctionCall1(jsonb_out, value)); });
+}
+
+std::optional<std::vector<std::string>> names_argument(FunctionCallInfo call_info, int number, const char *argument) {
+    if (call_info->args[number].isnull)
+        return std::nullopt;
+    struct Elements {
+        Datum *values;
+        bool *nulls;
+        int count;
+    };
+    const Elements elements = pg::call([&] {
+        Elements found{};
+        deconstruct_array(DatumGetArrayTypeP(call_info->args[number].value), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+                          &found.values, &found.nulls, &found.count);
+        return found;
+    });
+    std::vector<std::string> names;
+    for (int i = 0; i < elements.count; i++) {
+        if (elements.nulls[i])
+            throw pg::error(ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                            std::string("argument ") + argument + " has a NULL element");
+        names.emplace_back(NameStr(*DatumGetName(elements.values[i])));
+    }
+    return names;
 }
 
 std::string required(std::optional<std::string> value, const char *argument) {

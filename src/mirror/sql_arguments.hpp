@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace dbnet::mirror {
 
@@ -12,6 +13,9 @@ namespace dbnet::mirror {
 std::optional<std::string> text_argument(FunctionCallInfo call_info, int number);
 std::optional<std::string> name_argument(FunctionCallInfo call_info, int number);
 std::optional<std::string> jsonb_argument(FunctionCallInfo call_info, int number);
+
+// Type name[]; an element that is NULL is an error 22004.
+std::optional<std::vector<std::string>> names_argument(FunctionCallInfo call_info, int number, const char *argument);
 
 // Throws pg::error 22004 naming the argument when it is NULL.
 std::string required(std::optional<std::string> value, const char *argument);

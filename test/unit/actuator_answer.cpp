@@ -33,6 +33,13 @@ protected:
 
 } // namespace
 
+TEST_F(ActuatorAnswer, ReleaseThatSomebodyOvertookIsTriedAgain) {
+    attempt.update = attempt.release = true;
+    EXPECT_EQ(judged(Outcome::stale).next, Next::again);
+    EXPECT_EQ(judged(Outcome::stale).phase, Phase::pending);
+    EXPECT_EQ(judged(Outcome::denied).next, Next::stop);
+}
+
 TEST_F(ActuatorAnswer, KindsOfAnApply) {
     const std::tuple<Outcome::Kind, Next, Phase, bool> cases[] = {
         {Outcome::ok, Next::accepted, Phase::synced, false},

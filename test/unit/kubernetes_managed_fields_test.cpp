@@ -87,6 +87,57 @@ TEST(KubernetesManagedFields, OwnersOfPartsComeLast) {
     EXPECT_EQ(owners("data"), "kubectl(part)"); // m3 has the map, but nothing in it
 }
 
+TEST(KubernetesManagedFields, CoOwnersOwnTheSame) {
+    const json object = json::parse(object_text);
+    const auto other = [&](const char *path, std::string_view manager) {
+        return co_owner_of(object, FieldPath::parse(path), manager);
+    };
+    EXPECT_EQ(other("spec.replicas", "hpa"), "kubectl");
+    EXPECT_EQ(other("spec.replicas", "m1"), "") << "it does not own the field";
+    EXPECT_EQ(other("metadata.labels", "kubectl"), "") << "m1 has another key";
+    EXPECT_EQ(other("metadata.labels.team", "kubectl"), "");
+    const json both = json::parse(R"({"metadata": {"managedFields": [
+        {"manager": "a", "fieldsV1": {"f:data": {".": {}, "f:x": {}, "f:y": {}}}}, null,
+        {"manager": "b", "fieldsV1": {"f:data": {".": {}, "f:y": {}}}}, {"manager": "c", "fieldsV1": {"f:data": {".": {}}}}]}})");
+    EXPECT_EQ(co_owner_of(both, FieldPath::parse("data"), "a"), "b");
+    EXPECT_EQ(co_owner_of(both, FieldPath::parse("data"), "c"), "");
+}
+
+TEST(KubernetesManagedFields, LettingGoLeavesNothingThatAnApplyWouldDelete) {
+    const auto kept = [](std::string_view manager, std::initializer_list<const char *> texts) {
+        std::vector<FieldPath> paths;
+        for (const char *text : texts)
+            paths.push_back(FieldPath::parse(text));
+        return without_ownership(json::parse(object_text), manager, paths);
+    };
+    json entries = json::parse(object_text)["metadata"]["managedFields"], expected = entries;
+    expected[0]["fieldsV1"]["f:spec"].erase("f:template");
+    EXPECT_EQ(kept("m1", {"spec.template.spec.containers[name=c].image"}), expected)
+        << "a list element of which we own the keys alone would be deleted";
+    expected = entries;
+    expected[0]["fieldsV1"]["f:spec"].erase("f:ports");
+    EXPECT_EQ(kept("m1", {"spec.ports[port=80,protocol=TCP].targetPort"}), expected);
+    expected = entries;
+    expected[0]["fieldsV1"]["f:spec"].erase("f:selector");
+    EXPECT_EQ(kept("m1", {"spec.selector.matchLabels"}), expected) << "an atomic value is owned as a whole";
+    expected = entries;
+    expected.erase(1);
+    EXPECT_EQ(kept("hpa", {"spec.replicas"}), expected) << "an entry without fields goes, whatever its subresource";
+    expected = entries;
+    expected[2]["fieldsV1"]["f:metadata"]["f:labels"].erase("f:team");
+    expected[2]["fieldsV1"].erase("f:metadata");
+    EXPECT_EQ(kept("kubectl", {"metadata.labels.team", "metadata.annotations"}), expected);
+    EXPECT_EQ(kept("m1", {"spec.replicas"}), json()) << "others' fields are others'";
+    EXPECT_EQ(kept("nobody", {"spec.replicas"}), json());
+    const json alone = json::parse(R"({"metadata": {"managedFields": [{"manager": "m", "fieldsV1": {"f:a": {}}}]}})");
+    EXPECT_EQ(without_ownership(alone, "m", {FieldPath::parse("a")}), json::parse("[{}]"))
+        << "an empty list would change nothing";
+    EXPECT_EQ(
+        without_ownership(json::parse(R"({"metadata": {"managedFields": [null, {"manager": "m", "fieldsV1": 3}]}})"),
+                          "m", {FieldPath::parse("a")}),
+        json());
+}
+
 TEST(KubernetesManagedFields, OddDocumentsHaveNoOwners) {
     const FieldPath path = FieldPath::parse("a.b");
     for (const char *text :

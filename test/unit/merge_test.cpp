@@ -98,8 +98,23 @@ TEST_F(MergeTest, DriftOfAClaimedColumnAloneNeedsNoReport) {
     EXPECT_FALSE(needs_report(nodes, object));
 }
 
-TEST_F(MergeTest, FollowedColumnGoesWithWhoeverChangedItAndIsReleased) {
-    nodes.mapping.columns[2].on_drift = OnDrift::follow;
+TEST_F(MergeTest, SeedIsSharedWhenSomebodyElseOwnsIt) {
+    const Json ours = {{"spec.unschedulable", {"dbnet-1", nullptr}}},
+               theirs = {{"spec.unschedulable", {"dbnet-1", nullptr, "hpa"}}};
+    const std::set<std::string> claimed{"spec.unschedulable"};
+    EXPECT_FALSE(has_shared_seed(nodes, claimed, theirs));
+    nodes.mapping.columns[2].on_drift = OnDrift::seed;
+    EXPECT_TRUE(has_shared_seed(nodes, claimed, theirs));
+    EXPECT_FALSE(has_shared_seed(nodes, claimed, ours));
+    EXPECT_FALSE(has_shared_seed(nodes, {}, theirs));
+    EXPECT_FALSE(has_shared_seed(nodes, claimed, Json::object()));
+}
+
+class MergeOthersWin : public MergeTest, public testing::WithParamInterface<OnDrift> {};
+INSTANTIATE_TEST_SUITE_P(Rules, MergeOthersWin, testing::Values(OnDrift::follow, OnDrift::seed));
+
+TEST_P(MergeOthersWin, ColumnGoesWithWhoeverChangedItAndIsReleased) {
+    nodes.mapping.columns[2].on_drift = GetParam();
     reported({{"spec.unschedulable", true}});
     object.claimed = {"spec.unschedulable"};
     object.applied = {{"spec.unschedulable", true}};

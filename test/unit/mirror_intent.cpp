@@ -57,6 +57,7 @@ protected:
         situation.row = row ? &*row : nullptr;
         situation.object = object ? &*object : nullptr;
         situation.tombstone = tombstone ? &*tombstone : nullptr;
+        situation.releases = &releases;
         situation.hold = hold;
         situation.replaced = replaced;
         return decide(situation);
@@ -67,6 +68,7 @@ protected:
     std::optional<RowFields> row;
     std::optional<ObjectRecord> object;
     std::optional<TombstoneRecord> tombstone;
+    Fields releases;
     HoldDecision hold = HoldDecision::none;
     bool replaced = false;
 };
@@ -156,7 +158,8 @@ TEST_F(Intent, NullOfAClaimedFieldIsRefused) {
     EXPECT_EQ(decision.message,
               "column \"replicas\" (spec.replicas) is NULL, but DBNet owns this field: sending the object without it "
               "would delete the field or reset it to the server's default");
-    EXPECT_EQ(decision.hint, "Set a value.");
+    EXPECT_EQ(decision.hint,
+              "Set a value, or let go of the field with dbnet.release(relation, key, '{\"replicas\"}').");
 }
 
 TEST_F(Intent, NullOfAFieldNobodyClaimedIsNoOpinion) {
@@ -339,6 +342,69 @@ TEST_F(Intent, DriftIsReportedEnforcedOrFollowed) {
     object->controlled = false;
     mapping.columns[1].on_drift = OnDrift::report; // the column's own rule goes first
     EXPECT_EQ(decided().phase, Phase::drifted);
+}
+
+TEST_F(Intent, OnlyWhatOthersChangedIsPutBack) {
+    synced();
+    settings.on_drift = OnDrift::enforce;
+    object->live["spec"]["replicas"] = 4;
+    EXPECT_TRUE(decided().only_reverts);
+    row->values["spec.paused"] = true;
+    EXPECT_EQ(decided().changed, (std::vector<std::string>{"spec.paused", "spec.replicas"}));
+    EXPECT_FALSE(decided().only_reverts) << "a user's word besides";
+}
+
+TEST_F(Intent, ReleaseGoesFirst) {
+    synced();
+    row->values.erase("spec.replicas");
+    EXPECT_EQ(decided().phase, Phase::invalid);
+    EXPECT_EQ(decided().hint,
+              "Set a value, or let go of the field with dbnet.release(relation, key, '{\"replicas\"}').");
+    row->values["spec.paused"] = true;
+    releases = {{"spec.replicas", nullptr}};
+    EXPECT_EQ(decided().action, Action::release);
+    EXPECT_EQ(decided().phase, Phase::applying);
+    EXPECT_EQ(decided().uid, "u1");
+    EXPECT_EQ(decided().changed, std::vector<std::string>{"spec.replicas"});
+    EXPECT_EQ(decided().fields, releases) << "what the row held is no claim";
+    hold = HoldDecision::waiting;
+    EXPECT_EQ(decided().action, Action::release) << "a held change of a value has nothing to do with it";
+    settings.manage = false;
+    EXPECT_EQ(decided().action, Action::nothing) << "observe sends nothing";
+    settings.manage = true;
+    object->live["metadata"]["deletionTimestamp"] = "2026-11-24T00:00:00Z";
+    EXPECT_EQ(decided().action, Action::wait);
+    object->live = nullptr;
+    object->phase = Phase::absent;
+    EXPECT_EQ(decided().action, Action::nothing) << "there is nothing to let go of";
+}
+
+TEST_F(Intent, ReleaseOfAnUnsentValueGivesItUp) {
+    synced();
+    row->values["spec.replicas"] = 7; // refused by a conflict
+    releases = {{"spec.replicas", 7}};
+    EXPECT_EQ(decided().action, Action::release);
+    EXPECT_EQ(decided().fields, releases);
+    releases = {{"spec.unmapped", 1}};
+    EXPECT_EQ(decided().action, Action::update) << "a column that is mapped no more";
+}
+
+TEST_F(Intent, SeedIsGivenUpWhenAnotherManagerOwnsTheField) {
+    synced();
+    settings.on_drift = OnDrift::seed;
+    EXPECT_EQ(decided().phase, Phase::synced);
+    object->shared = {"spec.replicas", "spec.paused"};
+    EXPECT_EQ(decided().action, Action::release);
+    EXPECT_EQ(decided().fields, (Fields{{"spec.replicas", 2}})) << "claimed fields alone";
+    row->values["spec.replicas"] = 3;
+    EXPECT_EQ(decided().action, Action::update) << "the user's word goes before that";
+    row->values["spec.replicas"] = 2;
+    mapping.columns[1].on_drift = OnDrift::report;
+    EXPECT_EQ(decided().action, Action::nothing);
+    mapping.columns[1].on_drift.reset();
+    object->shared.clear();
+    object->live["spec"]["replicas"] = 4;
+    EXPECT_EQ(decided().phase, Phase::synced) << "somebody else's value is followed";
 }
 
 TEST_F(Intent, ClaimsAreByContent) {
