@@ -84,13 +84,14 @@ struct Entry {
     std::string gone_uid;                 // an event said that this incarnation is gone
     std::shared_ptr<const Extent> extent; // of the biggest transaction that waits in here
     std::vector<std::pair<std::shared_ptr<Wave>, int>> waves;
-    size_t covered_waves = 0; // the first so many are of commits that the request carries
-    int attempts = 0;         // since the last success or new commit
-    int64_t since_ms = 0;     // taken in
-    int64_t due_ms = 0;       // of a backoff
-    std::string recorded;     // phase and message that dbnet.object has been given while waiting
-    uint64_t untold_lsn = 0;  // oldest commit of which dbnet.object does not tell; 0: it tells all
-    uint64_t again_lsn = 0;   // the same of the commits that came while in flight or finished
+    size_t covered_waves = 0;   // the first so many are of commits that the request carries
+    int attempts = 0;           // since the last success or new commit
+    int64_t since_ms = 0;       // taken in
+    int64_t due_ms = 0;         // of a backoff
+    std::string recorded;       // phase and message that dbnet.object has been given while waiting
+    uint64_t untold_lsn = 0;    // oldest commit of which dbnet.object does not tell; 0: it tells all
+    uint64_t continued_lsn = 0; // commit of which a first part has been accepted; 0: none
+    uint64_t again_lsn = 0;     // the same of the commits that came while in flight or finished
 };
 
 class Queue {

@@ -31,7 +31,7 @@ mirror::Stamp stamp_for(const Cause &cause) {
 kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror::Key &key, const std::string &uid,
                                       const mirror::Part &part, const std::string &stamp, bool force) {
     if (part.subresource == "scale")
-        return kubernetes::scale_request(mirror.resource, key.name_space, key.name, mirror.field_manager,
+        return kubernetes::scale_request(mirror.resource, key.name_space, key.name, uid, mirror.field_manager,
                                          part.fields.begin()->second.get<int64_t>());
     std::vector<std::pair<kubernetes::FieldPath, nlohmann::json>> fields;
     for (const auto &[path, value] : part.fields)
@@ -110,7 +110,7 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
         } else {
             request = kubernetes::remove_request(mirror.resource, key.name_space, key.name, plan.decision.uid);
         }
-    } catch (const kubernetes::Failure &failure) {
+    } catch (const std::exception &failure) {
         Finished finished;
         finished.write = write_for(entry, plan);
         finished.write.phase = Phase::invalid;
@@ -243,8 +243,10 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts--; // not the object's fault
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
-    if (finished.write.accepted)
+    if (finished.write.accepted) {
         entry.attempts = 0;
+        entry.continued_lsn = plan.part.others_follow ? plan.cause.lsn : 0;
+    }
     if (finished.next == Next::gone) {
         finished.forgotten_uid = plan.decision.uid;
         finished.write.forget = true;
@@ -310,17 +312,17 @@ void Actuator::record_applied(Finished &finished, const Plan &plan) {
     write.base.insert(plan.part.fields.begin(), plan.part.fields.end());
     write.applied = plan.part.fields;
     write.applied.insert(plan.part.kept.begin(), plan.part.kept.end());
-    for (const auto &[path, value] : write.applied)
-        write.claimed.insert(path);
+    write.claimed = plan.part.claimed;
     write.stamp = plan.stamp;
     write.attempts = 0;
-    write.tombstone_id = plan.tombstone_id;
-    write.settles_hold = plan.has_hold;
     if (plan.part.others_follow) { // decided anew, now that this much is done
         finished.next = Next::again;
         finished.delay_ms = 0;
         write.phase = Phase::applying;
+        return;
     }
+    write.tombstone_id = plan.tombstone_id;
+    write.settles_hold = plan.has_hold;
 }
 
 // The object of a row that was deleted before any answer had told its uid.

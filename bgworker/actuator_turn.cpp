@@ -345,7 +345,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     }
     // What an offline server is not sent is held all the same: whoever tests a policy wants to see that.
     const bool is_change = decision.action == Action::update || decision.action == Action::remove;
-    if (is_change && (is_open || mirror.is_offline) && situation.hold != mirror::HoldDecision::approved) {
+    const bool is_continued = entry.continued_lsn != 0 && entry.continued_lsn == entry.cause.lsn;
+    if (is_change && (is_open || mirror.is_offline) && situation.hold != mirror::HoldDecision::approved &&
+        !is_continued) {
         std::string doubt = copy_reason(entry, object);
         if (doubt.empty())
             doubt = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);

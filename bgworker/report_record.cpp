@@ -170,12 +170,21 @@ mirror::Fields applied_values(const mirror::Mapping &mapping, const mirror::Obse
     return values;
 }
 
+// The status has no stamp.
+bool has_unclaimed_status(const mirror::Mapping &mapping, const mirror::Observed &seen, const ObjectRecord *record) {
+    return std::ranges::any_of(seen.owned, [&](const std::string &path) {
+        return mapping.by_path(path)->subresource == "status" && !(record && record->claimed.contains(path));
+    });
+}
+
 // A stamp of ours that is not on record is the answer to an apply that was lost in a crash, or that a copy of this
 // database made: what the object shows takes the answer's place. Fields that were applied are claimed (an apply that
 // left them out would delete them), and a row that says otherwise is decided anew.
 void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     RowJob job{RowJob::Kind::report, event.key, event.uid, {}, true};
-    const bool is_answer = !event.seen.stamp.empty() && (!stored.object || stored.object->stamp != event.seen.stamp);
+    const ObjectRecord *known = stored.object ? &*stored.object : nullptr;
+    const bool is_answer = (!event.seen.stamp.empty() && (!known || known->stamp != event.seen.stamp)) ||
+                           has_unclaimed_status(mirror_.mapping, event.seen, known);
     if (!stored.object) {
         write(event, is_answer ? Phase::synced : Phase::none, "", is_answer);
         job.object.live = event.seen.values;

@@ -104,7 +104,7 @@ CREATE FUNCTION dbnet.capture_truncate() RETURNS trigger
     AS 'MODULE_PATHNAME', 'dbnet_capture_truncate';
 REVOKE ALL ON FUNCTION dbnet.capture_truncate() FROM PUBLIC;
 COMMENT ON FUNCTION dbnet.capture_truncate() IS
-    'Trigger (AFTER TRUNCATE, FOR EACH STATEMENT, ENABLE ALWAYS) of every mirror, made by dbnet.mirror(). Emptying the table deletes no object: what is known of them is forgotten with the rows, and the server is listed anew after the commit, which brings the rows back';
+    'Trigger (AFTER TRUNCATE, FOR EACH STATEMENT, ENABLE ALWAYS) of every mirror, made by dbnet.mirror(). Emptying the table deletes no object: claims stay, rows that were never sent are forgotten, and the server is listed anew after the commit, which brings the other rows back';
 
 CREATE FUNCTION dbnet.resync(relation regclass) RETURNS void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp

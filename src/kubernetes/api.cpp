@@ -192,9 +192,11 @@ Request merge_patch_request(const Resource &resource, std::string_view name_spac
 }
 
 Request scale_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                      std::string_view field_manager, int64_t replicas) {
-    return merge_patch_request(resource, name_space, name, field_manager, {{"spec", {{"replicas", replicas}}}},
-                               "scale");
+                      std::string_view uid, std::string_view field_manager, int64_t replicas) {
+    json patch = {{"spec", {{"replicas", replicas}}}};
+    if (!uid.empty())
+        patch["metadata"]["uid"] = uid;
+    return merge_patch_request(resource, name_space, name, field_manager, patch, "scale");
 }
 
 Request path_request(std::string_view path, std::string_view accept) {

@@ -81,10 +81,10 @@ Request merge_patch_request(const Resource &resource, std::string_view name_spac
                             std::string_view subresource = {});
 
 // Sets the replicas of anything that can be scaled, a custom resource included, whatever the field is called there, and
-// whoever owns it; needs rights on the subresource only. Where somebody owned the field the change of owner is
-// recorded; where nobody did the server records none (kubernetes.md A13).
+// whoever owns it; needs rights on the subresource only. With a uid only that incarnation is scaled. Where somebody
+// owned the field the change of owner is recorded; where nobody did the server records none (kubernetes.md A13).
 Request scale_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                      std::string_view field_manager, int64_t replicas);
+                      std::string_view uid, std::string_view field_manager, int64_t replicas);
 
 // A GET of a fixed path: /version, /readyz, /openapi/v3 and its documents, discovery.
 Request path_request(std::string_view path, std::string_view accept = "application/json");

@@ -56,6 +56,7 @@ struct Transfer {
     bool receive_paused = false;   // the socket is left unread
     bool has_parts = false;        // the handler has seen some of the body
     int repeats = 0;               // how often it was sent again
+    bool renewed = false;          // with other credentials already
     bool fresh_connection = false; // must not use a pooled connection
     bool body_too_large = false;
     bool out_of_memory = false;

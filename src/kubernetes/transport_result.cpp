@@ -63,8 +63,9 @@ bool Transport::Engine::starts_again(Transfer &transfer, CURLcode code) {
     if (transfer.is_stream() || transfer.has_parts)
         return false;
     if (code == CURLE_OK) {
-        if (transfer.repeats > 0 || transfer.response.status != 401 || !transfer.endpoint->refresh_credentials())
+        if (transfer.renewed || transfer.response.status != 401 || !transfer.endpoint->refresh_credentials())
             return false;
+        transfer.renewed = true;
     } else {
         long new_connections = 1;
         curl_easy_getinfo(transfer.handle.get(), CURLINFO_NUM_CONNECTS, &new_connections);

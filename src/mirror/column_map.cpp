@@ -236,6 +236,12 @@ void check_overlaps(const std::vector<Column> &columns) {
         }
 }
 
+void check_one_scale(const std::vector<Column> &columns) {
+    if (std::ranges::count(columns, "scale", &Column::subresource) > 1)
+        throw ColumnMapError(Kind::bad_map, "column map: more than one column is sent through subresource \"scale\"",
+                             "An object has one number of replicas.");
+}
+
 std::string key_column(const std::vector<Column> &columns, std::string_view path) {
     const auto found = std::ranges::find(columns, path, &Column::path);
     return found == columns.end() ? std::string() : found->name;
@@ -295,12 +301,21 @@ void check_subresource(const ColumnMapQuestion &question, const Entry &entry, co
                              at(entry) + " is no field below status, which is all that subresource "
                                          "\"status\" takes",
                              "Leave \"subresource\" out: the object itself takes the field.");
-    if (subresource == "scale" &&
-        (segments.size() != 2 || segments[0].name != "spec" || field.type != FieldSchema::Type::integer))
+    if (subresource != "scale")
+        return;
+    const auto is_replicas = [](const auto &child) { return child.first == "replicas"; };
+    const bool has_replicas =
+        question.schema && std::ranges::any_of(question.schema->children(FieldPath::parse("spec")), is_replicas);
+    if (segments.size() != 2 || segments[0].name != "spec" || field.type != FieldSchema::Type::integer ||
+        (has_replicas && segments[1].name != "replicas"))
         throw ColumnMapError(Kind::bad_map,
-                             at(entry) + " is no number of replicas, which is all that subresource "
-                                         "\"scale\" takes",
+                             at(entry) + " is no number of replicas, which is all that subresource \"scale\" takes",
                              "Most kinds have it at spec.replicas.");
+    if (field.required)
+        throw ColumnMapError(Kind::bad_map,
+                             at(entry) +
+                                 " cannot be sent through subresource \"scale\": no object can be made without it",
+                             "Leave \"subresource\" out: the object itself takes the field.");
 }
 
 size_t edit_distance(std::string_view left, std::string_view right) {
@@ -424,6 +439,7 @@ ColumnMap build_column_map(const ColumnMapQuestion &question) {
         return std::ranges::find(*question.columns, column.name, &TableColumn::name) - question.columns->begin();
     });
     check_overlaps(map.columns);
+    check_one_scale(map.columns);
     check_keys(question, map);
     add_warnings(question, map);
     return map;

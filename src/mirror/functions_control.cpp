@@ -39,7 +39,10 @@ const pg::Statement find_unsettled{
     "SELECT namespace, name FROM dbnet.object WHERE relation = $1 AND phase <> 'synced'"
     " AND ($2 IS NULL OR CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END = $2)"};
 
-const pg::Statement forget_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
+// What was never seen at the server was in the table alone. Of the rest everything stays but what row and object agreed
+// on: the next list brings rows that are missing, and what is written into others meanwhile counts as a change.
+const pg::Statement forget_unsent{"DELETE FROM dbnet.object WHERE relation = $1 AND uid IS NULL"};
+const pg::Statement forget_rows{"UPDATE dbnet.object SET base = '{}' WHERE relation = $1"};
 
 // A group is what one transaction did to one mirror in one way; any of its numbers names it.
 const pg::Statement decide{
@@ -148,10 +151,16 @@ DBNET_FUNCTION(dbnet_resume) {
 }
 
 DBNET_FUNCTION(dbnet_capture_truncate) {
-    if (!CALLED_AS_TRIGGER(fcinfo))
-        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.capture_truncate() is a trigger");
+    if (!CALLED_AS_TRIGGER(fcinfo) ||
+        !TRIGGER_FIRED_BY_TRUNCATE(reinterpret_cast<const TriggerData *>(fcinfo->context)->tg_event))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.capture_truncate() is a trigger of TRUNCATE");
     const Oid relation = reinterpret_cast<const TriggerData *>(fcinfo->context)->tg_relation->rd_id;
-    pg::in_spi([&] { as_extension([&] { pg::execute(forget_objects, relation); }); });
+    pg::in_spi([&] {
+        as_extension([&] {
+            pg::execute(forget_unsent, relation);
+            pg::execute(forget_rows, relation);
+        });
+    });
     capture::record_change(relation, 'C');
     return Datum{0};
 }

@@ -30,7 +30,8 @@ const pg::Statement has_usage{"SELECT has_server_privilege($1, $2, 'USAGE')"};
 const pg::Statement count_claims{"SELECT count(*) FROM dbnet.object WHERE relation = $1 AND claimed && $2"};
 const pg::Statement forget_paths{
     "UPDATE dbnet.object SET base = base - $2, applied = applied - $2, managers = managers - $2 WHERE relation = $1"};
-const pg::Statement select_columns{"SELECT column_name, path, role FROM dbnet.mirrored_column WHERE relation = $1"};
+const pg::Statement select_columns{
+    "SELECT column_name, path, role, subresource FROM dbnet.mirrored_column WHERE relation = $1"};
 
 // Rows that were there before their mirror, under initial 'pull': the server says what exists, so what it does not have
 // is not created. An object that is listed later takes its row over.
@@ -120,7 +121,8 @@ std::vector<std::string> removed_paths(Oid relation, const ColumnMap &map) {
             throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED, "key column \"" + std::string(before.text(i, 0)) + "\" (" +
                                                                std::string(before.text(i, 1)) + ") cannot be changed")
                 .hint("Remove the mirror with dbnet.unmirror() and make it anew.");
-        if (same == map.columns.end())
+        // Sent another way, the field is left out where it was sent before.
+        if (same == map.columns.end() || same->subresource != before.text(i, 3))
             removed.emplace_back(before.text(i, 1));
     }
     return removed;
@@ -135,7 +137,8 @@ void forget_removed(Oid relation, const std::vector<std::string> &removed) {
         for (const std::string &path : removed)
             list += (list.empty() ? "" : ", ") + path;
         throw pg::error(ERRCODE_OBJECT_IN_USE,
-                        std::to_string(claims) + " objects have claimed fields that the new column map leaves out")
+                        std::to_string(claims) +
+                            " objects have claimed fields that the new column map leaves out, or sends another way")
             .detail("Left out are " + list + ".")
             .hint("Keep the columns: fields that are no longer applied would be deleted on the server or fall back to "
                   "their defaults.");

@@ -55,8 +55,7 @@ void rewrite_base(const MirrorRecord &mirror, const Table &table, const ColumnMa
     pg::execute_once("UPDATE dbnet.object AS o SET base = o.base || jsonb_build_object($3, to_jsonb(" + value +
                          ")) FROM ONLY " + table.name +
                          " AS t WHERE o.relation = $1 AND o.namespace = " + (name_space.empty() ? "$2" : name_space) +
-                         " AND o.name = " + key_column("metadata.name") +
-                         " AND o.base ->> $3 = " + value + "::text",
+                         " AND o.name = " + key_column("metadata.name") + " AND o.base ->> $3 = " + value + "::text",
                      arguments);
 }
 

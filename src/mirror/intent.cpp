@@ -308,6 +308,8 @@ Decision decide(const Situation &situation) {
 
 Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object) {
     Part part;
+    for (const auto &[path, value] : decision.fields)
+        part.claimed.insert(path);
     if (std::ranges::all_of(mapping.columns, [](const Column &column) { return column.subresource.empty(); })) {
         part.fields = std::move(decision.fields);
         return part;
@@ -316,9 +318,12 @@ Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRec
     std::set<std::string> changed; // subresources
     for (const std::string &path : decision.changed)
         changed.insert(subresource_of(path));
+    // The answer to a scale does not show the object, so that nothing must have to wait for what comes after it.
     const bool is_update = decision.action == Action::update;
-    if (is_update && !changed.empty())
-        part.subresource = *changed.begin(); // the object itself is "", the first of all
+    if (is_update)
+        for (const char *subresource : {"scale", "status", ""})
+            if (changed.contains(subresource))
+                part.subresource = subresource;
     for (auto &[path, value] : decision.fields) {
         const Json *applied = is_update ? find_field(object->applied, path) : nullptr;
         if (subresource_of(path) == part.subresource)

@@ -119,10 +119,11 @@ Decision decide(const Situation &situation);
 
 // What one request carries of a decision to create or update: fields of the object itself, or those of one subresource.
 struct Part {
-    std::string subresource;    // empty: the object itself, which goes first
-    Fields fields;              // all claimed paths that belong there
-    Fields kept;                // of the other parts: what was last applied, and stays claimed
-    bool others_follow = false; // they have changes as well, or have never been sent
+    std::string subresource;       // empty: the object itself, which goes first
+    Fields fields;                 // all claimed paths that belong there
+    Fields kept;                   // of the other parts: what was last applied
+    std::set<std::string> claimed; // of all parts
+    bool others_follow = false;    // they have changes as well, or have never been sent
 };
 Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object); // leaves it no fields
 

@@ -114,10 +114,10 @@ TEST(ColumnMap, TheMapItself) {
 
 TEST(ColumnMap, Subresources) {
     const ColumnMap map = build(R"({"name": "metadata.name", "ready": {"path": "status.ready", "subresource": "status"},
-        "size": {"path": "spec.size", "subresource": "scale", "on_drift": "follow"}})");
+        "total": {"path": "spec.total", "subresource": "scale", "on_drift": "follow"}})");
     ASSERT_EQ(map.columns.size(), 3u);
     for (const Column &column : map.columns) {
-        const std::string expected = column.name == "ready" ? "status" : column.name == "size" ? "scale" : "";
+        const std::string expected = column.name == "ready" ? "status" : column.name == "total" ? "scale" : "";
         EXPECT_EQ(column.subresource, expected);
         EXPECT_EQ(column.role, expected.empty() ? Role::key : Role::spec);
     }
@@ -128,6 +128,9 @@ TEST(ColumnMap, Subresources) {
     EXPECT_EQ(
         refusal(R"("ready": {"path": "status.ready", "subresource": "scale"})", Kind::bad_map),
         "column \"ready\" (status.ready) is no number of replicas, which is all that subresource \"scale\" takes");
+    EXPECT_EQ(
+        refusal(R"("size": {"path": "spec.size", "subresource": "scale"})", Kind::bad_map),
+        "column \"size\" (spec.size) cannot be sent through subresource \"scale\": no object can be made without it");
 }
 
 TEST(ColumnMap, ColumnsAndPaths) {

@@ -516,7 +516,7 @@ TEST_F(Intent, SubresourcesAreSentOneByOneAfterTheObject) {
     object.emplace();
     object->uid = "u1";
     object->live = Json::parse(R"({"metadata":{"uid":"u1"},"spec":{"paused":true}})");
-    for (const char *subresource : {"scale", "status"}) {
+    for (const char *subresource : {"status", "scale"}) {
         for (const auto &[path, value] : part.fields) {
             object->claimed.insert(path);
             object->applied[path] = object->base[path] = value;
@@ -527,9 +527,10 @@ TEST_F(Intent, SubresourcesAreSentOneByOneAfterTheObject) {
         part = take_first_part(mapping, update, &*object);
         EXPECT_EQ(part.subresource, subresource);
         EXPECT_EQ(part.kept, before);
-        EXPECT_EQ(part.others_follow, part.subresource == "scale");
+        EXPECT_EQ(part.claimed, (std::set<std::string>{"spec.paused", "spec.replicas", "status.phase"}));
+        EXPECT_EQ(part.others_follow, part.subresource == "status");
     }
-    EXPECT_EQ(part.fields, (Fields{{"status.phase", "New"}}));
+    EXPECT_EQ(part.fields, (Fields{{"spec.replicas", 3}}));
 }
 
 TEST_F(Intent, WithoutSubresourcesAllFieldsGoAtOnce) {
