@@ -140,8 +140,9 @@ void forget_removed(Oid relation, const std::vector<std::string> &removed) {
                         std::to_string(claims) +
                             " objects have claimed fields that the new column map leaves out, or sends another way")
             .detail("Left out are " + list + ".")
-            .hint("Keep the columns: fields that are no longer applied would be deleted on the server or fall back to "
-                  "their defaults.");
+            .hint(
+                "Give them up first with dbnet.release(), or keep the columns: fields that are no longer applied would "
+                "be deleted on the server or fall back to their defaults.");
     }
     pg::execute(forget_paths, relation, removed);
 }
