@@ -165,6 +165,8 @@ private:
     void note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms);
     void finish(Entry &entry, Finished &&finished);
     mirror::ObjectWrite write_for(const Entry &entry, const Plan &plan) const;
+    static mirror::ActuationWrite line_for(const Entry &entry, const Plan &plan, const Verdict &verdict,
+                                           const kubernetes::Response &response);
 
     kubernetes::Transport &transport_;
     ActuatorClient &client_;

@@ -138,6 +138,22 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     return write;
 }
 
+// Of the call that was answered; which operation it was, and on which fields, is the caller's to say.
+mirror::ActuationWrite Actuator::line_for(const Entry &entry, const Plan &plan, const Verdict &verdict,
+                                          const kubernetes::Response &response) {
+    mirror::ActuationWrite line;
+    line.key = entry.key;
+    line.transaction = plan.cause.transaction;
+    line.commit_lsn = plan.cause.lsn;
+    line.role = plan.cause.role;
+    line.attempt = plan.attempt;
+    line.http_status = response.status;
+    line.reason = verdict.reason;
+    line.message = verdict.message;
+    line.latency_ms = response.seconds * 1000;
+    return line;
+}
+
 // Called by the transport, which knows no exceptions: what a strange answer may throw is an answer that says nothing.
 void Actuator::take_answer(const mirror::Key &key, kubernetes::Response &&response) noexcept {
     const auto found = plans_.find(key);
@@ -199,20 +215,11 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     const int64_t now_ms = monotonic_ms();
     note_lane(lanes_[plan.lane], verdict, now_ms);
 
-    mirror::ActuationWrite line;
-    line.key = key;
+    mirror::ActuationWrite line = line_for(entry, plan, verdict, response);
     if (attempt.remove)
         line.operation = "delete";
     for (const auto &[path, value] : plan.part.fields)
         line.paths.push_back(path);
-    line.transaction = plan.cause.transaction;
-    line.commit_lsn = plan.cause.lsn;
-    line.role = plan.cause.role;
-    line.attempt = plan.attempt;
-    line.http_status = response.status;
-    line.reason = verdict.reason;
-    line.message = verdict.message;
-    line.latency_ms = response.seconds * 1000;
     line.forced = plan.forced;
     log_.push_back(std::move(line));
 
@@ -394,18 +401,9 @@ void Actuator::answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mi
         }
     }
     if (!was_looking) {
-        mirror::ActuationWrite line;
-        line.key = entry.key;
+        mirror::ActuationWrite line = line_for(entry, plan, verdict, response);
         line.operation = "release";
         line.paths = plan.decision.changed;
-        line.transaction = plan.cause.transaction;
-        line.commit_lsn = plan.cause.lsn;
-        line.role = plan.cause.role;
-        line.attempt = plan.attempt;
-        line.http_status = response.status;
-        line.reason = verdict.reason;
-        line.message = verdict.message;
-        line.latency_ms = response.seconds * 1000;
         log_.push_back(std::move(line));
     }
     Finished finished;

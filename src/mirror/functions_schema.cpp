@@ -44,12 +44,16 @@ Recorded recorded(Oid relation, bool lock) {
     });
 }
 
-// What a row took from its object in the old type, and still says in the new one, is nobody's wish.
+// What a row took from its object in the old type, and still says in the new one, is nobody's wish. Runs with the
+// extension's rights: not on columns of a type of the users', whose casts are functions of theirs.
 void rewrite_base(const MirrorRecord &mirror, const Table &table, const ColumnMap &map, const Column &column) {
     const auto key_column = [&](std::string_view path) {
         const auto found = std::ranges::find(map.columns, path, &Column::path);
         return found == map.columns.end() ? std::string() : "t." + pg::quoted_name(found->name) + "::text";
     };
+    const auto found = std::ranges::find(table.columns, column.name, &TableColumn::name);
+    if (found == table.columns.end() || found->category == 'E')
+        return;
     const std::string name_space = key_column("metadata.namespace"), value = "t." + pg::quoted_name(column.name);
     const pg::Argument arguments[] = {mirror.relation, mirror.name_space, column.path};
     pg::execute_once("UPDATE dbnet.object AS o SET base = o.base || jsonb_build_object($3, to_jsonb(" + value +

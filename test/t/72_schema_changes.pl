@@ -116,6 +116,16 @@ $node->query_is(q{SELECT column_name, change FROM dbnet.refresh_schema('net.widg
 $node->query_is(q{SELECT role FROM dbnet.describe('net.widgets') WHERE column_name = 'mode'}, 'local', 'the column without field is local');
 $node->query_is(q{SELECT mode FROM net.widgets WHERE name = 'mine'}, 'c', 'and keeps its values');
 $node->query_is(q{SELECT claimed FROM dbnet.object WHERE name = 'mine' AND relation = 'net.widgets'::regclass}, '{spec.ports,spec.size,spec.weight}', 'the field is claimed no more');
+# The casts of a type of the owner's are functions of the owner's: none runs with the extension's rights.
+$node->psql_ok(q{CREATE ROLE eve IN ROLE dbnet_admin; GRANT CREATE, USAGE ON SCHEMA net TO eve; GRANT USAGE ON FOREIGN SERVER prod TO eve;
+    CREATE TABLE net.ran (who name); GRANT INSERT ON net.ran TO PUBLIC; ALTER TABLE net.own OWNER TO eve; SET ROLE eve;
+    CREATE TYPE net.sizes AS ENUM ('2', '3', '15');
+    CREATE FUNCTION net.to_json(net.sizes) RETURNS json LANGUAGE plpgsql AS 'BEGIN INSERT INTO net.ran VALUES (current_user); RETURN to_json(enum_out($1)::text); END';
+    CREATE FUNCTION net.to_text(net.sizes) RETURNS text LANGUAGE plpgsql AS 'BEGIN INSERT INTO net.ran VALUES (current_user); RETURN enum_out($1)::text; END';
+    CREATE CAST (net.sizes AS json) WITH FUNCTION net.to_json(net.sizes); CREATE CAST (net.sizes AS text) WITH FUNCTION net.to_text(net.sizes);
+    BEGIN; ALTER TABLE net.own ALTER size TYPE net.sizes USING size::text::net.sizes; SELECT dbnet.refresh_schema('net.own', apply => true); COMMIT}, 'a column of a type of the owner\'s');
+$node->query_is(q{SELECT value_type FROM dbnet.mirrored_column WHERE relation = 'net.own'::regclass AND column_name = 'size'}, 'string', 'is taken over');
+$node->query_is(q{SELECT DISTINCT who FROM net.ran WHERE who <> 'eve'}, '', 'and nobody but the owner has run its functions');
 $node->psql_ok(q{BEGIN; ALTER TABLE net.widgets ALTER size TYPE text USING size::text; SELECT dbnet.refresh_schema('net.widgets', apply => true); COMMIT;
     INSERT INTO net.widgets (name, size) VALUES ('large', 'XL')}, 'the column fits');
 $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'large' AND relation = 'net.widgets'::regclass}, 'an object of the new type');
