@@ -93,6 +93,8 @@ private:
         bool is_base_old = false;
         int64_t tombstone_id = 0;
         int64_t release_id = 0;
+        int64_t adoption_id = 0;
+        bool is_object_adopted = false;
         std::string rival;     // of what is put back only: the manager that changed it
         nlohmann::json patch;  // of a release, once the object has been looked at
         bool has_hold = false; // held changes of the object are on record

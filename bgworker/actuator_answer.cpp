@@ -53,6 +53,7 @@ Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mir
         kubernetes::FieldPath::from_server(std::string(".metadata.annotations.") + mirror::stamp_annotation).text();
     mirror::ConflictQuestion question;
     question.enforce = attempt.enforce;
+    std::set<std::string> adopted;
     for (const kubernetes::Cause &cause : outcome.causes) {
         const mirror::Column *column =
             mirror::column_of_field(mapping, kubernetes::FieldPath::from_server(cause.field));
@@ -60,16 +61,22 @@ Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mir
         // with the first write of what is sent; two that are alive must not take it from each other for ever.
         if (cause.field == stamp_field) {
             question.enforce = false;
-            question.paths.insert(attempt.paths.begin(), attempt.paths.end());
+            for (const std::string &path : attempt.paths)
+                (attempt.adopted.contains(path) ? adopted : question.paths).insert(path);
             question.managers.insert(cause.manager);
             continue;
         }
         // A field that no column of ours holds, something that we cannot name.
         if (!column)
             return verdict(outcome, Next::stop, Phase::conflict);
+        if (attempt.adopted.contains(column->path)) {
+            adopted.insert(column->path);
+            continue;
+        }
         question.paths.insert(column->path);
         question.managers.insert(cause.manager);
     }
+    question.adopts = !adopted.empty();
     question.first_written = &attempt.first_written;
     question.forced_already = attempt.forced;
     return verdict(outcome, mirror::may_force(question, respected_managers) ? Next::force : Next::stop,

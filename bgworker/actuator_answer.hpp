@@ -20,6 +20,7 @@ struct Attempt {
     bool enforce = false;                // the claims are enforced, so force is allowed
     int number = 1;                      // from 1, since the last success or new commit
     std::set<std::string> paths;         // that it sends
+    std::set<std::string> adopted;       // of these may be taken from whoever owns them
     std::set<std::string> first_written; // paths with an attempt recorded before this one
 };
 

@@ -210,6 +210,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     for (const auto &[path, value] : plan.part.fields)
         attempt.paths.insert(path);
     attempt.first_written = plan.first_written;
+    attempt.adopted = plan.decision.adopted;
     const Verdict verdict =
         judge(outcome, attempt, mirror.mapping, settings::respected_manager_list(), random_() / 2147483648.0);
     const int64_t now_ms = monotonic_ms();
@@ -259,6 +260,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         finished.write.forget = true;
         finished.write.tombstone_id = plan.tombstone_id;
         finished.write.release_id = plan.release_id;
+        finished.write.adoption_id = plan.adoption_id;
         finished.write.settles_hold = plan.has_hold;
     }
     finish(entry, std::move(finished));
@@ -329,6 +331,8 @@ void Actuator::record_applied(Finished &finished, const Plan &plan) {
         return;
     }
     write.tombstone_id = plan.tombstone_id;
+    write.adoption_id = plan.adoption_id;
+    write.adopted = plan.is_object_adopted;
     write.settles_hold = plan.has_hold;
 }
 

@@ -303,11 +303,12 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     situation.object = object ? &*object : nullptr;
     situation.tombstone = stored.tombstone ? &*stored.tombstone : nullptr;
     situation.releases = &stored.releases;
+    situation.adopted = &stored.adopted;
     situation.hold = row ? stored.apply_hold : stored.delete_hold;
     situation.replaced = entry.replaced;
     mirror::Decision decision = mirror::decide(situation);
-    if (!object && stored.release_id > 0 && decision.action == Action::nothing)
-        decision.action = Action::forget; // nothing is left that could be released
+    if (!object && (stored.release_id > 0 || stored.adoption_id > 0) && decision.action == Action::nothing)
+        decision.action = Action::forget; // nothing is left that could be released or adopted
 
     mirror::ObjectWrite write;
     write.key = entry.key;
@@ -376,14 +377,18 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         if (!mirror.settings.manage && !gone)
             write.phase = stored.object && !stored.object->claimed.empty() ? Phase::synced : Phase::none;
         write.settles_hold = has_hold;
+        if (mirror.settings.manage) { // all that was to be adopted is owned already
+            write.adoption_id = stored.adoption_id;
+            write.adopted = stored.is_object_adopted;
+        }
         // Deleted and inserted again with all as it was.
         if (row && stored.tombstone && mirror.settings.manage && decision.phase != Phase::absent)
             write.tombstone_id = stored.tombstone_id;
         const bool changes = mirror::is_waiting(before) || before == Phase::conflict || before == Phase::invalid ||
                              before == Phase::denied || before == Phase::stale || before == Phase::held;
         // The watcher has recorded that an observed object is gone.
-        return conclude(Outcome::Kind::settled,
-                        (gone && mirror.settings.manage) || has_hold || write.tombstone_id > 0 || changes);
+        return conclude(Outcome::Kind::settled, (gone && mirror.settings.manage) || has_hold ||
+                                                    write.tombstone_id > 0 || write.adoption_id > 0 || changes);
     }
     case Action::refuse:
         return conclude(Outcome::Kind::stopped, true);
@@ -400,6 +405,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         write.forget = true;
         write.tombstone_id = stored.tombstone_id;
         write.release_id = stored.release_id;
+        write.adoption_id = stored.adoption_id;
         write.settles_hold = true;
         writes_.push_back(std::move(write));
         outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string(), 0});
@@ -419,6 +425,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         plan.first_written = object->first_written;
     plan.tombstone_id = stored.tombstone_id;
     plan.release_id = stored.release_id;
+    plan.adoption_id = stored.adoption_id;
+    plan.is_object_adopted = stored.is_object_adopted;
     plan.rival = std::move(rival);
     plan.has_hold = has_hold;
     plan.fresh =

@@ -128,6 +128,7 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
         situation.object = stored[i].object ? &*stored[i].object : nullptr;
         situation.tombstone = stored[i].tombstone ? &*stored[i].tombstone : nullptr;
         situation.releases = &stored[i].releases;
+        situation.adopted = &stored[i].adopted;
         situation.hold = fields ? stored[i].apply_hold : stored[i].delete_hold;
         if (fields && situation.object && mirror::is_import_under_way(mirror.mapping, *situation.object)) {
             job.found.push_back({keys[i], false, false, 0});

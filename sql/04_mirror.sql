@@ -20,6 +20,7 @@ CREATE TABLE dbnet.mirrored_relation (
     field_manager      text     NOT NULL UNIQUE CHECK (field_manager ~ '^dbnet-[0-9a-f]{16}$'),
     generated          boolean  NOT NULL DEFAULT false,
     known_fields       text[],
+    secret_values      text     CHECK (secret_values IN ('digest', 'plain')),
     paused_reason      text,
     paused_by          name,
     paused_at          timestamptz,
@@ -45,6 +46,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there 
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
 COMMENT ON COLUMN dbnet.mirrored_relation.generated IS 'DBNet made the table, or it has all columns of such a table: dbnet.refresh_schema adds columns for new fields';
 COMMENT ON COLUMN dbnet.mirrored_relation.known_fields IS 'paths for which a generated table has a column by the schema that was last read; what comes later is new to dbnet.refresh_schema; NULL = no schema was read';
+COMMENT ON COLUMN dbnet.mirrored_relation.secret_values IS 'what stands in the database for the values of a Secret: digest (under dbnet.digest_key; users cannot set them) | plain (the values); NULL = the kind holds no secrets';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_reason IS 'why no request that changes a device is sent for this mirror; NULL = not paused (see also dbnet.paused_server)';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_by IS 'role that paused';
 COMMENT ON COLUMN dbnet.mirrored_relation.paused_at IS 'when it was paused';
@@ -115,6 +117,16 @@ COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devi
 COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror';
 COMMENT ON COLUMN dbnet.arming.system_identifier IS 'pg_control_system().system_identifier of the server';
 COMMENT ON COLUMN dbnet.arming.database IS 'oid of the database';
+
+-- Not dumped: who has a dump could try out values. A restored database digests anew.
+CREATE TABLE dbnet.digest_key (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    key       text    NOT NULL DEFAULT pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text
+);
+INSERT INTO dbnet.digest_key DEFAULT VALUES;
+COMMENT ON TABLE dbnet.digest_key IS 'The key under which digests stand for values of Secrets; nobody but the extension reads it';
+COMMENT ON COLUMN dbnet.digest_key.singleton IS 'always true: one row';
+COMMENT ON COLUMN dbnet.digest_key.key IS '244 random bits, made by CREATE EXTENSION; a new one changes every digest once';
 
 -- State --------------------------------------------------------------------------------------------------------------
 
@@ -201,7 +213,7 @@ COMMENT ON COLUMN dbnet.object.message IS 'the server''s own words about the las
 COMMENT ON COLUMN dbnet.object.reason IS 'the server''s reason code of the last failure';
 COMMENT ON COLUMN dbnet.object.attempts IS 'failed attempts since the last success';
 COMMENT ON COLUMN dbnet.object.next_attempt_at IS 'when it is tried again; NULL = not by itself';
-COMMENT ON COLUMN dbnet.object.created_by_us IS 'the object exists because a row was inserted';
+COMMENT ON COLUMN dbnet.object.created_by_us IS 'the object exists because a row was inserted, or was adopted (dbnet.adopt)';
 COMMENT ON COLUMN dbnet.object.controller IS 'kind/name of the controller ownerReference; such objects are never created nor enforced';
 COMMENT ON COLUMN dbnet.object.last_manager IS 'field manager of the newest change seen';
 COMMENT ON COLUMN dbnet.object.commit_transaction IS 'transaction of the newest change acted upon';
@@ -261,29 +273,32 @@ COMMENT ON COLUMN dbnet.held_change.decision IS 'approved | rejected; NULL = und
 COMMENT ON COLUMN dbnet.held_change.decided_by IS 'role that decided';
 COMMENT ON COLUMN dbnet.held_change.decided_at IS 'when it was decided';
 
-CREATE TABLE dbnet.release_request (
+CREATE TABLE dbnet.ownership_request (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     relation     regclass NOT NULL,
     namespace    text COLLATE "C" NOT NULL DEFAULT '',
     name         text COLLATE "C" NOT NULL,
-    path         text     NOT NULL,
+    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt')),
+    path         text,
     value        jsonb,
     requested_by name     NOT NULL DEFAULT session_user,
     transaction  xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-    at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    CHECK (path IS NOT NULL OR operation = 'adopt')
 );
-CREATE INDEX release_request_key ON dbnet.release_request (relation, namespace, name);
-COMMENT ON INDEX dbnet.release_request_key IS 'What is to be released of a key';
-COMMENT ON TABLE dbnet.release_request IS 'Claimed fields that DBNet is to let go of (dbnet.release) and still owns; removed once the server has taken note';
-COMMENT ON COLUMN dbnet.release_request.id IS 'order of the requests';
-COMMENT ON COLUMN dbnet.release_request.relation IS 'the mirror';
-COMMENT ON COLUMN dbnet.release_request.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
-COMMENT ON COLUMN dbnet.release_request.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.release_request.path IS 'the field';
-COMMENT ON COLUMN dbnet.release_request.value IS 'what the row held when it was released; another value is a new claim';
-COMMENT ON COLUMN dbnet.release_request.requested_by IS 'role that released it';
-COMMENT ON COLUMN dbnet.release_request.transaction IS 'transaction that released it';
-COMMENT ON COLUMN dbnet.release_request.at IS 'when it was released';
+CREATE INDEX ownership_request_key ON dbnet.ownership_request (relation, namespace, name);
+COMMENT ON INDEX dbnet.ownership_request_key IS 'What is asked of a key';
+COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt); removed once the server has taken note. Of one field only the newest request stands';
+COMMENT ON COLUMN dbnet.ownership_request.id IS 'order of the requests';
+COMMENT ON COLUMN dbnet.ownership_request.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.ownership_request.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.ownership_request.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt';
+COMMENT ON COLUMN dbnet.ownership_request.path IS 'the field; NULL = the object itself, which from then on counts as created by DBNet';
+COMMENT ON COLUMN dbnet.ownership_request.value IS 'what the row held when the field was released; another value is a new claim';
+COMMENT ON COLUMN dbnet.ownership_request.requested_by IS 'role that asked';
+COMMENT ON COLUMN dbnet.ownership_request.transaction IS 'transaction that asked';
+COMMENT ON COLUMN dbnet.ownership_request.at IS 'when';
 
 CREATE TABLE dbnet.actuation (
     at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -334,8 +349,8 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.arming', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.object', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('dbnet.release_request', '');
-SELECT pg_catalog.pg_extension_config_dump('dbnet.release_request_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.ownership_request', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.ownership_request_id_seq', '');
 
 -- The mirror worker reads its configuration again when a transaction that changed it commits.
 CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.mirrored_relation

@@ -41,7 +41,7 @@ LEFT JOIN (VALUES
     ('deleting',        true,  false, 'Nothing: the deletion is under way.'),
     ('waiting_deleted', true,  false, 'The object is being deleted: if it does not go, look at its finalizers.'),
     ('fighting',        true,  false, 'Somebody else keeps changing the same fields: find last_manager, or set on_drift to report.'),
-    ('conflict',        false, true,  'Another manager owns the fields: change the value there, or name the column with on_drift enforce in dbnet.alter_mirror().'),
+    ('conflict',        false, true,  'Another manager owns the fields: take them with dbnet.adopt(), change the value there, or give the claim up with dbnet.release().'),
     ('invalid',         false, true,  'Correct the row: the server refuses its values; message says which.'),
     ('denied',          false, true,  'Grant the right in the cluster (dbnet.check_server() lists what is missing), then call dbnet.retry().'),
     ('stale',           false, true,  'The object changed meanwhile: look at it, then write the row again.'),
@@ -65,7 +65,7 @@ COMMENT ON COLUMN dbnet.object_status.next_step IS 'what to do';
 COMMENT ON COLUMN dbnet.object_status.attempts IS 'failed attempts since the last success';
 COMMENT ON COLUMN dbnet.object_status.next_attempt_at IS 'when it is tried again; NULL = not by itself';
 COMMENT ON COLUMN dbnet.object_status.claimed IS 'paths that users of this mirror have set and DBNet therefore owns';
-COMMENT ON COLUMN dbnet.object_status.created_by_us IS 'the object exists because a row was inserted';
+COMMENT ON COLUMN dbnet.object_status.created_by_us IS 'the object exists because a row was inserted, or was adopted (dbnet.adopt)';
 COMMENT ON COLUMN dbnet.object_status.controller IS 'kind/name of the controller ownerReference; such objects are never created nor enforced';
 COMMENT ON COLUMN dbnet.object_status.last_manager IS 'field manager of the newest change seen';
 COMMENT ON COLUMN dbnet.object_status.uid IS 'metadata.uid of the incarnation last seen';

@@ -27,12 +27,13 @@ GRANT SELECT (relation, namespace, name, uid, resource_version, generation, mana
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
     ON dbnet.held_change TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
-GRANT SELECT (id, relation, namespace, name, path, requested_by, transaction, at) ON dbnet.release_request TO dbnet_viewer;
+GRANT SELECT (id, relation, namespace, name, operation, path, requested_by, transaction, at) ON dbnet.ownership_request TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
--- Who may UPDATE a column may give it up.
-GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]) TO dbnet_viewer;
+-- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.
+GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]),
+    dbnet.object(regclass, text) TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.
 GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
@@ -41,7 +42,7 @@ GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pau
 
 -- Admin: makes mirrors of tables it owns on servers that it may use.
 GRANT EXECUTE ON FUNCTION
-    dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean),
+    dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text),
     dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb), dbnet.refresh_schema(regclass, boolean),
     dbnet.unmirror(regclass), dbnet.claim()
     TO dbnet_admin;
@@ -54,7 +55,7 @@ DECLARE
     protected text;
 BEGIN
     FOREACH protected IN ARRAY ARRAY['mirrored_relation', 'mirrored_column', 'mirror_state', 'object', 'tombstone',
-                                     'held_change', 'release_request', 'actuation']
+                                     'held_change', 'ownership_request', 'actuation']
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected);
         EXECUTE pg_catalog.format(

@@ -3,6 +3,7 @@
 
 #include <tuple>
 
+#include "mirror/secret_values.hpp"
 #include "mirror/server_connection.hpp"
 #include "pg/spi.hpp"
 
@@ -14,7 +15,8 @@ pg::Statement select_mirrors{R"sql(
     SELECT m.relation::oid, c.relowner, m.generation, m.server, m.api_version, m.kind, m.resource, m.namespaced, m.namespace,
            m.label_selector, m.field_manager, m.initial, m.mode, m.on_drift, m.on_external_delete, m.delete_foreign,
            coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server),
-           dbnet.has_unique_key(m.relation::oid, k.columns), array_to_string(k.columns, ', ')
+           dbnet.has_unique_key(m.relation::oid, k.columns), array_to_string(k.columns, ', '), m.secret_values,
+           (SELECT d.key FROM dbnet.digest_key AS d)
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
@@ -81,6 +83,7 @@ void read_columns(Catalog &catalog, std::optional<Oid> relation) {
             column.column_type = rows.text(row, 8); // values are checked one by one, so another type may do as well
         column.rules = ValueRules::parse(rows.text(row, 9));
         column.subresource = rows.text(row, 10);
+        column.is_secret = mirror.holds_secrets;
         try {
             column.field = kubernetes::FieldPath::parse(column.path);
         } catch (const kubernetes::PathError &error) {
@@ -125,6 +128,9 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         if (!rows.boolean(row, 18))
             mirror.problem = "the table has no unique key on (" + std::string(rows.text(row, 19)) +
                              ") any more, by which rows are found: add one";
+        mirror.holds_secrets = !rows.text(row, 20).empty();
+        if (rows.text(row, 20) == digest_values)
+            mirror.mapping.digest_key = rows.text(row, 21);
         catalog.mirrors.emplace(mirror.relation, std::move(mirror));
     }
     read_columns(catalog, relation);

@@ -31,7 +31,8 @@ struct Mirror {
     bool is_offline = false; // there is none on purpose (option offline of the server); connection_error says so
 
     kubernetes::Resource resource;
-    std::string name_space; // the one namespace that is mirrored; empty: all, or cluster-scoped
+    std::string name_space;     // the one namespace that is mirrored; empty: all, or cluster-scoped
+    bool holds_secrets = false; // no text that goes into a message, a log or a view may repeat values of it
     std::string label_selector;
     std::string field_manager;
     Initial initial = Initial::compare;

@@ -2,6 +2,7 @@
 // backends.
 #include "mirror/column_map.hpp"
 
+#include "mirror/secret_values.hpp"
 #include "mirror/stamp.hpp"
 #include "mirror/table_plan.hpp"
 
@@ -318,6 +319,20 @@ void check_subresource(const ColumnMapQuestion &question, const Entry &entry, co
                              "Leave \"subresource\" out: the object itself takes the field.");
 }
 
+// A secret: its digest is the device's word alone, and no value that a field's type takes.
+void check_secret(const ColumnMapQuestion &question, const Entry &entry, Column &mapped) {
+    if (is_write_only_field(mapped.field))
+        throw ColumnMapError(Kind::no_such_path, at(entry) + " cannot be mirrored: no server ever shows it",
+                             "Map data, whose values are base64.");
+    if (question.secret_values != digest_values)
+        return;
+    mapped.role = Role::status;
+    if (mapped.column_type != "jsonb" && mapped.column_type != "text")
+        throw ColumnMapError(Kind::wrong_type,
+                             at(entry) + " would hold digests, which are text: it cannot be " + mapped.column_type,
+                             "Make it jsonb or text; secret_values => 'plain' mirrors the values themselves.");
+}
+
 size_t edit_distance(std::string_view left, std::string_view right) {
     std::vector<size_t> row(right.size() + 1);
     for (size_t i = 0; i <= right.size(); i++)
@@ -411,6 +426,8 @@ MappedColumn map_column(const ColumnMapQuestion &question, const ColumnEntry &en
     mapped.format = field.format;
     mapped.column_type = column.type;
     mapped.on_drift = entry.on_drift;
+    if (!question.secret_values.empty() && is_secret_field(mapped.field))
+        check_secret(question, entry, mapped);
     if (column.generated)
         throw ColumnMapError(Kind::wrong_type, at(entry) + " is a generated column, which no report can write",
                              "Map the field to an ordinary column.");

@@ -45,6 +45,7 @@ struct ColumnMapQuestion {
     bool namespaced = false;
     std::string_view fixed_namespace;                       // empty: all namespaces
     const std::vector<std::string> *subresources = nullptr; // of the kind; nullptr: not known
+    std::string_view secret_values = {}; // mirrored_relation.secret_values; empty: the kind holds none
 };
 
 // What dbnet.describe() tells of a column beside what the mapping needs.

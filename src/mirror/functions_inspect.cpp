@@ -1,5 +1,5 @@
-// dbnet.preview() and dbnet.fields(): what the mirror worker would do and why, decided by the worker's own code. They
-// read and send nothing. Runs in backends.
+// dbnet.preview(), dbnet.fields() and dbnet.object(): what the mirror worker would do and why, decided by the worker's
+// own code, and what it has seen. They read and send nothing. Runs in backends.
 #include "kubernetes/path.hpp"
 #include "mirror/as_extension.hpp"
 #include "mirror/mass_change.hpp"
@@ -11,8 +11,19 @@
 
 #include <algorithm>
 
+extern "C" {
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
+}
+
 namespace dbnet::mirror {
 namespace {
+
+const pg::Statement select_object{
+    "SELECT coalesce((SELECT live FROM dbnet.object WHERE relation = $1 AND namespace = $2 AND name = $3),"
+    " (SELECT last_body FROM dbnet.tombstone WHERE relation = $1 AND namespace = $2 AND name = $3"
+    " ORDER BY id DESC LIMIT 1))"};
+const pg::Statement has_rights_of{"SELECT pg_has_role($1, 'USAGE')"};
 
 constexpr int rows_per_turn = 500; // bounds memory: each brings its whole live object
 
@@ -174,6 +185,24 @@ DBNET_FUNCTION(dbnet_fields) {
         }
     });
     return Datum{0};
+}
+
+// More than the columns show, so it is for who decides what the columns show.
+DBNET_FUNCTION(dbnet_object) {
+    const Oid relation = required_relation(fcinfo, 0, "relation");
+    const std::string text = required(text_argument(fcinfo, 1), "key");
+    const std::string object = pg::in_spi([&] {
+        const Mirror mirror = readable_mirror(relation);
+        if (!pg::execute(has_rights_of, Oid{mirror.owner}).boolean(0, 0))
+            throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of table " + mirror.qualified_name)
+                .hint("dbnet.fields() shows who may SELECT the table the fields that it mirrors.");
+        const Key key = parse_key(mirror, text);
+        return as_extension(
+            [&] { return std::string(pg::execute(select_object, relation, key.name_space, key.name).text(0, 0)); });
+    });
+    if (object.empty())
+        PG_RETURN_NULL();
+    return pg::call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(object.c_str())); });
 }
 
 } // namespace dbnet::mirror

@@ -6,6 +6,7 @@
 #include "mirror/mirror_store.hpp"
 #include "mirror/mirrored_rows.hpp"
 #include "mirror/offline.hpp"
+#include "mirror/secret_values.hpp"
 #include "mirror/served_kinds.hpp"
 #include "mirror/server_connection.hpp"
 #include "mirror/sql_arguments.hpp"
@@ -76,10 +77,21 @@ ColumnMap check_map(const std::string &map, const Table &table, const MirrorReco
                     const kubernetes::Schema *schema, const std::vector<std::string> *subresources) {
     try {
         return build_column_map({map, table.name, record.resource.kind, &table.columns, schema,
-                                 record.resource.namespaced, record.name_space, subresources});
+                                 record.resource.namespaced, record.name_space, subresources, record.secret_values});
     } catch (const ColumnMapError &failure) {
         throw pg::error(sqlstate_of(failure.kind()), failure.what()).hint(failure.hint());
     }
+}
+
+// What is recorded of the argument: nothing for a kind that holds no secrets.
+std::string secret_values_of(const kubernetes::Resource &resource, const std::string &asked) {
+    if (holds_secrets(resource.group, resource.kind))
+        return asked;
+    if (asked != digest_values)
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE,
+                        "argument secret_values has no meaning for kind " + resource.kind)
+            .hint("Its values are mirrored as they are. Leave the argument out.");
+    return {};
 }
 
 // Asks for one object: shows a lack of rights, a bad selector or an absent namespace now, in the server's words.
@@ -235,7 +247,9 @@ DBNET_FUNCTION(dbnet_mirror) {
     record.on_drift = required(text_argument(fcinfo, 9), "on_drift");
     record.on_external_delete = text_argument(fcinfo, 10);
     record.delete_foreign = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
+    const std::string secret_values = required(text_argument(fcinfo, 12), "secret_values");
     check_words(record.mode, record.on_drift, record.on_external_delete);
+    check_word(secret_values, "secret_values", {digest_values, plain_values});
     check_word(record.initial, "initial", {"compare", "pull", "push"});
     const bool offline = pg::in_spi([&] { return as_extension([&] { return is_offline(record.server); }); });
     if (!offline)
@@ -259,17 +273,18 @@ DBNET_FUNCTION(dbnet_mirror) {
     std::optional<kubernetes::Schema> schema; // nullopt: offline
     std::optional<TablePlan> plan;            // of the table that DBNet would make
     if (offline) {
-        check_kind_is_allowed(api_version, kind);
         record.resource = assumed_kind(api_version, kind, *columns, record.name_space);
+        record.secret_values = secret_values_of(record.resource, secret_values);
         check_namespace(record);
         map = check_map(*columns, *target.table, record, nullptr, nullptr);
     } else {
         ClientSession session = open_session(record.server, owner);
         const kubernetes::DiscoveredKind found = find_kind(session, record.server, api_version, kind);
         record.resource = found.resource;
+        record.secret_values = secret_values_of(record.resource, secret_values);
         check_namespace(record);
         schema = find_schema(session, record.resource);
-        plan = plan_table(*schema, record.resource.namespaced, !record.name_space.empty());
+        plan = plan_table({&*schema, record.resource.namespaced, !record.name_space.empty(), record.secret_values});
         record.generated = !target.table || (!columns && has_all_columns(*target.table, *plan));
         if (target.table)
             map = check_map(columns ? *columns : columns_by_name(*plan, *target.table), *target.table, record, &*schema,

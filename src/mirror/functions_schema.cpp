@@ -96,9 +96,17 @@ DBNET_FUNCTION(dbnet_refresh_schema) {
     const kubernetes::DiscoveredKind kind =
         find_kind(session, mirror.server, mirror.resource.api_version(), mirror.resource.kind);
     const kubernetes::Schema schema = find_schema(session, mirror.resource);
-    const TablePlan plan = plan_table(schema, mirror.resource.namespaced, !mirror.name_space.empty());
-    const ColumnMapQuestion question{"{}",    before.table.name,          mirror.resource.kind, &before.table.columns,
-                                     &schema, mirror.resource.namespaced, mirror.name_space,    &kind.subresources};
+    const TablePlan plan =
+        plan_table({&schema, mirror.resource.namespaced, !mirror.name_space.empty(), mirror.secret_values});
+    const ColumnMapQuestion question{"{}",
+                                     before.table.name,
+                                     mirror.resource.kind,
+                                     &before.table.columns,
+                                     &schema,
+                                     mirror.resource.namespaced,
+                                     mirror.name_space,
+                                     &kind.subresources,
+                                     mirror.secret_values};
     SchemaComparison comparison = compare_schema({question, &before.columns, &plan, &before.known, mirror.generated});
 
     if (apply)

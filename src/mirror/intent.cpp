@@ -141,13 +141,21 @@ Decision refuse_null_claim(const Mapping &mapping, const std::string &path) {
 // All claimed fields with the row's values; `changed` against what was applied to this incarnation.
 Decision apply(const Situation &situation, const ObjectRecord *object, Action action) {
     Decision decision = act(action, Phase::applying);
-    for (const std::string &path : claims(*situation.mapping, *situation.row, object)) {
+    std::set<std::string> paths = claims(*situation.mapping, *situation.row, object);
+    if (situation.adopted)
+        for (const Column &column : situation.mapping->columns)
+            if (situation.adopted->contains(column.path))
+                decision.adopted.insert(column.path);
+    paths.insert(decision.adopted.begin(), decision.adopted.end());
+    for (const std::string &path : paths) {
         const Json *value = find_field(situation.row->values, path);
         if (!value)
             continue; // checked by the caller where it matters
         decision.fields.emplace(path, *value);
         const Json *before = object ? find_field(object->applied, path) : nullptr;
-        if (action == Action::create || !same_value(*situation.mapping->by_path(path), value, before))
+        const bool is_new = decision.adopted.contains(path) && object &&
+                            (!object->claimed.contains(path) || object->phase == Phase::drifted);
+        if (action == Action::create || is_new || !same_value(*situation.mapping->by_path(path), value, before))
             decision.changed.push_back(path);
     }
     if (action == Action::update)
@@ -186,7 +194,7 @@ Decision decide_update(const Situation &situation) {
                 return refuse_null_claim(mapping, path);
 
     Decision decision = apply(situation, &object, Action::update);
-    decision.only_reverts = decision.changed.empty();
+    decision.only_reverts = decision.changed.empty() && decision.adopted.empty();
     std::string drifted;
     for (const auto &[path, value] : decision.fields) {
         const Column &column = *mapping.by_path(path);
@@ -361,7 +369,7 @@ bool is_controlled(const Json &live) {
 bool may_force(const ConflictQuestion &question, const std::vector<std::string> &respected_managers) {
     if (question.forced_already)
         return false;
-    if (question.enforce)
+    if (question.enforce || (question.adopts && question.paths.empty()))
         return true;
     for (const std::string &manager : question.managers)
         if (std::find(respected_managers.begin(), respected_managers.end(), manager) != respected_managers.end())

@@ -84,6 +84,7 @@ struct Situation {
     const TombstoneRecord *tombstone = nullptr; // the newest one; nullptr: none
     // Paths that are to be given up with what the row held then (null: nothing); nullptr: none.
     const Fields *releases = nullptr;
+    const std::set<std::string> *adopted = nullptr; // paths that are to be taken over; nullptr: none
     HoldDecision hold = HoldDecision::none;
     bool replaced = false; // the row was deleted and inserted again since the record's object went away
 };
@@ -111,6 +112,7 @@ struct Decision {
     // that are no claim any more (null: none)
     Fields fields;
     std::vector<std::string> changed; // paths whose value differs from what was last applied, or that are released
+    std::set<std::string> adopted;    // paths that may be taken from whoever owns them
     bool enforce = false;             // the claims are enforced: force is allowed
     bool only_reverts = false;        // nothing but what somebody else changed is put back
 };
@@ -133,13 +135,15 @@ std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const
 // A controller (ownerReference with controller = true) looks after the object.
 bool is_controlled(const Json &live);
 
-// What to do about a 409 FieldManagerConflict. `paths` are the conflicting columns' paths, `managers` the owners.
+// What to do about a 409 FieldManagerConflict. `paths` are the conflicting columns' paths, `managers` the owners; paths
+// that are adopted are not among them.
 struct ConflictQuestion {
     std::set<std::string> paths;
     std::set<std::string> managers;
     const std::set<std::string> *first_written = nullptr; // before this attempt; nullptr: none
     bool enforce = false;
     bool forced_already = false;
+    bool adopts = false; // one of the conflicting paths is adopted
 };
 bool may_force(const ConflictQuestion &question, const std::vector<std::string> &respected_managers);
 

@@ -310,9 +310,16 @@ Fields Mapping::from_live(const Json &live) const {
     return result;
 }
 
-Converted to_object_form(const Column &column, const Json &value) {
-    if (value.is_null())
-        return std::optional<Json>();
+namespace {
+
+// Words about a value of a secret field that repeat nothing of it.
+ValueError without_value(const Column &column, ValueError said) {
+    if (column.is_secret)
+        return error(column, "the value is none that the field takes", "It is secret and not repeated here.");
+    return said;
+}
+
+Converted converted(const Column &column, const Json &value) {
     switch (column.type) {
     case ValueType::string:
         return to_string_value(column, value);
@@ -334,6 +341,17 @@ Converted to_object_form(const Column &column, const Json &value) {
     return error(column, "unknown type of value");
 }
 
+} // namespace
+
+Converted to_object_form(const Column &column, const Json &value) {
+    if (value.is_null())
+        return std::optional<Json>();
+    Converted result = converted(column, value);
+    if (auto *failure = std::get_if<ValueError>(&result))
+        return without_value(column, std::move(*failure));
+    return result;
+}
+
 std::optional<ValueError> check_value(const Column &column, const Json &value) {
     if (!column.rules)
         return std::nullopt;
@@ -341,7 +359,7 @@ std::optional<ValueError> check_value(const Column &column, const Json &value) {
     if (!violation)
         return std::nullopt;
     const std::string place = violation->place.empty() ? "" : "at " + violation->place + ": ";
-    return error(column, place + violation->problem, std::move(violation->hint));
+    return without_value(column, error(column, place + violation->problem, std::move(violation->hint)));
 }
 
 bool same_value(const Column &column, const Json *left, const Json *right) {

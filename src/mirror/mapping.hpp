@@ -51,6 +51,7 @@ struct Column {
     std::string column_type;         // SQL type, as format_type gives it
     std::optional<OnDrift> on_drift; // none: as the mirror
     std::string subresource;         // "status" or "scale": where users' values are sent; empty: to the object itself
+    bool is_secret = false;          // no message repeats any part of a value
     // What the server takes; nullptr: not known, so nothing is checked.
     std::shared_ptr<const ValueRules> rules;
 };
@@ -71,6 +72,8 @@ struct RowFields {
 class Mapping {
 public:
     std::vector<Column> columns;
+    // Under which the values of a Secret cross as digests (secret_values.hpp); empty: as they are.
+    std::string digest_key;
 
     const Column *by_name(std::string_view name) const;
     const Column *by_path(std::string_view path) const;

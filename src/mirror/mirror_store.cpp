@@ -16,13 +16,13 @@ namespace {
 
 const pg::Statement select_mirror{
     "SELECT server, api_version, kind, resource, namespaced, namespace, label_selector, mode, on_drift, initial,"
-    " on_external_delete, delete_foreign, generated FROM dbnet.mirrored_relation WHERE relation = $1"};
+    " on_external_delete, delete_foreign, generated, secret_values FROM dbnet.mirrored_relation WHERE relation = $1"};
 
 const pg::Statement insert_relation{
     "INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, namespace, "
     "label_selector,"
-    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager, generated)"
-    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14, $15)"};
+    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager, generated, secret_values)"
+    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14, $15, nullif($16, ''))"};
 const pg::Statement insert_state{
     "INSERT INTO dbnet.mirror_state (relation, state) VALUES ($1, CASE WHEN dbnet.is_offline($2::name) THEN 'offline'"
     " ELSE 'starting' END)"};
@@ -48,7 +48,7 @@ const pg::Statement select_fields{"SELECT field FROM dbnet.mirrored_relation, un
 const pg::Statement update_fields{"UPDATE dbnet.mirrored_relation SET known_fields = $2 WHERE relation = $1"};
 
 const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
-const pg::Statement delete_releases{"DELETE FROM dbnet.release_request WHERE relation = $1"};
+const pg::Statement delete_requests{"DELETE FROM dbnet.ownership_request WHERE relation = $1"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
 const pg::Statement lock_mirror{"SELECT FROM dbnet.mirrored_relation WHERE relation = $1 FOR UPDATE"};
 const pg::Statement delete_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
@@ -99,6 +99,7 @@ std::optional<MirrorRecord> find_mirror(Oid relation) {
         record.on_external_delete = found.at(0, 10);
     record.delete_foreign = found.boolean(0, 11);
     record.generated = found.boolean(0, 12);
+    record.secret_values = found.text(0, 13);
     return record;
 }
 
@@ -120,12 +121,12 @@ MirrorRecord locked_mirror(Oid relation) {
 
 void insert_mirror(const MirrorRecord &record) {
     // An answer that crossed with dbnet.unmirror() may have left something.
-    for (const pg::Statement *statement : {&delete_held, &delete_releases, &delete_tombstones, &delete_objects})
+    for (const pg::Statement *statement : {&delete_held, &delete_requests, &delete_tombstones, &delete_objects})
         pg::execute(*statement, record.relation);
     pg::execute(insert_relation, record.relation, record.server, record.resource.api_version(), record.resource.kind,
                 record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
                 record.mode, record.on_drift, record.initial, record.on_external_delete, record.delete_foreign,
-                new_field_manager(), record.generated);
+                new_field_manager(), record.generated, record.secret_values);
     pg::execute(insert_state, record.relation, record.server);
 }
 
@@ -182,7 +183,7 @@ void note_fields(Oid relation, const TablePlan &plan) {
 
 void delete_mirror(Oid relation) {
     for (const pg::Statement *statement :
-         {&delete_held, &delete_releases, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
+         {&delete_held, &delete_requests, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
         pg::execute(*statement, relation);
 }
 

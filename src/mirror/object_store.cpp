@@ -151,9 +151,9 @@ void add(pg::TextColumns &rows, const ObjectWrite &write) {
              seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
              write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.controller),
              known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
-             truth(write.created), text_of(write.applied), text_of(write.base), pg::array_text(write.claimed),
-             pg::array_text(write.first_written), known(write.stamp), known(to_text(write.phase)), words(write.message),
-             words(write.reason), std::to_string(write.attempts),
+             truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
+             pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
+             known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
              write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
              number(write.transaction), position(write.commit_lsn), pg::array_text(write.released));
 }
@@ -172,9 +172,9 @@ pg::Statement remove_tombstones{R"sql(
     DELETE FROM dbnet.tombstone AS t USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
     WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.id)sql"};
 
-pg::Statement remove_releases{R"sql(
-    DELETE FROM dbnet.release_request AS r USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
-    WHERE r.relation = w.relation AND r.namespace = w.namespace AND r.name = w.name AND r.id <= w.id)sql"};
+pg::Statement remove_requests{R"sql(
+    DELETE FROM dbnet.ownership_request AS r USING unnest($1::oid[], $2, $3, $4, $5::bigint[]) AS w (relation, namespace, name, operation, id)
+    WHERE r.relation = w.relation AND r.namespace = w.namespace AND r.name = w.name AND r.operation = w.operation AND r.id <= w.id)sql"};
 
 pg::Statement save_held{R"sql(
     INSERT INTO dbnet.held_change (relation, namespace, name, operation, transaction, reason)
@@ -218,9 +218,10 @@ pg::Statement load_by_key{R"sql(
            o.base, o.applied, to_jsonb(o.claimed), to_jsonb(o.first_written), o.phase, o.created_by_us, o.controller IS NOT NULL,
            t.id, t.uid,
            CASE WHEN a.id IS NULL THEN 'none' ELSE a.decision END, CASE WHEN d.id IS NULL THEN 'none' ELSE d.decision END,
-           o.stamp, r.id, r.paths,
+           o.stamp, r.release_id, r.releases,
            CASE WHEN $4 THEN o.managers END,
-           CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END
+           CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
+           r.adoption_id, r.adopted, r.is_object_adopted
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -232,7 +233,12 @@ pg::Statement load_by_key{R"sql(
     LEFT JOIN LATERAL (SELECT id, decision FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'delete'
                        ORDER BY id DESC LIMIT 1) AS d ON true
-    LEFT JOIN LATERAL (SELECT max(id) AS id, jsonb_object_agg(path, value ORDER BY id) AS paths FROM dbnet.release_request AS q
+    LEFT JOIN LATERAL (SELECT max(id) FILTER (WHERE operation = 'release') AS release_id,
+                              jsonb_object_agg(path, value ORDER BY id) FILTER (WHERE operation = 'release') AS releases,
+                              max(id) FILTER (WHERE operation = 'adopt') AS adoption_id,
+                              jsonb_agg(path) FILTER (WHERE operation = 'adopt' AND path IS NOT NULL) AS adopted,
+                              bool_or(path IS NULL) AS is_object_adopted
+                       FROM dbnet.ownership_request AS q
                        WHERE q.relation = k.relation AND q.namespace = k.namespace AND q.name = k.name) AS r ON true
     ORDER BY k.number
 )sql"};
@@ -243,7 +249,7 @@ pg::Statement pending_keys{R"sql(
     SELECT p.namespace, p.name
     FROM (SELECT namespace, name FROM dbnet.tombstone WHERE relation = $1
           UNION SELECT namespace, name FROM dbnet.held_change WHERE relation = $1 AND decision IS NOT NULL
-          UNION SELECT namespace, name FROM dbnet.release_request WHERE relation = $1
+          UNION SELECT namespace, name FROM dbnet.ownership_request WHERE relation = $1
           UNION SELECT namespace, name FROM dbnet.object
                 WHERE relation = $1 AND phase IN ('pending', 'applying', 'uncertain', 'deleting', 'waiting_deleted', 'fighting')) AS p
     WHERE (p.namespace, p.name) > ($2, $3)
@@ -287,6 +293,11 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.release_id = rows.integer(row, 16);
             found.releases = fields_from(rows.at(row, 17));
         }
+        if (rows.at(row, 20)) {
+            found.adoption_id = rows.integer(row, 20);
+            found.adopted = paths_from(rows.at(row, 21));
+            found.is_object_adopted = rows.boolean(row, 22);
+        }
         found.apply_hold = hold_from(rows.at(row, 13));
         found.delete_hold = hold_from(rows.at(row, 14));
     }
@@ -295,7 +306,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
 
 void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held) {
-    pg::TextColumns changed, forgotten, tombstones, releases, settled, log, holds;
+    pg::TextColumns changed, forgotten, tombstones, requests, settled, log, holds;
     for (const ObjectWrite *write : objects) {
         if (write->forget)
             add_key(forgotten, write->key);
@@ -304,9 +315,10 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
         if (write->tombstone_id > 0)
             tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
                            std::to_string(write->tombstone_id));
-        if (write->release_id > 0)
-            releases.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
-                         std::to_string(write->release_id));
+        for (const auto &[operation, id] : {std::pair{"release", write->release_id}, {"adopt", write->adoption_id}})
+            if (id > 0)
+                requests.add(std::to_string(write->key.relation), write->key.name_space, write->key.name, operation,
+                             std::to_string(id));
         if (write->settles_hold)
             add_key(settled, write->key);
     }
@@ -318,7 +330,7 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
     run(save_objects, changed);
     run(forget_objects, forgotten);
     run(remove_tombstones, tombstones);
-    run(remove_releases, releases);
+    run(remove_requests, requests);
     run(settle_held, settled);
     run(save_held, holds);
     run(save_actuations, log);

@@ -22,8 +22,11 @@ struct StoredObject {
     int64_t tombstone_id = 0;
     HoldDecision apply_hold = HoldDecision::none; // newest held change of each operation
     HoldDecision delete_hold = HoldDecision::none;
-    Fields releases;        // paths that are to be given up, with what the row held then (null: nothing)
-    int64_t release_id = 0; // the newest of these requests; 0: none
+    Fields releases;                // paths that are to be given up, with what the row held then (null: nothing)
+    int64_t release_id = 0;         // the newest of these requests; 0: none
+    std::set<std::string> adopted;  // paths that are to be taken over, whoever owns them
+    bool is_object_adopted = false; // it is to count as created by DBNet
+    int64_t adoption_id = 0;        // the newest of these requests; 0: none
 };
 
 // In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
@@ -41,6 +44,7 @@ struct ObjectWrite {
     bool accepted = false;        // the server took `applied`
     bool fresh = false;           // … for a new incarnation: nothing of the old record stays
     bool created = false;         // … which did not exist before
+    bool adopted = false;         // the object counts as created by DBNet from now on
     Fields applied;
     Fields base; // what row and object agree on by it
     std::set<std::string> claimed;
@@ -59,6 +63,7 @@ struct ObjectWrite {
     int64_t tombstone_id = 0;  // > 0: tombstones up to this one are done
     bool settles_hold = false; // held changes of the key are done
     int64_t release_id = 0;    // > 0: requests to release fields up to this one are done
+    int64_t adoption_id = 0;   // > 0: requests to adopt up to this one are done
 };
 
 // One line of the log.

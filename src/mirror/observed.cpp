@@ -6,6 +6,7 @@
 #include "kubernetes/health.hpp"
 #include "kubernetes/json_text.hpp"
 #include "kubernetes/managed_fields.hpp"
+#include "mirror/secret_values.hpp"
 #include "mirror/stamp.hpp"
 
 #include <algorithm>
@@ -182,8 +183,11 @@ Observed observe(Json body, std::string_view text, const Mapping &mapping, const
     take_owners(seen, body, mapping, field_manager);
     seen.own_fields = take_own_fields(metadata, field_manager);
     metadata.erase("managedFields");
+    const bool is_hidden = !mapping.digest_key.empty();
+    if (is_hidden)
+        hide_secret_values(body, mapping.digest_key);
     // What is escaped may be more than jsonb, or the encoding of the database, can take.
-    const bool is_plain = text.find("\\u") == std::string_view::npos && !has_fraction(body);
+    const bool is_plain = !is_hidden && text.find("\\u") == std::string_view::npos && !has_fraction(body);
     if (!is_plain)
         body = storable(std::move(body));
     seen.values = mapping.from_live(body);

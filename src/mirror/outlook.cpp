@@ -37,15 +37,21 @@ void judge_update(const Mirror &mirror, const Subject &subject, Outlook &outlook
     ConflictQuestion question;
     question.first_written = &subject.object()->first_written;
     question.enforce = decision.enforce;
+    std::set<std::string> contested;
     for (const auto &[path, value] : decision.fields)
         if (is_contested(mirror, subject, decision, path)) {
+            contested.insert(path);
+            if (decision.adopted.contains(path)) {
+                question.adopts = true;
+                continue;
+            }
             question.paths.insert(path);
             question.managers.insert(subject.manager_of(path));
         }
-    if (question.paths.empty())
+    if (contested.empty())
         return;
     if (may_force(question, settings::respected_manager_list())) {
-        for (const std::string &path : question.paths)
+        for (const std::string &path : contested)
             outlook.taken_from.emplace(path, subject.manager_of(path));
         return;
     }
@@ -94,6 +100,7 @@ Outlook foresee(const Mirror &mirror, const Subject &subject) {
     situation.object = subject.object();
     situation.tombstone = subject.stored.tombstone ? &*subject.stored.tombstone : nullptr;
     situation.releases = &subject.stored.releases;
+    situation.adopted = &subject.stored.adopted;
     situation.hold = subject.hold();
     Outlook outlook;
     outlook.decision = decide(situation);

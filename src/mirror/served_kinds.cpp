@@ -57,13 +57,6 @@ bool is_preferred(const Discovery &discovery, const DiscoveredKind &kind) {
     });
 }
 
-void check_kind_is_allowed(std::string_view api_version, std::string_view kind) {
-    // Its values would stand in dbnet.object, in the WAL and in dumps.
-    if (api_version == "v1" && kind == "Secret")
-        throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED,
-                        "kind \"Secret\" cannot be mirrored yet: its values would be stored in plain");
-}
-
 DiscoveredKind find_kind(ClientSession &session, std::string_view server, std::string_view api_version,
                          std::string_view kind) {
     kubernetes::GroupVersion version;
@@ -73,7 +66,6 @@ DiscoveredKind find_kind(ClientSession &session, std::string_view server, std::s
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, failure.what())
             .hint("It looks like v1 or apps/v1. " + kinds_hint(server));
     }
-    check_kind_is_allowed(api_version, kind);
     const kubernetes::Response response = session.ask(kubernetes::discovery_request(version.path()));
     const kubernetes::Outcome outcome = kubernetes::classify(response);
     if (outcome.status == 404)

@@ -15,9 +15,6 @@ kubernetes::Discovery discover(ClientSession &session);
 
 bool is_preferred(const kubernetes::Discovery &discovery, const kubernetes::DiscoveredKind &kind);
 
-// Throws pg::error 0A000 for a kind that must not be mirrored.
-void check_kind_is_allowed(std::string_view api_version, std::string_view kind);
-
 // One kind, with one request. Throws pg::error with the nearest kinds in its hint when it is not served or cannot be
 // mirrored (no list, no watch).
 kubernetes::DiscoveredKind find_kind(ClientSession &session, std::string_view server, std::string_view api_version,

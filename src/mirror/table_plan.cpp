@@ -2,6 +2,7 @@
 #include "mirror/table_plan.hpp"
 
 #include "mirror/column_map.hpp"
+#include "mirror/secret_values.hpp"
 
 #include <algorithm>
 #include <array>
@@ -70,19 +71,19 @@ std::string hashed(std::string_view name, std::string_view path) {
 
 class Planner {
 public:
-    explicit Planner(const kubernetes::Schema &schema) : schema_(schema) {}
+    explicit Planner(const PlanQuestion &question) : question_(question), schema_(*question.schema) {}
 
-    TablePlan plan(bool namespaced, bool one_namespace) {
+    TablePlan plan() {
         // A spec's field of one of these names is the one that steps aside.
         used_ = {"namespace", "name", "labels", "annotations", "tableoid", "cmax", "xmax", "cmin", "xmin", "ctid"};
-        if (namespaced && !one_namespace)
+        if (question_.namespaced && !question_.one_namespace)
             add("namespace", FieldPath::parse("metadata.namespace"), "Namespace of the object.");
         add("name", FieldPath::parse("metadata.name"), "Name of the object.");
         plan_.key_columns = plan_.columns.size();
 
         const auto top = schema_.children(FieldPath());
         for (const auto &[name, field] : top)
-            if (!is_common(name))
+            if (!is_common(name) && !is_hidden(FieldPath().child(name)))
                 add(free_name(name, "object_" + name, name), FieldPath().child(name), field.description);
         // Reserved before the spec's names are given, so that none depends on what status has.
         std::vector<std::string> status_names;
@@ -108,6 +109,14 @@ private:
     static bool is_common(const std::string &name) {
         static constexpr std::array common{"apiVersion", "kind", "metadata", "spec", "status"};
         return std::ranges::find(common, name) != common.end();
+    }
+
+    bool is_hidden(const FieldPath &path) const {
+        return !question_.secret_values.empty() && is_write_only_field(path);
+    }
+
+    bool is_digest(const FieldPath &path) const {
+        return question_.secret_values == digest_values && is_secret_field(path);
     }
 
     // The first level below spec or status; the whole where it has no declared fields or only one owner.
@@ -149,10 +158,13 @@ private:
         const Role role = role_of(path, field.read_only);
         std::string comment = shortened(description, comment_bytes);
         comment += (comment.empty() ? "" : " ") + ("(" + path.text());
-        comment += role == Role::status ? "; written by device reports only)" : ")";
+        comment += is_digest(path)        ? "; keyed digests of its values, written by device reports only)"
+                   : role == Role::status ? "; written by device reports only)"
+                                          : ")";
         plan_.columns.push_back({name, path.text(), role == Role::key ? "pg_catalog.text" : sql_type(field), comment});
     }
 
+    const PlanQuestion question_;
     const kubernetes::Schema &schema_;
     std::set<std::string> used_;
     TablePlan plan_;
@@ -160,8 +172,8 @@ private:
 
 } // namespace
 
-TablePlan plan_table(const kubernetes::Schema &schema, bool namespaced, bool one_namespace) {
-    return Planner(schema).plan(namespaced, one_namespace);
+TablePlan plan_table(const PlanQuestion &question) {
+    return Planner(question).plan();
 }
 
 std::string column_map_of(const TablePlan &plan) {

@@ -25,8 +25,14 @@ struct TablePlan {
 
 // Columns: namespace (unless one namespace is mirrored) and name; fields beside spec and status (data, rules …); the
 // first level below spec by its own names; the first level below status as status_…; labels and annotations. What is
-// nested is one jsonb column, and so is a spec or status without declared fields.
-TablePlan plan_table(const kubernetes::Schema &schema, bool namespaced, bool one_namespace);
+// nested is one jsonb column, and so is a spec or status without declared fields. A Secret's stringData is left out.
+struct PlanQuestion {
+    const kubernetes::Schema *schema = nullptr;
+    bool namespaced = false;
+    bool one_namespace = false;
+    std::string_view secret_values = {}; // mirrored_relation.secret_values; empty: the kind holds none
+};
+TablePlan plan_table(const PlanQuestion &question);
 
 // The plan as a column map for build_column_map().
 std::string column_map_of(const TablePlan &plan);

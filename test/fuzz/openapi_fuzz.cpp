@@ -13,7 +13,7 @@ namespace {
 
 void make_table(const dbnet::kubernetes::Schema &schema) {
     std::set<std::string> names;
-    for (const auto &column : dbnet::mirror::plan_table(schema, true, false).columns)
+    for (const auto &column : dbnet::mirror::plan_table({&schema, true}).columns)
         if (column.name.empty() || column.name.size() > 63 || !names.insert(column.name).second)
             std::abort();
 }

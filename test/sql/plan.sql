@@ -13,7 +13,6 @@ INSERT INTO net.scalers VALUES ('shop', 'web', 2, '500Mi');
 -- What a mirror of an offline server needs.
 SELECT dbnet.mirror('plan_lab', 'v1', 'Node', 'net.nodes');
 SELECT dbnet.mirror('plan_lab', 'v1', 'node', 'net.nodes', '{"name": "metadata.name"}');
-SELECT dbnet.mirror('plan_lab', 'v1', 'Secret', 'net.nodes', '{"name": "metadata.name"}', namespace => 'shop');
 SELECT dbnet.mirror('plan_lab', 'apps/v1', 'Deployment', 'net.scalers', '{"name": "metadata.name"}');
 SELECT dbnet.mirror('plan_lab', 'v1', 'Node', 'net.scalers', '{"name": "metadata.name", "namespace": "metadata.namespace"}');
 SELECT dbnet.mirror('plan_lab', 'v1', 'Node', 'net.nodes', mode => 'manage', columns => '{

@@ -47,7 +47,6 @@ refuses(q{'prod', 'v1', 'ConfigMap', 'net.maps', '{"name": "metadata.name", "nam
     qr/column "wrong" \(data\) has type integer/, 'a map in an integer');
 refuses(q{'prod', 'v1', 'Node', 'net.nodes', '{"name": "metadata.name", "note": "spec.taints[key=a].value"}'}, '22023',
     qr/spec\.taints/, 'a list without keys cannot be selected from');
-refuses(q{'prod', 'v1', 'Secret', 'net.nodes', '{"name": "metadata.name"}'}, '0A000', qr/"Secret" cannot be mirrored yet/, 'no Secret in plain');
 refuses(q{'prod', 'v1', 'Node', 'net.nodes', '{"labels": "metadata.labels"}'}, '22023', qr/no column is mapped to metadata\.name/, 'no name');
 refuses(q{'prod', 'v1', 'Node', 'net.nodes', '["name"]'}, '22023', qr/not a JSON object/, 'no map');
 

@@ -21,7 +21,6 @@ $node->psql_ok($api->create_server('prod') . 'CREATE SCHEMA net', 'a server and 
 $node->fails_like(q{SELECT dbnet.mirror('prod', 'v1', 'Node', 'nowhere.nodes')}, '3F000', qr/schema nowhere does not exist.*HINT:.*CREATE SCHEMA nowhere;/s, 'no schema');
 $node->fails_like(q{SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', columns => '{"name": "metadata.name"}')}, '42P01',
     qr/net\.nodes does not exist.*leave the argument columns out/s, 'columns of a table that is not there');
-$node->fails_like(q{SELECT dbnet.mirror('prod', 'v1', 'Secret', 'net.secrets')}, '0A000', qr/"Secret" cannot be mirrored yet/, 'no Secrets');
 $node->fails_like(q{SELECT dbnet.mirror('prod', 'v1', 'Nodes', 'net.nodes')}, '42704', qr/HINT:.*"Node"/s, 'no such kind');
 $node->query_is(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'net'::regnamespace}, '0', 'nothing is left of that');
 

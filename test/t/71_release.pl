@@ -60,7 +60,7 @@ is(owners(web()), 'f:revisionHistoryLimit f:selector f:template', 'the field is 
 $node->wait_for(q{SELECT replicas FROM net.web}, 'the row follows the device', expected => '3');
 $node->query_is(q{SELECT 'spec.replicas' = ANY (claimed), applied ? 'spec.replicas', 'spec.replicas' = ANY (first_written) FROM dbnet.object WHERE name = 'web'}, 'f|f|f', 'nothing of it is on record');
 $node->query_is(q{SELECT operation, paths, http_status, role = current_user, message FROM dbnet.actuation ORDER BY at DESC LIMIT 1}, 'release|{spec.replicas}|200|t|', 'the call is logged');
-$node->query_is(q{SELECT count(*) FROM dbnet.release_request}, '0', 'the request is done');
+$node->query_is(q{SELECT count(*) FROM dbnet.ownership_request}, '0', 'the request is done');
 $node->fails_like(q{SELECT dbnet.release('net.web', 'web', '{replicas}')}, '55000', qr{column "replicas" \(spec\.replicas\) of "\Q$space\E/web" of net\.web is not claimed}, 'once is enough');
 
 $api->expect_success($api->patch("$deployment/scale", { spec => { replicas => 5 } }, query => { fieldManager => 'kube-controller-manager' }));

@@ -3,7 +3,7 @@ BEGIN;
 SELECT no_plan();
 
 SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
-    'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'held_change', 'release_request',
+    'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'held_change', 'ownership_request',
     'actuation', 'actuation_default', 'endpoint', 'credential']) AS wanted(name);
 SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'worker']) AS wanted(name);
 SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
@@ -27,7 +27,7 @@ FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'armi
 SELECT results_eq(
     $$SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'dbnet' ORDER BY 1$$,
     $$VALUES ('dbnet.arming'), ('dbnet.generation'), ('dbnet.mirrored_column'), ('dbnet.mirrored_relation'), ('dbnet.object'),
-             ('dbnet.paused_server'), ('dbnet.release_request'), ('dbnet.release_request_id_seq'), ('dbnet.tombstone'), ('dbnet.tombstone_id_seq')$$,
+             ('dbnet.ownership_request'), ('dbnet.ownership_request_id_seq'), ('dbnet.paused_server'), ('dbnet.tombstone'), ('dbnet.tombstone_id_seq')$$,
     'dumped tables');
 
 -- Comments: every relation, column, index, function, policy and type of the extension's schema.

@@ -58,6 +58,7 @@ protected:
         situation.object = object ? &*object : nullptr;
         situation.tombstone = tombstone ? &*tombstone : nullptr;
         situation.releases = &releases;
+        situation.adopted = &adopted;
         situation.hold = hold;
         situation.replaced = replaced;
         return decide(situation);
@@ -69,6 +70,7 @@ protected:
     std::optional<ObjectRecord> object;
     std::optional<TombstoneRecord> tombstone;
     Fields releases;
+    std::set<std::string> adopted;
     HoldDecision hold = HoldDecision::none;
     bool replaced = false;
 };
@@ -389,6 +391,25 @@ TEST_F(Intent, ReleaseOfAnUnsentValueGivesItUp) {
     EXPECT_EQ(decided().action, Action::update) << "a column that is mapped no more";
 }
 
+TEST_F(Intent, AdoptedFieldIsClaimedAsItIs) {
+    observed();
+    adopted = {"spec.replicas"};
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::update);
+    EXPECT_EQ(decision.fields, (Fields{{"spec.replicas", 2}}));
+    EXPECT_EQ(decision.changed, Paths{"spec.replicas"});
+    EXPECT_EQ(decision.adopted, adopted);
+    EXPECT_FALSE(decision.only_reverts);
+}
+
+TEST_F(Intent, WhatIsOwnedAlreadyIsAdoptedByNothing) {
+    synced();
+    adopted = {"spec.replicas", "spec.paused"}; // the latter has no value
+    EXPECT_EQ(decided().action, Action::nothing);
+    object->phase = Phase::drifted;
+    EXPECT_EQ(decided().changed, Paths{"spec.replicas"});
+}
+
 TEST_F(Intent, SeedIsGivenUpWhenAnotherManagerOwnsTheField) {
     synced();
     settings.on_drift = OnDrift::seed;
@@ -460,6 +481,11 @@ TEST_F(Intent, MayForceOnlyFirstWritesAgainstManagersNobodyRespects) {
     EXPECT_FALSE(may_force(question, respected)) << "the fields are not known";
     question = {{"spec.replicas"}, {}, nullptr, false, false};
     EXPECT_FALSE(may_force(question, respected)) << "the owner is not known";
+    question = {{}, {}, nullptr, false, false, true};
+    EXPECT_TRUE(may_force(question, respected)) << "nothing but what is adopted";
+    question.paths = {"spec.replicas"};
+    question.managers = {"helm"};
+    EXPECT_FALSE(may_force(question, respected)) << "something else as well";
 }
 
 TEST_F(Intent, FindsTheColumnOfAServersField) {

@@ -51,14 +51,14 @@ protected:
             stored_.push_back(map_column(question_, {name, path, std::nullopt, ""}));
         stored_[1].column.on_drift = OnDrift::enforce;
         known_.emplace();
-        for (const PlannedColumn &column : plan_table(schema, false, false).columns)
+        for (const PlannedColumn &column : plan_table({&schema}).columns)
             known_->push_back(column.path);
     }
 
     // "column change detail" of each change.
     std::vector<std::string> compare(const Schema &schema, bool generated = true) {
         question_.schema = &schema;
-        const TablePlan plan = plan_table(schema, false, false);
+        const TablePlan plan = plan_table({&schema});
         result_ = compare_schema({question_, &stored_, &plan, &known_, generated});
         std::vector<std::string> lines;
         for (const SchemaChange &change : result_.changes)

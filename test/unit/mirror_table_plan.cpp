@@ -43,7 +43,7 @@ std::string object(const std::string &properties) {
 // "name path type" of each column, without the keys and the pg_catalog of types.
 std::vector<std::string> columns(const Schema &schema) {
     std::vector<std::string> lines;
-    const TablePlan plan = plan_table(schema, true, false);
+    const TablePlan plan = plan_table({&schema, true});
     for (size_t i = plan.key_columns; i < plan.columns.size(); i++)
         lines.push_back(plan.columns[i].name + " " + plan.columns[i].path + " " + plan.columns[i].type.substr(11));
     return lines;
@@ -73,7 +73,7 @@ TEST(MirrorTablePlan, OrderAndTypes) {
 TEST(MirrorTablePlan, Keys) {
     const Schema schema = kind("", "");
     const auto names = [&](bool namespaced, bool one_namespace) {
-        const TablePlan plan = plan_table(schema, namespaced, one_namespace);
+        const TablePlan plan = plan_table({&schema, namespaced, one_namespace});
         std::string list;
         for (size_t i = 0; i < plan.key_columns; i++)
             list += plan.columns[i].name + " " + plan.columns[i].path + ";";
@@ -123,7 +123,7 @@ TEST(MirrorTablePlan, IsAColumnMapThatHolds) {
         kind(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})",
              object(R"("ready": {"type": "boolean"}, "at": {"type": "string", "format": "date-time"})"),
              R"("data": {"type": "object", "additionalProperties": {"type": "string"}})");
-    const TablePlan plan = plan_table(schema, true, false);
+    const TablePlan plan = plan_table({&schema, true});
     std::vector<TableColumn> table;
     for (const PlannedColumn &column : plan.columns) {
         const std::string type = column.type.substr(11);
@@ -139,10 +139,9 @@ TEST(MirrorTablePlan, IsAColumnMapThatHolds) {
 }
 
 TEST(MirrorTablePlan, Comments) {
-    const TablePlan plan =
-        plan_table(kind(object(R"("a": {"type": "string", "description": "First sentence.\n\nMore."})"),
-                        object(R"("b": {"type": "string"})")),
-                   false, false);
+    const auto schema = kind(object(R"("a": {"type": "string", "description": "First sentence.\n\nMore."})"),
+                             object(R"("b": {"type": "string"})"));
+    const TablePlan plan = plan_table({&schema});
     EXPECT_EQ(plan.columns[1].comment, "First sentence. (spec.a)");
     EXPECT_EQ(plan.columns[2].comment, "(status.b; written by device reports only)");
     EXPECT_EQ(shortened("One. Two is longer. Three", 21), "One. Two is longer.");
