@@ -26,6 +26,8 @@ PURE_OBJECTS := $(PURE_SOURCES:.cpp=.o)
 endif
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp))
 UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
+# What of the simulator's faults is pure is tested like the library.
+UNIT_OBJECTS += $(patsubst %,$(TEST_OBJECTS)/test/kubesim/%.o,event_faults faults http_message)
 FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
 FUZZ_NAMES := $(FUZZ_SOURCES:test/fuzz/%_fuzz.cpp=%)
 FUZZ_OBJECTS := $(FUZZ_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o) $(TEST_OBJECTS)/test/fuzz/replay_main.o
@@ -33,7 +35,7 @@ KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
 KUBESIM_BUILD := $(BUILD)/kubesim.objects
 KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(KUBESIM_BUILD)/%.o)
 KUBESIM_FLAGS := -O1 -g1
-KUBESIM_LIBRARIES := -lssl -lcrypto -lyaml-cpp -lpthread
+KUBESIM_LIBRARIES := -lcurl -lssl -lcrypto -lyaml-cpp -lpthread
 BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
 
 PLAIN_CXX = $(CXX) -std=c++20 $(WARNINGS) -MMD -MP -Isrc -I. -DDBNET_VERSION='"$(DBNET_VERSION)"'

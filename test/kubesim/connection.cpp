@@ -1,4 +1,4 @@
-// One client's TLS connection: HTTP/1.1 requests in, one at a time; answers or an endless chunked stream out.
+// One client's TLS connection: HTTP/1.1 requests in, one at a time; answers out, whole or in parts.
 #include "connection.hpp"
 
 #include "event_loop.hpp"
@@ -218,8 +218,8 @@ bool Connection::parse_chunked_body() {
 }
 
 void Connection::parse() {
-    // The next request waits until this one is answered; a stream is the connection's last answer.
-    if (busy_ || closed() || streaming_)
+    // The next request waits until this one is answered.
+    if (busy_ || closed())
         return;
     if (!head_parsed_ && !parse_head())
         return;
@@ -242,6 +242,8 @@ void Connection::parse() {
     }
     head_parsed_ = false;
     busy_ = true;
+    if (pending() == 0)
+        bytes_per_second_ = 0;
     request_.received_us = now_us();
     fill_certificate(request_);
     on_request_(shared_from_this(), std::move(request_));
@@ -262,7 +264,8 @@ void Connection::fill_certificate(Request &request) {
 
 std::string Connection::head(const Response &response, const std::string &framing) const {
     std::string text = "HTTP/1.1 " + std::to_string(response.status) + " " + status_text(response.status) + "\r\n";
-    text += "Cache-Control: no-cache, private\r\nContent-Type: " + response.content_type + "\r\n";
+    if (!response.is_forwarded)
+        text += "Cache-Control: no-cache, private\r\nContent-Type: " + response.content_type + "\r\n";
     for (const auto &[name, value] : response.headers)
         text += name + ": " + value + "\r\n";
     if (response.close || !keep_alive_)
@@ -271,59 +274,89 @@ std::string Connection::head(const Response &response, const std::string &framin
 }
 
 void Connection::respond(const Response &response) {
+    begin(response, response.body.size());
+    write(response.body);
+    end();
+}
+
+void Connection::begin(const Response &response, std::optional<size_t> length) {
     if (closed())
         return;
-    out_ += head(response, "Content-Length: " + std::to_string(response.body.size()));
-    out_ += response.body;
+    chunked_answer_ = !length;
+    if (response.close)
+        keep_alive_ = false;
+    out_ += head(response, length ? "Content-Length: " + std::to_string(*length) : "Transfer-Encoding: chunked");
+    if (only_head_)
+        limited_ = out_.size() - out_sent_;
+}
+
+void Connection::write(std::string_view data) {
+    if (closed() || silent_ || data.empty())
+        return;
+    if (!chunked_answer_) {
+        out_ += data;
+        return;
+    }
+    char size[32];
+    out_.append(size, snprintf(size, sizeof size, "%zx\r\n", data.size()));
+    out_ += data;
+    out_ += "\r\n";
+    if (pending() > stream_limit)
+        abort(false);
+}
+
+void Connection::end() {
+    if (closed() || silent_)
+        return;
+    if (chunked_answer_)
+        out_ += "0\r\n\r\n";
     busy_ = false;
-    if (response.close || !keep_alive_)
+    if (!keep_alive_)
         close_after_write_ = true;
     flush();
     if (!closed() && !close_after_write_ && !in_.empty())
         parse();
 }
 
-void Connection::begin_stream(const Response &response) {
-    if (closed())
-        return;
-    streaming_ = true;
-    out_ += head(response, "Transfer-Encoding: chunked");
-    flush();
+void Connection::limit(int64_t bytes_per_second, bool only_head) {
+    bytes_per_second_ = bytes_per_second;
+    only_head_ = only_head;
+    limited_ = std::string::npos;
 }
 
-void Connection::write_chunk(std::string_view data) {
-    if (closed() || !streaming_ || data.empty())
-        return;
-    char size[32];
-    out_.append(size, snprintf(size, sizeof size, "%zx\r\n", data.size()));
-    out_ += data;
-    out_ += "\r\n";
-    if (out_.size() - out_sent_ > stream_limit)
-        abort(false);
-}
-
-void Connection::end_stream() {
-    if (closed() || !streaming_)
-        return;
-    out_ += "0\r\n\r\n";
-    streaming_ = false;
-    busy_ = false;
-    if (!keep_alive_)
-        close_after_write_ = true;
-    flush();
-    if (!closed() && !in_.empty())
-        parse();
+// How much of what waits may be sent now. With a limit that is a part, and the next one follows at the next tick.
+size_t Connection::slice() {
+    const size_t waiting = std::min<size_t>(pending(), 1 << 20);
+    if (bytes_per_second_ == 0)
+        return waiting;
+    if (waits_for_tick_)
+        return 0;
+    waits_for_tick_ = true;
+    const int64_t tick_ms = std::max<int64_t>(20, 1000 / bytes_per_second_);
+    std::weak_ptr<Connection> self = weak_from_this();
+    loop_.after(std::chrono::milliseconds(tick_ms), [self] {
+        auto connection = self.lock();
+        if (!connection || connection->closed())
+            return;
+        connection->waits_for_tick_ = false;
+        connection->flush();
+    });
+    return std::min({waiting, limited_, static_cast<size_t>(std::max<int64_t>(1, bytes_per_second_ * tick_ms / 1000))});
 }
 
 void Connection::flush() {
     if (closed() || !handshaken_)
         return;
-    while (out_sent_ < out_.size()) {
+    while (pending() > 0) {
+        const size_t some = slice();
+        if (some == 0)
+            return want(EPOLLIN);
         ERR_clear_error();
-        int count = SSL_write(ssl_, out_.data() + out_sent_,
-                              static_cast<int>(std::min<size_t>(out_.size() - out_sent_, 1 << 20)));
+        int count = SSL_write(ssl_, out_.data() + out_sent_, static_cast<int>(some));
         if (count > 0) {
             out_sent_ += count;
+            if (bytes_per_second_ > 0 && limited_ != std::string::npos && (limited_ -= count) == 0)
+                bytes_per_second_ = 0;
             continue;
         }
         int error = SSL_get_error(ssl_, count);
@@ -344,6 +377,8 @@ void Connection::flush() {
         return close_now();
     }
     want(EPOLLIN);
+    if (on_drained_)
+        on_drained_();
 }
 
 } // namespace kubesim

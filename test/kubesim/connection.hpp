@@ -1,4 +1,4 @@
-// One client's TLS connection: HTTP/1.1 requests in, one at a time; answers or an endless chunked stream out.
+// One client's TLS connection: HTTP/1.1 requests in, one at a time; answers out, whole or in parts.
 #pragma once
 
 #include "http_message.hpp"
@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <openssl/ssl.h>
+#include <optional>
 #include <string>
 
 namespace kubesim {
@@ -29,12 +30,20 @@ public:
 
     void start();
     void respond(const Response &response);
-    // Sends the head of a chunked answer; then chunks until end_stream().
-    void begin_stream(const Response &response);
-    void write_chunk(std::string_view data);
-    void end_stream();
-    bool streaming() const { return streaming_; }
-    void flush(); // tries to write what waits
+    // The head of an answer; then its body in parts until end(). Without its length, the body is chunked. What is
+    // written waits for flush() or end().
+    void begin(const Response &response, std::optional<size_t> length);
+    void write(std::string_view data);
+    void end();
+    void flush();                                              // tries to write what waits
+    size_t pending() const { return out_.size() - out_sent_; } // bytes that wait
+    // Called whenever nothing waits any more.
+    void when_drained(std::function<void()> call) { on_drained_ = std::move(call); }
+
+    // Faults. From the next head on no more than so many bytes a second, or only that head; until the answer ends.
+    void limit(int64_t bytes_per_second, bool only_head);
+    // Nothing is sent any more, and the connection stays open.
+    void silence() { silent_ = true; }
     // Drops the connection at once: with a TCP reset when `reset`.
     void abort(bool reset);
     bool closed() const { return descriptor_ < 0; }
@@ -50,6 +59,7 @@ private:
     void want(uint32_t events);
     void bad_request();
     void close_now();
+    size_t slice();
     std::string head(const Response &response, const std::string &framing) const;
 
     EventLoop &loop_;
@@ -64,8 +74,15 @@ private:
     uint32_t interest_ = 0;
     bool handshaken_ = false;
     bool busy_ = false; // a request is being handled
-    bool streaming_ = false;
+    bool chunked_answer_ = false;
     bool close_after_write_ = false;
+    std::function<void()> on_drained_;
+
+    bool silent_ = false;
+    bool only_head_ = false;
+    int64_t bytes_per_second_ = 0; // 0: no limit
+    size_t limited_ = 0;           // bytes that it holds for
+    bool waits_for_tick_ = false;
 
     bool head_parsed_ = false;
     bool keep_alive_ = true;

@@ -1,29 +1,40 @@
-// The calls under /_sim/ by which tests steer the simulator.
+// The calls under /_sim/ by which tests steer what is in front of every backend: faults, watches, connections. The
+// simulator adds calls of its own.
 #pragma once
 
-#include "authentication.hpp"
-#include "router.hpp"
+#include "json.hpp"
 #include "server.hpp"
-#include "store.hpp"
-#include "watch.hpp"
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
 
 namespace kubesim {
 
 class Control {
 public:
-    Control(Server &server, Store &store, WatchHub &watches, Router &router, Authentication &authentication)
-        : server_(server), store_(store), watches_(watches), router_(router), authentication_(authentication) {}
+    using Call = std::function<void(const Request &)>;
 
-    Response answer(const Request &request);
+    explicit Control(Server &server);
+
+    void add(const std::string &name, Call call) { calls_[name] = std::move(call); }
+    // What every call answers, `more` put into it at each.
+    void add_state(std::function<void(json &)> more) { more_state_ = std::move(more); }
+    // nullopt: there is no such call.
+    std::optional<Response> answer(const Request &request);
 
 private:
-    json state();
+    json state() const;
 
     Server &server_;
-    Store &store_;
-    WatchHub &watches_;
-    Router &router_;
-    Authentication &authentication_;
+    std::map<std::string, Call> calls_;
+    std::function<void(json &)> more_state_;
 };
+
+// Whether a call switches on: all do that do not say on=false.
+inline bool is_on(const Request &request) {
+    return request.parameter("on") != "false";
+}
 
 } // namespace kubesim

@@ -40,6 +40,10 @@ bool Request::flag(const std::string &name) const {
     return value == "true" || value == "1";
 }
 
+bool Request::is_watch() const {
+    return method == "GET" && flag("watch");
+}
+
 std::string percent_decode(std::string_view text, bool plus_is_space) {
     std::string out;
     out.reserve(text.size());

@@ -32,6 +32,7 @@ struct Request {
     bool has_parameter(const std::string &name) const;
     std::string parameter(const std::string &name) const;
     bool flag(const std::string &name) const; // "true" or "1"
+    bool is_watch() const;
 };
 
 struct Response {
@@ -40,6 +41,7 @@ struct Response {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
     bool close = false;
+    bool is_forwarded = false;        // `headers` are all there are, content_type is not looked at
     std::shared_ptr<WatchPlan> watch; // set: an endless chunked answer instead of `body`
 };
 

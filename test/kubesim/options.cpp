@@ -1,4 +1,4 @@
-// Command line of the simulator.
+// Command line of the simulator and the proxy.
 #include "options.hpp"
 
 #include <cstdio>
@@ -12,7 +12,7 @@ namespace kubesim {
 namespace {
 
 const char *const help =
-    R"(kubesim: a simulator of the Kubernetes API for tests (HTTPS, in memory, one process).
+    R"(kubesim: a simulator of the Kubernetes API for tests (HTTPS, in memory, one process), or a proxy before a server.
 
   --port N                       listen here; 0 (default) takes a free port. "port N" is printed on standard output
   --listen ADDRESS               default 127.0.0.1
@@ -43,6 +43,13 @@ const char *const help =
                                  when the answer is (a watch: when it starts)
   --data DIRECTORY               discovery and OpenAPI documents (default: ../test/kubesim/data from the program)
   --die-with-parent              end when the parent process ends
+  --proxy URL                    serve nothing, but pass requests on to the server there; faults are the same. Options above
+                                 that are about what is served say nothing then
+  --upstream-kubeconfig FILE     the server, unless --proxy says where, and the credentials of its current context: used
+                                 for clients with the proxy's own certificate, which --kubeconfig-out has in their place.
+                                 Other clients' Authorization is passed on
+  --upstream-ca FILE, --upstream-client-cert FILE, --upstream-client-key FILE, --upstream-token TOKEN
+                                 the same without a kubeconfig
   --help
 
 Under /_sim/ (no credentials needed) tests control it; test/kubesim/README.md lists the calls.
@@ -93,7 +100,13 @@ Options parse_options(int count, char **words) {
         {"--history", number(out.history)},
         {"--request-log", text(out.request_log)},
         {"--store", text(out.store_file)},
-        {"--data", text(out.data)}};
+        {"--data", text(out.data)},
+        {"--proxy", text(out.proxy_url)},
+        {"--upstream-kubeconfig", text(out.upstream_kubeconfig)},
+        {"--upstream-ca", text(out.upstream_authority)},
+        {"--upstream-client-cert", text(out.upstream_certificate)},
+        {"--upstream-client-key", text(out.upstream_key)},
+        {"--upstream-token", text(out.upstream_token)}};
     std::map<std::string, bool *> flags = {{"--watch-list", &out.watch_list},
                                            {"--no-controllers", &out.no_controllers},
                                            {"--die-with-parent", &out.die_with_parent}};

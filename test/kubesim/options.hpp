@@ -1,4 +1,4 @@
-// Command line of the simulator.
+// Command line of the simulator and the proxy.
 #pragma once
 
 #include <string>
@@ -15,6 +15,12 @@ struct Options {
     std::string data;
     std::string request_log;
     std::string store_file;
+    std::string proxy_url;
+    std::string upstream_kubeconfig;
+    std::string upstream_authority; // files
+    std::string upstream_certificate;
+    std::string upstream_key;
+    std::string upstream_token;
     std::vector<std::string> tokens;
     std::vector<std::string> read_only_tokens;
     double service_time_ms = 0;
@@ -30,6 +36,8 @@ struct Options {
     bool watch_list = false;
     bool no_controllers = false;
     bool die_with_parent = false;
+
+    bool is_proxy() const { return !proxy_url.empty() || !upstream_kubeconfig.empty(); }
 };
 
 // Prints help or the mistake and exits when there is nothing to run.

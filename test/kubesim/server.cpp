@@ -1,7 +1,7 @@
 // The listening side: TLS, connections, service time, faults, the request log.
 #include "server.hpp"
 
-#include "errors.hpp"
+#include "control.hpp"
 
 #include <arpa/inet.h>
 #include <cerrno>
@@ -68,12 +68,11 @@ SSL_CTX *make_tls(const Certificates &certificates) {
 
 } // namespace
 
-Server::Server(EventLoop &loop, WatchHub &watches, const Store &store, const Certificates &certificates,
-               Options options)
-    : loop_(loop), watches_(watches), store_(store), options_(options), tls_(make_tls(certificates)) {}
+Server::Server(EventLoop &loop, const Certificates &certificates, Options options)
+    : loop_(loop), options_(options), tls_(make_tls(certificates)) {}
 
 Server::~Server() {
-    connections_.clear();
+    clients_.clear();
     if (listener_ >= 0)
         close(listener_);
     SSL_CTX_free(tls_);
@@ -94,9 +93,9 @@ int Server::listen(const std::string &address, int port) {
     return ntohs(where.sin_port);
 }
 
-void Server::serve(Handler handler, Control control) {
-    handler_ = std::move(handler);
-    control_ = std::move(control);
+void Server::serve(Backend &backend, Control &control) {
+    backend_ = &backend;
+    control_ = &control;
     loop_.add(listener_, EPOLLIN, [this](uint32_t) { accept_all(); });
 }
 
@@ -120,14 +119,14 @@ void Server::accept_all() {
             },
             [this](Connection &closed) {
                 // Not now: its own functions are still on the stack.
-                auto it = connections_.find(&closed);
-                if (it == connections_.end())
+                auto it = clients_.find(&closed);
+                if (it == clients_.end())
                     return;
                 auto keep = it->second;
-                connections_.erase(it);
+                clients_.erase(it);
                 loop_.after(std::chrono::microseconds(0), [keep] {});
             });
-        connections_[connection.get()] = connection;
+        clients_[connection.get()].connection = connection;
         connection->start();
     }
 }
@@ -142,27 +141,36 @@ Response Server::too_many_requests() {
     return response;
 }
 
-void Server::on_request(const std::shared_ptr<Connection> &connection, Request &&request) {
-    if (request.path.starts_with("/_sim/")) {
-        connection->respond(control_(request));
-        return;
+void Server::on_request(const std::shared_ptr<Connection> &connection, Request &&arrived) {
+    const auto request = std::make_shared<const Request>(std::move(arrived));
+    const bool is_call = request->path.starts_with("/_sim/");
+    const auto log_status = [this, request](int status) {
+        log.write(*request, status, now_us(), backend_->revision());
+    };
+    const auto answer = std::make_shared<Answer>(connection, request, is_call ? nullptr : &faults,
+                                                 is_call ? Answer::OnStatus() : log_status);
+    // The former one may be on the stack still: its end is what has let this request in.
+    auto former = std::exchange(clients_[connection.get()].answer, answer);
+    loop_.after(std::chrono::microseconds(0), [former] {});
+    if (is_call) {
+        const auto response = control_->answer(*request);
+        return response ? answer->respond(*response) : backend_->control(request, answer);
     }
-    auto kept = std::make_shared<Request>(std::move(request));
-    std::weak_ptr<Connection> weak = connection;
+    answer->hold(holding_);
     if (paused_) {
-        waiting_.emplace_back(weak, kept);
+        waiting_.emplace_back(answer, request);
         return;
     }
-    auto delay = std::chrono::microseconds(static_cast<int64_t>(options_.service_time_ms * 1000));
+    const auto delay = std::chrono::microseconds(static_cast<int64_t>(options_.service_time_ms * 1000));
     if (delay.count() <= 0)
-        return handle(weak, kept);
-    const bool changes = kept->method != "GET";
+        return handle(answer, request);
+    const bool changes = request->method != "GET";
     if (changes && options_.changes_at_a_time > 0 && changing_ >= options_.changes_at_a_time)
-        return finish(connection, *kept, too_many_requests());
+        return answer->respond(too_many_requests());
     changing_ += changes;
-    loop_.after(delay, [this, weak, kept, changes] {
+    loop_.after(delay, [this, weak = std::weak_ptr<Answer>(answer), request, changes] {
         changing_ -= changes;
-        handle(weak, kept);
+        handle(weak, request);
     });
 }
 
@@ -170,72 +178,54 @@ void Server::pause(bool on) {
     paused_ = on;
     if (on)
         return;
-    auto waiting = std::move(waiting_);
-    waiting_.clear();
-    for (auto &[weak, request] : waiting)
-        handle(weak, request);
+    for (auto &[answer, request] : std::exchange(waiting_, {}))
+        handle(answer, request);
 }
 
-void Server::handle(const std::weak_ptr<Connection> &weak, const std::shared_ptr<Request> &request) {
-    auto connection = weak.lock();
-    if (!connection || connection->closed())
+void Server::handle(const std::weak_ptr<Answer> &weak, const std::shared_ptr<const Request> &request) {
+    const auto answer = weak.lock();
+    if (!answer || answer->is_over())
         return;
     auto fault = faults.take(*request);
     if (!fault)
-        return carry_out(connection, *request, nullptr);
+        return backend_->handle(request, answer);
     switch (fault->action) {
     case Fault::Action::reset_before:
-        return connection->abort(true);
+        return answer->abort(true);
     case Fault::Action::hang:
         return;
     case Fault::Action::respond:
-        return finish(connection, *request, fault->response);
+        return answer->respond(fault->response);
     case Fault::Action::delay:
         return loop_.after(std::chrono::milliseconds(fault->delay_ms), [this, weak, request] {
-            if (auto connection = weak.lock())
-                carry_out(connection, *request, nullptr);
+            if (auto answer = weak.lock())
+                backend_->handle(request, answer);
         });
     default:
-        return carry_out(connection, *request, &*fault);
+        answer->meet(std::move(*fault));
+        return backend_->handle(request, answer);
     }
-}
-
-void Server::carry_out(const std::shared_ptr<Connection> &connection, const Request &request, const Fault *fault) {
-    uint64_t before = store_.revision();
-    Response response = handler_(request);
-    if (fault && fault->action == Fault::Action::reset_after) {
-        log.write(request, 0, now_us(), store_.revision());
-        return connection->abort(true);
-    }
-    if (fault)
-        response = fault->response;
-    // A real server's watchers see a change before its author has the answer about half of the time.
-    if (store_.revision() != before && store_.revision() % 2 == 0)
-        watches_.flush();
-    if (!fault && response.status == 504 && !response.headers.empty() && options_.future_wait_ms > 0) {
-        // The server hopes its cache will catch up before it says so.
-        auto kept = std::make_shared<std::pair<Request, Response>>(request, std::move(response));
-        std::weak_ptr<Connection> weak = connection;
-        return loop_.after(std::chrono::milliseconds(options_.future_wait_ms), [this, weak, kept] {
-            if (auto connection = weak.lock())
-                finish(connection, kept->first, kept->second);
-        });
-    }
-    finish(connection, request, response);
-}
-
-void Server::finish(const std::shared_ptr<Connection> &connection, const Request &request, const Response &response) {
-    log.write(request, response.status, now_us(), store_.revision());
-    if (response.watch)
-        watches_.start(response.watch, connection, response);
-    else
-        connection->respond(response);
 }
 
 void Server::drop_connections(bool reset) {
-    auto all = connections_;
-    for (auto &[raw, connection] : all)
-        connection->abort(reset);
+    const auto all = clients_;
+    for (const auto &[raw, client] : all)
+        if (!client.answer || !client.answer->request().path.starts_with("/_sim/"))
+            client.connection->abort(reset);
+}
+
+std::vector<std::shared_ptr<Answer>> Server::watches(const std::regex &path) const {
+    std::vector<std::shared_ptr<Answer>> out;
+    for (const auto &[raw, client] : clients_)
+        if (client.answer && client.answer->is_open_watch() && std::regex_search(client.answer->request().target, path))
+            out.push_back(client.answer);
+    return out;
+}
+
+void Server::hold_watches(bool on) {
+    holding_ = on;
+    for (const auto &watch : watches(std::regex("")))
+        watch->hold(on);
 }
 
 } // namespace kubesim

@@ -15,17 +15,17 @@ bool WatchPlan::matches(const Stored &stored) const {
 }
 
 void WatchHub::event(Stream &stream, const char *type, const Stored &stored) {
-    auto connection = stream.connection.lock();
-    if (!connection)
+    auto answer = stream.answer.lock();
+    if (!answer)
         return;
     const Kind &kind = *stream.plan->kind;
     if (stored.kind == &kind) {
-        connection->write_chunk(stream.plan->representation.event(type, stored, stream.first));
+        answer->write(stream.plan->representation.event(type, stored, stream.first));
     } else {
         Stored seen = stored;
         seen.kind = &kind;
         seen.forget_text();
-        connection->write_chunk(stream.plan->representation.event(type, seen, stream.first));
+        answer->write(stream.plan->representation.event(type, seen, stream.first));
     }
     stream.first = false;
     stream.dirty = true;
@@ -53,18 +53,17 @@ void WatchHub::send(Stream &stream, const Change &change) {
     }
 }
 
-void WatchHub::expired(Connection &connection, const std::string &message) {
+void WatchHub::expired(Answer &answer, const std::string &message) {
     json event = {{"type", "ERROR"}, {"object", ApiError::expired(message).body()}};
-    connection.write_chunk(dump(event) + "\n");
-    connection.end_stream();
+    answer.write(dump(event) + "\n");
+    answer.end();
 }
 
-void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Connection> &connection,
-                     const Response &response) {
-    connection->begin_stream(response);
+void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Answer> &answer, const Response &response) {
+    answer->begin(response, std::nullopt);
     auto stream = std::make_shared<Stream>();
     stream->plan = plan;
-    stream->connection = connection;
+    stream->answer = answer;
 
     if (plan->initial_objects) {
         plan->from = store_.revision();
@@ -77,10 +76,10 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Conn
         for (const auto &stored : objects)
             event(*stream, "ADDED", *stored);
         if (plan->initial_end_bookmark)
-            connection->write_chunk(
+            answer->write(
                 plan->representation.bookmark(*plan->kind, plan->from, {{"k8s.io/initial-events-end", "true"}}));
     } else if (const uint64_t oldest = std::max(store_.compacted(), plan->kind->served_from); plan->from < oldest) {
-        return expired(*connection,
+        return expired(*answer,
                        "too old resource version: " + std::to_string(plan->from) + " (" + std::to_string(oldest) + ")");
     } else {
         const auto &changes = store_.changes();
@@ -90,7 +89,7 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Conn
         for (; first != changes.end(); ++first)
             send(*stream, *first);
     }
-    connection->flush();
+    answer->flush();
     streams_.push_back(stream);
 
     milliseconds timeout(plan->timeout_seconds * 1000LL);
@@ -101,8 +100,8 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Conn
             return;
         // Off the list first: the connection may carry another watch later.
         streams_.remove(stream);
-        if (auto connection = stream->connection.lock())
-            connection->end_stream();
+        if (auto answer = stream->answer.lock())
+            answer->end();
     });
     if (!plan->bookmarks)
         return;
@@ -116,31 +115,21 @@ void WatchHub::bookmark_later(const std::shared_ptr<Stream> &stream, millisecond
     std::weak_ptr<Stream> weak = stream;
     loop_.after(delay, [this, weak, delay, once] {
         auto stream = weak.lock();
-        auto connection = stream ? stream->connection.lock() : nullptr;
-        if (!connection || connection->closed() || !connection->streaming())
+        auto answer = stream ? stream->answer.lock() : nullptr;
+        if (!answer || answer->is_over())
             return;
-        // Never past a change that is still kept back.
-        uint64_t revision = kept_.empty() ? store_.revision() : kept_.front().revision - 1;
-        if (revision >= stream->plan->from)
-            connection->write_chunk(stream->plan->representation.bookmark(*stream->plan->kind, revision, nullptr));
-        connection->flush();
+        if (store_.revision() >= stream->plan->from)
+            answer->write(stream->plan->representation.bookmark(*stream->plan->kind, store_.revision(), nullptr));
+        answer->flush();
         if (!once)
             bookmark_later(stream, delay, false);
     });
 }
 
 void WatchHub::dispatch(const Change &change) {
-    if (lose_ > 0) {
-        lose_--;
-        return;
-    }
-    if (held_) {
-        kept_.push_back(change);
-        return;
-    }
     for (auto it = streams_.begin(); it != streams_.end();) {
-        auto connection = (*it)->connection.lock();
-        if (!connection || connection->closed() || !connection->streaming()) {
+        auto answer = (*it)->answer.lock();
+        if (!answer || answer->is_over()) {
             it = streams_.erase(it);
             continue;
         }
@@ -154,33 +143,9 @@ void WatchHub::flush() {
         if (!stream->dirty)
             continue;
         stream->dirty = false;
-        if (auto connection = stream->connection.lock())
-            connection->flush();
+        if (auto answer = stream->answer.lock())
+            answer->flush();
     }
-}
-
-size_t WatchHub::count() {
-    streams_.remove_if([](const std::shared_ptr<Stream> &stream) {
-        auto connection = stream->connection.lock();
-        return !connection || connection->closed() || !connection->streaming();
-    });
-    return streams_.size();
-}
-
-void WatchHub::drop_all(bool reset) {
-    auto streams = std::move(streams_);
-    streams_.clear();
-    for (const auto &stream : streams)
-        if (auto connection = stream->connection.lock())
-            connection->abort(reset);
-}
-
-void WatchHub::end_all() {
-    auto streams = std::move(streams_);
-    streams_.clear();
-    for (const auto &stream : streams)
-        if (auto connection = stream->connection.lock())
-            connection->end_stream();
 }
 
 void WatchHub::end_of(const std::vector<const Kind *> &kinds) {
@@ -190,28 +155,9 @@ void WatchHub::end_of(const std::vector<const Kind *> &kinds) {
             ending.push_back(stream);
     for (const auto &stream : ending) {
         streams_.remove(stream);
-        if (auto connection = stream->connection.lock())
-            connection->end_stream();
+        if (auto answer = stream->answer.lock())
+            answer->end();
     }
-}
-
-void WatchHub::expire_all() {
-    auto streams = std::move(streams_);
-    streams_.clear();
-    for (const auto &stream : streams)
-        if (auto connection = stream->connection.lock())
-            expired(*connection, "too old resource version: " + std::to_string(stream->plan->from) + " (" +
-                                     std::to_string(store_.revision()) + ")");
-}
-
-void WatchHub::hold(bool on) {
-    held_ = on;
-    if (on)
-        return;
-    auto kept = std::move(kept_);
-    kept_.clear();
-    for (const auto &change : kept)
-        dispatch(change);
 }
 
 } // namespace kubesim

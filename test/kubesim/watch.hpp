@@ -1,7 +1,7 @@
 // Watches: streams of changes, one JSON document a line.
 #pragma once
 
-#include "connection.hpp"
+#include "answer.hpp"
 #include "event_loop.hpp"
 #include "representation.hpp"
 #include "selectors.hpp"
@@ -40,31 +40,22 @@ public:
 
     WatchHub(EventLoop &loop, Store &store, Options options) : loop_(loop), store_(store), options_(options) {}
 
-    void start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Connection> &connection,
-               const Response &response);
+    void start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Answer> &answer, const Response &response);
     void dispatch(const Change &change);
-    void flush(); // writes what dispatch collected
-    size_t count();
-
-    // Faults for tests.
-    void drop_all(bool reset); // connections end without the closing chunk
-    void end_all();            // clean end
-    void end_of(const std::vector<const Kind *> &kinds);
-    void expire_all();                               // in-stream 410, then the end
-    void hold(bool on);                              // keep changes back; released all at once
-    void lose_next(size_t count) { lose_ += count; } // changes that never reach any watch
+    void flush();                                        // writes what dispatch collected
+    void end_of(const std::vector<const Kind *> &kinds); // a clean end
 
 private:
     struct Stream {
         std::shared_ptr<WatchPlan> plan;
-        std::weak_ptr<Connection> connection;
+        std::weak_ptr<Answer> answer;
         bool first = true;
         bool dirty = false;
     };
 
     void send(Stream &stream, const Change &change);
     void event(Stream &stream, const char *type, const Stored &stored);
-    void expired(Connection &connection, const std::string &message);
+    void expired(Answer &answer, const std::string &message);
     void bookmark_later(const std::shared_ptr<Stream> &stream, std::chrono::milliseconds delay, bool once);
 
     EventLoop &loop_;
@@ -72,9 +63,6 @@ private:
     Options options_;
     std::list<std::shared_ptr<Stream>> streams_;
     std::mt19937 random_{20261123};
-    bool held_ = false;
-    std::vector<Change> kept_;
-    size_t lose_ = 0;
 };
 
 } // namespace kubesim

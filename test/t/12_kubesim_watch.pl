@@ -13,6 +13,7 @@ my $maps = '/api/v1/namespaces/' . $api->namespace . '/configmaps';
 my $json = JSON::PP->new->utf8;
 
 sub simulator { my ($call, %options) = @_; return $api->create("/_sim/$call", $options{body} // {})->{body} }
+sub newest    { return $api->direct->disturb('state')->{revision} }
 sub revision  { return $_[0]{body}{metadata}{resourceVersion} }
 sub names     { return join ' ', map { $_->{metadata}{name} } @{ $_[0]{body}{items} } }
 
@@ -101,7 +102,7 @@ is(short(events("resourceVersion=$start&fieldSelector=metadata.name%3Dother")), 
 # --- bookmarks ---
 my @marks = grep { $_->{type} eq 'BOOKMARK' } events("resourceVersion=$start&allowWatchBookmarks=true&labelSelector=color%3Dnone");
 ok(@marks > 0, 'bookmarks come when asked for');
-is($marks[-1]{object}{metadata}{resourceVersion}, simulator('state')->{revision}, 'with the newest revision, though nothing matched');
+is($marks[-1]{object}{metadata}{resourceVersion}, newest(), 'with the newest revision, though nothing matched');
 is($marks[-1]{object}{kind}, 'ConfigMap', 'and the kind');
 is(scalar(grep { $_->{type} eq 'BOOKMARK' } events("resourceVersion=$start")), 0, 'and not else');
 
@@ -113,7 +114,7 @@ is($json->decode((split /\n/, $partial->{text})[0])->{object}{kind}, 'PartialObj
 sub open_watch {
     my ($log) = @_;
     my $watch = DBNet::Process->start(name => 'curl', log => $log, command =>
-        [ 'curl', '-sS', '-N', '--noproxy', '*', @{ $api->{credentials} }, $api->url . "$maps?watch=1&resourceVersion=" . simulator('state')->{revision} ]);
+        [ 'curl', '-sS', '-N', '--noproxy', '*', @{ $api->{credentials} }, $api->url . "$maps?watch=1&resourceVersion=" . newest() ]);
     $api->wait_until(sub { simulator('state')->{watches} == 1 }, 'the watch is open');
     return $watch;
 }
@@ -162,11 +163,11 @@ pass('and both go');
 # --- faults a test asks for ---
 my $path = "$maps/faulty";
 my $faulty = { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'faulty' } };
-simulator('faults', body => { method => 'PATCH', path => '/faulty', status => 429, content_type => 'text/plain', body => 'Too many requests', headers => { 'Retry-After' => '1' } });
+$api->fault({ method => 'PATCH', path => '/faulty', status => 429, content_type => 'text/plain', body => 'Too many requests', headers => { 'Retry-After' => '1' } });
 my $busy = $api->apply($path, $faulty);
 is("$busy->{status} $busy->{text} $busy->{headers}{'retry-after'}", '429 Too many requests 1', 'a wanted answer');
 is($api->get($path)->{status}, 404, 'the request was not carried out');
-simulator('faults', body => { method => 'PATCH', path => '/faulty', action => 'reset_after' });
+$api->fault({ method => 'PATCH', path => '/faulty', action => 'reset_after' });
 is($api->apply($path, $faulty)->{status}, 0, 'a connection cut after the work');
 is($api->get($path)->{status}, 200, 'the request was carried out');
 is($api->apply($path, $faulty)->{status}, 200, 'a fault hits as often as it says');

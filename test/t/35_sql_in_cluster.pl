@@ -21,7 +21,7 @@ use File::Copy ();
 use Test::More;
 
 plan skip_all => 'needs mount namespaces for unprivileged users' if !$ENV{DBNET_TEST_POD};
-DBNet::Need::need('own_servers');
+DBNet::Need::need('own_servers', 'faults');
 my $account = '/var/run/secrets/kubernetes.io/serviceaccount';
 my $api  = DBNet::Api->start(controllers => 0);
 my $node = DBNet::Cluster->new('main');
@@ -70,12 +70,11 @@ $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'settled');
 is($api->get("$maps/pod")->{body}{data}{a}, '2', 'with the new token');
 
 # --- the authority is renewed: the kubelet has the new one first, the API server soon after ---
-SKIP: {
-    DBNet::Need::or_skip('simulator'); # which can be told to cut connections: those that are open stay in use
+{
     my $authority = PostgreSQL::Test::Utils::slurp_file("$account/ca.crt");
     system('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=other', '-keyout', '/dev/null', '-out', "$account/other.crt") == 0 or die 'openssl';
     put('ca.crt', PostgreSQL::Test::Utils::slurp_file("$account/other.crt"));
-    $api->create('/_sim/drop_connections');
+    $api->disturb('drop_connections'); # those that are open stay in use
     $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "3"}'}, 'update');
     $node->wait_for(q{SELECT phase IN ('pending', 'uncertain') AND message ILIKE '%certificate%' FROM dbnet.object WHERE name = 'pod'}, 'nothing is sent to a server that the authority does not know');
     put('ca.crt', $authority);

@@ -8,6 +8,7 @@ use DBNet::Api;
 use DBNet::Mirrors;
 use Test::More;
 
+DBNet::Need::may_need('faults');
 my $node = DBNet::Cluster->started('actuation_answers', extra => [ '--encoding=UTF8', '--no-locale' ]);
 my $api = DBNet::Api->start;
 my $mirrors = DBNet::Mirrors->new($node, $api);
@@ -118,10 +119,10 @@ $node->query_is(q{SELECT manager LIKE 'dbnet-%' FROM dbnet.fields('net.configs',
 
 # --- an object that is gone without an event: the refusal of its uid is looked into ---
 SKIP: {
-    DBNet::Need::or_skip('simulator');
+    DBNet::Need::or_skip('faults');
     $node->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', on_drift => 'report');} . $mirrors->config_row('vanished', { a => '1' }), 'insert');
     is($mirrors->wait_synced, '', 'settled');
-    $api->expect_success($api->create('/_sim/lose_changes?count=1'));
+    $api->fault({ action => 'drop_event', match => '"vanished"' });
     $api->delete("$maps/vanished");
     $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "2"}' WHERE name = 'vanished'}, 'change what is not there');
     phase_like('vanished', 'absent', 'the object was deleted at the server by somebody else%', '%delete the row%', 'it is found to be gone');

@@ -1,19 +1,18 @@
 # The watch survives what servers and networks do to it, and no change is lost: ends, cuts, 410, a restarted or restored
-# server, lost events, a killed worker, refusals. What only the simulator can be told to do is skipped on real servers.
+# server, lost events, a killed worker, refusals.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
 use Test::More;
 
-DBNet::Need::need('own_servers');
+DBNet::Need::need('own_servers', 'faults');
 my $api  = DBNet::Api->start(nodes_ready => 0, controllers => 0, durable => 1);
 my $node = DBNet::Cluster->started('main');
 my $space = $api->namespace;
 my $maps  = "/api/v1/namespaces/$space/configmaps";
 my $turn  = 0;
 
-sub simulate { my ($call) = @_; return $api->expect_success($api->create("/_sim/$call")) }
 sub map_of { my ($name, $value) = @_; return { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $name }, data => { a => "$value" } } }
 sub create { my ($name) = @_; return $api->expect_success($api->create($maps, map_of($name, 0))) }
 
@@ -41,41 +40,40 @@ change('m2');
 follows('m2', 'after the server was killed and started');
 $node->wait_for(q{SELECT state = 'synced' AND message IS NULL FROM dbnet.mirror_state}, 'the mirror is well');
 
-SKIP: {
-    DBNet::Need::or_skip('simulator');
-    simulate('end_watches');
+{
+    $api->disturb('end_watches');
     change('m2');
     follows('m2', 'after the watch was ended in order');
-    simulate('drop_watches?reset=1');
+    $api->disturb('drop_watches?reset=1');
     change('m3');
     follows('m3', 'after its connection was cut');
     $node->query_is(q{SELECT state, message IS NULL FROM dbnet.mirror_state}, 'synced|t', 'all is well again');
 
-    simulate('expire_watches');
+    $api->disturb('expire_watches');
     change('m4');
     follows('m4', 'after a 410 in the stream');
 
     # What happens while nobody watches is found by the list: changes, deletions, another object of the same name.
-    simulate('hold_watches');
+    $api->disturb('hold_watches');
     my $uid = $api->get("$maps/m7")->{body}{metadata}{uid};
     $api->delete("$maps/m6");
     $api->delete("$maps/m7");
     create('m7');
     change('m5');
-    simulate('compact');
-    simulate('drop_watches');
-    simulate('hold_watches?on=false');
+    $api->compact;
+    $api->disturb('drop_watches');
+    $api->disturb('hold_watches?on=false');
     follows('m5', 'a change before the watch was too old');
     $node->wait_for(q{SELECT NOT EXISTS (SELECT FROM net.maps WHERE name = 'm6')}, 'a deletion that no event told of');
     $node->wait_for(qq{SELECT uid <> '$uid' FROM dbnet.object WHERE name = 'm7'}, 'another object of the same name');
 
     # --- refusals keep the rows ---
-    $api->expect_success($api->create('/_sim/faults', { method => 'GET', path => 'configmaps', count => -1, action => 'respond', status => 403,
-        body => { kind => 'Status', apiVersion => 'v1', status => 'Failure', message => 'configmaps is forbidden: not today', reason => 'Forbidden', code => 403 } }));
-    simulate('expire_watches');
+    $api->fault({ method => 'GET', path => 'configmaps', count => -1, action => 'respond', status => 403,
+        body => { kind => 'Status', apiVersion => 'v1', status => 'Failure', message => 'configmaps is forbidden: not today', reason => 'Forbidden', code => 403 } });
+    $api->disturb('expire_watches');
     $node->wait_for(q{SELECT state = 'degraded' AND message LIKE '%not today%' FROM dbnet.mirror_state}, 'a refused list degrades the mirror, in the words of the server');
     $node->query_is(q{SELECT count(*) FROM net.maps WHERE name LIKE 'm%'}, '29', 'and keeps every row');
-    $api->expect_success($api->delete('/_sim/faults'));
+    $api->no_faults;
     change('m8');
     follows('m8', 'after the refusal');
     $node->wait_for(q{SELECT state = 'synced' AND message IS NULL FROM dbnet.mirror_state}, 'the mirror is well again');
@@ -139,9 +137,8 @@ $node->wait_for(q{SELECT count(*) = 0 FROM net.maps WHERE name = 'm31'}, 'and wh
 $compare->(600);
 
 # --- events that the server itself loses ---
-SKIP: {
-    DBNet::Need::or_skip('simulator');
-    simulate('lose_changes?count=2');
+{
+    $api->fault({ action => 'drop_event', path => 'configmaps', count => 2 });
     change('m14');
     $api->delete("$maps/m15");
     $compare->(1);

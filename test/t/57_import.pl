@@ -6,14 +6,13 @@ use DBNet::Api;
 use DBNet::Cluster;
 use Test::More;
 
-DBNet::Need::need('own_servers');
+DBNet::Need::need('own_servers', 'faults');
 my $count = 1300; # three pages
 my $api  = DBNet::Api->start(nodes_ready => 0, controllers => 0);
 my $node = DBNet::Cluster->started('main', conf => "dbnet.hold_objects = 100000\ndbnet.hold_minimum = 100000");
 my $space = $api->namespace;
 my $columns = q{'{"name": "metadata.name", "labels": "metadata.labels", "value": "data.value", "zone": "data.zone"}'};
 
-sub simulate { my ($call, $body) = @_; return $api->expect_success($api->create("/_sim/$call", $body)) }
 sub mirror {
     my ($table, $more) = @_;
     return "SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.$table', $columns, namespace => '$space'" . ($more // ", label_selector => 'import=small'") . ');';
@@ -101,11 +100,10 @@ $session->quit;
 $node->wait_for('SELECT count(*) FROM net.locked', 'and their rows come when it is free', expected => $count);
 
 # --- in the middle of a list ---
-SKIP: {
-    DBNet::Need::or_skip('simulator');
+{
     $node->psql_ok("SELECT dbnet.unmirror('net.$_')", "net.$_ is looked at no more") for qw(plain refusing slow full locked);
     my %second_page = (method => 'GET', path => 'limit=500&continue=');
-    simulate('faults', { %second_page, count => 1, action => 'hang' });
+    $api->fault({ %second_page, count => 1, action => 'hang' });
     $node->psql_ok(create_and_mirror('killed', '', ", mode => 'manage'"), 'a list that hangs after its first page'); # no selector: the server tells how many there are
     $node->wait_for(q{SELECT state, listed >= 500 AND expected > listed FROM dbnet.mirror_status WHERE relation = 'net.killed'::regclass}, 'its progress is told', expected => 'starting|t');
     $node->wait_for(q{SELECT count(*) >= 400 FROM net.killed}, 'the first page is in the table');
@@ -114,11 +112,11 @@ SKIP: {
     imported('killed', 'killed in the middle');
     $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.killed')}, '', 'the change is sent after the list');
     is($api->get("/api/v1/namespaces/$space/configmaps/object-0001")->{body}{data}{zone}, 'new', 'to the object');
-    $api->expect_success($api->delete('/_sim/faults'));
+    $api->no_faults;
     $node->psql_ok(q{SELECT dbnet.unmirror('net.killed')}, 'enough');
 
     # Twice the snapshot is forgotten after the first page, then all is asked for in one answer.
-    simulate('faults', { %second_page, count => 2, action => 'respond', status => 410, body => { kind => 'Status', apiVersion => 'v1', status => 'Failure',
+    $api->fault({ %second_page, count => 2, action => 'respond', status => 410, body => { kind => 'Status', apiVersion => 'v1', status => 'Failure',
         message => 'The provided continue parameter is too old', reason => 'Expired', code => 410, metadata => { continue => 'inconsistent' } } });
     $node->psql_ok(create_and_mirror('expired', ''), 'a list whose pages expire');
     imported('expired', 'expired');

@@ -6,6 +6,7 @@ use DBNet::Api;
 use DBNet::Cluster;
 use Test::More;
 
+DBNet::Need::may_need('faults');
 my $api   = DBNet::Api->start(controllers => 0, nodes_ready => 0);
 my $node  = DBNet::Cluster->started('main');
 my $space = $api->namespace;
@@ -97,8 +98,8 @@ $api->wait_until(sub { 60 == grep { $_->{metadata}{name} =~ /^many-/ && ($_->{st
 
 # --- an interruption between the parts ---
 SKIP: {
-    DBNet::Need::or_skip('simulator');
-    $api->expect_success($api->create('/_sim/faults', { method => 'PATCH', path => '/c/scale', count => 1, action => 'hang' }));
+    DBNet::Need::or_skip('faults');
+    $api->fault({ method => 'PATCH', path => '/c/scale', count => 1, action => 'hang' });
     $node->psql_ok(q{INSERT INTO net.pools (name, zone, size, state) VALUES ('c', 'north', 2, 'New')}, 'the second of three requests hangs');
     $api->wait_until(sub { pool('c')->{spec} }, 'the object is there');
     $node->wait_for(q{SELECT phase = 'applying' FROM dbnet.object WHERE name = 'c'}, 'and is not said to be done');

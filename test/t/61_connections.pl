@@ -7,9 +7,10 @@ use DBNet::Api;
 use DBNet::Mirrors;
 use Test::More;
 
-DBNet::Need::need('simulator');
+DBNet::Need::need('own_servers', 'faults');
 my $node = DBNet::Cluster->started('actuation_connections');
-my $api = DBNet::Api->start(arguments => [ map { ('--token', $_) } qw(first second third) ]);
+my $api = DBNet::Api->start;
+my @tokens = map { $api->token('all') } 1 .. 5;
 my $directory = $api->directory;
 my ($authority) = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ /certificate-authority-data: *"?([^\s"]+)/;
 
@@ -37,8 +38,6 @@ users: [{name: test, user: {token: $token}}]
 KUBECONFIG
 }
 
-sub set_tokens { my ($tokens) = @_; return $api->expect_success($api->create('/_sim/tokens', $tokens)) }
-
 my $turn = 0;
 sub still_works {
     my ($what, $table) = @_;
@@ -52,7 +51,7 @@ sub still_works {
 }
 
 # A kubeconfig with a token in it.
-my $file = write_file('rotated', kubeconfig('first'));
+my $file = write_file('rotated', kubeconfig($tokens[0]));
 my $selector = DBNet::Api::quote($api->selector);
 my $labels = DBNet::Api::quote(JSON::PP->new->canonical->encode($api->labels));
 my $mirror = sub {
@@ -66,13 +65,13 @@ $node->psql_ok("CREATE SCHEMA net; CREATE SERVER prod FOREIGN DATA WRAPPER dbnet
 still_works('the first token');
 my $lists = () = $api->requests(method => 'GET', path => qr/configmaps\?(?!.*(?:watch|fieldSelector))/);
 
-set_tokens({ first => undef });
+$api->revoke($tokens[0]);
 $node->safe_psql('postgres', q{UPDATE net.configs SET data = '{"turn": "refused"}' WHERE name = 'c'});
 $node->wait_for(q{SELECT phase = 'pending' AND message ILIKE '%unauthorized%' FROM dbnet.object WHERE name = 'c'}, 'a token that is not good any more: the object waits and says why');
-write_file('rotated', kubeconfig('second'));
+write_file('rotated', kubeconfig($tokens[1]));
 still_works('the new kubeconfig is picked up');
-set_tokens({ second => undef });
-write_file('rotated', kubeconfig('third'), in_place => 1);
+$api->revoke($tokens[1]);
+write_file('rotated', kubeconfig($tokens[2]), in_place => 1);
 still_works('one that is written in place too');
 is(scalar(() = $api->requests(method => 'GET', path => qr/configmaps\?(?!.*(?:watch|fieldSelector))/)), $lists, 'other credentials are no reason to list everything again');
 
@@ -86,8 +85,7 @@ rename "$file.away", $file or die $!;
 $node->wait_for(q{SELECT phase = 'synced' AND live->'data'->>'turn' = 'later' FROM dbnet.object WHERE name = 'c'}, 'and goes out once the file is there');
 
 # Token and authority in files of their own.
-set_tokens({ first => 'all' });
-my $token = write_file('token', 'first');
+my $token = write_file('token', $tokens[3]);
 my $ca = write_file('ca.crt', MIME::Base64::decode_base64($authority));
 my $wrong = PostgreSQL::Test::Utils::slurp_file($ca);
 $node->psql_ok("CREATE SERVER files FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca_file '$ca');"
@@ -95,8 +93,8 @@ $node->psql_ok("CREATE SERVER files FOREIGN DATA WRAPPER dbnet_kubernetes OPTION
       . "SELECT dbnet.unmirror('net.configs');" . $mirror->('files', 'net.others')
       . q{INSERT INTO net.others (name, data) VALUES ('o', '{"turn": "0"}')}, 'a mirror whose server is in files');
 still_works('token and authority from files', 'net.others');
-set_tokens({ first => undef, second => 'all' });
-write_file('token', 'second');
+$api->revoke($tokens[3]);
+write_file('token', $tokens[4]);
 still_works('a rotated token', 'net.others');
 
 rename $ca, "$ca.away" or die $!;
@@ -113,7 +111,7 @@ my $other = write_file('other.crt', '');
 system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout $directory/other.key -out $other -subj /CN=other 2>/dev/null") == 0 or die 'openssl';
 my $good = PostgreSQL::Test::Utils::slurp_file($ca);
 write_file('ca.crt', PostgreSQL::Test::Utils::slurp_file($other));
-$api->create('/_sim/drop_connections');
+$api->disturb('drop_connections');
 $node->safe_psql('postgres', q{UPDATE net.others SET data = '{"turn": "distrusted"}' WHERE name = 'o'});
 $node->wait_for(q{SELECT phase IN ('pending', 'uncertain') AND message ILIKE '%certificate%' FROM dbnet.object WHERE relation = 'net.others'::regclass AND name = 'o'}, 'an authority that did not sign the certificate');
 write_file('ca.crt', $good);

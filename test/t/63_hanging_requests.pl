@@ -5,23 +5,20 @@ use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Api;
 use DBNet::Mirrors;
-use JSON::PP ();
 use Test::More;
 
-DBNet::Need::need('simulator');
+DBNet::Need::need('own_servers', 'faults');
 my $node = DBNet::Cluster->started('actuation_hanging');
 my $api = DBNet::Api->start;
 my $mirrors = DBNet::Mirrors->new($node, $api);
-my $json = JSON::PP->new->canonical;
 my $pid = $node->worker_pid('mirror worker');
 my $columns = '{"name": "metadata.name", "labels": "metadata.labels", "data": "data"}';
 my $scope = "namespace => '" . $api->namespace . "', label_selector => " . DBNet::Api::quote($api->selector);
 my $name = 0;
 
-sub fault { my (%fault) = @_; return $api->expect_success($api->create('/_sim/faults', $json->encode(\%fault))) }
-sub no_fault { return $api->expect_success($api->delete('/_sim/faults')) }
-sub pause { return $api->expect_success($api->create('/_sim/pause')) }
-sub go_on { return $api->expect_success($api->create('/_sim/pause?on=false')) }
+sub fault { my (%fault) = @_; return $api->fault(\%fault) }
+sub pause { return $api->disturb('pause') }
+sub go_on { return $api->disturb('pause?on=false') }
 sub data_of { my ($name) = @_; return $mirrors->config($name)->{data} // {} }
 sub write_of { my ($name) = @_; return $api->requests(path => qr{configmaps/$name\b}, method => 'PATCH') }
 sub is_under_way {
@@ -55,7 +52,7 @@ is_under_way($key);
 $node->psql_ok("SELECT dbnet.alter_mirror('net.configs', columns => '$columns')", 'a column less');
 $node->wait_for("SELECT phase IN ('synced', 'conflict') FROM dbnet.object WHERE name = '$key'", 'decided anew');
 is($node->worker_pid('mirror worker'), $pid, 'the worker has survived it');
-no_fault();
+$api->no_faults;
 $node->psql_ok("DELETE FROM net.configs WHERE name = '$key'", 'its row goes');
 is($mirrors->wait_synced, '', 'settled');
 
@@ -80,7 +77,7 @@ for my $round (1 .. 20) {
     $node->safe_psql('postgres', "SELECT dbnet.unmirror('net.configs'); SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', mode => 'manage', initial => 'push', $scope, columns => '$columns');"
           . qq{UPDATE net.configs SET data = '{"v": "b$round"}' WHERE name = '$key'});
 }
-no_fault();
+$api->no_faults;
 $mirrors->wait_listed;
 $node->wait_for("SELECT phase = 'synced' AND live->'data'->>'v' = 'b20' FROM dbnet.object WHERE name = '$key'", 'the last word counts');
 is($node->worker_pid('mirror worker'), $pid, 'the worker has survived that too');
@@ -97,7 +94,7 @@ for my $button (
     my ($what, $press, $release) = @$button;
     $key = insert('1');
     $node->wait_for("SELECT phase = 'synced' FROM dbnet.object WHERE name = '$key'", 'it is there');
-    $api->expect_success($api->create('/_sim/hold_watches'));
+    $api->disturb('hold_watches');
     $api->expect_success($api->apply($mirrors->config_path($key), { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $key }, data => { v => 'theirs' } }, manager => 'somebody', force => 1));
     fault(method => 'PATCH', path => "configmaps/$key", action => 'delay', delay_ms => 1500, count => 1);
     $node->safe_psql('postgres', qq{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = '$key'});
@@ -105,11 +102,11 @@ for my $button (
     $node->safe_psql('postgres', $press);
     $node->safe_psql('postgres', 'SELECT pg_reload_conf()') if $what eq 'actuate';
     $api->wait_until(sub { scalar(() = write_of($key)) >= 2 }, 'the request is answered');
-    $api->expect_success($api->create('/_sim/hold_watches?on=false'));
+    $api->disturb('hold_watches?on=false');
     $node->wait_for("SELECT phase IS NULL OR phase NOT IN ('applying') FROM dbnet.object WHERE name = '$key'", "$what: the answer is taken in");
     is(data_of($key)->{v}, 'theirs', "$what: nothing was forced");
     is(scalar(() = write_of($key)), 2, "$what: nothing else was sent");
-    no_fault();
+    $api->no_faults;
     $node->safe_psql('postgres', $release);
     $node->safe_psql('postgres', 'SELECT pg_reload_conf()') if $what eq 'actuate';
     $node->wait_for("SELECT live->'data'->>'v' = '2' AND phase = 'synced' FROM dbnet.object WHERE name = '$key'", "$what: released, it goes on");

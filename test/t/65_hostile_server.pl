@@ -5,15 +5,13 @@ use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Api;
 use DBNet::Mirrors;
-use JSON::PP ();
 use Test::More;
 
-DBNet::Need::need('simulator');
+DBNet::Need::need('own_servers', 'faults');
 my $node = DBNet::Cluster->started('hostile_server', conf => "dbnet.hold_objects = 1000\ndbnet.hold_minimum = 1000");
 my $api = DBNet::Api->start;
 my $mirrors = DBNet::Mirrors->new($node, $api);
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
-my $json = JSON::PP->new->canonical;
 
 my $deep = 100_000;
 my %nonsense = (
@@ -37,15 +35,14 @@ my %nonsense = (
 
 sub fault {
     my (%fault) = @_;
-    return $api->expect_success($api->create('/_sim/faults', $json->encode({ count => -1, %fault })));
+    return $api->fault({ count => -1, %fault });
 }
-sub no_fault { return $api->expect_success($api->delete('/_sim/faults')) }
 
 # Settles what the wrong answers left behind; a change of the server's rights ends every waiting for it.
 sub recovers {
     my ($what) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    no_fault();
+    $api->no_faults;
     $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN SERVER prod TO postgres');
     $mirrors->wait_listed;
     # An object that was said to be there and is not, was deleted: that may stay.
@@ -80,7 +77,7 @@ for my $status (200, 201, 500) {
         my $before = $api->request_position;
         fault(method => 'GET', path => 'configmaps\?.*watch=', status => $status, body => "$nonsense{$name}\n", count => 1);
         $node->safe_psql('postgres', 'GRANT USAGE ON FOREIGN SERVER prod TO postgres');
-        $api->expect_success($api->create('/_sim/end_watches'));
+        $api->disturb('end_watches');
         $api->wait_until(sub { scalar(() = $api->requests(since => $before, method => 'GET', path => qr/configmaps\?.*watch=/)) >= 1 }, "$name has been watched");
     }
     recovers("watches answered $status");
@@ -92,7 +89,7 @@ for my $name (@names) {
     isnt($status, 2, "$name: dbnet.check_server says something");
     ($status) = $node->run_sql(q{SELECT * FROM dbnet.kinds('prod')});
     isnt($status, 2, "$name: dbnet.kinds says something");
-    no_fault();
+    $api->no_faults;
 }
 fault(method => 'GET', path => 'configmaps', status => 200, body => $nonsense{depth});
 $node->replace_worker('mirror worker', 'TERM');

@@ -44,9 +44,9 @@ sub definition {
 sub serve {
     my ($is_served) = @_;
     if ($api->kind eq 'simulator') {
-        return $api->expect_success($api->delete('/_sim/faults')) if $is_served;
-        $api->expect_success($api->create('/_sim/faults', { path => '/widgets', count => -1, status => 404, body => "404 page not found\n", content_type => 'text/plain' }));
-        return $api->expect_success($api->create('/_sim/end_watches'));
+        return $api->no_faults if $is_served;
+        $api->fault({ path => '/widgets', count => -1, status => 404, body => "404 page not found\n", content_type => 'text/plain' });
+        return $api->disturb('end_watches');
     }
     my $definition = $api->get("$definitions/widgets.changes.dbnet.io")->{body};
     $definition->{spec}{versions}[0]{served} = $is_served ? JSON::PP::true : JSON::PP::false;

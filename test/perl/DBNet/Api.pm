@@ -9,7 +9,8 @@
 # by the simulator's own controller or by a stand-in for the kubelet), node_ready_delay_ms, pods_running (default 0;
 # 1: the stand-in also runs the Pods of the run's namespace), controllers (default 1: also
 # kube-controller-manager and kube-scheduler when they are there), arguments (array: more arguments of the simulator),
-# durable (default 0: what the server stores survives kill_server; real servers always do).
+# durable (default 0: what the server stores survives kill_server; real servers always do), proxy (default: see
+# DBNet::Api::Proxy; whether kubesim is put before it as a proxy).
 package DBNet::Api;
 
 use strict;
@@ -17,6 +18,7 @@ use warnings FATAL => 'all';
 use DBNet::Environment;
 use DBNet::Need;
 use Carp;
+use DBNet::Api::Proxy;
 use File::Temp ();
 use IPC::Run ();
 use JSON::PP ();
@@ -49,6 +51,7 @@ sub start {
       if $kind ne 'cluster' && defined $ENV{KUBECONFIG};
     $self->launch;
     $self->read_kubeconfig;
+    DBNet::Api::Proxy::start($self) if DBNet::Api::Proxy::is_wanted($self);
     $self->wait_until(sub { $self->is_ready }, "$kind API server answers /readyz");
     $self->create('/api/v1/namespaces', { metadata => { name => $self->namespace, labels => $self->labels } });
     $self->start_nodes_ready if $self->{options}{nodes_ready};
@@ -69,6 +72,7 @@ sub stop {
     my ($self) = @_;
     return if $self->{stopped}++ || $self->{parent} != $$;
     $self->shut_down;
+    $self->{proxy}->stop if $self->{proxy};
     return;
 }
 
@@ -84,6 +88,7 @@ sub url        { return $_[0]{url} }
 sub kubeconfig { return $_[0]{kubeconfig} }
 sub directory  { return $_[0]{directory} }
 sub context    { return $_[0]{context} }
+sub direct     { return $_[0]{direct} // $_[0] }    # past the proxy
 
 # A namespace of this run; cluster-scoped objects carry the label of the run, and on a shared cluster its name too.
 sub namespace { return $_[0]{run} }
@@ -223,6 +228,13 @@ sub credentials {
     return [ map { my $at = $_; (grep { $_ eq $all[$at] } @names) ? @all[ $at, $at + 1 ] : () } 0 .. $#all - 1 ];
 }
 
+# --- faults, of the simulator or the proxy: need('faults') ---
+# Faults as test/kubesim/README.md describes them; those that are left are taken away again by no_faults.
+sub fault     { my ($self, @faults) = @_; return $self->disturb('faults', \@faults) }
+sub no_faults { my ($self) = @_; return $self->expect_success($self->delete('/_sim/faults')) }
+# One of the other calls described there, as 'pause' or 'end_watches'. Returns the state.
+sub disturb { my ($self, $call, $body) = @_; return $self->expect_success($self->create("/_sim/$call", $body // {})) }
+
 # kubectl with this API's kubeconfig: (exit status, output, errors).
 sub kubectl {
     my ($self, @arguments) = @_;
@@ -239,7 +251,7 @@ sub kubectl {
 # agent (pattern; default: all but this harness's curl and kubectl).
 sub requests {
     my ($self, %options) = @_;
-    my @all = $self->log_requests;
+    my @all = $self->all_requests;
     splice @all, 0, $options{since} // 0;
     return grep {
         (!defined $options{method} || $_->{method} eq $options{method})
@@ -249,7 +261,14 @@ sub requests {
 }
 
 # A point to give to `since`.
-sub request_position { my ($self) = @_; return scalar(() = $self->log_requests) }
+sub request_position { my ($self) = @_; return scalar(() = $self->all_requests) }
+
+# Before a proxy: those that the proxy had, in the words of its log, which are the simulator's.
+sub all_requests {
+    my ($self) = @_;
+    return $self->log_requests if !$self->{proxy};
+    return map { { %$_, agent => $_->{user_agent} } } $self->read_json_lines("$self->{directory}/proxy.requests");
+}
 
 # A hung server: connections stay open and nothing answers, until thaw.
 sub freeze { my ($self) = @_; return $self->server->signal('STOP') }
@@ -316,7 +335,7 @@ sub read_kubeconfig {
     for my $name (sort keys %option) {
         my $file = $value{$name};
         if (defined $value{"$name-data"}) {
-            $file = "$self->{directory}/$name.pem";
+            $file = "$self->{kubeconfig}.$name.pem";
             open my $out, '>', $file or confess "$file: $!";
             print $out decode_base64($value{"$name-data"});
             close $out;

@@ -8,13 +8,13 @@ use DBNet::Environment;
 use JSON::PP ();
 use Test::More;
 
+my %declared;
+
 my %missing = (
-    # Faults, clocks and service times that only the simulator can be told to have.
-    simulator => sub {
-        return 'this run is on real servers' if kind() ne 'simulator';
-        my $program = DBNet::Environment::program('kubesim');
-        return -x $program ? undef : "$program is not built";
-    },
+    # Clocks, lost revisions and rights of tokens that only the simulator can be told to have.
+    simulator => sub { return kind() ne 'simulator' ? 'this run is on real servers' : kubesim_is_missing() },
+    # Requests and watches that go wrong as the test says: by the simulator, or by a proxy before real servers.
+    faults => sub { return kind() eq 'cluster' ? 'this run is on an existing cluster' : kubesim_is_missing() },
     # Servers that the harness starts itself, and so may stop and restart.
     own_servers => sub { return kind() eq 'cluster' ? 'this run is on an existing cluster' : undef },
     binaries => sub {
@@ -34,6 +34,11 @@ my %missing = (
         return kind() eq 'cluster' ? undef : 'USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT are not set';
     },
 );
+
+sub kubesim_is_missing {
+    my $program = DBNet::Environment::program('kubesim');
+    return -x $program ? undef : "$program is not built";
+}
 
 # Which Kubernetes API this run is on: 'cluster' only when asked for by both variables.
 sub kind {
@@ -63,8 +68,14 @@ sub need {
         die "DBNET_REQUIRE names '$name', but $reason\n" if is_required($name);
         plan(skip_all => "needs $name: $reason");
     }
-    return;
+    return may_need(@_);
 }
+
+# For a program of which a part needs it, with or_skip: told before the API is started.
+sub may_need { @declared{@_} = (); return }
+
+# Whether the program has asked for it.
+sub is_declared { my ($name) = @_; return exists $declared{$name} }
 
 # For a part of a program: SKIP: { DBNet::Need::or_skip('kubectl'); … }; counts as one skipped test.
 sub or_skip {

@@ -14,6 +14,7 @@ use Time::HiRes qw(sleep);
 # that expect it. Returns the process.
 sub start {
     my ($api, %options) = @_;
+    $api = $api->direct;
     my %reported;    # by uid
     return start_watch($api, 'nodes_ready', '/api/v1/nodes?' . ($options{query} // ''), sub {
         my ($event, $node) = @_;
@@ -29,6 +30,7 @@ sub start {
 # Pods of the run's namespace. Returns the process.
 sub start_pods {
     my ($api) = @_;
+    $api = $api->direct;
     my %seen;        # address by uid
     return start_watch($api, 'pods_running', '/api/v1/namespaces/' . $api->namespace . '/pods?', sub {
         my ($event, $pod) = @_;

@@ -42,7 +42,7 @@ sub kill_server {
 
 sub start_server {
     my ($self) = @_;
-    ($self->{port}) = $self->url =~ /:(\d+)$/;
+    ($self->{port}) = $self->direct->url =~ /:(\d+)$/;
     $self->start_process;
     $self->wait_until(sub { $self->check_running; return $self->is_ready }, 'kubesim answers /readyz again', 20);
     return;
