@@ -143,16 +143,19 @@ $api->fault({ action => 'end_event', skip => 1 });
 ($end, @lines) = watch(0, changes('w', 71, 72));
 is("$end " . short(@lines), '0 w:71', 'a clean end');
 
-# --- bookmarks; real servers send the first three seconds after the begin of this watch ---
-my $bookmarks = '&allowWatchBookmarks=true&timeoutSeconds=5';
-$api->fault({ watch => JSON::PP::true, action => 'future_revision', by => 100_000 });
-($end, @lines) = watch(1, sub { }, query => $bookmarks);
-is(short(@lines), 'BOOKMARK', 'a bookmark');
-cmp_ok($json->decode($lines[0])->{object}{metadata}{resourceVersion}, '>=', 100_000 + revision(), 'from the future');
-$api->disturb('reset_counters');
-$api->fault({ action => 'drop_event', match => '"type":"BOOKMARK"', count => -1 });
-($end, @lines) = watch(1, sub { $api->wait_until(sub { hits() }, 'a bookmark is left out'); put_map('w', 55) }, query => $bookmarks);
-is(short(@lines), 'w:55', 'a watch without bookmarks');
+# --- bookmarks ---
+SKIP: {
+    DBNet::Need::or_skip('simulator');    # others send the first after a minute
+    my $bookmarks = '&allowWatchBookmarks=true';
+    $api->fault({ watch => JSON::PP::true, action => 'future_revision', by => 100_000 });
+    ($end, @lines) = watch(1, sub { }, query => $bookmarks);
+    is(short(@lines), 'BOOKMARK', 'a bookmark');
+    cmp_ok($json->decode($lines[0])->{object}{metadata}{resourceVersion}, '>=', 100_000 + revision(), 'from the future');
+    $api->disturb('reset_counters');
+    $api->fault({ action => 'drop_event', match => '"type":"BOOKMARK"', count => -1 });
+    ($end, @lines) = watch(1, sub { $api->wait_until(sub { hits() }, 'a bookmark is left out'); put_map('w', 55) }, query => $bookmarks);
+    is(short(@lines), 'w:55', 'a watch without bookmarks');
+}
 
 # --- watches that are under way ---
 for my $case ([ 'end_watches' => '0 w:end_watches' ], [ 'expire_watches' => '0 w:expire_watches ERROR' ], [ 'drop_watches?reset=1' => '56 w:drop_watches?reset=1' ]) {
