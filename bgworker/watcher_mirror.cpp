@@ -168,7 +168,7 @@ void MirrorWatch::turn(Milliseconds now) {
         start_watch(command, now);
         return;
     case Reflector::Action::probe:
-        start_probe(command);
+        start_probe();
         return;
     }
 }
@@ -276,12 +276,22 @@ void MirrorWatch::on_list_end(kubernetes::Response &&response) {
     }
 }
 
-void MirrorWatch::start_probe(const Reflector::Command &command) {
-    request_ = transport_.send(*mirror_->connection,
-                               probe_version_request(mirror_->resource, mirror_->name_space, command.resource_version),
+void MirrorWatch::start_probe() {
+    request_ = transport_.send(*mirror_->connection, probe_version_request(mirror_->resource, mirror_->name_space),
                                [this](kubernetes::Response &&response) {
                                    request_ = 0;
-                                   reflector_.on_probe(classify(response), monotonic_now());
+                                   std::string newest;
+                                   Outcome outcome = classify(response);
+                                   try {
+                                       kubernetes::ListReader list;
+                                       if (outcome) {
+                                           list.push(response.body, [](std::string_view) {});
+                                           newest = list.finish().resource_version;
+                                       }
+                                   } catch (const std::exception &error) {
+                                       outcome = protocol_error(error.what());
+                                   }
+                                   reflector_.on_probe(outcome, newest, monotonic_now());
                                });
 }
 

@@ -76,7 +76,7 @@ public:
 private:
     void start_list(const Reflector::Command &command);
     void start_watch(const Reflector::Command &command, Milliseconds now);
-    void start_probe(const Reflector::Command &command);
+    void start_probe();
     void on_list_part(std::string_view bytes);
     void on_list_end(kubernetes::Response &&response);
     void take_item(std::string_view text);

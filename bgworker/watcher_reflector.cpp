@@ -101,7 +101,6 @@ Reflector::Page Reflector::on_page(const std::string &resource_version, const st
     last_listed_ = listed_;
     expiries_ = 0;
     must_probe_ = false;
-    future_since_ = -1;
     has_listed_ = true;
     recovered();
     at_once(Action::watch);
@@ -212,35 +211,28 @@ void Reflector::on_watch_end(bool in_order, const std::string &message, Millisec
         at_once(next);
 }
 
-// Whether the server knows the version from which the watch would go on. A store that was restored from a backup does
-// not, and a watch on it would stay silent for ever.
-void Reflector::on_probe(const Outcome &outcome, Milliseconds now) {
+// Whether the store is still the one that was watched. One that was restored from a backup is older than what was seen,
+// and a watch that went on there would stay silent for ever. The store itself is asked: the cache of a kind in which
+// nothing happens is older than a list from the store, on a healthy server too.
+void Reflector::on_probe(const Outcome &outcome, const std::string &newest_version, Milliseconds now) {
     running_ = Action::none;
-    switch (outcome.kind) {
-    case Outcome::ok:
+    if (outcome.kind == Outcome::ok) {
         ++answers_;
+        const auto order = kubernetes::compare_resource_versions(newest_version, version_);
+        if (order && *order < 0) {
+            begin_list(ListKind::consistent);
+            return;
+        }
         must_probe_ = false;
-        future_since_ = -1;
         at_once(Action::watch);
         return;
-    case Outcome::gone:
+    }
+    if (outcome.kind == Outcome::gone) {
         begin_list(ListKind::consistent);
         return;
-    case Outcome::future_version:
-        degrade(outcome);
-        if (future_since_ < 0)
-            future_since_ = now;
-        if (now - future_since_ >= limits_.future_patience) {
-            future_since_ = -1;
-            begin_list(ListKind::consistent);
-        } else {
-            after(Action::probe, now, outcome);
-        }
-        return;
-    default:
-        degrade(outcome);
-        after(Action::probe, now, outcome);
     }
+    degrade(outcome);
+    after(Action::probe, now, outcome);
 }
 
 // Common -------------------------------------------------------------------------------------------------------------

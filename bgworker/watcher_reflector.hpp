@@ -2,8 +2,8 @@
 // without I/O or clock, so that every turn of it can be tested. Used by the watcher in the mirror worker. Pure C++.
 //
 //   list (pages) ──complete──▶ watch ──server's timeout──▶ watch …
-//     ▲   ▲                      │ └──disconnect──▶ probe ──version known──▶ watch
-//     │   └── rewound store ─────┼───────────────── probe: version unknown for 30 s
+//     ▲   ▲                      │ └──disconnect──▶ probe ──store is not older──▶ watch
+//     │   └── rewound store ─────┼───────────────── probe: the store is older than what was seen
 //     └──────── 410 ─────────────┘
 #pragma once
 
@@ -28,7 +28,6 @@ struct ReflectorLimits {
     Milliseconds healthy_after = 120'000;   // a watch that lived this long resets the backoff
     Milliseconds short_watch = 1'000;       // a watch that ended sooner without an event counts as a failure
     Milliseconds accepted_after = 3'000;    // a watch that was not refused for so long is taken for accepted
-    Milliseconds future_patience = 30'000;  // a version the server does not know: lagging replica until then
 };
 
 class Reflector {
@@ -60,7 +59,7 @@ public:
     Page on_page(const std::string &resource_version, const std::string &continue_token, size_t items,
                  int64_t remaining);
     void on_list_failure(const kubernetes::Outcome &outcome, Milliseconds now);
-    void on_probe(const kubernetes::Outcome &outcome, Milliseconds now);
+    void on_probe(const kubernetes::Outcome &outcome, const std::string &newest_version, Milliseconds now);
 
     void on_watch_started(Milliseconds length, Milliseconds now); // length that the request asks for
     void on_event(const std::string &resource_version);           // event or bookmark that was accepted
@@ -136,7 +135,6 @@ private:
     bool had_events_ = false;
     int brief_watches_ = 0;   // in a row, ended at once without an event
     bool must_probe_ = false; // the next watch follows a disconnect
-    Milliseconds future_since_ = -1;
 };
 
 const char *to_text(Reflector::State state) noexcept; // as mirror_state.state

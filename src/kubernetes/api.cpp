@@ -120,11 +120,10 @@ Request watch_request(const Resource &resource, std::string_view name_space, std
     return request;
 }
 
-Request probe_version_request(const Resource &resource, std::string_view name_space,
-                              std::string_view resource_version) {
-    // No object can be called "-", so a healthy server answers with an empty list from its cache.
+Request probe_version_request(const Resource &resource, std::string_view name_space) {
+    // No object can be called "-", and the store looks for one name only.
     Request request = request_for("GET", resource_path(resource, name_space));
-    request.query = Query().add("resourceVersion", resource_version).add("fieldSelector", "metadata.name=-").take();
+    request.query = Query().add("fieldSelector", "metadata.name=-").take();
     return request;
 }
 

@@ -57,9 +57,9 @@ Request list_request(const Resource &resource, std::string_view name_space, cons
 Request watch_request(const Resource &resource, std::string_view name_space, std::string_view resource_version,
                       std::string_view label_selector, double random);
 
-// Asks whether the server still knows a resource version (kubernetes.md W7): answers 200 with an empty list at once, or
-// 504 (Outcome::future_version) when the store was rewound.
-Request probe_version_request(const Resource &resource, std::string_view name_space, std::string_view resource_version);
+// Asks for the store's newest resource version, by which a store that was rewound shows (kubernetes.md W7): an empty list
+// that is not taken from the server's cache.
+Request probe_version_request(const Resource &resource, std::string_view name_space);
 
 // The body of a server-side apply: the given fields and nothing else. `uid` non-empty makes it update-only.
 nlohmann::json apply_body(const Resource &resource, std::string_view name_space, std::string_view name,
