@@ -3,6 +3,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
+use IPC::Run ();
 use Test::More;
 
 # --- what tests may ask for ---
@@ -21,6 +22,19 @@ use Test::More;
     $ENV{DBNET_TEST_CONTEXT} = '';
     ok(!eval { DBNet::Need::kind(); 1 }, 'USE_EXISTING_CLUSTER without a context is an error');
 }
+
+# A whole program that needs what is not there: skipped and counted, or failed when it is required.
+for my $case ([ '', qr/^1\.\.0 # SKIP needs existing_cluster: USE_EXISTING_CLUSTER=true/, 0 ], [ 'existing_cluster', qr/^\z/, 1 ], [ 'kubectl,all', qr/^\z/, 1 ]) {
+    my ($required, $expected, $fails) = @$case;
+    local $ENV{DBNET_REQUIRE} = $required;
+    local @ENV{qw(USE_EXISTING_CLUSTER DBNET_TEST_CONTEXT)} = ('', '');
+    my ($output, $errors) = ('', '');
+    IPC::Run::run([ $^X, '-MDBNet::Need', '-e', q{DBNet::Need::need('existing_cluster'); print 'goes on'} ], '>', \$output, '2>', \$errors);
+    like($output, $expected, "DBNET_REQUIRE=$required: what a program says");
+    is($? ? 1 : 0, $fails, 'and how it ends');
+}
+DBNet::Need::may_need('faults');
+ok(DBNet::Need::is_declared('faults') && !DBNet::Need::is_declared('kubectl'), 'what a program has asked for');
 
 # --- the API ---
 my $api = DBNet::Api->start(node_ready_delay_ms => 10);
@@ -63,6 +77,15 @@ SKIP: {
     is($api->get('/version', timeout => 1)->{status}, 0, 'a frozen server does not answer');
     $api->thaw;
     is($api->get('/version')->{status}, 200, 'a thawed one does');
+}
+
+SKIP: {
+    DBNet::Need::or_skip('faults');
+    $api->fault({ path => '/version', status => 418, count => 2 });
+    is($api->get('/version')->{status}, 418, 'a fault');
+    is($api->direct->get('/version')->{status}, $api->{proxy} ? 200 : 418, $api->{proxy} ? 'of the proxy, not of what is behind it' : 'of the simulator');
+    $api->no_faults;
+    is($api->get('/version')->{status}, 200, 'no fault');
 }
 
 SKIP: {
