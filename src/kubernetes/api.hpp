@@ -57,8 +57,8 @@ Request list_request(const Resource &resource, std::string_view name_space, cons
 Request watch_request(const Resource &resource, std::string_view name_space, std::string_view resource_version,
                       std::string_view label_selector, double random);
 
-// Asks for the store's newest resource version, by which a store that was rewound shows (kubernetes.md W7): an empty list
-// that is not taken from the server's cache.
+// Asks for the store's newest resource version, by which a store that was rewound shows (kubernetes.md W7): an empty
+// list that is not taken from the server's cache.
 Request probe_version_request(const Resource &resource, std::string_view name_space);
 
 // The body of a server-side apply: the given fields and nothing else. `uid` non-empty makes it update-only.
