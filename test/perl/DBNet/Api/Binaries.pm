@@ -210,12 +210,13 @@ sub log_requests {
 sub kill_server {
     my ($self) = @_;
     $self->server->kill9;
-    return;
+    return DBNet::Api::Proxy::kill_with_server($self);
 }
 
 sub start_server {
     my ($self) = @_;
     $self->start_api_server;
+    DBNet::Api::Proxy::start_with_server($self);
     $self->wait_for_api;
     return;
 }

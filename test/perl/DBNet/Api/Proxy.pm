@@ -17,17 +17,12 @@ sub is_wanted {
     return $api->{kind} ne 'simulator' && DBNet::Need::is_declared('faults');
 }
 
-# Starts it before what $api talks to; from then on $api talks to it, and $api->direct to the server.
+# Puts it before what $api talks to; from then on $api talks to it, and $api->direct to the server.
 sub start {
     my ($api) = @_;
     my $kubeconfig = "$api->{directory}/proxy.kubeconfig";
     $api->{direct} = bless {%$api}, ref $api;
-    $api->{proxy} = DBNet::Process->start(
-        name    => 'proxy',
-        log     => "$api->{log_prefix}proxy.log",
-        command => [
-            DBNet::Environment::program('kubesim'), '--upstream-kubeconfig', $api->{kubeconfig}, '--kubeconfig-out', $kubeconfig,
-            '--request-log', "$api->{directory}/proxy.requests" ]);
+    run($api, 0, '--kubeconfig-out', $kubeconfig);
     $api->wait_until(
         sub {
             $api->{failed} = "the proxy ended\n" if !$api->{proxy}->is_running;
@@ -36,6 +31,26 @@ sub start {
         'the proxy writes its kubeconfig', 20);
     $api->{kubeconfig} = $kubeconfig;
     $api->read_kubeconfig;
+    return;
+}
+
+sub run {
+    my ($api, $port, @more) = @_;
+    $api->{proxy} = DBNet::Process->start(
+        name    => 'proxy',
+        log     => "$api->{log_prefix}proxy.log",
+        command => [
+            DBNet::Environment::program('kubesim'), '--upstream-kubeconfig', $api->{direct}{kubeconfig}, '--request-log', "$api->{directory}/proxy.requests",
+            '--port', $port, '--certificates', "$api->{directory}/proxy.certificates", @more ]);
+    return;
+}
+
+# With the server its address is gone, and comes back with it; without a proxy this is nothing.
+sub kill_with_server { my ($api) = @_; $api->{proxy}->kill9 if $api->{proxy}; return }
+
+sub start_with_server {
+    my ($api) = @_;
+    run($api, $api->url =~ /:(\d+)$/) if $api->{proxy};
     return;
 }
 

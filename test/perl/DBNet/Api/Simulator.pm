@@ -37,13 +37,14 @@ sub kill_server {
     my ($self) = @_;
     confess 'this simulator forgets everything: start it with durable => 1' if !$self->{options}{durable};
     $self->{process}->kill9;
-    return;
+    return DBNet::Api::Proxy::kill_with_server($self);
 }
 
 sub start_server {
     my ($self) = @_;
     ($self->{port}) = $self->direct->url =~ /:(\d+)$/;
     $self->start_process;
+    DBNet::Api::Proxy::start_with_server($self);
     $self->wait_until(sub { $self->check_running; return $self->is_ready }, 'kubesim answers /readyz again', 20);
     return;
 }
