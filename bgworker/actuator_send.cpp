@@ -298,7 +298,8 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         write.message = std::move(why_still_there);
         return;
     }
-    write.created = response.status == 201;
+    // 200 may be the second answer to a create; the first one was lost.
+    write.created = response.status == 201 || (plan.fresh && write.seen->is_created_by_us);
     write.fresh = plan.fresh;
     if (plan.fresh) // nothing of the object is news to the row that it was made from
         for (const mirror::Column &column : mirror.mapping.columns)

@@ -29,14 +29,15 @@ using Text = std::optional<std::string>;
 // after a restart, is not written again.
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
-                                   controller, last_manager, phase, message, claimed, first_written, applied, stamp)
+                                   controller, last_manager, phase, message, claimed, first_written, applied, stamp,
+                                   created_by_us)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
            v.health, v.controller, v.last_manager, v.phase, v.message,
-           v.owned::text[], v.owned::text[], v.applied::jsonb, v.stamp
+           v.owned::text[], v.owned::text[], v.applied::jsonb, v.stamp, v.created::boolean
     FROM dbnet.mirrored_relation AS m,
-         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message,
-                  owned, applied, stamp)
+                  owned, applied, stamp, created)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
     ON CONFLICT (relation, namespace, name) DO UPDATE SET
         uid = excluded.uid, resource_version = excluded.resource_version, generation = excluded.generation,
@@ -50,7 +51,7 @@ const pg::Statement write_present{R"sql(
                              ELSE ARRAY(SELECT unnest(o.first_written) UNION SELECT unnest(excluded.first_written)) END,
         applied = CASE WHEN o.uid <> excluded.uid THEN excluded.applied ELSE o.applied || excluded.applied END,
         stamp = coalesce(excluded.stamp, CASE WHEN o.uid <> excluded.uid THEN NULL ELSE o.stamp END),
-        created_by_us = o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
+        created_by_us = excluded.created_by_us OR o.created_by_us AND o.uid IS NOT DISTINCT FROM excluded.uid
     WHERE (o.uid, o.resource_version, o.phase, o.message, o.health)
               IS DISTINCT FROM (excluded.uid, excluded.resource_version, excluded.phase, coalesce(excluded.message, o.message), excluded.health)
           OR excluded.stamp IS NOT NULL OR NOT excluded.claimed <@ o.claimed OR o.managers <> excluded.managers OR o.live IS DISTINCT FROM excluded.live
@@ -145,7 +146,8 @@ private:
     void present(const QueuedEvent &event, const StoredObject &stored);
     void gone(const QueuedEvent &event, const StoredObject &stored);
     void take_answer(const QueuedEvent &event, mirror::ReportedObject &object);
-    void write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer);
+    void write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer,
+               bool is_create = false);
 
     const Mirror &mirror_;
     Recorded recorded_;
@@ -226,7 +228,8 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     if (is_enforced || record.phase == Phase::fighting ||
         mirror::has_shared_seed(mirror_, job.object.claimed, event.seen.managers))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
-    write(event, phase, message, is_answer);
+    // A create was asked for, and its answer was lost.
+    write(event, phase, message, is_answer, is_answer && record.uid.empty() && event.seen.is_created_by_us);
     if (mirror::needs_report(mirror_, job.object))
         recorded_.jobs.push_back(std::move(job));
 }
@@ -256,14 +259,16 @@ void Recorder::take_answer(const QueuedEvent &event, mirror::ReportedObject &obj
     recorded_.seen.push_back({event.key, event.uid, Seen::answered});
 }
 
-void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer) {
+void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer,
+                     bool is_create) {
     const mirror::Observed &seen = event.seen;
-    present_.add(
-        event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
-        seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
-        optional_text(seen.health), optional_text(seen.controller), optional_text(seen.last_manager),
-        optional_text(mirror::to_text(phase)), optional_text(message), is_answer ? pg::array_text(seen.owned) : "{}",
-        is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}", is_answer ? Text(seen.stamp) : Text());
+    present_.add(event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
+                 seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
+                 optional_text(seen.health), optional_text(seen.controller), optional_text(seen.last_manager),
+                 optional_text(mirror::to_text(phase)), optional_text(message),
+                 is_answer ? pg::array_text(seen.owned) : "{}",
+                 is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}",
+                 is_answer ? Text(seen.stamp) : Text(), is_create ? "t" : "f");
 }
 
 Recorded Recorder::finish() {

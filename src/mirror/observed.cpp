@@ -109,6 +109,24 @@ std::string own_stamp(const Json &body, const std::string &field_manager) {
     return is_ours ? text_at(*annotations, stamp_annotation) : std::string();
 }
 
+// Our entry is as old as the object, and nobody else's is. An entry's time is that of the last change of what it names,
+// so that this holds until our next one.
+bool was_created_by(const Json &metadata, const std::string &field_manager) {
+    const auto entries = metadata.find("managedFields");
+    const std::string created = text_at(metadata, "creationTimestamp");
+    if (created.empty() || entries == metadata.end() || !entries->is_array())
+        return false;
+    bool is_ours = false;
+    for (const Json &entry : *entries) {
+        if (!entry.is_object() || text_at(entry, "time") != created || !text_at(entry, "subresource").empty())
+            continue;
+        if (text_at(entry, "manager") != field_manager || text_at(entry, "operation") != "Apply")
+            return false;
+        is_ours = true;
+    }
+    return is_ours;
+}
+
 // What was applied to a subresource has an entry of its own; the entries have no field in common.
 Json take_own_fields(Json &metadata, const std::string &field_manager) {
     Json fields;
@@ -179,6 +197,7 @@ Observed observe(Json body, std::string_view text, const Mapping &mapping, const
     seen.health_message = std::move(health.message);
     seen.terminating = kubernetes::is_terminating(body);
     seen.stamp = own_stamp(body, field_manager);
+    seen.is_created_by_us = was_created_by(metadata, field_manager);
     forget_stamp(metadata);
     take_owners(seen, body, mapping, field_manager);
     seen.own_fields = take_own_fields(metadata, field_manager);

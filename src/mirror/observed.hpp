@@ -22,14 +22,15 @@ struct Observed {
     // {path: [manager, time, another manager that owns the same as `field_manager` does: only if there is one]}; time
     // is null where the server recorded none
     Json managers = Json::object();
-    std::set<std::string> owned; // paths of which `field_manager` owns the whole or a part
-    Json own_fields;             // FieldsV1 of what it applied; null: nothing
-    std::string health;          // ready | in_progress | failed | terminating
-    std::string health_message;  // why it is not ready, in the object's own words; "" when it says nothing
-    std::string controller;      // "ReplicaSet/web-1" when another object controls this one, else ""
-    std::string stamp;           // our annotation, if `field_manager` put it there, else ""
-    std::string last_manager;    // who wrote to it last, "" when the server does not say
-    bool terminating = false;    // metadata.deletionTimestamp is set
+    std::set<std::string> owned;   // paths of which `field_manager` owns the whole or a part
+    Json own_fields;               // FieldsV1 of what it applied; null: nothing
+    std::string health;            // ready | in_progress | failed | terminating
+    std::string health_message;    // why it is not ready, in the object's own words; "" when it says nothing
+    std::string controller;        // "ReplicaSet/web-1" when another object controls this one, else ""
+    std::string stamp;             // our annotation, if `field_manager` put it there, else ""
+    std::string last_manager;      // who wrote to it last, "" when the server does not say
+    bool terminating = false;      // metadata.deletionTimestamp is set
+    bool is_created_by_us = false; // by an apply of `field_manager`, for certain
 };
 
 // `body`: the object, of which `text` is the JSON; apiVersion and kind may stand in the body alone, as in lists.

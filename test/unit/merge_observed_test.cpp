@@ -55,6 +55,25 @@ TEST(Observed, KeepsIdentityMappedValuesAndManagers) {
                                    {"status.conditions[type=Ready].status", {"kubelet", "2026-11-23T08:44:49Z"}}}));
 }
 
+TEST(Observed, WhoCreatedItShowsWhileOurEntryIsAsOldAsTheObject) {
+    Mirror mirror = dbnet::test::node_mirror();
+    Json body = node();
+    const auto created_at = [&](const char *time) {
+        body["metadata"]["creationTimestamp"] = time;
+        return seen_in(body, mirror.mapping, ours).is_created_by_us;
+    };
+    EXPECT_TRUE(created_at("2026-11-23T08:44:46Z"));
+    EXPECT_FALSE(created_at("2026-11-23T08:44:45Z")) << "we came later, or wrote again";
+    EXPECT_FALSE(created_at("2026-11-23T08:44:49Z")) << "a status is no creation";
+    Json &entries = body["metadata"]["managedFields"];
+    entries.push_back({{"manager", "kubectl"}, {"operation", "Update"}, {"time", "2026-11-23T08:44:46Z"}});
+    EXPECT_FALSE(created_at("2026-11-23T08:44:46Z")) << "one of two";
+    entries = Json::array();
+    EXPECT_FALSE(created_at("2026-11-23T08:44:46Z"));
+    body["metadata"].erase("creationTimestamp");
+    EXPECT_FALSE(seen_in(body, mirror.mapping, ours).is_created_by_us);
+}
+
 TEST(Observed, TheStampIsOursOnlyIfOurManagerPutItThere) {
     Mirror mirror = dbnet::test::node_mirror();
     EXPECT_EQ(seen_in(node(), mirror.mapping, "dbnet-of-another").stamp, "");
