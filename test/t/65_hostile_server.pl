@@ -97,7 +97,7 @@ $node->wait_for(q{SELECT state <> 'synced' AND message <> '' FROM dbnet.mirror_s
 recovers('a new worker');
 $node->safe_psql('postgres', 'DELETE FROM net.configs; ' . $mirrors->config_row('good', { v => '1' }));
 is($mirrors->wait_synced, '', 'what was deleted is gone');
-is(join(' ', map { $_->{metadata}{name} } @{ $api->get('/api/v1/namespaces/' . $api->namespace . '/configmaps')->{body}{items} }), 'good', 'and the objects are what the rows say');
+is(join(' ', map { $_->{metadata}{name} } @{ $api->get('/api/v1/namespaces/' . $api->namespace . '/configmaps', query => { labelSelector => $api->selector })->{body}{items} }), 'good', 'and the objects are what the rows say');
 
 $node->no_crash_in_log;
 done_testing();
