@@ -89,7 +89,8 @@ private:
         std::string field_manager;
         int64_t generation = 0; // of the mirror's configuration that it was made under
         std::set<std::string> first_written;
-        mirror::Fields base; // of the record that the decision was made on
+        mirror::Fields base;           // of the record that the decision was made on, without what is missing
+        std::set<std::string> missing; // see mirror::ObjectWrite
         bool is_base_old = false;
         int64_t tombstone_id = 0;
         int64_t release_id = 0;
@@ -190,6 +191,7 @@ private:
         Plan plan;            // prepared
         std::string text;     // forgotten: uid of the object; postponed: what its record says
         int64_t delay_ms = 0; // postponed
+        bool row_may_differ = false;
     };
     std::vector<Outcome> outcomes_;
     std::vector<mirror::ObjectWrite> writes_;

@@ -135,6 +135,7 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     write.attempts = entry.attempts;
     write.transaction = plan.cause.transaction;
     write.commit_lsn = plan.cause.lsn;
+    write.missing = plan.missing;
     return write;
 }
 

@@ -49,6 +49,16 @@ std::string copy_reason(const Entry &entry, const std::optional<mirror::ObjectRe
            "): this one may be older, for example restored from a backup";
 }
 
+// A row that was deleted and inserted again while its object stayed begins without what was reported into the old one.
+std::set<std::string> missing_paths(const mirror::Mapping &mapping, const mirror::RowFields &row,
+                                    const mirror::Fields &base) {
+    std::set<std::string> paths;
+    for (const mirror::Column &column : mapping.columns)
+        if (column.role != mirror::Role::key && base.contains(column.path) && !row.values.contains(column.path))
+            paths.insert(column.path);
+    return paths;
+}
+
 // Who changed what is to be put back; of several the one that changed the first field.
 std::string rival_of(const mirror::ObjectRecord &object, const mirror::Decision &decision) {
     for (const std::string &path : decision.changed)
@@ -215,9 +225,12 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         if (!found)
             continue;
         Entry &entry = *found;
-        entry.gone_uid.clear();
+        if (outcome.kind != Outcome::Kind::retry)
+            entry.gone_uid.clear();
         if (outcome.kind != Outcome::Kind::prepared)
             plans_.erase(outcome.key); // of an older decision
+        if (outcome.row_may_differ)
+            client_.answered(outcome.key, {}, true);
         switch (outcome.kind) {
         case Outcome::Kind::forgotten:
             client_.forget(outcome.key, outcome.text);
@@ -288,13 +301,15 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
                           const mirror::RowFields *row, int64_t now_ms) {
     std::optional<mirror::ObjectRecord> object = stored.object;
     const bool is_listed = mirror.is_offline || client_.has_listed(mirror.relation);
-    if (row && object && mirror::is_import_under_way(mirror.mapping, *object)) {
-        outcomes_.push_back({entry.key, is_listed ? Outcome::Kind::retry : Outcome::Kind::settled, {}, {}, 0});
-        return;
-    }
     const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
     if (gone)
         object->phase = Phase::absent;
+    // A row that was deleted and inserted again is a user's word, whatever was reported in between.
+    if (row && object && !stored.tombstone && mirror::is_import_under_way(mirror.mapping, *object)) {
+        outcomes_.push_back(
+            {entry.key, is_listed ? Outcome::Kind::retry : Outcome::Kind::settled, {}, {}, 0, is_listed});
+        return;
+    }
 
     mirror::Situation situation;
     situation.mapping = &mirror.mapping;
@@ -318,12 +333,16 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     write.transaction = entry.cause.transaction;
     write.commit_lsn = entry.cause.lsn;
     write.gone = gone;
+    const bool is_kept = decision.action != Action::create && decision.action != Action::restore; // the object, the row
+    if (row && object && stored.tombstone && is_listed && is_kept)
+        write.missing = missing_paths(mirror.mapping, *row, object->base);
+    const std::set<std::string> missing = write.missing;
     const bool has_hold =
         stored.apply_hold != mirror::HoldDecision::none || stored.delete_hold != mirror::HoldDecision::none;
     const auto conclude = [&](Outcome::Kind kind, bool is_worth_writing) {
-        if (is_worth_writing)
+        if (is_worth_writing || !missing.empty())
             writes_.push_back(std::move(write));
-        outcomes_.push_back({entry.key, kind, {}, {}, 0});
+        outcomes_.push_back({entry.key, kind, {}, {}, 0, !missing.empty()});
     };
 
     const std::string reason = closed_reason(mirror);
@@ -433,8 +452,12 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         decision.action == Action::create && (!object || object->uid.empty() || stored.tombstone || entry.replaced);
     if (object && decision.action == Action::create && !plan.fresh)
         plan.first_written = object->first_written;
-    if (object && !plan.fresh)
+    if (object && !plan.fresh) {
         plan.base = std::move(object->base);
+        for (const std::string &path : missing)
+            plan.base.erase(path);
+        plan.missing = missing;
+    }
     plan.cause = entry.cause;
     if (object)
         plan.stamp = object->stamp;

@@ -146,8 +146,7 @@ private:
     void present(const QueuedEvent &event, const StoredObject &stored);
     void gone(const QueuedEvent &event, const StoredObject &stored);
     void take_answer(const QueuedEvent &event, mirror::ReportedObject &object);
-    void write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer,
-               bool is_create = false);
+    void write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer, bool is_new);
 
     const Mirror &mirror_;
     Recorded recorded_;
@@ -188,7 +187,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     const bool is_answer = (!event.seen.stamp.empty() && (!known || known->stamp != event.seen.stamp)) ||
                            has_unclaimed_status(mirror_.mapping, event.seen, known);
     if (!stored.object) {
-        write(event, is_answer ? Phase::synced : Phase::none, "", is_answer);
+        write(event, is_answer ? Phase::synced : Phase::none, "", is_answer, true);
         job.object.live = event.seen.values;
         if (is_answer)
             take_answer(event, job.object);
@@ -228,8 +227,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     if (is_enforced || record.phase == Phase::fighting ||
         mirror::has_shared_seed(mirror_, job.object.claimed, event.seen.managers))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
-    // A create was asked for, and its answer was lost.
-    write(event, phase, message, is_answer, is_answer && record.uid.empty() && event.seen.is_created_by_us);
+    write(event, phase, message, is_answer, !same);
     if (mirror::needs_report(mirror_, job.object))
         recorded_.jobs.push_back(std::move(job));
 }
@@ -259,8 +257,8 @@ void Recorder::take_answer(const QueuedEvent &event, mirror::ReportedObject &obj
     recorded_.seen.push_back({event.key, event.uid, Seen::answered});
 }
 
-void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer,
-                     bool is_create) {
+// `is_new`: nothing of this incarnation was on record.
+void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer, bool is_new) {
     const mirror::Observed &seen = event.seen;
     present_.add(event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
                  seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
@@ -268,7 +266,7 @@ void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &m
                  optional_text(mirror::to_text(phase)), optional_text(message),
                  is_answer ? pg::array_text(seen.owned) : "{}",
                  is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}",
-                 is_answer ? Text(seen.stamp) : Text(), is_create ? "t" : "f");
+                 is_answer ? Text(seen.stamp) : Text(), is_answer && is_new && seen.is_created_by_us ? "t" : "f");
 }
 
 Recorded Recorder::finish() {

@@ -4,7 +4,8 @@
 # Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), demo (pg_regress files in test/demo),
 # isolation, tap (pgTAP files in test/tap and test/demo), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
 # --binaries=DIR unit tests and replays (build);
-# --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl; --bench runs test/bench/run.pl,
+# --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl, and tells the others by
+# DBNET_TORTURE=1 to take their time; --bench runs test/bench/run.pl,
 # --demo test/demo/run.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
 # user, since PostgreSQL refuses root.
 use strict;
@@ -47,6 +48,7 @@ $ENV{TMPDIR} = '/tmp';
 $ENV{PERL5LIB} = join ':', "$top/test/perl", "$pgxs_test/perl", grep { defined } $ENV{PERL5LIB};
 $ENV{PG_REGRESS} = "$pgxs_test/regress/pg_regress";
 $ENV{DBNET_TOP} = $top;
+$ENV{DBNET_TORTURE} = 1 if $torture;
 $ENV{DBNET_KUBESIM} = "$top/build/kubesim";
 $ENV{DBNET_TEST_LIBRARY} = "$root$pkglibdir/dbnet_test.so";
 
@@ -258,7 +260,7 @@ sub run_pgtap {
 # The programs in test/t, several at a time: each has its own cluster and mostly waits. Those that take longest go first,
 # so that none is left running alone in the end.
 sub run_programs {
-    my @longest = qw(65_hostile_server 63_hanging_requests 52_report_watch 57_import 70_demo 62_locks 61_connections 64_hostile_owner);
+    my @longest = qw(65_hostile_server 63_hanging_requests 91_kill_under_load 52_report_watch 57_import 70_demo 62_locks 61_connections 64_hostile_owner);
     my %place;
     @place{ map { "test/t/$_.pl" } @longest } = 0 .. $#longest;
     my @files = grep { wanted('t/' . basename($_, '.pl')) && ($torture || !/_torture\.pl$/) }

@@ -74,10 +74,12 @@ bool has_committed(const std::string &transaction) {
     return status.text(0, 0) != "in progress";
 }
 
-// What is waited for: this session's commits, and those of others that were over when it asked.
+// What is waited for: this session's commits, and those of others that were over when it asked. Of those before the
+// server's last start only the compare tells, so that it is waited for even when there was none since.
 XLogRecPtr newest_commit() {
+    constexpr XLogRecPtr anything = 1;
     pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
-    return std::max<XLogRecPtr>(XactLastCommitEnd, slot ? pg_atomic_read_u64(&slot->published_lsn) : 0);
+    return std::max({XactLastCommitEnd, slot ? XLogRecPtr{pg_atomic_read_u64(&slot->published_lsn)} : 0, anything});
 }
 
 bool has_worker() {

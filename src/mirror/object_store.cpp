@@ -92,13 +92,13 @@ pg::Statement save_objects{R"sql(
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
-                     transaction::xid8, commit_lsn::pg_lsn, released::text[]
+                     transaction::xid8, commit_lsn::pg_lsn, released::text[], missing::text[]
               FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) AS v
+                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) AS v
                   (relation, namespace, name, field_manager, uid, resource_version, generation,
                    live, managers, health, controller, last_manager,
                    gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
-                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released)) AS v
+                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released, missing)) AS v
         JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
         LEFT JOIN dbnet.object AS k ON k.relation = v.relation AND k.namespace = v.namespace AND k.name = v.name) AS w
     ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
@@ -120,8 +120,9 @@ pg::Statement save_objects{R"sql(
         health           = CASE WHEN w.is_newer THEN w.health ELSE o.health END,
         controller       = CASE WHEN w.is_newer THEN w.controller ELSE o.controller END,
         last_manager     = CASE WHEN w.is_newer THEN w.last_manager ELSE o.last_manager END,
-        base             = CASE WHEN w.accepted AND w.fresh THEN w.base WHEN w.accepted THEN o.base || w.base
-                                WHEN w.released <> '{}' THEN (o.base - w.released) || w.base ELSE o.base END,
+        base             = CASE WHEN w.accepted AND w.fresh THEN w.base WHEN w.accepted THEN (o.base - w.missing) || w.base
+                                WHEN w.released <> '{}' THEN (o.base - w.missing - w.released) || w.base
+                                ELSE o.base - w.missing END,
         claimed          = CASE WHEN w.accepted THEN w.claimed
                                 WHEN w.released <> '{}'
                                     THEN ARRAY(SELECT path FROM unnest(o.claimed) AS path WHERE path <> ALL (w.released))
@@ -146,16 +147,16 @@ pg::Statement save_objects{R"sql(
 void add(pg::TextColumns &rows, const ObjectWrite &write) {
     static const Observed unseen;
     const Observed &seen = write.seen ? *write.seen : unseen;
-    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager,
-             known(seen.uid), known(seen.resource_version),
-             seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
-             write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.controller),
-             known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
-             truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
-             pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
-             known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
-             write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
-             number(write.transaction), position(write.commit_lsn), pg::array_text(write.released));
+    rows.add(
+        std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager, known(seen.uid),
+        known(seen.resource_version), seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(),
+        write.seen ? Cell(seen.live) : Cell(), write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health),
+        known(seen.controller), known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
+        truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
+        pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
+        known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
+        write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(), number(write.transaction),
+        position(write.commit_lsn), pg::array_text(write.released), pg::array_text(write.missing));
 }
 
 #define DBNET_KEYS "unnest($1::oid[], $2, $3) AS w (relation, namespace, name)"

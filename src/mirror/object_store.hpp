@@ -46,7 +46,8 @@ struct ObjectWrite {
     bool created = false;         // … which did not exist before
     bool adopted = false;         // the object counts as created by DBNet from now on
     Fields applied;
-    Fields base; // what row and object agree on by it
+    Fields base;                   // what row and object agree on by it
+    std::set<std::string> missing; // paths that they do not agree on any more: the row was made anew without them
     std::set<std::string> claimed;
     std::string stamp;
     std::set<std::string> released; // paths that DBNet does not own any more; `base` holds what the row had there

@@ -6,6 +6,7 @@
 #include "kubernetes/health.hpp"
 #include "kubernetes/json_text.hpp"
 #include "kubernetes/managed_fields.hpp"
+#include "mirror/instant.hpp"
 #include "mirror/secret_values.hpp"
 #include "mirror/stamp.hpp"
 
@@ -110,15 +111,19 @@ std::string own_stamp(const Json &body, const std::string &field_manager) {
 }
 
 // Our entry is as old as the object, and nobody else's is. An entry's time is that of the last change of what it names,
-// so that this holds until our next one.
+// so that this holds until our next one. Times are whole seconds, and the entry's is taken a moment before the
+// object's.
 bool was_created_by(const Json &metadata, const std::string &field_manager) {
     const auto entries = metadata.find("managedFields");
-    const std::string created = text_at(metadata, "creationTimestamp");
-    if (created.empty() || entries == metadata.end() || !entries->is_array())
+    const auto created = parse_instant(text_at(metadata, "creationTimestamp"));
+    if (!created || entries == metadata.end() || !entries->is_array())
         return false;
     bool is_ours = false;
     for (const Json &entry : *entries) {
-        if (!entry.is_object() || text_at(entry, "time") != created || !text_at(entry, "subresource").empty())
+        if (!entry.is_object() || !text_at(entry, "subresource").empty())
+            continue;
+        const auto time = parse_instant(text_at(entry, "time"));
+        if (!time || *time > *created || *time < *created - 1'000'000)
             continue;
         if (text_at(entry, "manager") != field_manager || text_at(entry, "operation") != "Apply")
             return false;

@@ -84,6 +84,7 @@ $node->replace_worker('mirror worker', 'KILL');
 $node->psql_ok(q{DELETE FROM net.configs WHERE name = 'new'}, 'delete');
 $node->kill9;
 $node->start;
+isnt(($node->run_sql(q{SELECT count(*) FROM dbnet.wait_synced('1 s')}))[1], '0', 'wait_synced does not say that all is well before anybody can know');
 $node->psql_ok($mirrors->config_row('last', { v => '1' }), 'insert');
 $node->wait_for(q{SELECT bool_and(state = 'degraded') FROM dbnet.mirror_status}, 'a worker that never reached the server says so');
 $api->start_server;

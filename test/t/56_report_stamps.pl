@@ -32,6 +32,17 @@ $api->wait_until(sub { $mirrors->config('lost')->{data}{v} eq '1' }, 'what the r
 is($mirrors->wait_synced, '', 'that is no drift');
 isnt(stamp_of('lost'), $ours, 'under a new stamp');
 
+# An answer that told of a creation: the object is the row's as if it had arrived, and is deleted with it unasked.
+$node->psql_ok(q{SELECT dbnet.pause('prod', 'so that nothing is sent')}, 'paused');
+$node->psql_ok($mirrors->config_row('made', { v => '1' }), 'insert');
+apply_as_dbnet('made', $ours, '1');
+recorded('made', $ours);
+$node->query_is(q{SELECT created_by_us FROM dbnet.object WHERE name = 'made'}, 't', 'created by us');
+$node->psql_ok(q{SELECT dbnet.resume('prod')}, 'resumed');
+$node->psql_ok(q{DELETE FROM net.configs WHERE name = 'made'}, 'delete');
+is($mirrors->wait_synced, '', 'is not held');
+is($api->get($mirrors->config_path('made'))->{status}, 404, 'the object is gone');
+
 # A copy of this database wrote the same: nothing to decide. Others' labels are no difference.
 $api->expect_success($api->patch($mirrors->config_path('same'), { metadata => { labels => { team => 'theirs' } } }));
 my $calls = $node->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation');

@@ -63,6 +63,7 @@ TEST(Observed, WhoCreatedItShowsWhileOurEntryIsAsOldAsTheObject) {
         return seen_in(body, mirror.mapping, ours).is_created_by_us;
     };
     EXPECT_TRUE(created_at("2026-11-23T08:44:46Z"));
+    EXPECT_TRUE(created_at("2026-11-23T08:44:47Z")) << "a second began in between";
     EXPECT_FALSE(created_at("2026-11-23T08:44:45Z")) << "we came later, or wrote again";
     EXPECT_FALSE(created_at("2026-11-23T08:44:49Z")) << "a status is no creation";
     Json &entries = body["metadata"]["managedFields"];

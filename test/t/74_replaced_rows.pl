@@ -1,0 +1,66 @@
+# Rows that are deleted and inserted again while their object stays: they are filled with what was reported, and nothing of
+# the deletion is left, whether the worker saw it happen or died before.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Cluster;
+use DBNet::Api;
+use DBNet::Mirrors;
+use Test::More;
+
+my $node = DBNet::Cluster->started('replaced_rows');
+my $api = DBNet::Api->start;
+my $mirrors = DBNet::Mirrors->new($node, $api);
+my $uid;
+
+sub is_filled {
+    my ($what) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is($mirrors->wait_synced, '', "$what: settled");
+    $node->wait_for(q{SELECT ready = 'True' FROM net.nodes WHERE name = 'n1'}, "$what: the row has what was reported", timeout => 20);
+    $uid //= $mirrors->node('n1')->{metadata}{uid};
+    is($mirrors->node('n1')->{metadata}{uid}, $uid, "$what: it is the same object");
+    $node->query_is('SELECT count(*) FROM dbnet.tombstone', '0', "$what: no tombstone is left");
+    return;
+}
+sub replaced { return q{BEGIN; DELETE FROM net.nodes WHERE name = 'n1';} . $mirrors->node_row('n1', @_) . 'COMMIT;' }
+
+$node->psql_ok($mirrors->node_row('n1', unschedulable => 'true'), 'insert');
+is_filled('new');
+$node->psql_ok(replaced(unschedulable => 'false'), 'with another value');
+is_filled('another value');
+$node->psql_ok(replaced(unschedulable => 'false'), 'with the same');
+is_filled('the same');
+$node->psql_ok(replaced(), 'with one less');
+is_filled('one less');
+
+for my $value ('true', 'true') {
+    my $pid = $node->worker_pid('mirror worker');
+    kill 'STOP', $pid;
+    $node->psql_ok(replaced(unschedulable => $value), 'while the worker is stopped');
+    kill 'KILL', $pid;
+    $node->worker_pid('mirror worker', other_than => $pid);
+    is_filled('unseen by the worker');
+}
+# --- an answer that was lost told of the object while its row was away, so that nothing was reported into any row ---
+my $manager = $node->safe_psql('postgres', q{SELECT field_manager FROM dbnet.mirrored_relation WHERE relation = 'net.configs'::regclass});
+my $stamp = $node->safe_psql('postgres', q{SELECT system_identifier || '/1/0/100/0' FROM pg_control_system()});
+for my $name (qw(there gone)) {
+    $node->psql_ok(q{SELECT dbnet.pause('prod', 'so that nothing is sent')}, 'paused');
+    $node->psql_ok($mirrors->config_row($name, { v => '1' }) . "DELETE FROM net.configs WHERE name = '$name'", 'inserted and deleted');
+    $api->expect_success($api->apply($mirrors->config_path($name), { apiVersion => 'v1', kind => 'ConfigMap', data => { v => '1' },
+        metadata => { name => $name, labels => $api->labels, annotations => { 'dbnet.io/stamp' => $stamp } } }, manager => $manager));
+    $node->wait_for("SELECT uid IS NOT NULL FROM dbnet.object WHERE name = '$name'", 'the object is seen');
+    $node->psql_ok($mirrors->config_row($name, { v => '2' }), 'inserted again');
+    if ($name eq 'gone') {
+        $api->expect_success($api->delete($mirrors->config_path('gone')));
+        $node->wait_for(q{SELECT live IS NULL FROM dbnet.object WHERE name = 'gone'}, 'somebody deletes it, and the worker dies');
+        $node->replace_worker('mirror worker', 'KILL');
+    }
+    $node->psql_ok(q{SELECT dbnet.resume('prod')}, 'resumed');
+    is($mirrors->wait_synced, '', 'settled');
+    is_deeply($mirrors->config($name)->{data}, { v => '2' }, "$name: as the row says");
+}
+$node->query_is('SELECT count(*) FROM dbnet.tombstone', '0', 'no tombstone is left');
+
+$node->no_crash_in_log(except => qr/was terminated by signal 9/);
+done_testing();
