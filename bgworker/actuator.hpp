@@ -92,6 +92,7 @@ private:
         mirror::Fields base;           // of the record that the decision was made on, without what is missing
         std::set<std::string> missing; // see mirror::ObjectWrite
         bool is_base_old = false;
+        bool has_status = false; // of the row that a fresh object is made from: it is not this object's
         int64_t tombstone_id = 0;
         int64_t release_id = 0;
         int64_t adoption_id = 0;

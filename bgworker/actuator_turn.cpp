@@ -458,6 +458,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             plan.base.erase(path);
         plan.missing = missing;
     }
+    plan.has_status = row && row->has_status;
     plan.cause = entry.cause;
     if (object)
         plan.stamp = object->stamp;

@@ -67,6 +67,7 @@ struct ValueError {
 struct RowFields {
     Fields values;
     std::vector<ValueError> errors; // of columns that are then missing from values
+    bool has_status = false;        // a status column is not NULL; only read_rows() tells
 };
 
 class Mapping {

@@ -36,6 +36,15 @@ std::string mapped_columns(const Mirror &mirror) {
     return "(SELECT " + columns + ") AS v";
 }
 
+// Whether a status column holds something: of a row that was renamed it was another object's.
+std::string any_status(const Mirror &mirror) {
+    std::string condition = "false";
+    for (const Column &column : mirror.mapping.columns)
+        if (column.role == Role::status)
+            condition += " OR r." + pg::quoted_name(column.name) + " IS NOT NULL";
+    return condition;
+}
+
 // A cast that a user defined may run.
 template<class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
     lock_table(mirror, false);
@@ -66,8 +75,8 @@ std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<
         names.push_back(key.name);
     }
     const std::string sql =
-        "SELECT k.number, pg_catalog.to_jsonb(v) "
-        "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (namespace, name, number) "
+        "SELECT k.number, pg_catalog.to_jsonb(v), " + any_status(mirror) +
+        " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (namespace, name, number) "
         "JOIN " +
         mirror.qualified_name + " AS r ON " + column_reference(mirror.name_column) + " OPERATOR(pg_catalog.=) k.name" +
         (mirror.namespace_column.empty()
@@ -77,8 +86,10 @@ std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<
     const pg::Statement &select = statement(mirror.owner, sql);
     const pg::Result rows = as_owner(mirror, [&] { return pg::execute(select, name_spaces, names); });
     std::vector<std::optional<RowFields>> found(keys.size());
-    for (size_t row = 0; row < rows.rows(); row++)
-        found[rows.integer(row, 0) - 1] = row_fields(mirror, rows.at(row, 1));
+    for (size_t row = 0; row < rows.rows(); row++) {
+        RowFields &fields = found[rows.integer(row, 0) - 1].emplace(row_fields(mirror, rows.at(row, 1)));
+        fields.has_status = rows.boolean(row, 2);
+    }
     return found;
 }
 

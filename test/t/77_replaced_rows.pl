@@ -1,5 +1,6 @@
 # Rows that are deleted and inserted again while their object stays: they are filled with what was reported, and nothing of
-# the deletion is left, whether the worker saw it happen or died before.
+# the deletion is left, whether the worker saw it happen or died before. Rows that are renamed show nothing of the object
+# that they had before.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Cluster;
@@ -7,8 +8,9 @@ use DBNet::Api;
 use DBNet::Mirrors;
 use Test::More;
 
+DBNet::Need::need('own_servers');
 my $node = DBNet::Cluster->started('replaced_rows');
-my $api = DBNet::Api->start;
+my $api = DBNet::Api->start(nodes_ready => 0, controllers => 0);    # nobody but the test reports
 my $mirrors = DBNet::Mirrors->new($node, $api);
 my $uid;
 
@@ -25,6 +27,8 @@ sub is_filled {
 sub replaced { return q{BEGIN; DELETE FROM net.nodes WHERE name = 'n1';} . $mirrors->node_row('n1', @_) . 'COMMIT;' }
 
 $node->psql_ok($mirrors->node_row('n1', unschedulable => 'true'), 'insert');
+is($mirrors->wait_synced, '', 'created');
+$api->expect_success($api->patch($mirrors->node_path('n1') . '/status', { status => { conditions => [ { type => 'Ready', status => 'True' } ] } }));
 is_filled('new');
 $node->psql_ok(replaced(unschedulable => 'false'), 'with another value');
 is_filled('another value');
@@ -41,6 +45,13 @@ for my $value ('true', 'true') {
     $node->worker_pid('mirror worker', other_than => $pid);
     is_filled('unseen by the worker');
 }
+# --- renamed ---
+$node->psql_ok(q{UPDATE net.nodes SET name = 'n2', note = 'mine' WHERE name = 'n1'}, 'renamed');
+is($mirrors->wait_synced, '', 'settled');
+$node->wait_for(q{SELECT ready IS NULL AND note = 'mine' FROM net.nodes WHERE name = 'n2'}, 'nothing was reported of the new object yet');
+$api->expect_success($api->patch($mirrors->node_path('n2') . '/status', { status => { conditions => [ { type => 'Ready', status => 'False' } ] } }));
+$node->wait_for(q{SELECT ready = 'False' FROM net.nodes WHERE name = 'n2'}, 'and now it is');
+
 # --- an answer that was lost told of the object while its row was away, so that nothing was reported into any row ---
 my $manager = $node->safe_psql('postgres', q{SELECT field_manager FROM dbnet.mirrored_relation WHERE relation = 'net.configs'::regclass});
 my $stamp = $node->safe_psql('postgres', q{SELECT system_identifier || '/1/0/100/0' FROM pg_control_system()});
