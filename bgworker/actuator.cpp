@@ -140,7 +140,7 @@ std::string Actuator::closed_reason(const mirror::Mirror &mirror) const {
         return "paused: " + mirror.paused_reason;
     if (!mirror.connection)
         return mirror.connection_error;
-    return {};
+    return client_.lease_closed_reason(mirror);
 }
 
 size_t Actuator::room(const Lane &lane, int64_t now_ms) const {

@@ -37,6 +37,8 @@ struct ActuatorClient {
     virtual void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) = 0;
     // The object of this uid is gone; late events of it count for nothing.
     virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
+    // Why the mirror's server is not ours to write to now; empty: it is.
+    virtual std::string lease_closed_reason(const mirror::Mirror &mirror) = 0;
     // Asks the server what became of the object of this uid, of which no event has told; an event will.
     virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;
     // Gives the row back what the device has, some time soon.

@@ -1,7 +1,8 @@
-// The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, intents
-// and requests, answers, watch events and reports, compares. It sleeps in one place.
+// The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, leases,
+// intents and requests, answers, watch events and reports, compares. It sleeps in one place.
 #include "bgworker/actuator.hpp"
 #include "bgworker/compare.hpp"
+#include "bgworker/leases.hpp"
 #include "bgworker/wal_tail.hpp"
 #include "bgworker/watcher.hpp"
 #include "bgworker/worker_process.hpp"
@@ -56,11 +57,11 @@ capture::Cookie cookie() {
     return cookie;
 }
 
-class MirrorWorker : ActuatorClient, WatcherClient {
+class MirrorWorker : ActuatorClient, WatcherClient, LeaseClient {
 public:
     explicit MirrorWorker(WorkerProcess &process)
         : process_(process), transport_(transport_limits()), tail_(cookie()), watcher_(transport_, *this),
-          actuator_(transport_, *this), compare_(actuator_, *this) {}
+          leases_(transport_, *this), actuator_(transport_, *this), compare_(actuator_, *this) {}
 
     ~MirrorWorker() { loaded_catalog = nullptr; }
 
@@ -80,6 +81,7 @@ private:
         const bool more = feed();
         publish();
         transport_.run();
+        leases_.turn();
         actuator_.turn(); // before the watcher: what was committed goes out first
         watcher_.turn();
         if (watcher_.take_configuration_changed())
@@ -179,6 +181,7 @@ private:
     }
 
     void configure() {
+        leases_.configure(catalog_);
         watcher_.configure(catalog_);
         actuator_.configure(catalog_);
         compare_.configure(catalog_);
@@ -218,7 +221,7 @@ private:
         int64_t timeout = std::min(longest_sleep_ms, std::max<int64_t>(next_compare_ms_ - monotonic_ms(), 0));
         if (XactLastCommitEnd != flushed_)
             timeout = std::min(timeout, flush_ms);
-        for (const int other : {actuator_.timeout_ms(), watcher_.timeout_ms()})
+        for (const int other : {actuator_.timeout_ms(), watcher_.timeout_ms(), leases_.timeout_ms()})
             if (other >= 0)
                 timeout = std::min<int64_t>(timeout, other);
         return timeout;
@@ -232,6 +235,17 @@ private:
     void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
     void look_up(const mirror::Key &key, const std::string &uid) override { watcher_.look_up(key, uid); }
     void restore(const mirror::Key &key) override { watcher_.restore(key); }
+    std::string lease_closed_reason(const mirror::Mirror &mirror) override {
+        return leases_.closed_reason(mirror.server);
+    }
+    std::string rival(const mirror::Mirror &mirror) override {
+        return mirror.settings.manage ? leases_.rival(mirror.server) : std::string();
+    }
+    void lease_acquired(const std::string &server) override {
+        for (const auto &[relation, mirror] : catalog_->mirrors)
+            if (mirror.server == server)
+                compare_.request(relation, true);
+    }
     bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
     void served_again(uint32_t relation) override { compare_.request(relation, true); }
     void seen(const SeenObject &object) override {
@@ -257,6 +271,7 @@ private:
     kubernetes::Transport transport_;
     WalTail tail_;
     Watcher watcher_;
+    Leases leases_;
     Actuator actuator_;
     Compare compare_;
     std::shared_ptr<const mirror::Catalog> catalog_;

@@ -240,6 +240,9 @@ Watcher::State Watcher::state_of(const Entry &entry) const {
     if (!catalog_->armed && !catalog_->disarmed_reason.empty()) {
         state.state = "disarmed";
         state.message = catalog_->disarmed_reason;
+    } else if (const std::string rival = client_.rival(mirror); !rival.empty()) {
+        state.state = "disarmed";
+        state.message = rival;
     }
     state.listed = reflector.listed();
     state.expected = reflector.expected();

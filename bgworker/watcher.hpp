@@ -25,6 +25,8 @@ public:
     virtual void seen(const SeenObject &object) = 0;
     // A list or probe of the mirror was answered.
     virtual void server_answers(const mirror::Mirror &mirror) = 0;
+    // Who else writes to the mirror's server, in words; empty: nobody.
+    virtual std::string rival(const mirror::Mirror &mirror) = 0;
     // The mirror's kind, which the server had ceased to serve, is listed again: every row is to be compared.
     virtual void served_again(uint32_t relation) = 0;
 

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION dbnet.validate_options(text[], oid) IS
 
 CREATE FOREIGN DATA WRAPPER dbnet_kubernetes NO HANDLER VALIDATOR dbnet.validate_options;
 COMMENT ON FOREIGN DATA WRAPPER dbnet_kubernetes IS
-    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; http_version: 1.1 (default) or 2; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
+    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; http_version: 1.1 (default) or 2; lease_namespace: where the Lease is by which of several servers of one database one writes (default); lease: false = there is none; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
 
 CREATE FUNCTION dbnet.is_offline(server name) RETURNS boolean
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -20,6 +20,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dbnet.is_offline(name) IS
     'Whether option offline of a foreign server is on: DBNet never connects to it, its mirrors are for tests. Argument: the server. False when there is no such server';
+
+CREATE FUNCTION dbnet.lease_namespace(server name) RETURNS text
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(max(option_value) FILTER (WHERE option_name = 'lease_namespace'), 'default')
+    FROM pg_catalog.pg_foreign_server AS found, pg_catalog.pg_options_to_table(found.srvoptions)
+    WHERE found.srvname = $1
+    HAVING coalesce(bool_and(option_value::boolean) FILTER (WHERE option_name = 'lease'), true);
+END;
+COMMENT ON FUNCTION dbnet.lease_namespace(name) IS
+    'The namespace of the Lease by which one of several servers of this database writes to a foreign server. Argument: the server. NULL when its option lease is off';
 
 -- Who gave credentials knew one endpoint. When somebody else changes the server's options, those credentials must not
 -- travel to the new endpoint: they count only while the server's options are those they were given for. By name, since

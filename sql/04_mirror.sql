@@ -111,12 +111,16 @@ COMMENT ON COLUMN dbnet.paused_server.paused_at IS 'when it was paused';
 CREATE TABLE dbnet.arming (
     singleton         boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     system_identifier bigint NOT NULL,
-    database          oid    NOT NULL
+    database          oid    NOT NULL,
+    term              bigint NOT NULL DEFAULT 0,
+    claimed_by        text
 );
 COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devices; anywhere else (a restored dump, a clone) every mirror is disarmed until dbnet.claim()';
 COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror';
 COMMENT ON COLUMN dbnet.arming.system_identifier IS 'pg_control_system().system_identifier of the server';
 COMMENT ON COLUMN dbnet.arming.database IS 'oid of the database';
+COMMENT ON COLUMN dbnet.arming.term IS 'grows with every dbnet.claim(), of this database or of a copy; the Lease of each server holds that of its holder';
+COMMENT ON COLUMN dbnet.arming.claimed_by IS 'installation on which the newest dbnet.claim() was called: host, and a hash of boot and data directory; NULL = none, or one of a copy';
 
 -- Not dumped: who has a dump could try out values. A restored database digests anew.
 CREATE TABLE dbnet.digest_key (
@@ -142,7 +146,7 @@ CREATE TABLE dbnet.mirror_state (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker says of each mirror; not dumped';
 COMMENT ON COLUMN dbnet.mirror_state.relation IS 'the mirror';
-COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = see dbnet.arming; offline = the server has option offline, nobody connects to it';
+COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_state.message IS 'what is wrong, in the server''s words where there are any';
 COMMENT ON COLUMN dbnet.mirror_state.listed IS 'objects seen by the running or last list';
 COMMENT ON COLUMN dbnet.mirror_state.expected IS 'objects the server announced for that list; NULL = it did not say';

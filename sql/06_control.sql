@@ -141,7 +141,7 @@ CREATE FUNCTION dbnet.claim() RETURNS void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_claim';
 COMMENT ON FUNCTION dbnet.claim() IS
-    'Says that this database, a restored dump or a clone, takes the place of the one it was copied from: from now on its mirrors write to devices. Make sure that the original writes no more';
+    'Says that this database, a restored dump or a clone, takes the place of the one it was copied from: from now on its mirrors write to devices. A clone of the files takes the Leases of its servers, and the original sees that it has lost them; make sure that the original of a restored dump writes no more';
 
 CREATE FUNCTION dbnet.approve(id text) RETURNS bigint
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp

@@ -16,6 +16,7 @@ int hold_minimum = 10;
 int hold_percent = 20;
 char *respected_managers = nullptr;
 int compare_interval = 600;
+int lease_duration = 30;
 int report_lock_timeout = 50;
 int report_statement_timeout = 1000;
 int requests_in_flight = 64;
@@ -86,6 +87,10 @@ void define_all() {
     define_integer("dbnet.compare_interval", "Time between two compares of all rows with the applied state.",
                    "0 compares only at start and when changes may have been missed.", &compare_interval, 0, 86400 * 7,
                    PGC_SIGHUP, GUC_UNIT_S);
+    define_integer("dbnet.lease_duration",
+                   "Time after which a server that has not renewed its lease lets another one write to the cluster.",
+                   "A clone or promoted standby waits this long; the lease is renewed three times in it.",
+                   &lease_duration, 3, 3600, PGC_SIGHUP, GUC_UNIT_S);
     define_integer(
         "dbnet.report_lock_timeout", "Longest wait for a lock when a device's report is written into a table.",
         "Rows that are locked longer are written later.", &report_lock_timeout, 1, 60000, PGC_SIGHUP, GUC_UNIT_MS);

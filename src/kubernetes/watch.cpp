@@ -43,6 +43,11 @@ bool LineSplitter::next(std::string_view &line) {
 
 namespace {
 
+// For messages, which people and logs keep: what may be an object may be a Secret.
+std::string shown(std::string_view line) {
+    return line.starts_with('{') ? std::to_string(line.size()) + " bytes of JSON" : std::string(line.substr(0, 200));
+}
+
 Event::Type type_of(std::string_view text, std::string_view line) {
     if (text == "ADDED")
         return Event::Type::added;
@@ -54,7 +59,7 @@ Event::Type type_of(std::string_view text, std::string_view line) {
         return Event::Type::bookmark;
     if (text == "ERROR")
         return Event::Type::error;
-    throw Failure("a watch sent a line that is no event: " + std::string(line.substr(0, 200)));
+    throw Failure("a watch sent a line that is no event: " + shown(line));
 }
 
 } // namespace
@@ -65,20 +70,20 @@ Event parse_event(std::string_view line) {
     event.type = type_of(text_member(&document, "type"), line);
     const auto object = document.find("object");
     if (object == document.end() || !object->is_object())
-        throw Failure("a watch sent an event without an object: " + std::string(line.substr(0, 200)));
+        throw Failure("a watch sent an event without an object: " + shown(line));
     event.object = std::move(*object);
     if (const auto member = find_member(line, "object"))
         event.text = member->value_in(line);
     if (event.type == Event::Type::error) {
         event.outcome = classify_status(event.object);
         if (event.outcome)
-            throw Failure("a watch sent an error that says nothing: " + std::string(line.substr(0, 200)));
+            throw Failure("a watch sent an error that says nothing: " + shown(line));
         return event;
     }
     const nlohmann::json *metadata = member(&event.object, "metadata");
     event.resource_version = text_member(metadata, "resourceVersion");
     if (event.resource_version.empty())
-        throw Failure("a watch sent an object without a resource version: " + std::string(line.substr(0, 200)));
+        throw Failure("a watch sent an object without a resource version: " + shown(line));
     if (event.type == Event::Type::bookmark)
         event.initial_events_end = text_member(member(metadata, "annotations"), "k8s.io/initial-events-end") == "true";
     return event;

@@ -16,7 +16,7 @@ pg::Statement select_mirrors{R"sql(
            m.label_selector, m.field_manager, m.initial, m.mode, m.on_drift, m.on_external_delete, m.delete_foreign,
            coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server),
            dbnet.has_unique_key(m.relation::oid, k.columns), array_to_string(k.columns, ', '), m.secret_values,
-           (SELECT d.key FROM dbnet.digest_key AS d)
+           (SELECT d.key FROM dbnet.digest_key AS d), dbnet.lease_namespace(m.server)
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
@@ -36,7 +36,7 @@ pg::Statement select_columns{R"sql(
 )sql"};
 
 pg::Statement select_arming{R"sql(
-    SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier
+    SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier, a.term, a.claimed_by
     FROM pg_control_system() AS s
     JOIN pg_database AS d ON d.datname = current_database()
     LEFT JOIN dbnet.arming AS a ON true
@@ -128,6 +128,7 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         if (!rows.boolean(row, 18))
             mirror.problem = "the table has no unique key on (" + std::string(rows.text(row, 19)) +
                              ") any more, by which rows are found: add one";
+        mirror.lease_namespace = rows.text(row, 22);
         mirror.holds_secrets = !rows.text(row, 20).empty();
         if (rows.text(row, 20) == digest_values)
             mirror.mapping.digest_key = rows.text(row, 21);
@@ -159,6 +160,10 @@ Arming load_arming() {
     const pg::Result found = pg::execute(select_arming);
     // No row: no mirror was ever made, so there is nothing to be sent either.
     arming.armed = found.boolean(0, 0) && found.boolean(0, 1);
+    if (arming.armed) {
+        arming.term = found.integer(0, 4);
+        arming.claimed_by = found.text(0, 5);
+    }
     if (!arming.armed && found.at(0, 2))
         arming.disarmed_reason =
             "this database is a copy: DBNet was set up in " +

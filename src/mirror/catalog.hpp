@@ -41,7 +41,8 @@ struct Mirror {
     std::string name_column;      // of the table, not quoted
     std::string namespace_column; // empty: the mirror has one namespace or the kind none
 
-    std::string paused_reason; // of the mirror or its server; empty: not paused
+    std::string lease_namespace; // of the server's Lease; empty: it has none
+    std::string paused_reason;   // of the mirror or its server; empty: not paused
     // The table does not fit the configuration any more (a mapped column is gone or has another type): no row of it is
     // read or written until that is mended. Empty: all is well.
     std::string problem;
@@ -51,6 +52,8 @@ struct Arming {
     // False: this is not the database that dbnet.claim() was called in; nothing is sent that changes a device.
     bool armed = false;
     std::string disarmed_reason;
+    int64_t term = 0;       // of the newest dbnet.claim()
+    std::string claimed_by; // the installation that it was called on; empty: none that we know of
 };
 
 struct Catalog : Arming {

@@ -1,6 +1,7 @@
 // dbnet.check_server(): asks one API server everything that must be right for mirrors to work, and says what is not, in
 // the server's words. Runs in backends.
 #include "kubernetes/api.hpp"
+#include "kubernetes/lease.hpp"
 #include "mirror/as_extension.hpp"
 #include "mirror/client_session.hpp"
 #include "mirror/row_writer.hpp"
@@ -21,6 +22,7 @@ using kubernetes::Response;
 constexpr const char *ok = "ok", *failed = "failed", *unknown = "unknown";
 
 // Mirrors of the server, so that the rights they need can be asked for.
+const pg::Statement find_lease{"SELECT dbnet.lease_namespace($1::name)"};
 const pg::Statement find_mirrors{
     "SELECT relation::text, api_version, kind, resource, namespaced, coalesce(namespace, ''), mode"
     " FROM dbnet.mirrored_relation WHERE server = $1::pg_catalog.name ORDER BY relation::text"};
@@ -134,6 +136,33 @@ void check_rights(ClientSession &session, const pg::Result &mirrors, size_t mirr
                   ", and bind it to the user above."});
 }
 
+// By which of several servers that run this database one writes. Without it all goes on, unprotected.
+void check_lease(ClientSession &session, const std::string &server, RowWriter &rows) {
+    const std::string name_space = pg::in_spi(
+        [&] { return as_extension([&] { return std::string(pg::execute(find_lease, server).text(0, 0)); }); });
+    if (name_space.empty())
+        return rows.add({"lease", unknown, "none: option lease of the server is off",
+                         "A clone of this database would write to the cluster as well."});
+    std::string missing;
+    for (const char *verb : {"get", "create", "update"}) {
+        const Response response =
+            session.ask(kubernetes::access_review_request(kubernetes::lease_resource(), name_space, verb));
+        const Outcome outcome = kubernetes::classify(response);
+        if (!outcome)
+            return rows.add({"lease", unknown, outcome.message, std::nullopt});
+        const Json review = Json::parse(response.body, nullptr, false);
+        const Json::json_pointer verdict("/status/allowed");
+        if (!(review.is_object() && review.contains(verdict) && review[verdict] == true))
+            missing += (missing.empty() ? "" : ", ") + std::string(verb);
+    }
+    if (missing.empty())
+        return rows.add({"lease", ok, "get, create, update leases in namespace " + name_space, std::nullopt});
+    rows.add({"lease", failed,
+              "may not " + missing + " leases in namespace " + name_space +
+                  ": a clone of this database would write to the cluster as well",
+              "Grant it in the cluster, or name another namespace: ALTER SERVER … OPTIONS (ADD lease_namespace '…')."});
+}
+
 std::string milliseconds(double seconds) {
     std::array<char, 32> text{};
     std::snprintf(text.data(), text.size(), "%.1f ms", seconds * 1000);
@@ -177,6 +206,7 @@ DBNET_FUNCTION(dbnet_check_server) {
         pg::in_spi([&] { return as_extension([&] { return pg::execute(find_mirrors, server); }); });
     for (size_t i = 0; i < mirrors.rows(); i++)
         check_rights(session, mirrors, i, rows);
+    check_lease(session, server, rows);
     if (mirrors.rows() == 0)
         rows.add(
             {"rights", unknown, "no mirror uses the server yet", "Call dbnet.check_server again after dbnet.mirror."});

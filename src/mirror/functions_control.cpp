@@ -2,6 +2,7 @@
 // they may be called by is decided by EXECUTE (99_grants.sql). Runs in backends.
 #include "capture/capture.hpp"
 #include "mirror/as_extension.hpp"
+#include "mirror/instance.hpp"
 #include "mirror/key.hpp"
 #include "mirror/mirror_store.hpp"
 #include "mirror/sql_arguments.hpp"
@@ -52,9 +53,10 @@ const pg::Statement decide{
     " AND held.transaction IS NOT DISTINCT FROM named.transaction AND held.decision IS NULL"
     " RETURNING held.relation::oid, held.namespace, held.name"};
 
-const pg::Statement claim_database{"INSERT INTO dbnet.arming (system_identifier, database) VALUES ($1, $2)"
-                                   " ON CONFLICT (singleton) DO UPDATE SET system_identifier = "
-                                   "excluded.system_identifier, database = excluded.database"};
+const pg::Statement claim_database{
+    "INSERT INTO dbnet.arming AS known (system_identifier, database, term, claimed_by) VALUES ($1, $2, 1, $3)"
+    " ON CONFLICT (singleton) DO UPDATE SET system_identifier = excluded.system_identifier, database = "
+    "excluded.database, term = known.term + 1, claimed_by = excluded.claimed_by"};
 
 std::string caller_name() {
     return std::string(pg::call([]() -> const char * { return GetUserNameFromId(GetUserId(), false); }));
@@ -190,7 +192,9 @@ DBNET_FUNCTION(dbnet_retry) {
 
 DBNET_FUNCTION(dbnet_claim) {
     const auto system_identifier = static_cast<int64>(pg::call([] { return GetSystemIdentifier(); }));
-    pg::in_spi([&] { as_extension([&] { pg::execute(claim_database, system_identifier, MyDatabaseId); }); });
+    pg::in_spi([&] {
+        as_extension([&] { pg::execute(claim_database, system_identifier, MyDatabaseId, instance_identity()); });
+    });
     PG_RETURN_VOID();
 }
 

@@ -29,6 +29,8 @@ constexpr std::array rules{
     OptionRule{"in_cluster", OptionPlace::server, Syntax::boolean, true},
     OptionRule{"insecure_skip_tls_verify", OptionPlace::server, Syntax::boolean, false},
     OptionRule{"kubeconfig", OptionPlace::server, Syntax::file, true},
+    OptionRule{"lease", OptionPlace::server, Syntax::boolean, false},
+    OptionRule{"lease_namespace", OptionPlace::server, Syntax::text, false},
     OptionRule{"offline", OptionPlace::server, Syntax::boolean, false},
     OptionRule{"proxy_url", OptionPlace::server, Syntax::proxy_url, false},
     OptionRule{"tls_server_name", OptionPlace::server, Syntax::text, false},

@@ -100,7 +100,8 @@ sub name      { my ($self, $name) = @_; return $self->{kind} eq 'cluster' ? "$se
 # SQL: OPTIONS (…) of CREATE SERVER for this API, and the whole statement. %more: further options.
 sub server_options {
     my ($self, %more) = @_;
-    my %options = (kubeconfig => $self->{kubeconfig}, (defined $self->{context} ? (context => $self->{context}) : ()), %more);
+    my %options = (kubeconfig => $self->{kubeconfig}, (defined $self->{context} ? (context => $self->{context}) : ()),
+        ($self->{kind} eq 'cluster' ? (lease_namespace => $self->namespace) : ()), %more);
     return 'OPTIONS (' . join(', ', map { "$_ " . quote($options{$_}) } sort keys %options) . ')';
 }
 

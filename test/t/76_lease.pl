@@ -1,0 +1,149 @@
+# Two servers that run the same database: a Lease says which of them writes to the cluster, and dbnet.claim() decides.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Api;
+use DBNet::Cluster;
+use Test::More;
+
+my $conf = "dbnet.lease_duration = 3\n";
+my $old = DBNet::Cluster->started('lease_old', conf => $conf);
+my $api = DBNet::Api->start(nodes_ready => 0);
+my $space = $api->namespace;
+my $configs = "/api/v1/namespaces/$space/configmaps";
+my $leases = "/apis/coordination.k8s.io/v1/namespaces/$space/leases";
+sub settled { my ($node, $name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', $name) }
+sub value { my ($name) = @_; return $api->get("$configs/$name")->{body}{data}{v} }
+sub leases { return $api->expect_success($api->get($leases))->{items} }
+sub lease { my @all = @{ leases() }; return $all[0] }
+sub holder { return lease()->{spec}{holderIdentity} }
+sub calls { my ($node) = @_; return $node->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation') }
+sub wait_disarmed { my ($node, $like, $name) = @_; return $node->wait_for("SELECT state = 'disarmed' AND message LIKE '$like' FROM dbnet.mirror_status WHERE relation = 'net.configs'::regclass", $name) }
+sub wait_armed { my ($node, $name) = @_; return $node->wait_for(q{SELECT state = 'synced' FROM dbnet.mirror_status WHERE relation = 'net.configs'::regclass}, $name) }
+sub clone {
+    my ($name, $backup, %options) = @_;
+    my $clone = DBNet::Cluster->new($name);
+    $clone->init_from_backup($old, $backup, %options);
+    return $clone;
+}
+
+$old->psql_ok($api->create_server('prod', lease_namespace => $space) . <<"SQL", 'a mirror that looks');
+CREATE SCHEMA net;
+CREATE TABLE net.configs (name text PRIMARY KEY, data jsonb);
+SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', namespace => '$space', columns => '{"name": "metadata.name", "data": "data"}');
+CREATE TABLE net.labels (name text PRIMARY KEY, labels jsonb);
+SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.labels', namespace => '$space', columns => '{"name": "metadata.name", "labels": "metadata.labels"}');
+SQL
+settled($old, 'it is listed');
+is(scalar @{ leases() }, 0, 'who only looks needs no lease');
+
+# --- one writer: the lease is taken when it is to write, and held ---
+$old->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', mode => 'manage')}, 'it is to write');
+$api->expect_success($api->create($configs, { metadata => { name => 'a' }, data => { v => '0' } }));
+$old->wait_for(q{SELECT count(*) FROM net.configs WHERE name = 'a'}, 'an object', expected => '1');
+$old->psql_ok(q{UPDATE net.configs SET data = '{"v": "1"}' WHERE name = 'a'}, 'a change');
+settled($old, 'is sent');
+is(value('a'), '1', 'and done');
+my $first = lease();
+is(scalar @{ leases() }, 1, 'one lease');
+like($first->{metadata}{name}, qr/^dbnet-\d+-\d+-\d+$/, 'named after system, database and server');
+is($first->{metadata}{annotations}{'dbnet.io/server'}, 'prod', 'it names the server');
+is($first->{spec}{leaseDurationSeconds}, 3, 'the duration');
+$api->wait_until(sub { lease()->{spec}{renewTime} gt $first->{spec}{renewTime} }, 'it is renewed');
+is(lease()->{spec}{acquireTime}, $first->{spec}{acquireTime}, 'by the same holder');
+my $owner = holder();
+$old->replace_worker('mirror worker', 'KILL');
+$old->psql_ok(q{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = 'a'}, 'a worker that was killed');
+settled($old, 'is followed by one that goes on');
+is(holder(), $owner, 'under the same name');
+$old->psql_ok(q{SELECT dbnet.pause('prod', 'test')}, 'a pause');
+$old->wait_for(q{SELECT paused_reason IS NOT NULL FROM dbnet.mirror_status LIMIT 1}, 'is seen');
+$old->psql_ok(q{SELECT dbnet.resume('prod')}, 'and over');
+$old->psql_ok(q{UPDATE net.configs SET data = '{"v": "3"}' WHERE name = 'a'}, 'a change after it');
+settled($old, 'is sent');
+
+# --- a clone of the files beside a primary that lives: it looks on ---
+$old->backup('base', backup_options => ['--checkpoint=fast']);
+my $clone = clone('lease_clone', 'base');
+$clone->start;
+wait_disarmed($clone, "$owner, another server of this database, writes to the cluster: it holds lease $space/dbnet-%", 'a clone is told who writes');
+$clone->query_is(q{SELECT state FROM dbnet.mirror_status WHERE relation = 'net.labels'::regclass}, 'synced', 'a mirror that only looks goes on there');
+my $before = calls($clone);
+$clone->psql_ok(q{UPDATE net.configs SET data = '{"v": "clone"}' WHERE name = 'a'; INSERT INTO net.configs VALUES ('made-by-clone', '{"v": "1"}')}, 'changes on the clone');
+$clone->wait_for(q{SELECT count(*) FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'pending' AND message LIKE 'disarmed: %another server of this database%'}, 'wait there', expected => '2');
+$old->psql_ok(q{UPDATE net.configs SET data = '{"v": "4"}' WHERE name = 'a'}, 'a change on the primary');
+settled($old, 'is sent');
+is(value('a'), '4', 'and stands');
+is($api->get("$configs/made-by-clone")->{status}, 404, 'nothing came from the clone');
+is(calls($clone), $before, 'not one call');
+
+# --- claimed: the clone takes over, the primary sees it ---
+$clone->psql_ok(q{SELECT dbnet.claim()}, 'the clone is claimed');
+wait_armed($clone, 'it writes');
+$api->wait_until(sub { $api->get("$configs/made-by-clone")->{status} == 200 }, 'what waited is sent');
+isnt(holder(), $owner, 'the lease has another holder');
+is(lease()->{spec}{leaseTransitions}, 1, 'and has changed hands once');
+wait_disarmed($old, '%dbnet.claim()%', 'the primary is told');
+$before = calls($old);
+$old->psql_ok(q{INSERT INTO net.configs VALUES ('made-by-old', '{"v": "1"}')}, 'a change there');
+$old->wait_for(q{SELECT phase = 'pending' AND message LIKE 'disarmed: %' FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND name = 'made-by-old'}, 'waits');
+is(calls($old), $before, 'and nothing is sent');
+$old->psql_ok(q{SELECT dbnet.claim()}, 'claimed back');
+wait_armed($old, 'it writes again');
+$api->wait_until(sub { $api->get("$configs/made-by-old")->{status} == 200 }, 'what waited is sent');
+is(holder(), $owner, 'under its name');
+$old->wait_for(q{SELECT phase = 'held' AND message LIKE 'the object was last written by a copy of this database%' FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND name = 'a'},
+    'what the clone wrote meanwhile waits for a decision');
+$old->psql_ok(q{SELECT dbnet.reject(id) FROM dbnet.held}, 'the clone was right');
+$old->wait_for(q{SELECT data ->> 'v' FROM net.configs WHERE name = 'a'}, 'the row gets what it wrote', expected => 'clone');
+settled($old, 'and all is settled');
+wait_disarmed($clone, '%dbnet.claim()%', 'and the clone looks on');
+$clone->stop('fast');
+
+# --- a promoted standby takes over by itself once the primary is gone ---
+$old->backup('second', backup_options => ['--checkpoint=fast']);
+my $standby = clone('lease_standby', 'second', has_streaming => 1);
+$standby->start;
+settled($old, 'the primary is at rest');
+$old->wait_for_catchup($standby, 'replay', $old->lsn('insert'));
+$old->stop('immediate');
+$standby->promote;
+wait_armed($standby, 'the promoted standby writes');
+$standby->psql_ok(q{UPDATE net.configs SET data = '{"v": "promoted"}' WHERE name = 'a'}, 'a change');
+settled($standby, 'is sent');
+is(value('a'), 'promoted', 'and done');
+isnt(holder(), $owner, 'with the lease');
+
+# --- the old primary comes back: it must not ---
+$old->start;
+wait_disarmed($old, '%this database is an older copy%which is not in the log of this one%dbnet.claim()%', 'the old primary sees that it is not the newest');
+$old->psql_ok(q{UPDATE net.configs SET data = '{"v": "old"}' WHERE name = 'a'}, 'a change there');
+$old->wait_for(q{SELECT phase = 'pending' AND message LIKE 'disarmed: %' FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND name = 'a'}, 'waits');
+is(value('a'), 'promoted', 'nothing is sent');
+$old->stop('fast');
+
+# --- a backup that is older than what was written: not by itself, however long the lease is over ---
+$standby->stop('fast');
+my $restored = clone('lease_restored', 'second');
+$restored->start;
+wait_disarmed($restored, '%this database is an older copy%', 'a restored backup says that it is older');
+$restored->psql_ok(q{INSERT INTO net.configs VALUES ('made-by-restored', '{"v": "1"}')}, 'a change there');
+$restored->wait_for(q{SELECT phase = 'pending' FROM dbnet.object_status WHERE name = 'made-by-restored'}, 'waits');
+is($api->get("$configs/made-by-restored")->{status}, 404, 'nothing is sent');
+$restored->psql_ok(q{SELECT dbnet.claim()}, 'claimed');
+wait_armed($restored, 'it writes');
+$api->wait_until(sub { $api->get("$configs/made-by-restored")->{status} == 200 }, 'what waited is sent');
+$restored->wait_for(q{SELECT phase = 'held' AND message LIKE 'the object was last written by a copy of this database%' FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND name = 'a'},
+    'what was written since waits for a decision');
+is(value('a'), 'promoted', 'and stays');
+
+# --- without a lease ---
+$restored->psql_ok(q{ALTER SERVER prod OPTIONS (ADD lease 'false')}, 'an option');
+$restored->wait_for(q{SELECT count(*) FROM dbnet.mirror_status WHERE state = 'synced'}, 'all goes on', expected => '2');
+my $last = lease()->{spec}{renewTime};
+$restored->psql_ok(q{INSERT INTO net.configs VALUES ('free', '{"v": "1"}')}, 'a change');
+$api->wait_until(sub { $api->get("$configs/free")->{status} == 200 }, 'is sent');
+is(lease()->{spec}{renewTime}, $last, 'and the lease is left alone');
+$restored->fails_like(q{ALTER SERVER prod OPTIONS (SET lease 'maybe')}, '22023', qr/invalid value for option "lease": it is not a Boolean/, 'true or false');
+
+$_->no_crash_in_log(except => qr{mirror worker.* signal 9}) for $old, $clone, $standby, $restored;
+done_testing();

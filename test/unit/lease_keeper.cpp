@@ -1,0 +1,185 @@
+// Who may write by the Lease, and when; Leases as they are read and written.
+#include "bgworker/lease_keeper.hpp"
+
+#include "kubernetes/failure.hpp"
+
+#include <gtest/gtest.h>
+
+namespace dbnet::bgworker {
+namespace {
+
+using kubernetes::Lease;
+using Action = LeaseKeeper::Action;
+using nlohmann::json;
+
+Lease lease(const std::string &holder, const std::string &version, int64_t term = 0) {
+    json body = {{"kind", "Lease"},
+                 {"metadata",
+                  {{"name", "l"},
+                   {"namespace", "default"},
+                   {"resourceVersion", version},
+                   {"annotations", {{"dbnet.io/position", "7/1/0/10/0"}, {"dbnet.io/term", std::to_string(term)}}}}},
+                 {"spec", {{"holderIdentity", holder}, {"leaseDurationSeconds", 30}, {"renewTime", "12:00"}}}};
+    return kubernetes::parse_lease(body.dump());
+}
+
+class LeaseKeeperTest : public testing::Test {
+protected:
+    // Reads, finds none and makes one: the holder from `now` on.
+    void hold(int64_t now) {
+        EXPECT_EQ(keeper.next(now), Action::read);
+        keeper.on_absent(now);
+        EXPECT_EQ(keeper.next(now), Action::create);
+        keeper.on_written(lease("us", "1"), now + 5);
+    }
+    void see(const Lease &other, int64_t now, bool known = true) {
+        EXPECT_EQ(keeper.next(now), Action::read);
+        keeper.on_read(Lease(other), known, now);
+    }
+    bool is_open(int64_t now) const { return keeper.closed_reason(now).empty(); }
+
+    LeaseKeeper keeper{{"us", 0, false}, 30'000};
+};
+
+} // namespace
+
+TEST_F(LeaseKeeperTest, ClosedUntilTheLeaseIsMade) {
+    EXPECT_EQ(keeper.closed_reason(0), "waits for the server's lease");
+    hold(1000);
+    EXPECT_TRUE(is_open(1005));
+    EXPECT_EQ(keeper.next(1005), Action::none);
+}
+
+TEST_F(LeaseKeeperTest, RenewsEveryThirdAndCountsFromTheSending) {
+    hold(0);
+    EXPECT_EQ(keeper.due_ms(), 10'000);
+    EXPECT_EQ(keeper.next(9'999), Action::none);
+    EXPECT_EQ(keeper.next(10'000), Action::renew);
+    EXPECT_EQ(keeper.next(10'000), Action::none) << "one request at a time";
+    EXPECT_TRUE(is_open(19'999));
+    EXPECT_FALSE(is_open(20'000)) << "no answer: a third before others may take it";
+    keeper.on_written(lease("us", "2"), 21'000);
+    EXPECT_TRUE(is_open(21'000)) << "for it was sent at 10 s";
+    EXPECT_FALSE(is_open(30'000));
+}
+
+TEST_F(LeaseKeeperTest, GoesOnAsTheSameHolderAtOnce) {
+    see(lease("us", "5"), 0);
+    EXPECT_FALSE(is_open(0)) << "it may have run out meanwhile";
+    EXPECT_EQ(keeper.next(0), Action::renew);
+    keeper.on_written(lease("us", "6"), 1);
+    EXPECT_TRUE(is_open(1));
+}
+
+TEST_F(LeaseKeeperTest, WaitsForAnotherHolderWhoRenews) {
+    for (int64_t now = 0; now < 200'000; now = keeper.due_ms()) {
+        see(lease("them", std::to_string(now)), now);
+        EXPECT_FALSE(is_open(now));
+        EXPECT_NE(keeper.rival().find("them"), std::string::npos);
+        EXPECT_GE(keeper.due_ms(), now + 100);
+        EXPECT_LE(keeper.due_ms(), now + 10'000);
+    }
+}
+
+TEST_F(LeaseKeeperTest, TakesOverWhatIsNotRenewedForItsDuration) {
+    int64_t now = 0;
+    for (; now < 30'000; now = keeper.due_ms())
+        see(lease("them", "9"), now);
+    EXPECT_EQ(now, 30'000);
+    see(lease("them", "9"), now);
+    EXPECT_EQ(keeper.next(now), Action::renew);
+    keeper.on_overtaken(now);
+    see(lease("others", "10"), now);
+    EXPECT_FALSE(is_open(now)) << "somebody else was faster";
+    EXPECT_GT(keeper.due_ms(), now);
+}
+
+TEST_F(LeaseKeeperTest, AnOlderCopyNeverTakesOverByItself) {
+    int64_t now = 0;
+    for (int i = 0; i < 20; i++, now = keeper.due_ms())
+        see(lease("them", "9"), now, false);
+    EXPECT_GT(now, 60'000);
+    EXPECT_NE(keeper.rival().find("older copy"), std::string::npos);
+    keeper.configure({"us", 1, true}, 30'000, now);
+    see(lease("them", "9"), now, false);
+    EXPECT_EQ(keeper.next(now), Action::renew) << "somebody has claimed it";
+}
+
+TEST_F(LeaseKeeperTest, NorUnderItsOwnNameWhenItWasPutBack) {
+    see(lease("us", "9"), 0, false);
+    EXPECT_FALSE(is_open(0));
+    EXPECT_NE(keeper.next(keeper.due_ms()), Action::renew);
+}
+
+TEST_F(LeaseKeeperTest, AClaimCountsOnceAndTheNewestWins) {
+    see(lease("them", "9"), 0);
+    keeper.configure({"us", 1, true}, 30'000, 10);
+    see(lease("them", "9"), 10);
+    EXPECT_EQ(keeper.next(10), Action::renew);
+    keeper.on_written(lease("us", "10", 1), 11);
+    EXPECT_TRUE(is_open(11));
+    EXPECT_EQ(keeper.newer_term(), 0);
+
+    EXPECT_EQ(keeper.next(keeper.due_ms()), Action::renew);
+    keeper.on_overtaken(12'000); // claimed elsewhere
+    see(lease("them", "11", 2), 12'000);
+    EXPECT_FALSE(is_open(12'000));
+    EXPECT_EQ(keeper.newer_term(), 2);
+    keeper.configure({"us", 2, false}, 30'000, 12'001);
+    see(lease("them", "11", 2), 12'001);
+    EXPECT_NE(keeper.next(keeper.due_ms()), Action::renew);
+}
+
+TEST_F(LeaseKeeperTest, AFailedRenewalIsTriedAgainWhileThereIsTime) {
+    hold(0);
+    EXPECT_EQ(keeper.next(10'000), Action::renew);
+    keeper.on_failure("connection refused", 10'100);
+    EXPECT_TRUE(is_open(10'100));
+    EXPECT_EQ(keeper.due_ms(), 11'100);
+    EXPECT_EQ(keeper.next(11'100), Action::read) << "it may have been done all the same";
+    keeper.on_failure("connection refused", 20'000);
+    EXPECT_EQ(keeper.closed_reason(20'000), "the server's lease could not be renewed: connection refused");
+    see(lease("us", "2"), keeper.due_ms());
+    EXPECT_EQ(keeper.next(21'000), Action::renew);
+}
+
+TEST_F(LeaseKeeperTest, WhereThereAreNoLeasesNobodyIsKeptFromWriting) {
+    EXPECT_EQ(keeper.next(0), Action::read);
+    keeper.on_unavailable("forbidden", 0);
+    EXPECT_TRUE(is_open(0));
+    EXPECT_EQ(keeper.unavailable(), "forbidden");
+    EXPECT_EQ(keeper.next(59'999), Action::none);
+    see(lease("them", "1"), 60'000);
+    EXPECT_FALSE(is_open(60'000));
+    EXPECT_EQ(keeper.unavailable(), "");
+}
+
+TEST(Lease, RenewalKeepsWhatOthersHaveAndGuardsTheVersion) {
+    Lease read = lease("them", "9", 3);
+    read.body["metadata"]["labels"] = {{"a", "b"}};
+    read.body["spec"]["leaseTransitions"] = 2;
+    const auto request = renew_lease_request(read, {"us", 15, "7/2/0/20/0", 4, "prod", "now"});
+    EXPECT_EQ(request.method + " " + request.path, "PUT /apis/coordination.k8s.io/v1/namespaces/default/leases/l");
+    const json body = json::parse(request.body);
+    EXPECT_EQ(body["metadata"]["resourceVersion"], "9");
+    EXPECT_EQ(body["metadata"]["labels"], json({{"a", "b"}}));
+    EXPECT_EQ(body["metadata"]["annotations"],
+              json({{"dbnet.io/position", "7/2/0/20/0"}, {"dbnet.io/term", "4"}, {"dbnet.io/server", "prod"}}));
+    EXPECT_EQ(body["spec"], json({{"holderIdentity", "us"},
+                                  {"leaseDurationSeconds", 15},
+                                  {"renewTime", "now"},
+                                  {"acquireTime", "now"},
+                                  {"leaseTransitions", 3}}));
+}
+
+TEST(Lease, WhatIsNoLeaseIsRefused) {
+    for (const char *text :
+         {"", "[]", "{}", R"({"kind": "Lease"})", R"({"kind": "Pod", "metadata": {"resourceVersion": "1"}})"})
+        EXPECT_THROW(kubernetes::parse_lease(text), kubernetes::Failure) << text;
+    const Lease empty =
+        kubernetes::parse_lease(R"({"kind": "Lease", "metadata": {"resourceVersion": "1"}, "spec": 5})");
+    EXPECT_EQ(empty.holder, "");
+    EXPECT_EQ(empty.term, 0);
+}
+
+} // namespace dbnet::bgworker
