@@ -39,6 +39,8 @@ struct ActuatorClient {
     virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
     // Why the mirror's server is not ours to write to now; empty: it is.
     virtual std::string lease_closed_reason(const mirror::Mirror &mirror) = 0;
+    // It is not yet, and in a moment it is known whether it is.
+    virtual bool is_lease_awaited(const mirror::Mirror &mirror) = 0;
     // Asks the server what became of the object of this uid, of which no event has told; an event will.
     virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;
     // Gives the row back what the device has, some time soon.
@@ -81,6 +83,8 @@ public:
 
     // Why nothing may be sent for the mirror; empty: it may.
     std::string closed_reason(const mirror::Mirror &mirror) const;
+    // Nothing yet, but that will be known in a moment: what is to be sent stays in the queue.
+    bool is_awaited(const mirror::Mirror &mirror) const { return client_.is_lease_awaited(mirror); }
 
 private:
     // A decision that is to be sent, or has been.

@@ -88,7 +88,8 @@ bool Actuator::wants_transaction(int64_t now_ms) const {
     for (const auto &[relation, mirror] : catalog_->mirrors) {
         const std::string name = lane_name(mirror);
         const auto lane = lanes_.find(name);
-        if (queue_.has_ready(name) && (lane == lanes_.end() || lane->second.prepared.size() < ahead / 2))
+        if (!is_awaited(mirror) && queue_.has_ready(name) &&
+            (lane == lanes_.end() || lane->second.prepared.size() < ahead / 2))
             return true;
     }
     return false;
@@ -99,7 +100,7 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
     std::set<std::string> seen;
     for (const auto &[relation, mirror] : catalog_->mirrors) {
         const std::string name = lane_name(mirror);
-        if (!seen.insert(name).second || !queue_.has_ready(name))
+        if (!seen.insert(name).second || !queue_.has_ready(name) || is_awaited(mirror))
             continue;
         const Lane &lane = lanes_[name];
         const size_t wanted = room(lane, now_ms) + ahead;

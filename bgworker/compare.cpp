@@ -58,7 +58,7 @@ std::vector<uint32_t> Compare::pending() const {
     std::vector<uint32_t> relations;
     for (const auto &[relation, job] : jobs_) {
         const mirror::Mirror &mirror = *catalog_->find(relation);
-        if (mirror.settings.manage && actuator_.closed_reason(mirror).empty())
+        if (mirror.settings.manage && (actuator_.closed_reason(mirror).empty() || actuator_.is_awaited(mirror)))
             relations.push_back(relation);
     }
     return relations;

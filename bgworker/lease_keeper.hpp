@@ -46,6 +46,10 @@ public:
 
     // Empty: this instance may write to the server. Otherwise why not (yet).
     std::string closed_reason(int64_t now_ms) const;
+    // It may not, and the server's answer is awaited that will tell whether it may: a moment.
+    bool is_awaited(int64_t now_ms) const {
+        return rival_.empty() && failure_.empty() && !closed_reason(now_ms).empty();
+    }
     // Somebody else may, and only a human can change that soon. Empty: no.
     const std::string &rival() const { return rival_; }
     // Why there is no Lease to be had and nobody is kept from writing; empty: there is one.

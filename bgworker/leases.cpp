@@ -133,6 +133,11 @@ std::string Leases::closed_reason(const std::string &server) const {
     return found == servers_.end() ? std::string() : found->second.keeper.closed_reason(monotonic_ms());
 }
 
+bool Leases::is_awaited(const std::string &server) const {
+    const auto found = servers_.find(server);
+    return found != servers_.end() && found->second.keeper.is_awaited(monotonic_ms());
+}
+
 std::string Leases::rival(const std::string &server) const {
     const auto found = servers_.find(server);
     return found == servers_.end() ? std::string() : found->second.keeper.rival();

@@ -38,6 +38,8 @@ public:
 
     // Why the server must not be written to; empty: it may.
     std::string closed_reason(const std::string &server) const;
+    // It may not yet, and in a moment it is known whether it may.
+    bool is_awaited(const std::string &server) const;
     // Who else writes to it, in words; empty: nobody that we know of.
     std::string rival(const std::string &server) const;
 

@@ -238,6 +238,7 @@ private:
     std::string lease_closed_reason(const mirror::Mirror &mirror) override {
         return leases_.closed_reason(mirror.server);
     }
+    bool is_lease_awaited(const mirror::Mirror &mirror) override { return leases_.is_awaited(mirror.server); }
     std::string rival(const mirror::Mirror &mirror) override {
         return mirror.settings.manage ? leases_.rival(mirror.server) : std::string();
     }
