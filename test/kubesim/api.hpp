@@ -53,7 +53,8 @@ public:
                  const std::function<void(json &object)> &change);
     void create_by_controller(const Kind &kind, json object, const std::string &manager);
     // Deletes without preconditions, as the namespace and garbage collectors do; `grace_seconds` < 0: the kind's own.
-    void remove_by_controller(const Kind &kind, const std::string &key, int64_t grace_seconds = -1);
+    void remove_by_controller(const Kind &kind, const std::string &key, int64_t grace_seconds = -1,
+                              const char *propagation = "Background");
     void bind(const Stored &pod, const std::string &node);
 
 private:
@@ -103,6 +104,10 @@ private:
     };
     DeleteOptions delete_options(const Request &request);
     static DeleteOptions delete_options(const json &body, DeleteOptions given);
+    static void choose_propagation(const Kind &kind, DeleteOptions &options, Response &response);
+    // api_pod.cpp
+    void spend_disruption(const Kind &pods, const Stored &pod, bool dry_run);
+
     // Null: gone. Else the object, now terminating.
     StoredPtr begin_delete(const Kind &kind, const StoredPtr &live, const DeleteOptions &options);
 

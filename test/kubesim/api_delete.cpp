@@ -123,6 +123,16 @@ StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const Delet
     return store_.put(kind, live->key, std::move(object));
 }
 
+// What becomes of the dependents when nobody said so; a warning where that may surprise.
+void Api::choose_propagation(const Kind &kind, DeleteOptions &options, Response &response) {
+    if (!options.propagation.empty() || !kind.behaviour.orphans_dependents)
+        return;
+    options.propagation = "Orphan";
+    add_warnings(response, {"child pods are preserved by default when jobs are deleted; set "
+                            "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress "
+                            "this warning"});
+}
+
 Response Api::remove(const Target &target, const Request &request) {
     Representation how = Representation::negotiate(request.header("accept"));
     const Kind &kind = *target.kind;
@@ -132,13 +142,16 @@ Response Api::remove(const Target &target, const Request &request) {
     StoredPtr live = store_.get(kind, target.key());
     if (!live)
         throw ApiError::not_found(kind.group, kind.plural, target.name);
-    StoredPtr left = begin_delete(kind, live, options);
     Response response;
+    choose_propagation(kind, options, response);
+    StoredPtr left = begin_delete(kind, live, options);
     response.content_type = how.content_type();
     if (!left && kind.behaviour.returns_deleted) {
         json last = live->body;
-        last["metadata"]["deletionTimestamp"] = rfc3339_now();
-        last["metadata"]["deletionGracePeriodSeconds"] = 0;
+        if (kind.behaviour.grace_seconds) {
+            last["metadata"]["deletionTimestamp"] = rfc3339_now();
+            last["metadata"]["deletionGracePeriodSeconds"] = 0;
+        }
         left = unstored(kind, live->key, std::move(last), store_.revision());
     }
     if (left) {
@@ -159,23 +172,26 @@ Response Api::remove(const Target &target, const Request &request) {
 Response Api::remove_collection(const Target &target, const Request &request) {
     Representation how = Representation::negotiate(request.header("accept"));
     DeleteOptions options = delete_options(request);
+    Response response;
+    choose_propagation(*target.kind, options, response);
     json list_metadata;
     std::vector<StoredPtr> items =
         select(target, request, store_.objects(*target.kind), store_.revision(), 0, "", list_metadata);
     std::vector<StoredPtr> answer;
     for (const auto &item : items) {
-        StoredPtr left = begin_delete(*target.kind, item, options);
+        StoredPtr left = begin_delete(*target.kind, seen_as(*target.kind, item), options);
         answer.push_back(left ? left : item);
     }
     list_metadata["resourceVersion"] = std::to_string(store_.revision());
-    Response response;
     response.content_type = how.content_type();
     response.body = how.list(*target.kind, answer, list_metadata);
     return response;
 }
 
-void Api::remove_by_controller(const Kind &kind, const std::string &key, int64_t grace_seconds) {
+void Api::remove_by_controller(const Kind &kind, const std::string &key, int64_t grace_seconds,
+                               const char *propagation) {
     DeleteOptions options;
+    options.propagation = propagation;
     options.grace_seconds = grace_seconds;
     if (StoredPtr live = store_.get(kind, key))
         begin_delete(kind, live, options);

@@ -1,6 +1,10 @@
 // What is asked of pods through subresources of their own: binding and eviction.
 #include "api.hpp"
 #include "body_parser.hpp"
+#include "conditions.hpp"
+#include "disruption_status.hpp"
+#include "owned_pods.hpp"
+#include "pod_spec.hpp"
 
 namespace kubesim {
 
@@ -52,6 +56,53 @@ void Api::bind(const Stored &pod, const std::string &node) {
     store_.put(*pod.kind, pod.key, std::move(object));
 }
 
+// Takes one disruption from the budget that covers the pod; throws when it allows none.
+void Api::spend_disruption(const Kind &pods, const Stored &pod, bool dry_run) {
+    const std::string phase = text_of(pod.body.at("status"), "phase");
+    if (is_finished(pod.body) || is_deleting(pod.body) || phase == "Pending")
+        return;
+    const Kind &budgets = *kinds_.by_kind("policy", "PodDisruptionBudget");
+    std::vector<StoredPtr> covering;
+    for (const auto &[key, budget] : store_.objects(budgets))
+        for (const auto &one : pods_of_budget(store_, pods, budget->body))
+            if (one->key == pod.key)
+                covering.push_back(budget);
+    if (covering.empty())
+        return;
+    if (covering.size() > 1)
+        throw ApiError(
+            500, "InternalError",
+            "Internal error occurred: This pod has more than one PodDisruptionBudget, which the eviction "
+            "subresource does not support.",
+            {{"causes", json::array({{{"message", "This pod has more than one PodDisruptionBudget, which the "
+                                                  "eviction subresource does not support."}}})}});
+    const Stored &budget = *covering.front();
+    const json &status = budget.body.at("status"), &metadata = budget.body.at("metadata");
+    const std::string name = text_of(metadata, "name");
+    auto refuse = [&](const std::string &why) {
+        return ApiError(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.",
+                        {{"causes", json::array({{{"reason", "DisruptionBudget"}, {"message", why}}})}});
+    };
+    if (integer_of(status, "observedGeneration", 0) < integer_of(metadata, "generation", 0)) {
+        ApiError error = refuse("The disruption budget " + name + " is still being processed by the server.");
+        error.retry_after(10);
+        throw error;
+    }
+    const int64_t healthy = integer_of(status, "currentHealthy", 0), desired = integer_of(status, "desiredHealthy", 0);
+    if (!is_true(pod.body, "Ready") && healthy >= desired && desired > 0)
+        return; // one that is not well costs nothing
+    const int64_t allowed = integer_of(status, "disruptionsAllowed", 0);
+    if (allowed == 0)
+        throw refuse("The disruption budget " + name + " needs " + std::to_string(desired) + " healthy pods and has " +
+                     std::to_string(healthy) + " currently");
+    if (dry_run)
+        return;
+    control(budgets, budget.key, "kube-apiserver", "status", [&](json &object) {
+        object["status"]["disruptedPods"][text_of(pod.body.at("metadata"), "name")] = rfc3339_now();
+        set_allowed(object["status"], allowed - 1, metadata.at("generation"));
+    });
+}
+
 Response Api::evict(const Target &target, const Request &request) {
     const json eviction = decode(request, "Eviction");
     StoredPtr pod = store_.get(*target.kind, target.key());
@@ -60,6 +111,7 @@ Response Api::evict(const Target &target, const Request &request) {
     const json *body = find(eviction, "deleteOptions");
     DeleteOptions options = delete_options(body ? *body : json(), {});
     options.dry_run |= request.parameter("dryRun") == "All";
+    spend_disruption(*target.kind, *pod, options.dry_run);
     begin_delete(*target.kind, pod, options);
     return success();
 }

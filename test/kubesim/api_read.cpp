@@ -115,7 +115,10 @@ std::vector<StoredPtr> Api::select(const Target &target, const Request &request,
     std::string prefix = target.name_space.empty() ? "" : target.name_space + "/";
     auto at = start.empty() ? objects.lower_bound(prefix) : objects.upper_bound(prefix + start);
     auto in_range = [&] { return at != objects.end() && at->first.starts_with(prefix); };
-    auto wanted = [&] { return labels.matches(at->second->body.at("metadata")) && fields.matches(at->second->body); };
+    auto wanted = [&] {
+        return labels.matches(at->second->body.at("metadata")) &&
+               fields.matches(seen_as(*target.kind, at->second)->body);
+    };
     std::vector<StoredPtr> out;
     for (; in_range() && (limit == 0 || out.size() < limit); ++at)
         if (wanted())

@@ -231,6 +231,8 @@ Response Api::replace(const Target &target, const Request &request) {
     const Kind &kind = *target.kind;
     check_address(target, object);
     StoredPtr live = store_.get(kind, target.key());
+    if (!live && kind.behaviour.created_by_update && target.subresource.empty())
+        return answer(request, write, insert(write, std::move(object), false), 201);
     if (!live)
         throw ApiError::not_found(kind.group, kind.plural, target.name);
     std::string uid = text_of(object["metadata"], "uid");

@@ -83,13 +83,26 @@ void Controllers::resume() {
 void Controllers::observe(const Change &change) {
     deployments_.observe(change);
     replica_sets_.observe(change);
+    stateful_sets_.observe(change);
+    daemon_sets_.observe(change);
+    jobs_.observe(change);
     scheduler_.observe(change);
     kubelet_.observe(change);
     endpoints_.observe(change);
-    if (change.after)
-        if (const json *owners = find(change.after->body.at("metadata"), "ownerReferences"))
-            for (const json &owner : *owners)
-                owners_.insert(text_of(owner, "uid"));
+    disruptions_.observe(change);
+    autoscalers_.observe(change);
+    claims_.observe(change);
+    const StoredPtr &state = change.after ? change.after : change.before;
+    if (const json *owners = find(state->body.at("metadata"), "ownerReferences")) {
+        if (!change.before)
+            loop_.after(milliseconds(0), [this, stored = change.after] { collect(stored); });
+        for (const json &owner : *owners) {
+            const std::string uid = text_of(owner, "uid");
+            owners_.insert(uid);
+            if (auto waiting = waiting_.find(uid); !change.after && waiting != waiting_.end())
+                loop_.after(milliseconds(0), [this, stored = waiting->second] { release_owner(stored); });
+        }
+    }
     const std::string key = change.after ? change.after->key : change.before->key;
     bool is_core = change.kind->group.empty();
     if (is_core && change.kind->kind == "Node" && !change.before)
@@ -185,43 +198,88 @@ void Controllers::empty_namespace(const std::string &name) {
                  [](json &object) { object["spec"].erase("finalizers"); });
 }
 
-void Controllers::collect_dependents(const Stored &owner) {
-    std::string uid = text_of(owner.body.at("metadata"), "uid");
-    for (const Kind &kind : kinds_.all()) {
-        std::vector<std::string> orphans;
-        for (const auto &[key, stored] : store_.objects(kind)) {
-            const json *owners = find(stored->body.at("metadata"), "ownerReferences");
-            if (owners && owners->size() == 1 && text_of((*owners)[0], "uid") == uid)
-                orphans.push_back(key);
-        }
-        for (const auto &key : orphans)
-            api_.remove_by_controller(kind, key);
-    }
+// Calls `work` for each object that names the owner in its ownerReferences.
+void Controllers::each_dependent(const std::string &uid, const std::function<void(const StoredPtr &)> &work) {
+    if (!owners_.contains(uid))
+        return;
+    std::vector<StoredPtr> found;
+    for (const Kind &kind : kinds_.all())
+        for (const auto &[key, stored] : store_.objects(kind))
+            if (const json *owners = find(stored->body.at("metadata"), "ownerReferences"))
+                if (std::any_of(owners->begin(), owners->end(),
+                                [&](const json &owner) { return text_of(owner, "uid") == uid; }))
+                    found.push_back(stored);
+    for (const auto &stored : found)
+        work(stored);
 }
 
-// Foreground deletion: dependents first. Orphan: dependents lose the reference.
+// The owner is there, and goes on to be.
+bool Controllers::holds(const json &owner, const std::string &name_space) const {
+    const std::string version = text_of(owner, "apiVersion");
+    const size_t slash = version.find('/');
+    const Kind *kind =
+        kinds_.by_kind(slash == std::string::npos ? "" : version.substr(0, slash), text_of(owner, "kind"));
+    if (!kind)
+        return true; // nobody can tell
+    StoredPtr stored = store_.get(*kind, Store::key_of(*kind, name_space, text_of(owner, "name")));
+    return stored && text_of(stored->body.at("metadata"), "uid") == text_of(owner, "uid") &&
+           !has_finalizer(stored->body, "foregroundDeletion");
+}
+
+void Controllers::drop_owners(const StoredPtr &stored, const std::function<bool(const json &owner)> &which) {
+    api_.control(*stored->kind, stored->key, "kube-controller-manager", "", [&](json &object) {
+        std::erase_if(object["metadata"]["ownerReferences"].get_ref<json::array_t &>(), which);
+    });
+}
+
+// An object goes when none of its owners is left; else it forgets those that are gone.
+void Controllers::collect(const StoredPtr &stored) {
+    const json &metadata = stored->body.at("metadata"), *owners = find(metadata, "ownerReferences");
+    if (!owners || !store_.get(*stored->kind, stored->key))
+        return;
+    const std::string name_space = text_of(metadata, "namespace");
+    auto gone = [&](const json &owner) { return !holds(owner, name_space); };
+    const auto left = std::count_if(owners->begin(), owners->end(), [&](const json &owner) { return !gone(owner); });
+    if (left == static_cast<std::ptrdiff_t>(owners->size()))
+        return;
+    if (left > 0)
+        return drop_owners(stored, gone);
+    // Whose owner waits for it waits for its own dependents in turn.
+    bool waited_for = false;
+    for (const auto &owner : *owners)
+        waited_for |= waiting_.contains(text_of(owner, "uid"));
+    const bool has_dependents = owners_.contains(text_of(metadata, "uid"));
+    api_.remove_by_controller(*stored->kind, stored->key, -1,
+                              waited_for && has_dependents ? "Foreground" : "Background");
+}
+
+void Controllers::collect_dependents(const Stored &owner) {
+    each_dependent(text_of(owner.body.at("metadata"), "uid"), [this](const StoredPtr &stored) { collect(stored); });
+}
+
+// Foreground deletion: first the dependents, and the owner when those that block it are gone. Orphan: dependents lose
+// the reference.
 void Controllers::release_owner(const StoredPtr &stored) {
-    bool orphan = has_finalizer(stored->body, "orphan");
-    std::string uid = text_of(stored->body.at("metadata"), "uid");
-    if (!orphan)
+    if (!store_.get(*stored->kind, stored->key))
+        return;
+    const bool orphan = has_finalizer(stored->body, "orphan");
+    const std::string uid = text_of(stored->body.at("metadata"), "uid");
+    bool blocked = false;
+    if (orphan) {
+        each_dependent(uid, [&](const StoredPtr &one) {
+            drop_owners(one, [&](const json &owner) { return text_of(owner, "uid") == uid; });
+        });
+    } else {
+        waiting_[uid] = stored;
         collect_dependents(*stored);
-    for (const Kind &kind : kinds_.all()) {
-        if (!orphan)
-            break;
-        std::vector<std::string> dependents;
-        for (const auto &[key, one] : store_.objects(kind)) {
-            const json *owners = find(one->body.at("metadata"), "ownerReferences");
-            if (owners && std::any_of(owners->begin(), owners->end(),
-                                      [&](const json &owner) { return text_of(owner, "uid") == uid; }))
-                dependents.push_back(key);
-        }
-        for (const auto &key : dependents)
-            api_.control(kind, key, "kube-controller-manager", "", [&](json &object) {
-                json &owners = object["metadata"]["ownerReferences"];
-                for (auto it = owners.begin(); it != owners.end();)
-                    it = text_of(*it, "uid") == uid ? owners.erase(it) : std::next(it);
-            });
+        each_dependent(uid, [&](const StoredPtr &one) {
+            for (const auto &owner : one->body.at("metadata").at("ownerReferences"))
+                blocked |= text_of(owner, "uid") == uid && owner.value("blockOwnerDeletion", false);
+        });
     }
+    if (blocked)
+        return; // the end of each of them brings the next look
+    waiting_.erase(uid);
     const char *finalizer = orphan ? "orphan" : "foregroundDeletion";
     api_.control(*stored->kind, stored->key, "kube-controller-manager", "",
                  [&](json &object) { drop_finalizer(object, finalizer); });

@@ -4,6 +4,7 @@
 #include "conditions.hpp"
 #include "deployment_scaling.hpp"
 #include "deployment_status.hpp"
+#include "owned_pods.hpp"
 #include "pod_spec.hpp"
 
 #include <algorithm>
@@ -33,18 +34,6 @@ json without_hash(json pod) {
     if (json *labels = pod["metadata"].contains("labels") ? &pod["metadata"]["labels"] : nullptr)
         labels->erase(hash_label);
     return pod;
-}
-
-// Text that names a template; any will do, as long as it is as good a label as the real one.
-std::string hash_of(const json &pod) {
-    static const char letters[] = "bcdfghjklmnpqrstvwxz2456789";
-    uint32_t hash = 2166136261;
-    for (unsigned char byte : dump(pod))
-        hash = (hash ^ byte) * 16777619;
-    std::string out;
-    for (char digit : std::to_string(hash))
-        out += letters[static_cast<size_t>(digit - '0')];
-    return out;
 }
 
 int64_t replicas_of(const StoredPtr &set) {
@@ -106,6 +95,7 @@ void DeploymentController::sync(const std::string &key) {
     StoredPtr deployment = store_.get(deployments_, key);
     if (!deployment)
         return;
+    adopt(api_, store_, sets_, deployments_, deployment->body);
     Sets sets = sets_of(*deployment);
     const json *paused = find(deployment->body.at("spec"), "paused");
     if (is_deleting(deployment->body))

@@ -3,11 +3,11 @@
 
 #include "api.hpp"
 #include "conditions.hpp"
+#include "owned_pods.hpp"
 #include "pod_spec.hpp"
+#include "times.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <ctime>
 
 namespace kubesim {
 
@@ -17,20 +17,7 @@ int64_t share(const json &spec, const char *name, bool round_up) {
     const json &strategy = spec.at("strategy");
     const json *rolling = find(strategy, "rollingUpdate");
     const json *value = rolling ? find(*rolling, name) : nullptr;
-    if (!value)
-        return 0;
-    if (value->is_number())
-        return value->get<int64_t>();
-    const double part =
-        std::stod(value->get<std::string>()) * static_cast<double>(integer_of(spec, "replicas", 0)) / 100;
-    return static_cast<int64_t>(round_up ? std::ceil(part) : std::floor(part));
-}
-
-void set_count(json &status, const char *name, int64_t value) {
-    if (value == 0)
-        status.erase(name); // omitempty
-    else
-        status[name] = value;
+    return value ? part_of(*value, integer_of(spec, "replicas", 0), round_up) : 0;
 }
 
 std::string reason_of(const json &object) {
@@ -39,8 +26,8 @@ std::string reason_of(const json &object) {
 }
 
 int64_t seconds_since(const std::string &time) {
-    tm parts{};
-    return strptime(time.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) ? ::time(nullptr) - timegm(&parts) : 0;
+    const time_t then = seconds_of(time);
+    return then < 0 ? 0 : ::time(nullptr) - then;
 }
 
 bool has_deadline(const json &spec) {

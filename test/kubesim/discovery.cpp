@@ -5,6 +5,7 @@
 #include "protobuf.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <openssl/sha.h>
 #include <tuple>
 
@@ -36,8 +37,18 @@ std::tuple<int, int, int> maturity(const std::string &version) {
     return {parts == 1 ? 3 : std::string(stage) == "beta" ? 2 : 1, major, minor};
 }
 
-json resource(const char *name, const char *kind, json verbs) {
-    return {{"name", name}, {"singularName", ""}, {"namespaced", false}, {"kind", kind}, {"verbs", std::move(verbs)}};
+// Adds to a document's schemas those of the core group that `part` refers to: each is on disk once.
+void complete(json &schemas, const json &part, const json &core) {
+    if (const json *reference = find(part, "$ref"); reference && reference->is_string()) {
+        const std::string name = reference->get<std::string>().substr(strlen("#/components/schemas/"));
+        if (!schemas.contains(name) && core.contains(name)) {
+            schemas[name] = core.at(name);
+            complete(schemas, core.at(name), core);
+        }
+    }
+    if (part.is_structured())
+        for (const auto &member : part)
+            complete(schemas, member, core);
 }
 
 } // namespace
@@ -99,21 +110,23 @@ void Discovery::list_groups() {
 void Discovery::load(const std::string &directory, Schemas &schemas, Kinds &kinds) {
     load_protobuf_fields(json::parse(read_file(directory + "/protobuf_fields.json")));
     schemas.load_pointers(json::parse(read_file(directory + "/pointer_fields.json")));
-    for (const char *name : {"api_v1", "apis_apps_v1", "apis_apiextensions.k8s.io_v1", "apis_discovery.k8s.io_v1"}) {
+    json core;
+    for (const char *name :
+         {"api_v1", "apis_apps_v1", "apis_events.k8s.io_v1", "apis_authorization.k8s.io_v1", "apis_autoscaling_v2",
+          "apis_autoscaling_v1", "apis_batch_v1", "apis_policy_v1", "apis_apiextensions.k8s.io_v1",
+          "apis_coordination.k8s.io_v1", "apis_discovery.k8s.io_v1"}) {
         const json resources = json::parse(read_file(directory + "/discovery_" + name + ".json"));
-        const json openapi = json::parse(read_file(directory + "/openapi_" + name + ".json"));
+        json openapi = json::parse(read_file(directory + "/openapi_" + name + ".json"));
+        if (core.is_null())
+            core = openapi.at("components").at("schemas");
+        else
+            complete(openapi["components"]["schemas"], json(openapi), core);
         schemas.load(openapi);
         kinds.load(resources, schemas);
         std::string path = name;
         std::replace(path.begin(), path.end(), '_', '/');
         set(path, resources, openapi);
     }
-    set("apis/authorization.k8s.io/v1",
-        {{"kind", "APIResourceList"},
-         {"apiVersion", "v1"},
-         {"groupVersion", "authorization.k8s.io/v1"},
-         {"resources", json::array({resource("selfsubjectaccessreviews", "SelfSubjectAccessReview", {"create"})})}},
-        nullptr);
     documents_["/version"] = json::parse(read_file(directory + "/version.json")).dump(2);
     json addresses = json::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", "127.0.0.1:6443"}}});
     documents_["/api"] =

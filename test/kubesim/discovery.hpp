@@ -13,8 +13,8 @@ namespace kubesim {
 class Discovery {
 public:
     // `directory` holds version.json, pointer_fields.json, protobuf_fields.json, and for each group version
-    // discovery_<gv>.json and openapi_<gv>.json ("api_v1", "apis_apps_v1"), as a real server gave them (trimmed to the
-    // kinds served). Fills schemas and kinds.
+    // discovery_<gv>.json and openapi_<gv>.json ("api_v1", "apis_apps_v1"), as a real server gave them, trimmed to the
+    // kinds served; a schema that the core group's document has is in no other. Fills schemas and kinds.
     void load(const std::string &directory, Schemas &schemas, Kinds &kinds);
 
     // True when `path` is a discovery, version or OpenAPI document.

@@ -188,11 +188,14 @@ ApiError ApiError::too_large_resource_version(uint64_t wanted, uint64_t current,
                        ", current: " + std::to_string(current));
     error.details = {
         {"causes", json::array({{{"reason", "ResourceVersionTooLarge"}, {"message", "Too large resource version"}}})}};
-    if (retry) {
-        error.details["retryAfterSeconds"] = 1;
-        error.retry_after_ = 1;
-    }
+    if (retry)
+        error.retry_after(1);
     return error;
+}
+
+void ApiError::retry_after(int seconds) {
+    details["retryAfterSeconds"] = seconds;
+    retry_after_ = seconds;
 }
 
 ApiError ApiError::generic(int code, const std::string &reason, const std::string &message) {

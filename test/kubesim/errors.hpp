@@ -58,6 +58,8 @@ public:
     const std::string &reason() const { return reason_; }
     json body() const;
     int retry_after() const { return retry_after_; } // seconds, 0 = no header
+    // Sets the header and details.retryAfterSeconds.
+    void retry_after(int seconds);
 
     json details;
     std::string continue_token; // goes to metadata.continue of a 410

@@ -279,6 +279,12 @@ json go_form(const Type *type, const json &value, Decoder decoder, std::vector<s
 }
 
 std::string canonical_time(const std::string &text, bool micro) {
+    // What is left of the time after whole seconds must be six digits.
+    if (const size_t rest = std::min<size_t>(19, text.size());
+        micro && (text.size() < 26 || text[19] != '.' || text.find_first_not_of("0123456789", 20) != 26))
+        throw TypeMismatch("parsing time " + go_quoted(text) +
+                           " as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse " + go_quoted(text.substr(rest)) +
+                           " as \".000000\"");
     auto fail = [&]() -> TypeMismatch {
         return TypeMismatch("parsing time " + go_quoted(text) + " as \"2006-01-02T15:04:05Z07:00\": cannot parse " +
                             go_quoted(text) + " as \"2006\"");

@@ -12,9 +12,21 @@ const FieldSet *Kind::untracked(const std::string &subresource) const {
     return it == behaviour.untracked.end() ? nullptr : &it->second;
 }
 
-Behaviour behaviour_of(const std::string &group, const std::string &kind) {
-    if (group == "apps")
+Behaviour behaviour_of(const std::string &group, const std::string &version, const std::string &kind) {
+    if (kind == "Deployment" || kind == "ReplicaSet")
         return apps_behaviour(kind);
+    if (group == "apps")
+        return set_behaviour(kind);
+    if (group == "batch")
+        return batch_behaviour(kind);
+    if (group == "autoscaling")
+        return autoscaler_behaviour(version);
+    if (group == "policy")
+        return disruption_budget_behaviour();
+    if (kind == "Event")
+        return event_behaviour(group);
+    if (kind == "PersistentVolumeClaim")
+        return claim_behaviour();
     if (kind == "CustomResourceDefinition")
         return definition_behaviour();
     if (kind == "Pod")
@@ -60,6 +72,10 @@ void Kinds::load(const json &resource_list, const Schemas &schemas) {
     std::string version = slash == std::string::npos ? group_version : group_version.substr(slash + 1);
     for (const auto &resource : resource_list.at("resources")) {
         std::string name = resource.at("name");
+        if (group == "authorization.k8s.io") { // asked, and not stored
+            review_type_ = schemas.of_kind(group, version, resource.at("kind"));
+            continue;
+        }
         auto verbs = resource.at("verbs").get<std::set<std::string>>();
         size_t sub = name.find('/');
         if (sub != std::string::npos) {
@@ -79,7 +95,9 @@ void Kinds::load(const json &resource_list, const Schemas &schemas) {
         if (!kind.type)
             throw std::runtime_error("no schema for " + kind.printed());
         kind.zero = go_form(kind.type, json::object(), Decoder::json);
-        kind.behaviour = behaviour_of(group, kind.kind);
+        kind.behaviour = behaviour_of(group, version, kind.kind);
+        if (const auto &form = kind.behaviour.kept_as)
+            kind.storage = by_plural(form->group, form->version, name);
         kinds_.push_back(std::move(kind));
     }
     if (const Type *scale = schemas.of_kind("autoscaling", "v1", "Scale"))

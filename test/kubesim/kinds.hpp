@@ -36,6 +36,13 @@ struct ScaleFields {
     std::function<std::string(const json &object)> selector;
 };
 
+// Of a kind whose objects are kept in the form of another version or group.
+struct KeptAs {
+    std::string group;
+    std::string version;
+    std::function<json(json object)> to_kept, from_kept;
+};
+
 struct Behaviour {
     NameRule name_rule = NameRule::subdomain;
     std::vector<std::string> field_selectors = {"metadata.name", "metadata.namespace"};
@@ -45,7 +52,12 @@ struct Behaviour {
     bool has_spec_finalizers = false; // gone only when spec.finalizers is empty too (Namespace)
 
     std::optional<ScaleFields> scale;
-    bool needs_revision = false; // a replacement must say which revision it replaces
+    std::optional<KeptAs> kept_as;
+    bool needs_revision = false;    // a replacement must say which revision it replaces
+    bool created_by_update = false; // a replacement of what is not there creates it
+    bool hides_name = false;        // the first column is not the name: events, which show it last
+    // A deletion that does not say what becomes of the dependents leaves them.
+    bool orphans_dependents = false;
 
     // Of a custom resource, in place of the Go form of its type.
     std::function<json(const json &object, Decoder decoder, std::vector<std::string> *unknown)> decode;
@@ -106,20 +118,31 @@ public:
     const std::deque<Kind> &all() const { return kinds_; }
     // Of autoscaling/v1 Scale, which every scale subresource speaks.
     const Type *scale_type() const { return scale_type_; }
+    // Of authorization.k8s.io/v1 SelfSubjectAccessReview.
+    const Type *review_type() const { return review_type_; }
 
 private:
     std::deque<Kind> kinds_; // stable addresses
     const Type *scale_type_ = nullptr;
+    const Type *review_type_ = nullptr;
 };
 
 // What is special about a kind. Those of one group are together in a file: kinds_core.cpp (Namespace, Node, ConfigMap),
-// kinds_pod.cpp, kinds_secret.cpp, kinds_apps.cpp, kinds_service.cpp (also Endpoints and EndpointSlice),
-// kinds_definition.cpp (CustomResourceDefinition).
-Behaviour behaviour_of(const std::string &group, const std::string &kind);
+// kinds_pod.cpp, kinds_secret.cpp, kinds_storage.cpp (PersistentVolumeClaim), kinds_event.cpp, kinds_apps.cpp
+// (Deployment, ReplicaSet), kinds_sets.cpp (StatefulSet, DaemonSet, ControllerRevision), kinds_batch.cpp,
+// kinds_autoscaling.cpp, kinds_policy.cpp, kinds_service.cpp (also Endpoints and EndpointSlice), kinds_definition.cpp
+// (CustomResourceDefinition).
+Behaviour behaviour_of(const std::string &group, const std::string &version, const std::string &kind);
 Behaviour core_behaviour(const std::string &kind);
 Behaviour pod_behaviour();
 Behaviour secret_behaviour();
+Behaviour claim_behaviour();
+Behaviour event_behaviour(const std::string &group);
 Behaviour apps_behaviour(const std::string &kind);
+Behaviour set_behaviour(const std::string &kind);
+Behaviour batch_behaviour(const std::string &kind);
+Behaviour autoscaler_behaviour(const std::string &version);
+Behaviour disruption_budget_behaviour();
 Behaviour service_behaviour(const std::string &kind);
 Behaviour definition_behaviour();
 

@@ -4,21 +4,14 @@
 #include "pod_spec.hpp"
 #include "selection.hpp"
 #include "validation.hpp"
+#include "workload.hpp"
 
 namespace kubesim {
 
 namespace {
 
-// Both hand on to their pods.
-void default_workload(json &object) {
-    json &spec = object["spec"];
-    if (!spec.contains("replicas"))
-        spec["replicas"] = 1;
-    default_pod_spec(spec["template"]["spec"]);
-}
-
 void deployment_defaults(json &object) {
-    default_workload(object);
+    default_replicas(object);
     json &spec = object["spec"], &strategy = spec["strategy"];
     if (text_of(strategy, "type").empty())
         strategy["type"] = "RollingUpdate";
@@ -32,20 +25,6 @@ void deployment_defaults(json &object) {
         spec["progressDeadlineSeconds"] = 600;
 }
 
-void prepare_create(json &object) {
-    object["metadata"]["generation"] = 1;
-    object["status"] = json::object();
-}
-
-void next_generation(json &after, const json &before) {
-    after["metadata"]["generation"] = integer_of(before.at("metadata"), "generation", 0) + 1;
-}
-
-bool same_member(const json &a, const json &b, const char *name) {
-    const json *left = find(a, name), *right = find(b, name);
-    return left && right ? *left == *right : !left && !right;
-}
-
 void deployment_prepare_update(json &after, const json &before, const std::string &subresource) {
     if (subresource == "status") {
         keep_member(after, before, "spec");
@@ -56,54 +35,6 @@ void deployment_prepare_update(json &after, const json &before, const std::strin
     // A changed annotation counts too: the controller copies annotations to the ReplicaSets.
     if (!same_member(after, before, "spec") || !same_member(after.at("metadata"), before.at("metadata"), "annotations"))
         next_generation(after, before);
-}
-
-void replica_set_prepare_update(json &after, const json &before, const std::string &subresource) {
-    keep_member(after, before, subresource == "status" ? "spec" : "status");
-    if (!same_member(after, before, "spec"))
-        next_generation(after, before);
-}
-
-std::string go_labels(const json *labels) {
-    if (!labels || labels->empty())
-        return "map[string]string(nil)";
-    std::string out;
-    for (const auto &[key, value] : labels->items())
-        out += (out.empty() ? "" : ", ") + go_quoted(key) + ":" + go_quoted(value.get<std::string>());
-    return "map[string]string{" + out + "}";
-}
-
-void validate_workload(const json &after, const json *before, std::vector<FieldError> &errors) {
-    const json &spec = after.at("spec");
-    validate_not_negative(spec, "replicas", "spec", errors);
-    validate_not_negative(spec, "minReadySeconds", "spec", errors);
-    const json &selector = spec.at("selector");
-    const json &pod = spec.at("template");
-    const json *labels = find(pod.at("metadata"), "labels");
-    if (selector.is_null()) {
-        errors.push_back(FieldError::required("spec.selector", ""));
-    } else {
-        if (const json *wanted = find(selector, "matchLabels"))
-            validate_labels(*wanted, "spec.selector.matchLabels", errors);
-        if (selector.empty())
-            errors.push_back(FieldError::invalid("spec.selector", selector_go(selector),
-                                                 "empty selector is invalid for deployment"));
-    }
-    if (selector.is_null() || !selects(selector, labels))
-        errors.push_back(FieldError::invalid("spec.template.metadata.labels", go_labels(labels),
-                                             "`selector` does not match template `labels`"));
-    if (labels)
-        validate_labels(*labels, "spec.template.labels", errors);
-    validate_pod_spec(pod.at("spec"), "spec.template.spec", errors);
-    if (std::string policy = text_of(pod.at("spec"), "restartPolicy"); policy != "Always")
-        errors.push_back(FieldError::not_supported("spec.template.spec.restartPolicy", go_quoted(policy), {"Always"}));
-    if (before && before->at("spec").at("selector") != selector)
-        errors.push_back(FieldError::invalid("spec.selector", selector_go(selector), "field is immutable"));
-}
-
-std::string go_int_or_string(const json &value) {
-    return value.is_string() ? "intstr.IntOrString{Type:1, IntVal:0, StrVal:" + dump(value) + "}"
-                             : "intstr.IntOrString{Type:0, IntVal:" + dump(value) + ", StrVal:\"\"}";
 }
 
 bool is_zero(const json &value) {
@@ -142,7 +73,7 @@ void validate_strategy(const json &strategy, std::vector<FieldError> &errors) {
 }
 
 void deployment_validate(const json &after, const json *before, std::vector<FieldError> &errors) {
-    validate_workload(after, before, errors);
+    validate_workload(after, before, "deployment", errors);
     const json &spec = after.at("spec");
     validate_strategy(spec.at("strategy"), errors);
     validate_not_negative(spec, "revisionHistoryLimit", "spec", errors);
@@ -163,11 +94,8 @@ void deployment_validate(const json &after, const json *before, std::vector<Fiel
 
 // ---- columns --------------------------------------------------------------------------------------------------
 
-std::string of_containers(const json &object, const char *member) {
-    std::string out;
-    for (const auto &container : object.at("spec").at("template").at("spec").at("containers"))
-        out += (out.empty() ? "" : ",") + text_of(container, member);
-    return out;
+const json &pod_template(const json &object) {
+    return object.at("spec").at("template").at("spec");
 }
 
 json deployment_cells(const json &object) {
@@ -175,22 +103,22 @@ json deployment_cells(const json &object) {
     return json::array({std::to_string(integer_of(status, "readyReplicas", 0)) + "/" +
                             std::to_string(integer_of(object.at("spec"), "replicas", 0)),
                         integer_of(status, "updatedReplicas", 0), integer_of(status, "availableReplicas", 0),
-                        of_containers(object, "name"), of_containers(object, "image"),
+                        of_containers(pod_template(object), "name"), of_containers(pod_template(object), "image"),
                         selector_text(object.at("spec").at("selector"))});
 }
 
 json replica_set_cells(const json &object) {
     const json &status = object.at("status");
     return json::array({integer_of(object.at("spec"), "replicas", 0), integer_of(status, "replicas", 0),
-                        integer_of(status, "readyReplicas", 0), of_containers(object, "name"),
-                        of_containers(object, "image"), selector_text(object.at("spec").at("selector"))});
+                        integer_of(status, "readyReplicas", 0), of_containers(pod_template(object), "name"),
+                        of_containers(pod_template(object), "image"), selector_text(object.at("spec").at("selector"))});
 }
 
 } // namespace
 
 Behaviour apps_behaviour(const std::string &kind) {
     Behaviour out;
-    out.prepare_create = prepare_create;
+    out.prepare_create = prepare_workload_create;
     out.scale = {{"spec", "replicas"}, {"status", "replicas"}, [](const json &object) {
                      return selector_text(object.at("spec").at("selector"));
                  }};
@@ -222,9 +150,11 @@ Behaviour apps_behaviour(const std::string &kind) {
     } else {
         out.untracked = {{"", path_set({{"status"}})}, {"status", path_set({{"spec"}})}};
         out.field_selectors.push_back("status.replicas");
-        out.set_defaults = default_workload;
-        out.prepare_update = replica_set_prepare_update;
-        out.validate = validate_workload;
+        out.set_defaults = default_replicas;
+        out.prepare_update = prepare_workload_update;
+        out.validate = [](const json &after, const json *before, std::vector<FieldError> &errors) {
+            validate_workload(after, before, "deployment", errors); // a real server, too, says so of a ReplicaSet
+        };
         out.columns = {{"Desired", "integer", "", "Replicas is the number of desired replicas.", 0},
                        {"Current", "integer", "", "Replicas is the most recently observed number of replicas.", 0},
                        {"Ready", "integer", "", "readyReplicas is the number of pods with a Ready condition.", 0}};

@@ -1,4 +1,4 @@
-// What is special about the kinds of the core group: Namespace, Node, ConfigMap.
+// What is special about the kinds of the core group: Namespace, Node, ConfigMap, ServiceAccount; and Lease.
 #include "kinds.hpp"
 
 #include "file.hpp"
@@ -174,6 +174,15 @@ json config_map_cells(const json &object) {
     return json::array({count});
 }
 
+// ---- Lease ----------------------------------------------------------------------------------------------------
+
+void lease_validate(const json &after, const json *, std::vector<FieldError> &errors) {
+    const json &spec = after.at("spec");
+    if (const json *seconds = find(spec, "leaseDurationSeconds"); seconds && *seconds <= 0)
+        errors.push_back(FieldError::invalid("spec.leaseDurationSeconds", dump(*seconds), "must be greater than 0"));
+    validate_not_negative(spec, "leaseTransitions", "spec", errors);
+}
+
 } // namespace
 
 Behaviour core_behaviour(const std::string &kind) {
@@ -209,6 +218,26 @@ Behaviour core_behaviour(const std::string &kind) {
         out.validate = config_map_validate;
         out.columns = {{"Data", "string", "", "Data contains the configuration data.", 0}};
         out.cells = config_map_cells;
+    } else if (kind == "ServiceAccount") {
+        out.returns_deleted = true;
+        out.columns = {{"Secrets", "string", "",
+                        "Secrets is a list of the secrets in the same namespace that pods running using this "
+                        "ServiceAccount are allowed to use.",
+                        0}};
+        out.cells = [](const json &object) {
+            const json *secrets = find(object, "secrets");
+            return json::array({secrets ? secrets->size() : 0});
+        };
+    } else if (kind == "Lease") {
+        out.needs_revision = true;
+        out.created_by_update = true;
+        out.validate = lease_validate;
+        out.columns = {
+            {"Holder", "string", "", "holderIdentity contains the identity of the holder of a current lease.", 0}};
+        out.cells = [](const json &object) {
+            const json *holder = find(object.at("spec"), "holderIdentity");
+            return json::array({holder ? *holder : json("")});
+        };
     }
     return out;
 }

@@ -3,6 +3,9 @@
 
 #include "conditions.hpp"
 
+#include <cstdlib>
+#include <optional>
+
 namespace kubesim {
 
 using std::chrono::milliseconds;
@@ -66,6 +69,47 @@ void report_containers(json &pod, bool on) {
     status["containerStatuses"] = std::move(containers);
 }
 
+// How a pod ends that is not restarted always: what its first container's command says, as far as it is known.
+struct End {
+    int exit_code = 0;
+    int64_t seconds = 0; // after its start
+};
+std::optional<End> end_of(const json &pod) {
+    const std::string policy = text_of(pod.at("spec"), "restartPolicy");
+    const json *command = find(pod.at("spec").at("containers").at(0), "command");
+    if (policy == "Always" || !command || command->empty())
+        return std::nullopt;
+    const std::string program = command->at(0);
+    if (program == "true")
+        return End{0, 0};
+    if (program == "false" && policy == "Never") // else it would be started again and again
+        return End{1, 0};
+    if (program == "sleep" && command->size() == 2 && (*command)[1] != "infinity")
+        return End{0, atoll((*command)[1].get<std::string>().c_str())};
+    return std::nullopt;
+}
+
+void report_end(json &pod, int exit_code) {
+    json &status = pod["status"];
+    const std::string now = rfc3339_now();
+    const char *why = exit_code == 0 ? "PodCompleted" : "PodFailed";
+    json scheduled = *condition_of(pod, "PodScheduled");
+    status["conditions"] =
+        json::array({condition("Initialized", true, exit_code == 0 ? "PodCompleted" : "", ""),
+                     condition("Ready", false, why, ""), condition("ContainersReady", false, why, ""), scheduled});
+    status["phase"] = exit_code == 0 ? "Succeeded" : "Failed";
+    for (auto &container : status["containerStatuses"]) {
+        const json started = container["state"]["running"]["startedAt"];
+        container["state"] = {{"terminated",
+                               {{"exitCode", exit_code},
+                                {"reason", exit_code == 0 ? "Completed" : "Error"},
+                                {"startedAt", started},
+                                {"finishedAt", now},
+                                {"containerID", container["containerID"]}}}};
+        container["ready"] = container["started"] = false;
+    }
+}
+
 } // namespace
 
 void Kubelet::observe(const Change &change) {
@@ -121,6 +165,16 @@ void Kubelet::start(const std::string &key) {
         object["status"]["podIP"] = address;
         object["status"]["podIPs"] = json::array({{{"ip", address}}});
     });
+    if (const std::optional<End> end = end_of(pod->body))
+        finishing_.add_after(key, std::chrono::seconds(end->seconds));
+}
+
+void Kubelet::finish(const std::string &key) {
+    StoredPtr pod = store_.get(pods_, key);
+    const std::optional<End> end = pod ? end_of(pod->body) : std::nullopt;
+    if (!end || is_deleting(pod->body) || text_of(pod->body.at("status"), "phase") != "Running" || !node_of(pod->body))
+        return;
+    api_.control(pods_, key, kubelet, "status", [&](json &object) { report_end(object, end->exit_code); });
 }
 
 void Kubelet::end(const std::string &key) {

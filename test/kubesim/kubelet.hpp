@@ -1,4 +1,5 @@
-// What the kubelets of all Nodes do with the pods placed on them: they start, become ready, and end when deleted.
+// What the kubelets of all Nodes do with the pods placed on them: they start, become ready, and end when deleted; those
+// that are not restarted always end by themselves when their command is true, false or sleep.
 #pragma once
 
 #include "api.hpp"
@@ -17,6 +18,7 @@ public:
         : api_(api), store_(store), pods_(*kinds.by_kind("", "Pod")), nodes_(*kinds.by_kind("", "Node")),
           options_(options), queue_(loop, [this](const std::string &key) { sync(key); }),
           starting_(loop, [this](const std::string &key) { start(key); }),
+          finishing_(loop, [this](const std::string &key) { finish(key); }),
           ending_(loop, [this](const std::string &key) { end(key); }) {}
 
     void observe(const Change &change);
@@ -24,6 +26,7 @@ public:
 private:
     void sync(const std::string &key);
     void start(const std::string &key);
+    void finish(const std::string &key);
     void end(const std::string &key);
     // The pod's node when it is there and Ready, else null.
     StoredPtr node_of(const json &pod) const;
@@ -36,6 +39,7 @@ private:
     Options options_;
     WorkQueue queue_;
     WorkQueue starting_;
+    WorkQueue finishing_;
     WorkQueue ending_;
     uint32_t addresses_ = 0;
 };

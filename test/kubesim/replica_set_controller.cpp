@@ -2,11 +2,11 @@
 #include "replica_set_controller.hpp"
 
 #include "conditions.hpp"
+#include "owned_pods.hpp"
 #include "pod_spec.hpp"
 #include "selection.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <tuple>
 
 namespace kubesim {
@@ -14,20 +14,6 @@ namespace kubesim {
 namespace {
 
 const char *const manager = "kube-controller-manager";
-
-bool is_active(const json &pod) {
-    const std::string phase = text_of(pod.at("status"), "phase");
-    return !is_deleting(pod) && phase != "Succeeded" && phase != "Failed";
-}
-
-// Seconds a ready pod has yet to stay ready before it counts as available; -1: it is not ready.
-int64_t seconds_to_available(const json &pod, int64_t min_ready_seconds) {
-    if (!is_true(pod, "Ready"))
-        return -1;
-    tm parts{};
-    strptime(text_of(*condition_of(pod, "Ready"), "lastTransitionTime").c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return min_ready_seconds == 0 ? 0 : std::max<int64_t>(0, timegm(&parts) + min_ready_seconds - time(nullptr));
-}
 
 // Those that are missed least come first: not placed, not ready, newest.
 void by_expendability(std::vector<StoredPtr> &pods) {
@@ -42,34 +28,19 @@ void by_expendability(std::vector<StoredPtr> &pods) {
     });
 }
 
-void set_count(json &status, const char *name, int64_t value) {
-    if (value == 0)
-        status.erase(name);
-    else
-        status[name] = value;
-}
-
 } // namespace
 
 void ReplicaSetController::observe(const Change &change) {
     if (change.kind == &sets_ && change.after)
         queue_.add(change.after->key);
-    if (change.kind != &pods_)
-        return;
-    const json &metadata = (change.after ? change.after : change.before)->body.at("metadata");
-    if (const json *owners = find(metadata, "ownerReferences"))
-        for (const auto &owner : *owners)
-            queue_.add(text_of(metadata, "namespace") + "/" + text_of(owner, "name"));
+    if (change.kind == &pods_)
+        for (const auto &key : owner_keys(change))
+            queue_.add(key);
 }
 
-std::vector<StoredPtr> ReplicaSetController::pods_of(const Stored &set) const {
-    const json &metadata = set.body.at("metadata");
-    const std::string uid = text_of(metadata, "uid"), name_space = text_of(metadata, "namespace") + "/";
-    const Store::Objects &objects = store_.objects(pods_);
-    std::vector<StoredPtr> out;
-    for (auto it = objects.lower_bound(name_space); it != objects.end() && it->first.starts_with(name_space); ++it)
-        if (controller_uid(it->second->body) == uid && is_active(it->second->body))
-            out.push_back(it->second);
+std::vector<StoredPtr> ReplicaSetController::active_pods(const Stored &set) const {
+    std::vector<StoredPtr> out = controlled_by(store_, pods_, set.body);
+    std::erase_if(out, [](const StoredPtr &pod) { return !is_active(pod->body); });
     return out;
 }
 
@@ -77,28 +48,19 @@ void ReplicaSetController::sync(const std::string &key) {
     StoredPtr set = store_.get(sets_, key);
     if (!set)
         return;
-    std::vector<StoredPtr> pods = pods_of(*set);
+    adopt(api_, store_, pods_, sets_, set->body);
+    std::vector<StoredPtr> pods = active_pods(*set);
     const auto wanted = static_cast<size_t>(integer_of(set->body.at("spec"), "replicas", 0));
     if (!is_deleting(set->body)) {
         for (size_t i = pods.size(); i < wanted; i++)
-            create_pod(*set);
+            api_.create_by_controller(pods_, pod_of(sets_, set->body), manager);
         if (pods.size() > wanted) {
             by_expendability(pods);
             for (size_t i = 0; i < pods.size() - wanted; i++)
                 api_.remove_by_controller(pods_, pods[i]->key);
         }
     }
-    report(set, pods_of(*set));
-}
-
-void ReplicaSetController::create_pod(const Stored &set) {
-    json pod = set.body.at("spec").at("template");
-    const json &metadata = set.body.at("metadata");
-    pod["metadata"].erase("creationTimestamp");
-    pod["metadata"]["generateName"] = text_of(metadata, "name") + "-";
-    pod["metadata"]["namespace"] = metadata.at("namespace");
-    pod["metadata"]["ownerReferences"] = json::array({controller_reference(sets_, set.body)});
-    api_.create_by_controller(pods_, std::move(pod), manager);
+    report(set, active_pods(*set));
 }
 
 void ReplicaSetController::report(const StoredPtr &set, const std::vector<StoredPtr> &pods) {

@@ -16,8 +16,7 @@ public:
 
 private:
     void sync(const std::string &key);
-    std::vector<StoredPtr> pods_of(const Stored &set) const;
-    void create_pod(const Stored &set);
+    std::vector<StoredPtr> active_pods(const Stored &set) const;
     void report(const StoredPtr &set, const std::vector<StoredPtr> &pods);
 
     Api &api_;

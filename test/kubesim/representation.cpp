@@ -1,7 +1,7 @@
 // How objects are shown: as themselves, as a Table for kubectl, or as metadata only.
 #include "representation.hpp"
 
-#include <ctime>
+#include "times.hpp"
 
 namespace kubesim {
 
@@ -27,7 +27,9 @@ json column(const Column &one) {
 }
 
 json column_definitions(const Kind &kind) {
-    json out = json::array({column({"Name", "string", "name", name_description, 0})});
+    json out = json::array();
+    if (!kind.behaviour.hides_name)
+        out.push_back(column({"Name", "string", "name", name_description, 0}));
     for (const auto &one : kind.behaviour.columns)
         out.push_back(column(one));
     if (!kind.behaviour.hides_age)
@@ -35,34 +37,6 @@ json column_definitions(const Kind &kind) {
     for (const auto &one : kind.behaviour.wide_columns)
         out.push_back(column(one));
     return out;
-}
-
-// As kubectl prints ages: the two largest units while small.
-std::string age(const std::string &created) {
-    tm parts{};
-    if (!strptime(created.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts))
-        return "<unknown>";
-    long seconds = std::max(0L, static_cast<long>(time(nullptr) - timegm(&parts)));
-    auto unit = [](long value, const char *name) { return std::to_string(value) + name; };
-    auto two = [&](long big, const char *big_name, long small, const char *small_name) {
-        return small ? unit(big, big_name) + unit(small, small_name) : unit(big, big_name);
-    };
-    long minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
-    if (seconds < 120)
-        return unit(seconds, "s");
-    if (minutes < 10)
-        return two(minutes, "m", seconds % 60, "s");
-    if (minutes < 180)
-        return unit(minutes, "m");
-    if (hours < 8)
-        return two(hours, "h", minutes % 60, "m");
-    if (hours < 48)
-        return unit(hours, "h");
-    if (days < 8)
-        return two(days, "d", hours % 24, "h");
-    if (days < 730)
-        return unit(days, "d");
-    return two(days / 365, "y", days % 365, "d");
 }
 
 json partial_object(const Stored &stored, const std::string &meta_version) {
@@ -73,7 +47,9 @@ json partial_object(const Stored &stored, const std::string &meta_version) {
 
 json row(const Stored &stored, const Representation &how) {
     const json &metadata = stored.body.at("metadata");
-    json cells = json::array({text_of(metadata, "name")});
+    json cells = json::array();
+    if (!stored.kind->behaviour.hides_name)
+        cells.push_back(text_of(metadata, "name"));
     json values = stored.kind->behaviour.cells ? stored.kind->behaviour.cells(stored.body) : json::array();
     size_t before_age = stored.kind->behaviour.columns.size();
     for (size_t i = 0; i < values.size() && i < before_age; i++)

@@ -2,6 +2,7 @@
 #include "router.hpp"
 
 #include "body_parser.hpp"
+#include "protobuf.hpp"
 
 #include <algorithm>
 
@@ -80,21 +81,29 @@ Response Router::health(const Request &request) const {
 }
 
 Response Router::access_review(const Request &request, const Identity &identity) const {
-    ParsedBody parsed = parse_json_body(request.body);
+    ParsedBody parsed;
+    if (request.header("content-type") == "application/vnd.kubernetes.protobuf")
+        parsed.value = decode_protobuf(request.body, kinds_.review_type());
+    else
+        parsed = parse_json_body(request.body);
     if (!parsed.error.empty() || !parsed.value.is_object())
         throw ApiError::bad_request("the object provided is unrecognized (must be of type SelfSubjectAccessReview): "
                                     "couldn't get version/kind; json parse error: " +
                                     parsed.error);
     const json *spec = find(parsed.value, "spec");
-    const json *attributes = spec ? find(*spec, "resourceAttributes") : nullptr;
+    // Everybody with a name may look at paths that are no resources: versions, discovery, health.
+    const json *path = spec ? find(*spec, "nonResourceAttributes") : nullptr;
+    const json *attributes = path ? path : spec ? find(*spec, "resourceAttributes") : nullptr;
+    const std::string verb = attributes ? text_of(*attributes, "verb") : "";
+    const bool may = path && verb == "get" ? !identity.anonymous : allowed(identity, verb);
     json review = {{"kind", "SelfSubjectAccessReview"},
                    {"apiVersion", "authorization.k8s.io/v1"},
                    {"metadata", {{"creationTimestamp", nullptr}}},
                    {"spec", spec ? *spec : json::object()},
-                   {"status", {{"allowed", allowed(identity, attributes ? text_of(*attributes, "verb") : "")}}}};
+                   {"status", {{"allowed", may}}}};
     json fields = json::object();
     if (attributes) {
-        json &inside = fields["f:spec"]["f:resourceAttributes"];
+        json &inside = fields["f:spec"][path ? "f:nonResourceAttributes" : "f:resourceAttributes"];
         inside["."] = json::object();
         for (const auto &[name, value] : attributes->items())
             inside["f:" + name] = json::object();

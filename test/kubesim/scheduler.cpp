@@ -2,6 +2,7 @@
 #include "scheduler.hpp"
 
 #include "conditions.hpp"
+#include "owned_pods.hpp"
 #include "selection.hpp"
 
 namespace kubesim {
@@ -40,6 +41,21 @@ json unschedulable(const std::string &why) {
             {"reason", "Unschedulable"}, {"message", why}};
 }
 
+// The node that a DaemonSet wants its pod on, in the form in which its controller asks for it.
+std::string only_node(const json &pod) {
+    const json *at = &pod.at("spec");
+    for (const char *name :
+         {"affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"})
+        if (at = find(*at, name); !at)
+            return "";
+    for (const auto &term : *at)
+        if (const json *fields = find(term, "matchFields"))
+            for (const auto &field : *fields)
+                if (text_of(field, "key") == "metadata.name" && field.contains("values"))
+                    return field["values"][0];
+    return "";
+}
+
 } // namespace
 
 // Why the pod cannot go there, in kube-scheduler's words; "" when it can.
@@ -56,6 +72,8 @@ std::string Scheduler::obstacle(const json &pod, const json &node, const Use &us
     if (const json *selector = find(pod.at("spec"), "nodeSelector"))
         if (!has_labels(*selector, find(node.at("metadata"), "labels")))
             return "didn't match Pod's node affinity/selector";
+    if (const std::string only = only_node(pod); !only.empty() && only != text_of(node.at("metadata"), "name"))
+        return "didn't match Pod's node affinity/selector";
     const json *allocatable = find(node.at("status"), "allocatable");
     const std::string room = allocatable ? text_of(*allocatable, "pods") : "";
     if (room.empty() || use.pods >= std::stoll(room))
@@ -90,7 +108,7 @@ void Scheduler::place_all() {
         uses[node].host_ports.merge(host_ports(pod));
     };
     for (const auto &[key, pod] : store_.objects(pods_))
-        if (std::string node = text_of(pod->body.at("spec"), "nodeName"); !node.empty())
+        if (std::string node = text_of(pod->body.at("spec"), "nodeName"); !node.empty() && !is_finished(pod->body))
             use(node, pod->body);
     for (const auto &key : std::set<std::string>(waiting_)) {
         StoredPtr pod = store_.get(pods_, key);

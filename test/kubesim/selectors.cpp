@@ -202,6 +202,11 @@ FieldSelector::FieldSelector(const std::string &text, const std::vector<std::str
                                             : go_quoted(field) + " is not a known field selector: only " + list);
         }
         Requirement out{{}, term[sign] != '!', term.substr(sign + length)};
+        // Two fields are selected by another name than theirs.
+        if (field == "source")
+            field = "source.component";
+        else if (field == "status.successful")
+            field = "status.succeeded";
         for (size_t from = 0; from <= field.size();) {
             size_t dot = std::min(field.find('.', from), field.size());
             out.path.push_back(field.substr(from, dot - from));
@@ -217,9 +222,11 @@ bool FieldSelector::matches(const json &object) const {
         for (const auto &name : requirement.path)
             at = at ? find(*at, name) : nullptr;
         std::string value = !at ? "" : at->is_string() ? at->get<std::string>() : dump(*at);
-        // Absent booleans select as "false".
+        // Absent booleans select as "false", absent numbers as "0".
         if (!at && requirement.path.back() == "unschedulable")
             value = "false";
+        if (!at && requirement.path.back() == "succeeded")
+            value = "0";
         if ((value == requirement.value) != requirement.equal)
             return false;
     }

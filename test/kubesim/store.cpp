@@ -22,7 +22,8 @@ StoredPtr seen_as(const Kind &kind, const StoredPtr &stored) {
     auto out = std::make_shared<Stored>();
     out->kind = &kind;
     out->key = stored->key;
-    out->body = stored->body;
+    const auto &form = kind.behaviour.kept_as;
+    out->body = form ? form->from_kept(stored->body) : stored->body;
     out->revision = stored->revision;
     return out;
 }
@@ -30,7 +31,7 @@ StoredPtr seen_as(const Kind &kind, const StoredPtr &stored) {
 StoredPtr Store::get(const Kind &kind, const std::string &key) const {
     const Objects &all = objects_[&kind.stored_as()];
     auto it = all.find(key);
-    return it == all.end() ? nullptr : it->second;
+    return it == all.end() ? nullptr : seen_as(kind, it->second);
 }
 
 Store::Objects Store::objects_at(const Kind &kind, uint64_t revision) const {
@@ -51,6 +52,8 @@ StoredPtr Store::put(const Kind &kind, const std::string &key, json body) {
     stored->kind = &kind.stored_as();
     stored->key = key;
     stored->revision = ++revision_;
+    if (const auto &form = kind.behaviour.kept_as)
+        body = form->to_kept(std::move(body));
     body["metadata"]["resourceVersion"] = std::to_string(stored->revision);
     stored->body = std::move(body);
     StoredPtr &slot = objects_[&kind.stored_as()][key];

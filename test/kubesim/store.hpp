@@ -23,7 +23,6 @@ struct Stored {
     // JSON text with kind and apiVersion (as a single object) or without (as an item of a list); made once.
     const std::string &text() const;
     const std::string &item_text() const;
-    void forget_text() { text_.clear(); } // of a copy that becomes another
 
 private:
     mutable std::string text_;
@@ -52,6 +51,7 @@ public:
         return kind.namespaced ? name_space + "/" + name : name;
     }
 
+    // As an object of this kind, whichever version it is kept in.
     StoredPtr get(const Kind &kind, const std::string &key) const;
     const Objects &objects(const Kind &kind) const { return objects_[&kind.stored_as()]; }
     // Objects as they were at a revision that is not yet compacted.

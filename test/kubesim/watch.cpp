@@ -11,7 +11,10 @@ bool WatchPlan::matches(const Stored &stored) const {
     const json &metadata = stored.body.at("metadata");
     if (!name_space.empty() && text_of(metadata, "namespace") != name_space)
         return false;
-    return labels.matches(metadata) && fields.matches(stored.body);
+    if (!labels.matches(metadata))
+        return false;
+    const auto &form = kind->behaviour.kept_as;
+    return fields.matches(form ? form->from_kept(stored.body) : stored.body);
 }
 
 void WatchHub::event(Stream &stream, const char *type, const Stored &stored) {
@@ -19,14 +22,11 @@ void WatchHub::event(Stream &stream, const char *type, const Stored &stored) {
     if (!answer)
         return;
     const Kind &kind = *stream.plan->kind;
-    if (stored.kind == &kind) {
+    if (stored.kind == &kind)
         answer->write(stream.plan->representation.event(type, stored, stream.first));
-    } else {
-        Stored seen = stored;
-        seen.kind = &kind;
-        seen.forget_text();
-        answer->write(stream.plan->representation.event(type, seen, stream.first));
-    }
+    else
+        answer->write(
+            stream.plan->representation.event(type, *seen_as(kind, std::make_shared<Stored>(stored)), stream.first));
     stream.first = false;
     stream.dirty = true;
 }

@@ -114,7 +114,7 @@ sub start_controller {
     # Nobody renews the nodes' leases here, so the node lifecycle controller must not expect it.
     my @arguments = $name eq 'kube-scheduler' ? () : (
         '--use-service-account-credentials=true', "--service-account-private-key-file=$pki/ca.key", "--root-ca-file=$pki/ca.crt",
-        '--node-monitor-grace-period=24h', "--flex-volume-plugin-dir=$self->{directory}/volume_plugins");
+        '--node-monitor-grace-period=24h', '--horizontal-pod-autoscaler-sync-period=1s', "--flex-volume-plugin-dir=$self->{directory}/volume_plugins");
     $self->run_process($name, "--kubeconfig=$self->{directory}/$name.kubeconfig", '--leader-elect=false', '--secure-port=0', @arguments);
     return;
 }

@@ -1,5 +1,6 @@
 # Stands in for the kubelets of real servers, in processes of its own: every Node of the run that has no Ready condition
-# gets one, as a kubelet's first report has it; on request every Pod that the scheduler has put on a Node runs.
+# gets one, as a kubelet's first report has it; on request every Pod that the scheduler has put on a Node runs, to its end
+# when it is not restarted always and its command is true, false or sleep.
 package DBNet::Api::KubeletStandIn;
 
 use strict;
@@ -39,6 +40,9 @@ sub start_pods {
         return if ($pod->{status}{phase} // '') ne 'Pending' || $seen{ $pod->{metadata}{uid} };
         my $number = $seen{ $pod->{metadata}{uid} } = 1 + keys %seen;
         report_pod($api, $pod, sprintf '10.244.%d.%d', $number / 250, 1 + $number % 250);
+        my ($program, $seconds) = @{ $pod->{spec}{containers}[0]{command} // [] };
+        in_background($program eq 'sleep' ? $seconds : 0, sub { report_end($api, $pod, $program eq 'false' ? 1 : 0) })
+          if $pod->{spec}{restartPolicy} ne 'Always' && ($program // '') =~ /^(?:true|false|sleep)$/;
     });
 }
 
@@ -108,6 +112,21 @@ sub report_pod {
     $api->patch(pod_path($pod) . '/status', { status => {
             phase => 'Running', startTime => now(), podIP => $address, podIPs => [ { ip => $address } ], containerStatuses => \@containers,
             conditions => [ map { condition($_, undef, undef) } qw(Initialized ContainersReady Ready) ] } },
+        content_type => 'application/strategic-merge-patch+json', query => { fieldManager => 'kubelet' });
+    return;
+}
+
+# Containers that ran to their end.
+sub report_end {
+    my ($api, $pod, $exit_code) = @_;
+    my @containers = map { {
+            name => $_->{name}, image => $_->{image}, imageID => "none/$_->{image}", ready => JSON::PP::false, started => JSON::PP::false, restartCount => 0,
+            state => { running => undef, terminated => { exitCode => $exit_code, reason => $exit_code ? 'Error' : 'Completed', startedAt => now(), finishedAt => now() } } } }
+      @{ $pod->{spec}{containers} };
+    my $why = $exit_code ? 'PodFailed' : 'PodCompleted';
+    $api->patch(pod_path($pod) . '/status', { status => {
+            phase => $exit_code ? 'Failed' : 'Succeeded', containerStatuses => \@containers,
+            conditions => [ map { { %{ condition($_, $why, undef) }, status => 'False' } } qw(ContainersReady Ready) ] } },
         content_type => 'application/strategic-merge-patch+json', query => { fieldManager => 'kubelet' });
     return;
 }
