@@ -146,9 +146,8 @@ std::string Actuator::closed_reason(const mirror::Mirror &mirror) const {
 size_t Actuator::room(const Lane &lane, int64_t now_ms) const {
     if (now_ms < lane.closed_until_ms)
         return 0;
-    const double window = lane.window > 0 ? lane.window : settings::requests_in_flight;
     // After a failure one request tries whether the server is back.
-    const size_t allowed = lane.failures > 0 ? 1 : static_cast<size_t>(std::max(window, 1.0));
+    const size_t allowed = lane.failures > 0 ? 1 : lane.window.size(settings::requests_in_flight);
     return allowed > lane.in_flight ? allowed - lane.in_flight : 0;
 }
 

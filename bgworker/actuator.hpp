@@ -19,6 +19,7 @@
 #include "bgworker/actuator_answer.hpp"
 #include "bgworker/actuator_queue.hpp"
 #include "bgworker/fights.hpp"
+#include "bgworker/request_window.hpp"
 #include "bgworker/wal_tail.hpp"
 #include "kubernetes/transport.hpp"
 #include "mirror/catalog.hpp"
@@ -127,7 +128,7 @@ private:
     struct Lane {
         size_t in_flight = 0;
         std::deque<mirror::Key> prepared; // may hold keys whose plan is gone
-        double window = 0;                // requests at a time; 0: not set yet
+        RequestWindow window;             // requests at a time
         int failures = 0;                 // in a row, of the server as a whole
         int64_t closed_until_ms = 0;
         bool overloaded = false;     // closed because the server asked for it
@@ -172,7 +173,7 @@ private:
                         const std::string &text) const;
     void accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     static void record_applied(Finished &finished, const Plan &plan);
-    void note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms);
+    void note_lane(Lane &lane, const Verdict &verdict, double latency_ms, int64_t now_ms);
     void finish(Entry &entry, Finished &&finished);
     mirror::ObjectWrite write_for(const Entry &entry, const Plan &plan) const;
     static mirror::ActuationWrite line_for(const Entry &entry, const Plan &plan, const Verdict &verdict,

@@ -215,7 +215,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     const Verdict verdict =
         judge(outcome, attempt, mirror.mapping, settings::respected_manager_list(), random_() / 2147483648.0);
     const int64_t now_ms = monotonic_ms();
-    note_lane(lanes_[plan.lane], verdict, now_ms);
+    note_lane(lanes_[plan.lane], verdict, response.seconds * 1000, now_ms);
 
     mirror::ActuationWrite line = line_for(entry, plan, verdict, response);
     if (attempt.remove)
@@ -362,7 +362,7 @@ void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirro
         finished.write.settles_hold = plan.has_hold;
     } else {
         const Verdict verdict = judge(outcome, {}, mirror.mapping, {}, 0.5);
-        note_lane(lanes_[plan.lane], verdict, monotonic_ms());
+        note_lane(lanes_[plan.lane], verdict, response.seconds * 1000, monotonic_ms());
         finished.next = Next::again;
         finished.delay_ms = finished.write.next_attempt_ms =
             std::max(verdict.delay_ms, backoff_ms(entry.attempts, 0.5));
@@ -382,7 +382,7 @@ void Actuator::answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mi
     attempt.update = attempt.release = true;
     attempt.number = entry.attempts;
     const Verdict verdict = judge(outcome, attempt, mirror.mapping, {}, random_() / 2147483648.0);
-    note_lane(lanes_[plan.lane], verdict, monotonic_ms());
+    note_lane(lanes_[plan.lane], verdict, response.seconds * 1000, monotonic_ms());
     nlohmann::json body = outcome ? kubernetes::parse_json(response.body) : nlohmann::json();
     if (outcome && !body.is_object())
         return try_again(entry, plan, Phase::uncertain, "the server's answer is no object",
@@ -446,14 +446,11 @@ void Actuator::accept_release(Finished &finished, const Plan &plan, const mirror
     finished.delay_ms = 0;
 }
 
-void Actuator::note_lane(Lane &lane, const Verdict &verdict, int64_t now_ms) {
-    const double most = settings::requests_in_flight;
-    if (lane.window <= 0)
-        lane.window = most;
+void Actuator::note_lane(Lane &lane, const Verdict &verdict, double latency_ms, int64_t now_ms) {
     if (verdict.overload)
-        lane.window = std::max(1.0, lane.window / 2);
+        lane.window.on_overload(settings::requests_in_flight);
     else if (!verdict.server_wide)
-        lane.window = std::min(most, lane.window + 1 / lane.window);
+        lane.window.on_answer(latency_ms, settings::requests_in_flight);
     if (!verdict.server_wide) {
         lane.failures = 0;
         return;
