@@ -7,15 +7,14 @@
 
 #include "capture/buffer.hpp"
 #include "capture/call_stack.hpp"
+#include "pg/as_superuser.hpp"
 #include "pg/shared_memory.hpp"
-#include "pg/spi.hpp"
 #include "settings.hpp"
 
 #include <new>
 
 extern "C" {
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 }
 
 namespace dbnet::capture {
@@ -108,27 +107,14 @@ std::uint32_t find_cause() {
     return noted().causes.number_of(stack.cause());
 }
 
-// Both run under the user's search_path, so every name and operator is qualified.
 pg::Statement ask_offline{"SELECT dbnet.is_offline(server) FROM dbnet.mirrored_relation"
                           " WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"};
 pg::Statement ask_real{"SELECT FROM dbnet.object WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"
                        " AND namespace OPERATOR(pg_catalog.=) $2 AND name OPERATOR(pg_catalog.=) $3"
                        " AND uid OPERATOR(pg_catalog.<>) 'offline'"};
 
-// Reads DBNet's tables whoever the user is.
-template<class F> auto as_superuser(F &&f) {
-    Oid user = InvalidOid;
-    int security_context = 0;
-    GetUserIdAndSecContext(&user, &security_context);
-    // An error aborts the (sub)transaction, which restores both.
-    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security_context | SECURITY_LOCAL_USERID_CHANGE);
-    auto result = pg::in_spi(f);
-    SetUserIdAndSecContext(user, security_context);
-    return result;
-}
-
 bool is_offline_mirror(Oid relation) {
-    return as_superuser([&] {
+    return pg::as_superuser([&] {
         const pg::Result found = pg::execute(ask_offline, relation);
         return found.rows() > 0 && found.boolean(0, 0);
     });
@@ -189,7 +175,7 @@ void install() {
 
 bool is_assumed(std::uint32_t relation, std::string_view name_space, std::string_view name) {
     return is_offline_mirror(relation) &&
-           as_superuser([&] { return pg::execute(ask_real, Oid{relation}, name_space, name).affected() == 0; });
+           pg::as_superuser([&] { return pg::execute(ask_real, Oid{relation}, name_space, name).affected() == 0; });
 }
 
 void record_change(std::uint32_t relation, char operation, std::string_view name_space, std::string_view name,

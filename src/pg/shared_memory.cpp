@@ -27,6 +27,7 @@ void initialize(Shared &memory) {
     ConditionVariableInit(&memory.changed);
     pg_atomic_init_u64(&memory.rescan, 1);
     pg_atomic_init_u64(&memory.overflow, 0);
+    pg_atomic_init_u64(&memory.last_tick, 0);
     for (WorkerSlot &slot : memory.slots) {
         pg_atomic_init_u32(&slot.database, InvalidOid);
         pg_atomic_init_u32(&slot.process_number, 0);
@@ -34,6 +35,7 @@ void initialize(Shared &memory) {
         pg_atomic_init_u64(&slot.published_lsn, 0);
         pg_atomic_init_u64(&slot.processed_lsn, 0);
         pg_atomic_init_u64(&slot.questions, 0);
+        pg_atomic_init_u32(&slot.clock_follows_records, 0);
     }
     WorkerSlot &launcher = memory.slots[0];
     launcher.used = true;
@@ -81,6 +83,7 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     pg_atomic_write_u64(&slot.published_lsn, 0);
     pg_atomic_write_u64(&slot.processed_lsn, 0);
     pg_atomic_write_u64(&slot.questions, 0);
+    pg_atomic_write_u32(&slot.clock_follows_records, 0);
     slot.progress = {};
     slot.used = used;
     slot.kind = kind;

@@ -64,16 +64,18 @@ struct WorkerSlot {
     pg_atomic_uint64 published_lsn;  // end of the newest commit record of a backend that wrote messages of ours
     pg_atomic_uint64 processed_lsn;  // tail position: every commit up to here has been taken in
     pg_atomic_uint64 questions;      // counts those who want to know the progress
+    pg_atomic_uint32 clock_follows_records; // 1: Shared::last_tick is no earlier than what the database has on record
 };
 
 struct Shared {
     static constexpr int slot_count = 128; // the launcher and one per database; more databases wait, with a WARNING
 
-    uint8 cookie[16];          // random per server start; proves that a WAL message is ours
-    LWLock lock;               // guards the slots; held for a few instructions, never across anything that can raise
-    ConditionVariable changed; // broadcast when a slot loses its process
-    pg_atomic_uint64 rescan;   // counts requests to look at the list of databases again
-    pg_atomic_uint64 overflow; // counts CREATE EXTENSIONs that found every slot taken
+    uint8 cookie[16];           // random per server start; proves that a WAL message is ours
+    LWLock lock;                // guards the slots; held for a few instructions, never across anything that can raise
+    ConditionVariable changed;  // broadcast when a slot loses its process
+    pg_atomic_uint64 rescan;    // counts requests to look at the list of databases again
+    pg_atomic_uint64 overflow;  // counts CREATE EXTENSIONs that found every slot taken
+    pg_atomic_uint64 last_tick; // microseconds since 2000 of the newest event id (see provenance/event_clock.hpp)
     WorkerSlot slots[slot_count];
 };
 
