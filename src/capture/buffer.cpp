@@ -26,7 +26,7 @@ Buffer::Buffer(std::pmr::memory_resource *memory, std::size_t limit) : limit_(li
 void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause) {
     if (change.operation == 'C' || change.operation == 'S') {
         if (!is_whole(change.relation, change.operation))
-            whole_.push_back({change.relation, change.operation, {}, {}});
+            whole_.push_back({change.relation, change.operation, {}, {}, 0});
         return;
     }
     if (!whole_.empty() && is_whole(change.relation, 'C'))
@@ -47,19 +47,23 @@ void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::ui
         wanted.name_space = copied(change.name_space);
         wanted.name = copied(change.name);
         wanted.operation = '\0';
+        wanted.event = 0;
         Entry &entry = keys_->list.emplace_back(wanted);
         keys_->index.insert(&entry);
-        note(entry, change.operation, subtransaction, cause, needs_undo);
+        note(entry, change, subtransaction, cause, needs_undo);
     } else {
-        note(**found, change.operation, subtransaction, cause, needs_undo);
+        note(**found, change, subtransaction, cause, needs_undo);
     }
     bytes_ += bytes;
 }
 
-void Buffer::note(Entry &entry, char operation, std::uint32_t subtransaction, std::uint32_t cause, bool needs_undo) {
+void Buffer::note(Entry &entry, const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause,
+                  bool needs_undo) {
     if (needs_undo)
-        keys_->undo.push_back({&entry, entry.operation, entry.cause, entry.subtransaction, subtransaction});
-    entry.operation = operation;
+        keys_->undo.push_back(
+            {&entry, entry.operation, entry.event, entry.cause, entry.subtransaction, subtransaction});
+    entry.operation = change.operation;
+    entry.event = change.event;
     entry.cause = cause;
     entry.subtransaction = subtransaction;
 }
@@ -83,6 +87,7 @@ void Buffer::roll_back(std::uint32_t subtransaction) noexcept {
     for (; !undo.empty() && undo.back().subtransaction == subtransaction; undo.pop_back()) {
         const Undo &change = undo.back();
         change.entry->operation = change.operation;
+        change.entry->event = change.event;
         change.entry->cause = change.cause;
         change.entry->subtransaction = change.before;
         bytes_ -= sizeof(Undo);
@@ -97,10 +102,10 @@ bool Buffer::is_whole(std::uint32_t relation, char operation) const {
 // Nothing is let go before all of `whole_` is there: when memory runs out on the way, which a savepoint may catch, the
 // commit still tells of every key, of some twice.
 void Buffer::shrink(std::uint32_t newest) {
-    whole_.push_back({newest, 'C', {}, {}});
+    whole_.push_back({newest, 'C', {}, {}, 0});
     for (const Entry &change : keys_->list)
         if (change.operation != '\0' && !is_whole(change.relation, 'C'))
-            whole_.push_back({change.relation, 'C', {}, {}});
+            whole_.push_back({change.relation, 'C', {}, {}, 0});
     keys_.reset();
     arena_.release();
     bytes_ = 0;

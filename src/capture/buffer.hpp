@@ -49,6 +49,7 @@ private:
     struct Undo {
         Entry *entry;
         char operation;
+        std::uint32_t event;
         std::uint32_t cause;
         std::uint32_t before; // Entry::subtransaction
         std::uint32_t subtransaction;
@@ -67,7 +68,8 @@ private:
     };
 
     bool is_whole(std::uint32_t relation, char operation) const;
-    void note(Entry &entry, char operation, std::uint32_t subtransaction, std::uint32_t cause, bool needs_undo);
+    void note(Entry &entry, const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause,
+              bool needs_undo);
     void shrink(std::uint32_t newest);
     std::string_view copied(std::string_view text);
 

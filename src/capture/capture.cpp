@@ -7,6 +7,7 @@
 
 #include "capture/buffer.hpp"
 #include "capture/call_stack.hpp"
+#include "capture/recorder.hpp"
 #include "pg/as_superuser.hpp"
 #include "pg/shared_memory.hpp"
 #include "settings.hpp"
@@ -58,20 +59,28 @@ struct Transaction {
     Oid role = InvalidOid;  // who made the first change
     bool is_ending = false; // our PRE_COMMIT has been: a change that comes now is written at once
     bool has_written = false;
+    std::int64_t provenance = 0; // event id, once it is ending
 };
 
 Transaction transaction;
+Recorder recorder;
 
 Header header() {
     Header header;
     std::memcpy(header.cookie.data(), pg::shared()->cookie, header.cookie.size());
     header.role = transaction.role;
+    header.provenance = static_cast<std::uint64_t>(transaction.provenance);
     return header;
 }
 
 void write(const std::string &payload) {
     pg::call([&] { pg::compat::log_logical_message(message_prefix, payload.data(), payload.size()); });
     transaction.has_written = true;
+}
+
+void flush_recorder() {
+    if (recorder.flush != nullptr)
+        transaction.provenance = recorder.flush();
 }
 
 void write_noted() {
@@ -140,8 +149,11 @@ extern "C" void dbnet_capture_transaction(XactEvent event, void *) {
     case XACT_EVENT_PRE_COMMIT:
     case XACT_EVENT_PRE_PREPARE:
         transaction.is_ending = true;
-        if (transaction.noted != nullptr)
-            pg::enter([] { write_noted(); });
+        pg::enter([] {
+            flush_recorder();
+            if (transaction.noted != nullptr)
+                write_noted();
+        });
         break;
     case XACT_EVENT_COMMIT:
         if (transaction.has_written)
@@ -178,13 +190,26 @@ bool is_assumed(std::uint32_t relation, std::string_view name_space, std::string
            pg::as_superuser([&] { return pg::execute(ask_real, Oid{relation}, name_space, name).affected() == 0; });
 }
 
+void set_recorder(const Recorder &one) noexcept {
+    recorder = one;
+}
+
+RowVersions record_row(Oid mirror, const TriggerData &fired) {
+    if (recorder.row == nullptr)
+        return {};
+    const RowVersions versions = recorder.row(mirror, fired);
+    if (transaction.is_ending)
+        flush_recorder();
+    return versions;
+}
+
 void record_change(std::uint32_t relation, char operation, std::string_view name_space, std::string_view name,
-                   std::uint32_t *cause) {
+                   std::uint32_t *cause, std::uint32_t event) {
     if (pg::shared() == nullptr && operation != 'S')
         warn_once(relation);
     if (!OidIsValid(transaction.role))
         transaction.role = GetOuterUserId();
-    const ChangeView change{relation, operation, name_space, name};
+    const ChangeView change{relation, operation, name_space, name, event};
     if (!transaction.is_ending) {
         const std::uint32_t number = cause != nullptr && *cause != unknown_cause ? *cause : find_cause();
         if (cause != nullptr)

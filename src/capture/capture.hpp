@@ -21,9 +21,10 @@ inline constexpr std::uint32_t unknown_cause = UINT32_MAX;
 // transaction commits, unless a savepoint before it was rolled back to. Without shared memory (dbnet not preloaded) it
 // reaches nobody, and the session is warned once if the mirror's server is not offline: the compare at the worker's
 // start will find the change. `cause`: what an earlier call in the same statement left there; nullptr: nothing is kept.
+// `event`: number of the row's new version (see recorder.hpp).
 // To be called from C++ frames, never inside pg::call. Throws pg_error and std::bad_alloc.
 void record_change(std::uint32_t relation, char operation, std::string_view name_space = {}, std::string_view name = {},
-                   std::uint32_t *cause = nullptr);
+                   std::uint32_t *cause = nullptr, std::uint32_t event = 0);
 
 // The object is one of an offline server, and none was ever seen: whoever tests a policy plays the device. To be called
 // from C++ frames. Throws pg_error.

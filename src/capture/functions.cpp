@@ -1,5 +1,6 @@
 // The SQL functions of sql/02_capture.sql. Run in backends.
 #include "capture/capture.hpp"
+#include "capture/recorder.hpp"
 #include "capture/row_check.hpp"
 #include "capture/row_image.hpp"
 #include "capture/tombstone.hpp"
@@ -25,9 +26,15 @@ void set_row_check(RowCheck check) noexcept {
 // A device report's own rows are no intent of anybody, so they take no way through the WAL; who writes a report and
 // finds that a BEFORE trigger changed it records that itself.
 DBNET_FUNCTION(dbnet_capture) {
-    if (pg::in_report() && pg::in_report_of(pg::call([&] { return mirror_of_trigger(fcinfo); })))
-        return PointerGetDatum(nullptr);
+    if (pg::in_report()) {
+        const Oid mirror = pg::call([&] { return mirror_of_trigger(fcinfo); });
+        if (pg::in_report_of(mirror)) {
+            record_row(mirror, *reinterpret_cast<TriggerData *>(fcinfo->context));
+            return PointerGetDatum(nullptr);
+        }
+    }
     const RowChange change = pg::call([&] { return examine_row(fcinfo); });
+    const auto &fired = *reinterpret_cast<TriggerData *>(fcinfo->context);
     if (change.status_column != nullptr &&
         !is_assumed(change.relation, change.status_key.name_space, change.status_key.name))
         throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "column \"" + std::string(change.status_column) +
@@ -37,12 +44,15 @@ DBNET_FUNCTION(dbnet_capture) {
             .hint("Leave the column out of the statement, and out of what triggers write.");
     // What another server has accepted is not refused here: replication would stop.
     if (change.written.is_set && row_check != nullptr && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
-        row_check(change.relation, *reinterpret_cast<TriggerData *>(fcinfo->context));
+        row_check(change.relation, fired);
+    const RowVersions versions = record_row(change.relation, fired);
     if (change.written.is_set)
-        record_change(change.relation, change.operation, change.written.name_space, change.written.name, change.cause);
+        record_change(change.relation, change.operation, change.written.name_space, change.written.name, change.cause,
+                      versions.written);
     if (change.deleted.is_set) {
         leave_tombstone(change.owner, change.relation, change.deleted.name_space, change.deleted.name);
-        record_change(change.relation, 'D', change.deleted.name_space, change.deleted.name, change.cause);
+        record_change(change.relation, 'D', change.deleted.name_space, change.deleted.name, change.cause,
+                      versions.deleted);
     }
     return PointerGetDatum(nullptr);
 }

@@ -1,7 +1,8 @@
 // Encoding and decoding of the payload of DBNet's WAL messages. Pure C++; runs in backends and in the mirror worker.
 //
 // version (1 byte) | cookie (16) | role (4) | provenance (8) | change…
-// change: relation (4) | operation (1) | namespace length (2), bytes | name length (2), bytes
+// change: relation (4) | operation (1) | event (4) | namespace length (2), bytes | name length (2), bytes
+// event: of the row's new version, minus provenance
 // Numbers are in the byte order of the machine: a payload never leaves the server that wrote it.
 #include "capture/message.hpp"
 
@@ -12,7 +13,7 @@
 namespace dbnet::capture {
 namespace {
 
-constexpr std::uint8_t version = 1;
+constexpr std::uint8_t version = 2;
 constexpr std::size_t header_size = 1 + std::tuple_size_v<Cookie> + sizeof(Header::role) + sizeof(Header::provenance);
 constexpr std::string_view operations = "IUDCS";
 
@@ -54,10 +55,12 @@ private:
     std::string_view rest_;
 };
 
-bool get_change(Reader &reader, Change &change) {
-    if (!reader.get(change.relation) || !reader.get(change.operation) || !reader.get_text(change.name_space) ||
-        !reader.get_text(change.name))
+bool get_change(Reader &reader, std::uint64_t provenance, Change &change) {
+    std::uint32_t number = 0;
+    if (!reader.get(change.relation) || !reader.get(change.operation) || !reader.get(number) ||
+        !reader.get_text(change.name_space) || !reader.get_text(change.name))
         return false;
+    change.event = provenance + number;
     return operations.find(change.operation) != operations.npos;
 }
 
@@ -74,6 +77,7 @@ void Encoder::add(const ChangeView &change) {
     const bool whole = change.name_space.size() > key_part_size || change.name.size() > key_part_size;
     put(bytes_, change.relation);
     put(bytes_, whole ? 'C' : change.operation);
+    put(bytes_, whole ? 0 : change.event);
     put_text(bytes_, whole ? std::string_view() : change.name_space);
     put_text(bytes_, whole ? std::string_view() : change.name);
 }
@@ -87,7 +91,8 @@ std::string Encoder::take() {
 std::string encode(const Header &header, std::span<const Change> changes) {
     Encoder encoder(header);
     for (const Change &change : changes)
-        encoder.add({change.relation, change.operation, change.name_space, change.name});
+        encoder.add({change.relation, change.operation, change.name_space, change.name,
+                     static_cast<std::uint32_t>(change.event - header.provenance)});
     return encoder.take();
 }
 
@@ -100,7 +105,7 @@ std::optional<Message> decode(std::string_view bytes, const Cookie &cookie) {
         !reader.get(message.role) || !reader.get(message.provenance))
         return std::nullopt;
     while (!reader.done())
-        if (!get_change(reader, message.changes.emplace_back()))
+        if (!get_change(reader, message.provenance, message.changes.emplace_back()))
             return std::nullopt;
     return message;
 }
@@ -111,7 +116,7 @@ std::vector<Change> shrunk(std::span<const Change> changes) {
     for (const Change &change : changes) {
         const char operation = change.operation == 'S' ? 'S' : 'C';
         if (seen.emplace(operation, change.relation).second)
-            left.push_back({change.relation, operation, {}, {}});
+            left.push_back({change.relation, operation, {}, {}, 0});
     }
     return left;
 }

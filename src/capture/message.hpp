@@ -33,6 +33,7 @@ struct Change {
     char operation = 0;         // I insert, U update, D delete, C compare the whole mirror, S configuration changed
     std::string name_space;     // empty: cluster-scoped, and for C and S
     std::string name;           // empty for C and S
+    std::uint64_t event = 0;    // id of the row's new version, or of the transaction if there is none; 0: not recorded
 
     bool operator==(const Change &) const = default;
 };
@@ -43,12 +44,13 @@ struct ChangeView {
     char operation = 0;
     std::string_view name_space;
     std::string_view name;
+    std::uint32_t event = 0; // number of the row's new version within its transaction; 0: none
 };
 
 struct Header {
     Cookie cookie{};
     std::uint32_t role = 0;       // oid of the role on whose behalf the transaction ran
-    std::uint64_t provenance = 0; // id of the provenance record; 0: none
+    std::uint64_t provenance = 0; // event id of the transaction; 0: nothing is recorded
 };
 
 struct Message {

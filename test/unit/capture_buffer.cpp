@@ -46,6 +46,14 @@ std::string causes(const Buffer &buffer) {
     return text;
 }
 
+std::string events(const Buffer &buffer) {
+    std::string text;
+    buffer.for_each([&](const ChangeView &change, std::uint32_t) {
+        text += std::string(change.name) + change.operation + std::to_string(change.event) + ' ';
+    });
+    return text;
+}
+
 class CaptureBuffer : public testing::Test {
 protected:
     Memory memory;
@@ -171,6 +179,23 @@ TEST_F(CaptureBuffer, WhatIsRolledBackWasNeverThere) {
     EXPECT_EQ(causes(buffer), "aI1 ") << "a key is taken back as often as it is touched";
     buffer.roll_back(4);
     EXPECT_EQ(causes(buffer), "aI1 ");
+}
+
+TEST_F(CaptureBuffer, KeepsTheNewestVersionThatWasNotRolledBack) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "", "a", 1});
+    buffer.add({1, 'U', "", "a", 2});
+    buffer.add({1, 'C', "", "", 3});
+    buffer.add({2, 'I', "", "a", 4});
+    EXPECT_EQ(events(buffer), "C0 aU2 aI4 ");
+    buffer.add({2, 'U', "", "a", 5}, 2);
+    buffer.add({2, 'D', "", "a", 6}, 2);
+    buffer.add({2, 'I', "", "b", 7}, 2);
+    EXPECT_EQ(events(buffer), "C0 aU2 aD6 bI7 ");
+    buffer.roll_back(2);
+    EXPECT_EQ(events(buffer), "C0 aU2 aI4 ");
+    buffer.add({2, 'U', "", "b"});
+    EXPECT_EQ(events(buffer), "C0 aU2 aI4 bU0 ") << "not recorded";
 }
 
 TEST_F(CaptureBuffer, WhatAChildCommitsGoesBackWithItsParent) {

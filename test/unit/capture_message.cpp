@@ -17,11 +17,30 @@ const std::vector<Change> changes = {
 };
 
 TEST(CaptureMessage, ComesBackAsItWas) {
-    const auto message = decode(encode({cookie, 10, 0x0123456789abcdef}, changes), cookie);
+    constexpr std::uint64_t transaction = 0x0123456789abcdef;
+    const std::vector<Change> recorded = {
+        {16384, 'I', "shop", "web", transaction + 3},
+        {16384, 'D', "shop", "old", transaction + UINT32_MAX},
+        {16385, 'C', "", "", transaction},
+    };
+    const auto message = decode(encode({cookie, 10, transaction}, recorded), cookie);
     ASSERT_TRUE(message.has_value());
     EXPECT_EQ(message->role, 10u);
-    EXPECT_EQ(message->provenance, 0x0123456789abcdefu);
-    EXPECT_EQ(message->changes, changes);
+    EXPECT_EQ(message->provenance, transaction);
+    EXPECT_EQ(message->changes, recorded);
+    EXPECT_EQ(decode(encode({cookie, 10, 0}, changes), cookie)->changes, changes);
+}
+
+TEST(CaptureMessage, NumberOfTheVersionBecomesItsEventId) {
+    Encoder encoder({cookie, 10, 5 << 10});
+    encoder.add({1, 'U', "", "a", 7});
+    encoder.add({1, 'U', "", "b", 0});
+    encoder.add({1, 'D', "", std::string(key_part_size + 1, 'x'), 9});
+    const auto message = decode(encoder.take(), cookie);
+    ASSERT_TRUE(message.has_value());
+    EXPECT_EQ(
+        message->changes,
+        (std::vector<Change>{{1, 'U', "", "a", (5 << 10) + 7}, {1, 'U', "", "b", 5 << 10}, {1, 'C', "", "", 5 << 10}}));
 }
 
 TEST(CaptureMessage, MayBeEmpty) {
@@ -52,7 +71,7 @@ TEST(CaptureMessage, NoPieceIsTakenForTheWhole) {
 
 TEST(CaptureMessage, OtherVersionIsRefused) {
     std::string bytes = encode({cookie, 10, 0}, changes);
-    bytes[0] = 2;
+    bytes[0] = 1;
     EXPECT_FALSE(decode(bytes, cookie).has_value());
 }
 
@@ -84,8 +103,8 @@ TEST(CaptureMessage, ManyChangesMakeSeveralPayloads) {
     std::vector<Change> wanted, found;
     std::vector<std::string> payloads;
     for (std::uint32_t number = 0; number < 10000; ++number) {
-        wanted.push_back({number, 'U', "namespace", "name-" + std::to_string(number)});
-        encoder.add({number, 'U', wanted.back().name_space, wanted.back().name});
+        wanted.push_back({number, 'U', "namespace", "name-" + std::to_string(number), 7 + number});
+        encoder.add({number, 'U', wanted.back().name_space, wanted.back().name, number});
         EXPECT_FALSE(encoder.empty());
         if (encoder.full()) {
             payloads.push_back(encoder.take());
