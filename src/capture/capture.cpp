@@ -83,12 +83,19 @@ void flush_recorder() {
         transaction.provenance = recorder.flush();
 }
 
+// The change as the message carries it, now that versions have their final numbers.
+ChangeView recorded(ChangeView change) {
+    if (change.event != 0)
+        change.event = recorder.final_number(change.event);
+    return change;
+}
+
 void write_noted() {
     if (pg::shared() == nullptr)
         return;
     Encoder encoder(header());
     transaction.noted->changes.for_each([&](const ChangeView &change, std::uint32_t) {
-        encoder.add(change);
+        encoder.add(recorded(change));
         if (encoder.full())
             write(encoder.take());
     });
@@ -220,7 +227,7 @@ void record_change(std::uint32_t relation, char operation, std::string_view name
     if (pg::shared() == nullptr)
         return;
     Encoder encoder(header());
-    encoder.add(change);
+    encoder.add(recorded(change));
     write(encoder.take());
 }
 

@@ -44,7 +44,7 @@ struct ChangeView {
     char operation = 0;
     std::string_view name_space;
     std::string_view name;
-    std::uint32_t event = 0; // number of the row's new version within its transaction; 0: none
+    std::uint32_t event = 0; // number of the row's new version within its transaction (see recorder.hpp); 0: none
 };
 
 struct Header {

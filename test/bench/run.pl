@@ -112,7 +112,7 @@ sub actuation_rows {
 }
 
 # Where the harness has put the PEM files of the kubeconfig.
-sub credential_files { return map { $api->directory . "/$_.pem" } qw(certificate-authority client-certificate client-key) }
+sub credential_files { return map { $api->directory . "/kubeconfig.$_.pem" } qw(certificate-authority client-certificate client-key) }
 
 sub delete_bare {
     my ($count) = @_;

@@ -9,11 +9,11 @@ my $node = DBNet::Cluster->started('forged');
 my $feed = DBNet::Feed->new($node)->start;
 $feed->sql('CREATE ROLE mallory; CREATE DATABASE other');
 
-# A payload as DBNet writes it, for cookie and operation: version, cookie, role, provenance, relation, operation, keys.
+# A payload as DBNet writes it, for cookie and operation: version, cookie, role, provenance, relation, operation, event, keys.
 sub payload {
     my ($cookie) = @_;
     my $relation = $node->safe_psql('postgres', q{SELECT 'net.nodes'::regclass::oid});
-    return unpack 'H*', pack 'C a16 L< Q< L< a S< S< a*', 1, $cookie, 10, 0, $relation, 'D', 0, 6, 'victim';
+    return unpack 'H*', pack 'C a16 L< Q< L< a L< S< S< a*', 2, $cookie, 10, 0, $relation, 'D', 0, 0, 6, 'victim';
 }
 
 sub emit {
@@ -34,7 +34,7 @@ my $wal = '';
     local $/;
     $wal = <$in>;
 }
-my ($cookie) = $wal =~ /dbnet\0\x01(.{16})/s;
+my ($cookie) = $wal =~ /dbnet\0\x02(.{16})/s;
 is(length $cookie, 16, 'the test knows the cookie');
 
 emit(payload('x' x 16));
@@ -42,7 +42,7 @@ emit(payload("\0" x 16));
 emit(payload($cookie ^ "\1" . "\0" x 15));
 emit(unpack 'H*', 'garbage');
 emit('');
-emit(unpack('H*', "\x01"));
+emit(unpack('H*', "\x02"));
 $feed->is('', 'messages of a plain role with a guessed cookie are ignored');
 
 emit(payload($cookie), prefix => 'dbnetx');
