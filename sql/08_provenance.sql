@@ -261,3 +261,47 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.provenance_block', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_relation', 'WHERE number >= 100');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_relation_number', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_function', '');
+
+-- Functions ------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION dbnet.track_row() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_track_row';
+COMMENT ON FUNCTION dbnet.track_row() IS
+    'Trigger (AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, ENABLE ALWAYS) of every tracked table that is no mirror, made by dbnet.track(): records what became of the row';
+
+CREATE FUNCTION dbnet.tracking_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_tracking_changed';
+COMMENT ON FUNCTION dbnet.tracking_changed() IS
+    'Trigger (FOR EACH STATEMENT) of dbnet.tracked_relation and dbnet.tracked_function: every session reads them anew';
+
+CREATE TRIGGER dbnet_tracking AFTER INSERT OR UPDATE OR DELETE ON dbnet.tracked_relation
+    FOR EACH STATEMENT EXECUTE FUNCTION dbnet.tracking_changed();
+CREATE TRIGGER dbnet_tracking AFTER INSERT OR UPDATE OR DELETE ON dbnet.tracked_function
+    FOR EACH STATEMENT EXECUTE FUNCTION dbnet.tracking_changed();
+
+CREATE FUNCTION dbnet.key_hash(key_columns name[], key jsonb) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_key_hash';
+COMMENT ON FUNCTION dbnet.key_hash(name[], jsonb) IS
+    'The number under which entity_version keeps a row: over the texts of the key''s values. Arguments: tracked_relation.key_columns; object with these members. Errors: 22023 no object';
+
+CREATE FUNCTION dbnet.take_event() RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_take_event';
+COMMENT ON FUNCTION dbnet.take_event() IS 'Internal: an event id of now that nothing else has. Errors: 55000 DBNet is not preloaded';
+
+CREATE FUNCTION dbnet.set_cause(event bigint DEFAULT NULL, reason text DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_set_cause';
+COMMENT ON FUNCTION dbnet.set_cause(bigint, text) IS
+    'Says why the running transaction does what it does. Arguments: event that it follows from; words, such as the number of a ticket. Goes on record with the transaction if that changes something that is tracked; the last call counts. Errors: 22023 neither is given';
+
+CREATE FUNCTION dbnet.note_use(relation integer, key jsonb, hash bigint) RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_note_use';
+COMMENT ON FUNCTION dbnet.note_use(integer, jsonb, bigint) IS 'Internal: dbnet.used() after its checks. Arguments: tracked_relation.number; key, NULL = the table; dbnet.key_hash of it';
+
+CREATE FUNCTION dbnet.event_hash(event record) RETURNS bytea
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_event_hash';
+COMMENT ON FUNCTION dbnet.event_hash(record) IS
+    'SHA-256 over the columns of a row of dbnet.transaction, session, activity, entity_version or used_version, without checksum and root';
+
+CREATE FUNCTION dbnet.provenance_failures() RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_provenance_failures';
+COMMENT ON FUNCTION dbnet.provenance_failures() IS 'How often something could not be recorded since the server''s start, in all databases';

@@ -4,6 +4,7 @@
 #include "pg/guard.hpp"
 #include "pg/lifecycle.hpp"
 #include "pg/shared_memory.hpp"
+#include "provenance/provenance.hpp"
 #include "settings.hpp"
 
 #include "bgworker/launcher.hpp"
@@ -24,6 +25,7 @@ extern "C" void _PG_init(void) {
             return;
         dbnet::pg::reserve_shared_memory();
         dbnet::pg::install_lifecycle_hooks();
+        dbnet::provenance::install();
         dbnet::bgworker::register_launcher();
     });
 }

@@ -3,6 +3,7 @@
 #include "settings.hpp"
 
 #include "pg/guard.hpp"
+#include "provenance/traceparent.hpp"
 
 extern "C" {
 #include "utils/guc.h"
@@ -21,6 +22,9 @@ int report_lock_timeout = 50;
 int report_statement_timeout = 1000;
 int requests_in_flight = 64;
 int capture_buffer_limit = 8192;
+bool provenance = true;
+int provenance_on_error = OnError::warning;
+char *traceparent = nullptr;
 
 namespace {
 
@@ -57,6 +61,18 @@ extern "C" bool dbnet_check_name_list(char **value, void **, GucSource) {
         }
     }
     return true;
+}
+
+const config_enum_entry on_error_words[] = {
+    {"warning", OnError::warning, false}, {"error", OnError::error, false}, {nullptr, 0, false}};
+
+extern "C" bool dbnet_check_traceparent(char **value, void **, GucSource) {
+    if (**value == '\0' || provenance::is_traceparent(*value))
+        return true;
+    GUC_check_errdetail(
+        "A trace context is written 00-<trace id, 32 digits>-<span id, 16 digits>-<flags, 2 digits>, in lower-case "
+        "hexadecimal.");
+    return false;
 }
 
 void define_integer(const char *name, const char *short_text, const char *long_text, int *variable, int lowest,
@@ -103,6 +119,18 @@ void define_all() {
     define_integer("dbnet.capture_buffer_limit", "Memory for the changes that one transaction makes to mirrors.",
                    "A transaction with more changes makes the worker compare its mirrors instead.",
                    &capture_buffer_limit, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    DefineCustomBoolVariable("dbnet.provenance", "Records who changed what, and why.",
+                             "Off: this session's changes are missing in dbnet.why() and dbnet.history(); dbnet.gaps() "
+                             "tells of them.",
+                             &provenance, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("dbnet.provenance_on_error", "What becomes of a change that cannot be recorded.",
+                             "warning: it is made, with a WARNING; error: its transaction fails.", &provenance_on_error,
+                             OnError::warning, on_error_words, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "dbnet.traceparent", "W3C trace context of what the session does.",
+        "Goes on record with each transaction; a comment /*traceparent='…'*/ in a statement does the "
+        "same for one transaction.",
+        &traceparent, "", PGC_USERSET, 0, dbnet_check_traceparent, nullptr, nullptr);
     MarkGUCPrefixReserved("dbnet");
 }
 

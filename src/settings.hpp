@@ -18,6 +18,15 @@ extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
 extern int requests_in_flight;       // dbnet.requests_in_flight: per worker
 extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
+extern bool provenance;         // dbnet.provenance: false records nothing in this session (superusers)
+extern int provenance_on_error; // dbnet.provenance_on_error: one of OnError
+extern char *traceparent;       // dbnet.traceparent: W3C trace context of what the session does; empty: none
+
+// What becomes of a change whose provenance cannot be recorded.
+namespace OnError {
+inline constexpr int warning = 0, error = 1;
+}
+
 // Defines them; called once from _PG_init.
 void define();
 

@@ -22,6 +22,10 @@ PLpgSQL_plugin nothing{};
 PLpgSQL_plugin **slot = nullptr;
 Callback statement_callback = nullptr; // SPI's, once it has been met
 
+Callback plpgsql_callback() noexcept {
+    return *slot != nullptr ? (*slot)->error_callback : nullptr;
+}
+
 Frame frame_of(const PLpgSQL_execstate &state) noexcept {
     Frame frame;
     frame.function = state.func->fn_oid;
@@ -62,9 +66,17 @@ void install_call_stack() {
         *slot = &nothing;
 }
 
+int current_line() noexcept {
+    const Callback plpgsql = plpgsql_callback();
+    for (const ErrorContextCallback *entry = error_context_stack; entry != nullptr; entry = entry->previous)
+        if (plpgsql != nullptr && entry->callback == plpgsql)
+            return frame_of(*static_cast<const PLpgSQL_execstate *>(entry->arg)).line;
+    return 0;
+}
+
 CallStack call_stack() {
     CallStack stack;
-    const Callback plpgsql = *slot != nullptr ? (*slot)->error_callback : nullptr;
+    const Callback plpgsql = plpgsql_callback();
     std::string_view statement;
     for (const ErrorContextCallback *entry = error_context_stack; entry != nullptr && stack.count < stack.frames.size();
          entry = entry->previous) {

@@ -24,6 +24,10 @@ inline bool is_inside_function() noexcept {
     return error_context_stack != nullptr;
 }
 
+// The line at which the innermost running PL/pgSQL function is; 0: there is none, or it has not begun. Costs a walk
+// through a few pointers.
+int current_line() noexcept;
+
 // Inside pg::call. Costs a walk through a few pointers where all is PL/pgSQL; others have to be asked for their words.
 CallStack call_stack();
 

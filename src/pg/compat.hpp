@@ -59,6 +59,15 @@ extern "C" {
 
 static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet supports PostgreSQL 15 to 18");
 
+// Of ExecutorRun and its hook; 18 has no fourth one.
+#if PG_VERSION_NUM >= 180000
+#define DBNET_EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define DBNET_EXECUTOR_RUN_ARGUMENTS query, direction, count
+#else
+#define DBNET_EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define DBNET_EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
+#endif
+
 namespace dbnet::pg::compat {
 
 // Writes a transactional WAL message under the top transaction; 17 added the flush argument.

@@ -10,19 +10,24 @@ extern "C" {
 namespace dbnet::pg {
 namespace {
 
-Oid reported = InvalidOid;
+struct Report {
+    Oid mirror = InvalidOid;
+    ReportKind kind = ReportKind::change;
+    const ReportCauses *causes = nullptr;
+};
+Report report;
 
 } // namespace
 
-ReportScope::ReportScope(Oid mirror) noexcept {
-    reported = mirror;
+ReportScope::ReportScope(Oid mirror, ReportKind kind, const ReportCauses *causes) noexcept {
+    report = {mirror, kind, causes};
 }
 ReportScope::~ReportScope() {
-    reported = InvalidOid;
+    report = {};
 }
 
 bool in_report() noexcept {
-    if (!OidIsValid(reported))
+    if (!OidIsValid(report.mirror))
         return false;
     LOCAL_FCINFO(fcinfo, 0);
     InitFunctionCallInfoData(*fcinfo, nullptr, 0, InvalidOid, nullptr, nullptr);
@@ -30,7 +35,15 @@ bool in_report() noexcept {
 }
 
 bool in_report_of(Oid mirror) noexcept {
-    return reported == mirror && in_report();
+    return report.mirror == mirror && in_report();
+}
+
+ReportKind report_kind() noexcept {
+    return report.kind;
+}
+
+std::int64_t report_cause(std::string_view name_space, std::string_view name) noexcept {
+    return report.causes == nullptr ? 0 : report.causes->of(name_space, name);
 }
 
 } // namespace dbnet::pg

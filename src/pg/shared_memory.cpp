@@ -28,6 +28,7 @@ void initialize(Shared &memory) {
     pg_atomic_init_u64(&memory.rescan, 1);
     pg_atomic_init_u64(&memory.overflow, 0);
     pg_atomic_init_u64(&memory.last_tick, 0);
+    pg_atomic_init_u64(&memory.provenance_failures, 0);
     for (WorkerSlot &slot : memory.slots) {
         pg_atomic_init_u32(&slot.database, InvalidOid);
         pg_atomic_init_u32(&slot.process_number, 0);

@@ -76,6 +76,7 @@ struct Shared {
     pg_atomic_uint64 rescan;    // counts requests to look at the list of databases again
     pg_atomic_uint64 overflow;  // counts CREATE EXTENSIONs that found every slot taken
     pg_atomic_uint64 last_tick; // microseconds since 2000 of the newest event id (see provenance/event_clock.hpp)
+    pg_atomic_uint64 provenance_failures; // what could not be recorded since the server's start
     WorkerSlot slots[slot_count];
 };
 

@@ -1,6 +1,6 @@
-// Ids of events (see sql/08_provenance.sql): microseconds since 2000-01-01 UTC at the commit, times 1024, plus the number
-// within the transaction. A transaction with more events takes the following microseconds, too.
-// Pure C++; every process.
+// Ids of events (see sql/08_provenance.sql): microseconds since 2000-01-01 UTC at the commit, times 1024, plus the
+// number within the transaction. A transaction with more events takes the following microseconds, too. Pure C++; every
+// process.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,12 @@ inline constexpr int events_per_tick_bits = 10;
 
 // The ticks (microseconds) that `count` events take, at least one.
 constexpr std::uint64_t ticks_for(std::uint32_t count) noexcept {
-    return count == 0 ? 1 : (static_cast<std::uint64_t>(count) + (1u << events_per_tick_bits) - 1) >> events_per_tick_bits;
+    return count == 0 ? 1
+                      : (static_cast<std::uint64_t>(count) + (1u << events_per_tick_bits) - 1) >> events_per_tick_bits;
 }
 
-// The first of `ticks` ticks for events that are recorded at `now` (microseconds since 2000), when `last` is the last tick
-// that was given away: never the same twice, and in order also where the clock stands still or goes back.
+// The first of `ticks` ticks for events that are recorded at `now` (microseconds since 2000), when `last` is the last
+// tick that was given away: never the same twice, and in order also where the clock stands still or goes back.
 constexpr std::uint64_t first_tick(std::uint64_t last, std::uint64_t now) noexcept {
     return now > last ? now : last + 1;
 }

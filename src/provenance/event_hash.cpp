@@ -1,0 +1,43 @@
+// Hashes of rows (see event_hash.hpp). Backends; inside pg::call.
+//
+// column: 1 byte (0 null, 1 value) | value. By value: 8 bytes of the Datum; variable length: 4 bytes length, bytes; else bytes.
+#include "provenance/event_hash.hpp"
+
+#include "pg/guard.hpp"
+
+extern "C" {
+#include "fmgr.h"
+}
+
+namespace dbnet::provenance {
+
+Sha256::Digest hash_of_row(TupleDesc columns, const Datum *values, const bool *nulls) {
+    // Everything that may raise comes first: the hash shares a context with those that a retry would make.
+    auto *payloads = static_cast<struct varlena **>(palloc0(sizeof(struct varlena *) * columns->natts));
+    for (int index = 0; index < columns->natts; ++index)
+        if (!nulls[index] && TupleDescAttr(columns, index)->attlen == -1)
+            payloads[index] = PG_DETOAST_DATUM_PACKED(values[index]);
+    Sha256 hash;
+    for (int index = 0; index < columns->natts; ++index) {
+        const Form_pg_attribute column = TupleDescAttr(columns, index);
+        if (column->attisdropped || strcmp(NameStr(column->attname), "checksum") == 0 ||
+            strcmp(NameStr(column->attname), "root") == 0)
+            continue;
+        hash.add(std::string_view(nulls[index] ? "\0" : "\1", 1));
+        if (nulls[index])
+            continue;
+        if (column->attbyval) {
+            const uint64 value = static_cast<uint64>(values[index]);
+            hash.add(std::string_view(reinterpret_cast<const char *>(&value), sizeof value));
+        } else if (column->attlen == -1) {
+            const uint32 length = VARSIZE_ANY_EXHDR(payloads[index]);
+            hash.add(std::string_view(reinterpret_cast<const char *>(&length), sizeof length));
+            hash.add(std::string_view(VARDATA_ANY(payloads[index]), length));
+        } else {
+            hash.add(std::string_view(DatumGetPointer(values[index]), column->attlen));
+        }
+    }
+    return hash.digest();
+}
+
+} // namespace dbnet::provenance

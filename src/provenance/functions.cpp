@@ -1,0 +1,153 @@
+// The SQL functions of sql/08_provenance.sql. Run in backends.
+#include "provenance/event_clock.hpp"
+#include "provenance/event_hash.hpp"
+#include "provenance/failures.hpp"
+#include "provenance/recorder.hpp"
+#include "provenance/row_version.hpp"
+#include "provenance/tracked_table.hpp"
+
+#include "pg/as_superuser.hpp"
+#include "pg/shared_memory.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/typcache.h"
+}
+
+namespace dbnet::provenance {
+namespace {
+
+// Runs under the user's search_path.
+pg::Statement newest_on_record{"SELECT pg_catalog.max(id) FROM dbnet.entity_version"
+                               " WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.int4"
+                               " AND key_hash OPERATOR(pg_catalog.=) $2"};
+
+// The call or activation that runs, or the statement where there is none.
+Frame *asking_frame() noexcept {
+    Frame *statement = nullptr;
+    for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below) {
+        if (frame->kind != ActivityKind::statement)
+            return frame;
+        statement = frame;
+    }
+    return statement;
+}
+
+} // namespace
+
+DBNET_FUNCTION(dbnet_track_row) {
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.track_row() is a trigger function");
+    const auto &fired = *reinterpret_cast<TriggerData *>(fcinfo->context);
+    if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                        "dbnet.track_row() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW")
+            .hint("The trigger is made by dbnet.track: run dbnet.untrack and dbnet.track again.");
+    capture::record_row(RelationGetRelid(fired.tg_relation), fired);
+    return PointerGetDatum(nullptr);
+}
+
+DBNET_FUNCTION(dbnet_key_hash) {
+    int64 hash = 0;
+    pg::call([&] {
+        Datum *names = nullptr;
+        int count = 0;
+        deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, nullptr, &count);
+        TrackedTable table;
+        table.columns = static_cast<TrackedColumn *>(palloc0(sizeof(TrackedColumn) * (count + 1)));
+        table.keys = static_cast<int *>(palloc0(sizeof(int) * (count + 1)));
+        for (int index = 0; index < count; ++index) {
+            table.columns[index].name = NameStr(*DatumGetName(names[index]));
+            table.keys[index] = index;
+        }
+        table.key_count = count;
+        const Jsonb *key = PG_GETARG_JSONB_P(1);
+        if (!JB_ROOT_IS_OBJECT(key))
+            throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "a key is a JSON object");
+        hash = key_hash(table, key);
+    });
+    PG_RETURN_INT64(hash);
+}
+
+DBNET_FUNCTION(dbnet_take_event) {
+    const EventId event = take_events(1);
+    if (event == 0)
+        pg::require_shared();
+    PG_RETURN_INT64(event);
+}
+
+DBNET_FUNCTION(dbnet_set_cause) {
+    if (PG_ARGISNULL(0) && PG_ARGISNULL(1))
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "dbnet.set_cause() needs an event or a reason");
+    pg::call([&] {
+        set_cause(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0), PG_ARGISNULL(1) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(1)));
+    });
+    PG_RETURN_VOID();
+}
+
+// relation number, key as jsonb or NULL, hash of the key
+DBNET_FUNCTION(dbnet_note_use) {
+    if (!is_recording())
+        PG_RETURN_VOID();
+    Use use{};
+    use.relation = PG_GETARG_INT32(0);
+    Frame *frame = asking_frame();
+    if (!PG_ARGISNULL(1)) {
+        const int64 hash = PG_GETARG_INT64(2);
+        pg::call([&] {
+            const MemoryContext before = MemoryContextSwitchTo(record_memory());
+            use.key = PG_GETARG_JSONB_P_COPY(1);
+            MemoryContextSwitchTo(before);
+            use.version = newest_version(use.relation, hash);
+        });
+        if (use.version == 0)
+            use.version_event =
+                pg::as_superuser([&] { return pg::execute(newest_on_record, int64{use.relation}, hash).integer(0, 0); });
+    }
+    pg::call([&] {
+        const ActivityReference activity = frame != nullptr ? activity_of(frame) : activity_without_frame("replication");
+        use.activity = activity.number;
+        use.activity_event = activity.event;
+        add_use(use);
+    });
+    PG_RETURN_VOID();
+}
+
+DBNET_FUNCTION(dbnet_event_hash) {
+    bytea *result = nullptr;
+    pg::call([&] {
+        const HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(0);
+        const TupleDesc columns = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+        HeapTupleData tuple{};
+        tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+        tuple.t_data = row;
+        auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * columns->natts));
+        auto *nulls = static_cast<bool *>(palloc(sizeof(bool) * columns->natts));
+        heap_deform_tuple(&tuple, columns, values, nulls);
+        const Sha256::Digest digest = hash_of_row(columns, values, nulls);
+        ReleaseTupleDesc(columns);
+        result = reinterpret_cast<bytea *>(
+            cstring_to_text_with_len(reinterpret_cast<const char *>(digest.data()), static_cast<int>(digest.size())));
+    });
+    PG_RETURN_BYTEA_P(result);
+}
+
+DBNET_FUNCTION(dbnet_provenance_failures) {
+    PG_RETURN_INT64(static_cast<int64>(failure_count()));
+}
+
+// Backends look dbnet.tracked_relation and dbnet.tracked_function up once; who changes them tells.
+DBNET_FUNCTION(dbnet_tracking_changed) {
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.tracking_changed() is a trigger function");
+    pg::call([&] { CacheInvalidateRelcache(reinterpret_cast<TriggerData *>(fcinfo->context)->tg_relation); });
+    return PointerGetDatum(nullptr);
+}
+
+} // namespace dbnet::provenance

@@ -1,0 +1,48 @@
+// Sets provenance up (see provenance.hpp). Every process.
+#include "provenance/provenance.hpp"
+
+#include "capture/recorder.hpp"
+#include "provenance/ddl_hooks.hpp"
+#include "provenance/function_hooks.hpp"
+#include "provenance/function_info.hpp"
+#include "provenance/recorder.hpp"
+#include "provenance/row_version.hpp"
+#include "provenance/statement_hooks.hpp"
+#include "provenance/tracked_table.hpp"
+
+#include "pg/guard.hpp"
+
+namespace dbnet::provenance {
+namespace {
+
+EventId last_flushed = 0;
+
+capture::RowVersions row(Oid, const TriggerData &fired) {
+    return pg::call([&] { return record_row(fired); });
+}
+
+std::int64_t flush_records() {
+    last_flushed = flush();
+    return last_flushed;
+}
+
+std::uint32_t final_number_of(std::uint32_t number) noexcept {
+    const EventId event = event_of(number);
+    return event > last_flushed ? static_cast<std::uint32_t>(event - last_flushed) : 0;
+}
+
+} // namespace
+
+void install() {
+    capture::set_recorder({row, flush_records, final_number_of});
+    pg::call([] {
+        install_recorder();
+        install_statement_hooks();
+        install_function_hooks();
+        install_ddl_hooks();
+        watch_tables();
+        watch_functions();
+    });
+}
+
+} // namespace dbnet::provenance

@@ -1,0 +1,499 @@
+// Records of the running transaction (see recorder.hpp). Backends.
+#include "provenance/recorder.hpp"
+
+#include "pg/guard.hpp"
+#include "pg/shared_memory.hpp"
+#include "pg/spi.hpp"
+#include "provenance/event_clock.hpp"
+#include "provenance/failures.hpp"
+#include "provenance/function_hooks.hpp"
+#include "provenance/function_info.hpp"
+#include "provenance/number_index.hpp"
+#include "provenance/store.hpp"
+#include "provenance/traceparent.hpp"
+#include "settings.hpp"
+
+#include <new>
+
+extern "C" {
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "storage/itemptr.h"
+#include "utils/snapmgr.h"
+}
+
+namespace dbnet::provenance {
+namespace {
+
+constexpr uint32 index_limit = 1 << 20;   // entries of an index, 32 MB; later rows are recorded, but no longer found
+constexpr int text_limit = 10 * 1024;     // bytes of a statement's text
+
+// Lives in a child of TopTransactionContext and goes with it; no destructor runs.
+struct Records {
+    explicit Records(MemoryContext context)
+        : context(context), places(context, index_limit), keys(context, index_limit), reserved(context, index_limit) {}
+
+    MemoryContext context;
+    Record *list = nullptr; // list[0] is number 1
+    uint32 count = 0, capacity = 0;
+    uint32 flushed = 0; // how many an earlier flush of the transaction has dealt with
+    NumberIndex places, keys, reserved;
+};
+
+Records *records = nullptr;
+TransactionNote note;
+uint64 serial = 1;
+bool is_flushing = false;
+// Records before the subtransaction of each nesting level; grows in TopMemoryContext.
+uint32 *level_starts = nullptr;
+int level_count = 0;
+const char *role_name = nullptr;    // of the last activity's role
+Oid role_of_name = InvalidOid;
+
+Records &begun() {
+    if (records == nullptr) {
+        const MemoryContext context =
+            AllocSetContextCreateInternal(TopTransactionContext, "DBNet provenance", ALLOCSET_DEFAULT_SIZES);
+        records = new (MemoryContextAlloc(context, sizeof(Records))) Records(context);
+        // Savepoints that are open began before anything was recorded.
+        for (int level = 0; level < level_count; ++level)
+            level_starts[level] = 0;
+    }
+    return *records;
+}
+
+RecordNumber append(const Record &record) {
+    Records &all = begun();
+    if (all.count == all.capacity) {
+        const uint32 capacity = all.capacity == 0 ? 8 : all.capacity * 2;
+        const MemoryContext before = MemoryContextSwitchTo(all.context);
+        all.list = static_cast<Record *>(all.list == nullptr ? palloc(sizeof(Record) * capacity)
+                                                             : repalloc_huge(all.list, sizeof(Record) * capacity));
+        MemoryContextSwitchTo(before);
+        all.capacity = capacity;
+    }
+    all.list[all.count] = record;
+    return ++all.count;
+}
+
+// Fingerprints of what an index is asked for.
+uint64 place_key(Oid table, const ItemPointerData &place) noexcept {
+    const uint64 block = ItemPointerGetBlockNumberNoCheck(&place), offset = ItemPointerGetOffsetNumberNoCheck(&place);
+    return (static_cast<uint64>(table) * UINT64CONST(0x9e3779b97f4a7c15)) ^ (block << 16 | offset);
+}
+
+uint64 version_key(int32 relation, int64 key_hash) noexcept {
+    return static_cast<uint64>(key_hash) ^ (static_cast<uint64>(relation) * UINT64CONST(0x9e3779b97f4a7c15));
+}
+
+const char *name_of_role(Oid role) {
+    if (role_name == nullptr || role_of_name != role) {
+        const char *name = GetUserNameFromId(role, true);
+        role_name = MemoryContextStrdup(begun().context, name != nullptr ? name : "");
+        role_of_name = role;
+    }
+    return role_name;
+}
+
+const char *copied(const char *text, int length) {
+    if (text == nullptr)
+        return nullptr;
+    auto *copy = static_cast<char *>(MemoryContextAlloc(begun().context, length + 1));
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return copy;
+}
+
+void describe(Activity &activity, Frame *frame) {
+    activity.role = name_of_role(frame->role);
+    activity.line = frame->line;
+    activity.started_at = frame->started_at;
+    if (frame->function != nullptr) {
+        activity.function = frame->function;
+        activity.name = frame->function->name;
+        describe_call(activity, *frame);
+        return;
+    }
+    activity.name = frame->tag != nullptr ? frame->tag : "";
+    if (frame->foreign_key != nullptr) {
+        const MemoryContext before = MemoryContextSwitchTo(begun().context);
+        JsonbField field;
+        field.name = "foreign_key";
+        field.set(std::string_view(frame->foreign_key));
+        activity.detail = make_object(&field, 1);
+        activity.started_by = frame->recorded_in == serial ? frame->started_by : 0;
+        MemoryContextSwitchTo(before);
+    }
+    if (frame->text == nullptr)
+        return;
+    if (frame->within == nullptr)
+        note_traceparent(frame->text, frame->text_length);
+    activity.text_length = frame->text_length < text_limit ? frame->text_length : text_limit;
+    activity.text = copied(frame->text, activity.text_length);
+}
+
+void take_over(Activity &activity, const Frame &frame) noexcept {
+    if (activity.status == ActivityStatus::running)
+        activity.status = frame.status;
+    activity.duration = frame.duration;
+    activity.rows = frame.rows;
+    activity.is_withheld |= frame.is_withheld;
+    activity.kind = frame.kind;
+    activity.relation = frame.relation;
+}
+
+// Activities that are gone leave no trace, unless they are calls: that a procedure was tried tells something.
+void drop_since(uint32 first, SubTransactionId subtransaction) noexcept {
+    for (uint32 index = first; index < records->count; ++index) {
+        Record &record = records->list[index];
+        if (record.kind == Record::Kind::version) {
+            record.version.is_dropped = true;
+        } else if (record.kind == Record::Kind::activity) {
+            Activity &activity = record.activity;
+            if (activity.subtransaction >= subtransaction)
+                activity.status = activity.status == ActivityStatus::done ? ActivityStatus::rolled_back : ActivityStatus::failed;
+        }
+    }
+}
+
+// From the last to the first: who has something on record below is on record.
+bool choose_what_is_written() noexcept {
+    bool is_worth_it = false;
+    for (uint32 index = records->count; index-- > records->flushed;) {
+        Record &record = records->list[index];
+        RecordNumber above = 0;
+        switch (record.kind) {
+        case Record::Kind::version:
+            record.is_written = record.version.operation != '\0' && !record.version.is_dropped;
+            above = record.version.activity;
+            is_worth_it |= record.is_written;
+            break;
+        case Record::Kind::use:
+            record.is_written = true;
+            above = record.use.activity;
+            is_worth_it = true;
+            break;
+        case Record::Kind::activity: {
+            const Activity &activity = record.activity;
+            const bool is_call = activity.kind == ActivityKind::call || activity.kind == ActivityKind::activation;
+            record.is_written = record.is_written || activity.is_kept || (is_call && activity.has_followed);
+            above = activity.parent;
+            is_worth_it |= activity.is_kept;
+            break;
+        }
+        }
+        if (record.is_written && above > records->flushed)
+            records->list[above - 1].is_written = true;
+    }
+    return is_worth_it;
+}
+
+uint32 count_them() noexcept {
+    uint32 count = 1; // the transaction itself
+    for (uint32 index = records->flushed; index < records->count; ++index) {
+        Record &record = records->list[index];
+        count += record.is_written ? 1 : 0;
+        if (record.kind == Record::Kind::activity && record.activity.frame != nullptr)
+            take_over(record.activity, *record.activity.frame);
+    }
+    return count;
+}
+
+void number_them(EventId transaction) noexcept {
+    EventId next = transaction + 1;
+    for (uint32 index = records->flushed; index < records->count; ++index) {
+        Record &record = records->list[index];
+        record.event = record.is_written && transaction != 0 ? next++ : 0;
+    }
+}
+
+// Frames that go on (a procedure that commits) know from now on under which event they are on record.
+void settle_frames() noexcept {
+    for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
+        if (frame->recorded_in == serial && frame->activity != 0) {
+            if (const EventId event = record_at(frame->activity).event; event != 0)
+                frame->event = event;
+            frame->activity = 0;
+        }
+}
+
+void forget_transaction() noexcept {
+    if (records != nullptr)
+        for (uint32 index = 0; index < records->count; ++index)
+            if (records->list[index].kind == Record::Kind::activity && records->list[index].activity.frame != nullptr)
+                release_frame(records->list[index].activity.frame);
+    records = nullptr; // its memory goes with the transaction
+    role_name = nullptr;
+    note = {};
+    is_flushing = false;
+    ++serial;
+}
+
+extern "C" void dbnet_provenance_transaction(XactEvent event, void *) {
+    switch (event) {
+    case XACT_EVENT_COMMIT:
+    case XACT_EVENT_PREPARE:
+    case XACT_EVENT_ABORT:
+        if (records != nullptr && event == XACT_EVENT_COMMIT)
+            settle_frames();
+        store_ended(event == XACT_EVENT_COMMIT);
+        forget_statements(InvalidSubTransactionId);
+        forget_transaction();
+        break;
+    default:
+        break;
+    }
+}
+
+extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId, void *) {
+    const int level = GetCurrentTransactionNestLevel();
+    if (event == SUBXACT_EVENT_START_SUB) {
+        while (level >= level_count) {
+            const int count = level_count == 0 ? 16 : level_count * 2;
+            level_starts = static_cast<uint32 *>(level_starts == nullptr
+                                                     ? MemoryContextAllocZero(TopMemoryContext, sizeof(uint32) * count)
+                                                     : repalloc(level_starts, sizeof(uint32) * count));
+            level_count = count;
+        }
+        level_starts[level] = record_count();
+    } else if (event == SUBXACT_EVENT_ABORT_SUB) {
+        if (records != nullptr && !is_flushing)
+            drop_since(level < level_count ? level_starts[level] : 0, id);
+        forget_statements(id);
+    }
+}
+
+} // namespace
+
+bool is_recording() noexcept {
+    return settings::provenance && pg::shared() != nullptr && !is_flushing && !IsParallelWorker();
+}
+
+MemoryContext record_memory() {
+    return begun().context;
+}
+
+uint32 record_count() noexcept {
+    return records != nullptr ? records->count : 0;
+}
+
+Record &record_at(RecordNumber number) noexcept {
+    return records->list[number - 1];
+}
+
+uint64 transaction_serial() noexcept {
+    return serial;
+}
+
+ActivityReference activity_of(Frame *frame) {
+    if (frame->recorded_in == serial && frame->activity != 0)
+        return {frame->activity, 0};
+    if (frame->event != 0)
+        return {0, frame->event};
+    ActivityReference parent{0, 0};
+    if (frame->within != nullptr)
+        parent = activity_of(frame->within);
+    Record record{};
+    record.kind = Record::Kind::activity;
+    record.activity = Activity{};
+    Activity &activity = record.activity;
+    activity.kind = frame->kind;
+    activity.status = ActivityStatus::running;
+    activity.parent = parent.number;
+    activity.parent_event = parent.event;
+    activity.subtransaction = frame->subtransaction;
+    activity.duration = activity.rows = -1;
+    begun();
+    describe(activity, frame);
+    if (frame->duration < 0) {
+        activity.frame = frame;
+        ++frame->references;
+    } else {
+        take_over(activity, *frame);
+    }
+    frame->activity = append(record);
+    frame->recorded_in = serial;
+    if (parent.number != 0)
+        record_at(parent.number).activity.has_followed = true;
+    return {frame->activity, 0};
+}
+
+void keep_activity(Frame *frame) {
+    if (const RecordNumber number = activity_of(frame).number; number != 0)
+        record_at(number).activity.is_kept = true;
+}
+
+void finish_activity(Frame *frame) noexcept {
+    if (frame->recorded_in != serial || frame->activity == 0)
+        return;
+    Activity &activity = record_at(frame->activity).activity;
+    if (activity.frame == nullptr)
+        return;
+    take_over(activity, *frame);
+    activity.frame = nullptr;
+    release_frame(frame);
+}
+
+ActivityReference activity_without_frame(const char *name) {
+    static RecordNumber last = 0;
+    static uint64 last_serial = 0;
+    if (last_serial == serial && last != 0)
+        return {last, 0};
+    Record record{};
+    record.kind = Record::Kind::activity;
+    record.activity = Activity{};
+    Activity &activity = record.activity;
+    activity.kind = ActivityKind::statement;
+    activity.status = ActivityStatus::done;
+    activity.name = name;
+    activity.role = name_of_role(GetUserId());
+    activity.started_at = GetCurrentTransactionStartTimestamp();
+    activity.duration = activity.rows = -1;
+    activity.subtransaction = InvalidSubTransactionId;
+    last = append(record);
+    last_serial = serial;
+    return {last, 0};
+}
+
+RecordNumber add_version(const Version &version) {
+    Record record{};
+    record.kind = Record::Kind::version;
+    record.version = version;
+    RecordNumber number = reserved_version(version.relation, version.key_hash);
+    if (number != 0 && version.operation != 'I')
+        record_at(number).version = version;
+    else
+        number = append(record);
+    const uint64 key = version_key(version.relation, version.key_hash);
+    record_at(number).version.previous = static_cast<RecordNumber>(records->keys.find(key));
+    records->keys.put(key, number);
+    if (version.activity != 0)
+        record_at(version.activity).activity.has_followed = true;
+    return number;
+}
+
+RecordNumber add_use(const Use &use) {
+    Record record{};
+    record.kind = Record::Kind::use;
+    record.use = use;
+    return append(record);
+}
+
+RecordNumber version_at(Oid table, const ItemPointerData &place, bool reserve) {
+    const uint64 key = place_key(table, place);
+    if (records != nullptr)
+        if (const auto number = static_cast<RecordNumber>(records->places.find(key)); number != 0)
+            return number;
+    if (!reserve)
+        return 0;
+    Record record{};
+    record.kind = Record::Kind::version;
+    record.version = Version{};
+    const RecordNumber number = append(record);
+    records->places.put(key, number);
+    return number;
+}
+
+void note_place(Oid table, const ItemPointerData &place, RecordNumber version) {
+    begun().places.put(place_key(table, place), version);
+}
+
+RecordNumber reserved_at(Oid table, const ItemPointerData &place) {
+    if (records == nullptr)
+        return 0;
+    const auto number = static_cast<RecordNumber>(records->places.find(place_key(table, place)));
+    return number != 0 && record_at(number).version.operation == '\0' ? number : 0;
+}
+
+RecordNumber newest_version(int32 relation, int64 key_hash) {
+    if (records == nullptr)
+        return 0;
+    auto number = static_cast<RecordNumber>(records->keys.find(version_key(relation, key_hash)));
+    while (number != 0 && record_at(number).version.is_dropped)
+        number = record_at(number).version.previous;
+    return number;
+}
+
+RecordNumber reserve_version(int32 relation, int64 key_hash) {
+    if (const RecordNumber number = reserved_version(relation, key_hash); number != 0)
+        return number;
+    Record record{};
+    record.kind = Record::Kind::version;
+    record.version = Version{};
+    const RecordNumber number = append(record);
+    records->reserved.put(version_key(relation, key_hash), number);
+    return number;
+}
+
+RecordNumber reserved_version(int32 relation, int64 key_hash) {
+    if (records == nullptr)
+        return 0;
+    const auto number = static_cast<RecordNumber>(records->reserved.find(version_key(relation, key_hash)));
+    return number != 0 && record_at(number).version.operation == '\0' ? number : 0;
+}
+
+void set_cause(EventId event, const char *reason) {
+    if (event != 0)
+        note.cause = event;
+    if (reason != nullptr)
+        note.reason = MemoryContextStrdup(TopTransactionContext, reason);
+}
+
+void note_traceparent(const char *text, int length) {
+    if (note.traceparent != nullptr)
+        return;
+    const std::string_view found = find_traceparent(std::string_view(text, static_cast<size_t>(length)));
+    if (!found.empty())
+        note.traceparent = copied(found.data(), static_cast<int>(found.size()));
+}
+
+TransactionNote &transaction_note() noexcept {
+    return note;
+}
+
+EventId flush() {
+    if (records == nullptr || records->count == records->flushed || is_flushing)
+        return 0;
+    if (!choose_what_is_written()) {
+        records->flushed = records->count;
+        return 0;
+    }
+    const uint32 count = count_them();
+    pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); }); // at the commit there is none any more
+    EventId transaction = take_events(count);
+    number_them(transaction);
+    is_flushing = true;
+    if (settings::provenance_on_error == settings::OnError::error) {
+        pg::call([&] { store(transaction, count); });
+    } else {
+        try {
+            pg::in_subtransaction([&] { pg::call([&] { store(transaction, count); }); });
+        } catch (const std::exception &error) {
+            transaction = 0;
+            number_them(transaction);
+            count_failure("a transaction", error.what());
+        }
+    }
+    pg::call([] { PopActiveSnapshot(); });
+    is_flushing = false;
+    records->flushed = records->count;
+    return transaction;
+}
+
+EventId event_of(RecordNumber number) noexcept {
+    if (records == nullptr || number == 0 || number > records->count)
+        return 0;
+    const Record &record = record_at(number);
+    return record.kind == Record::Kind::version && record.version.alias != 0 ? event_of(record.version.alias) : record.event;
+}
+
+RecordNumber first_unwritten() noexcept {
+    return records != nullptr ? records->flushed + 1 : 1;
+}
+
+void install_recorder() {
+    RegisterXactCallback(dbnet_provenance_transaction, nullptr);
+    RegisterSubXactCallback(dbnet_provenance_subtransaction, nullptr);
+}
+
+} // namespace dbnet::provenance

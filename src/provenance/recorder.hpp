@@ -1,0 +1,141 @@
+// What the running transaction will leave on record: activities and versions of rows, numbered in the order in which they
+// come up. Written at its end by the store. Backends; functions that take no `noexcept` may longjmp and are called inside
+// pg::call or from hooks.
+#pragma once
+
+#include "provenance/frame.hpp"
+#include "provenance/value.hpp"
+
+namespace dbnet::provenance {
+
+// Numbers count from 1; the transaction itself is 0 on record and nothing here.
+using RecordNumber = uint32;
+
+struct Activity {
+    ActivityKind kind;
+    ActivityStatus status;
+    bool is_kept;      // on record whatever came of it
+    bool has_followed; // something was recorded below it, perhaps rolled back since
+    bool is_withheld;
+    RecordNumber parent; // 0: none in this transaction
+    EventId parent_event;
+    RecordNumber started_by; // a version
+    SubTransactionId subtransaction;
+    int32 relation; // tracked_relation.number, 0: none
+    int32 line;
+    const char *name, *role, *text;
+    int text_length;
+    Jsonb *arguments, *detail;
+    FunctionInfo *function;
+    Frame *frame; // while it is running
+    TimestampTz started_at;
+    int64 duration, rows; // -1: unknown
+};
+
+struct Version {
+    char operation;     // as entity_version.operation; '\0': not recorded (yet)
+    bool is_dropped;    // rolled back
+    RecordNumber alias; // the number under which the row was recorded after all
+    RecordNumber activity;
+    EventId activity_event; // when activity is 0: one of an earlier transaction
+    RecordNumber pair;
+    RecordNumber previous; // version of the same key in this transaction
+    int32 relation;
+    int64 key_hash;
+    CommandId command;
+    TransactionId row_transaction;
+    EventId cause;
+    Jsonb *key, *old_row, *new_row;
+};
+
+struct Use {
+    RecordNumber activity;
+    EventId activity_event;
+    RecordNumber version; // of this transaction, …
+    EventId version_event; // … or an earlier one; 0: none
+    int32 relation;
+    Jsonb *key; // null: the table
+};
+
+struct Record {
+    enum class Kind : uint8 { activity, version, use };
+    Kind kind;
+    bool is_written; // decided at the end
+    EventId event;   // its id once it is written; 0: not, or not yet
+    union {
+        Activity activity;
+        Version version;
+        Use use;
+    };
+};
+
+// Settings and process allow it: nothing is recorded in parallel workers, without shared memory, or with dbnet.provenance off.
+bool is_recording() noexcept;
+
+// ---- records of the running transaction ----
+
+// Where texts and documents of records are to be allocated; goes with the transaction.
+MemoryContext record_memory();
+uint32 record_count() noexcept;
+Record &record_at(RecordNumber number) noexcept;
+// Tells transactions apart within the process.
+uint64 transaction_serial() noexcept;
+
+// The activity of the frame and, before it, those within which it runs. number 0: an earlier transaction recorded it.
+struct ActivityReference {
+    RecordNumber number;
+    EventId event;
+};
+ActivityReference activity_of(Frame *frame);
+// The frame's activity stays on record whatever it did.
+void keep_activity(Frame *frame);
+// The frame is over: what its activity says of it is complete.
+void finish_activity(Frame *frame) noexcept;
+// An activity that has no frame: what a replication worker applies.
+ActivityReference activity_without_frame(const char *name);
+
+RecordNumber add_version(const Version &version);
+RecordNumber add_use(const Use &use);
+
+// ---- finding versions ----
+
+// The row of this table at this place; for a deleted one where it was. 0: unknown. With `reserve`, a number for the version
+// that has yet to come: triggers and foreign keys may run before ours.
+RecordNumber version_at(Oid table, const ItemPointerData &place, bool reserve);
+void note_place(Oid table, const ItemPointerData &place, RecordNumber version);
+// A number that was reserved for the row at this place; 0: none.
+RecordNumber reserved_at(Oid table, const ItemPointerData &place);
+// The newest version of a key that was not rolled back.
+RecordNumber newest_version(int32 relation, int64 key_hash);
+// A number for the version of the key that has yet to come.
+RecordNumber reserve_version(int32 relation, int64 key_hash);
+RecordNumber reserved_version(int32 relation, int64 key_hash);
+
+// ---- what was said of the transaction ----
+
+void set_cause(EventId event, const char *reason);
+// From a comment /*traceparent='…'*/ in the text; the first one counts.
+void note_traceparent(const char *text, int length);
+
+struct TransactionNote {
+    EventId cause = 0;
+    const char *reason = nullptr;
+    const char *traceparent = nullptr;
+    const char *prepared_as = nullptr;
+};
+TransactionNote &transaction_note() noexcept;
+
+// ---- its end ----
+
+// Writes what there is; the transaction's event id, 0: nothing was recorded. Outside pg::call; throws pg::error or warns, as
+// dbnet.provenance_on_error says.
+EventId flush();
+// The id under which a record was written; 0: it was not.
+EventId event_of(RecordNumber number) noexcept;
+// Records before this one were written by an earlier flush of the same transaction.
+RecordNumber first_unwritten() noexcept;
+
+// Called once per process, when the hooks are installed.
+void install_recorder();
+
+} // namespace dbnet::provenance

@@ -1,0 +1,346 @@
+// From rows to versions (see row_version.hpp). Backends; inside pg::call.
+#include "provenance/row_version.hpp"
+
+#include "pg/report_scope.hpp"
+#include "provenance/row_delta.hpp"
+#include "provenance/tracked_table.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+}
+
+namespace dbnet::provenance {
+namespace {
+
+// Rows of a truncated table that are recorded one by one; of larger tables only the TRUNCATE is.
+constexpr int64 most_truncated_rows = 10'000;
+
+struct Value {
+    Datum datum;
+    bool is_null;
+};
+
+Value value_of(const TrackedColumn &column, TupleTableSlot *row) {
+    Value value{};
+    value.datum = slot_getattr(row, column.number, &value.is_null);
+    return value;
+}
+
+// Equal bytes are equal values, and for a value that is stored out of line they spare fetching it.
+bool is_same(const TrackedColumn &column, TupleTableSlot *left_row, TupleTableSlot *right_row) {
+    const Value left = value_of(column, left_row), right = value_of(column, right_row);
+    if (left.is_null || right.is_null)
+        return left.is_null == right.is_null;
+    if (column.by_value)
+        return left.datum == right.datum;
+    if (column.length == -1) {
+        const auto *left_bytes = DatumGetPointer(left.datum), *right_bytes = DatumGetPointer(right.datum);
+        const Size size = VARSIZE_ANY(left_bytes);
+        if (size == VARSIZE_ANY(right_bytes) && memcmp(left_bytes, right_bytes, size) == 0)
+            return true;
+    }
+    return datum_image_eq(left.datum, right.datum, column.by_value, column.length);
+}
+
+JsonbField field_of(const TrackedTable &table, const TrackedColumn &column, TupleTableSlot *row) {
+    JsonbField field;
+    field.name = column.name;
+    const Value value = value_of(column, row);
+    if (value.is_null)
+        return field;
+    set_value(field, column.form, value.datum);
+    if (column.is_redacted)
+        field.set(digest_of(table, field));
+    return field;
+}
+
+// Fields of a row, in memory of the trigger's call.
+JsonbField *room_for_fields(const TrackedTable &table) {
+    return static_cast<JsonbField *>(palloc(sizeof(JsonbField) * (table.count + 1)));
+}
+
+Jsonb *kept(Jsonb *document) {
+    const Size size = VARSIZE(document);
+    auto *copy = static_cast<Jsonb *>(MemoryContextAlloc(record_memory(), size));
+    memcpy(copy, document, size);
+    return copy;
+}
+
+Jsonb *key_of(const TrackedTable &table, TupleTableSlot *row) {
+    JsonbField *fields = room_for_fields(table);
+    int count = 0;
+    for (int index = 0; index < table.count; ++index)
+        if (table.columns[index].is_key)
+            fields[count++] = field_of(table, table.columns[index], row);
+    return kept(make_object(fields, count));
+}
+
+// Without columns that are null.
+Jsonb *image_of(const TrackedTable &table, TupleTableSlot *row) {
+    JsonbField *fields = room_for_fields(table);
+    int count = 0;
+    for (int index = 0; index < table.count; ++index) {
+        const JsonbField field = field_of(table, table.columns[index], row);
+        if (field.kind != JsonbField::Kind::null)
+            fields[count++] = field;
+    }
+    return kept(make_object(fields, count));
+}
+
+struct Delta {
+    Jsonb *old_row = nullptr, *new_row = nullptr; // null: nothing changed
+    bool key_changed = false;
+};
+
+Delta delta_of(const TrackedTable &table, TupleTableSlot *before, TupleTableSlot *after) {
+    Delta delta;
+    JsonbField *old_fields = room_for_fields(table), *new_fields = room_for_fields(table);
+    int count = 0;
+    for (int index = 0; index < table.count; ++index) {
+        const TrackedColumn &column = table.columns[index];
+        if (is_same(column, before, after))
+            continue;
+        old_fields[count] = field_of(table, column, before);
+        new_fields[count++] = field_of(table, column, after);
+        delta.key_changed |= column.is_key;
+    }
+    if (count == 0)
+        return delta;
+    delta.old_row = kept(make_object(old_fields, count));
+    delta.new_row = kept(make_object(new_fields, count));
+    return delta;
+}
+
+// ---- which statement wrote it ----
+
+bool is_header(HeapTuple row) noexcept {
+    return row != nullptr && row->t_data != nullptr;
+}
+
+CommandId command_of(const TrackedTable &table, const TriggerData &fired) {
+    const HeapTuple row = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? fired.tg_newtuple : fired.tg_trigtuple;
+    if (!table.is_heap || !is_header(row))
+        return InvalidCommandId;
+    if (TRIGGER_FIRED_BY_DELETE(fired.tg_event)) {
+        if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(row->t_data)))
+            return InvalidCommandId;
+        return HeapTupleHeaderGetCmax(row->t_data);
+    }
+    return HeapTupleHeaderGetCmin(row->t_data);
+}
+
+TransactionId row_transaction_of(const TrackedTable &table, const TriggerData &fired) {
+    const HeapTuple row = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? fired.tg_newtuple : fired.tg_trigtuple;
+    if (!table.is_heap || !is_header(row))
+        return InvalidTransactionId;
+    return TRIGGER_FIRED_BY_DELETE(fired.tg_event) ? HeapTupleHeaderGetUpdateXid(row->t_data)
+                                                   : HeapTupleHeaderGetRawXmin(row->t_data);
+}
+
+// A redacted column's value may stand in the text and in the arguments of everything that led to it.
+void withhold_from_here() noexcept {
+    for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
+        frame->is_withheld = true;
+}
+
+ActivityReference activity_of_row(const TrackedTable &table, CommandId command, bool is_report) {
+    Frame *frame = command != InvalidCommandId ? find_statement(command) : nullptr;
+    if (frame == nullptr)
+        for (frame = top_frame(); frame != nullptr && frame->kind != ActivityKind::statement;)
+            frame = frame->below;
+    if (frame == nullptr)
+        return activity_without_frame("replication");
+    if (is_report && frame->kind == ActivityKind::statement) {
+        frame->kind = ActivityKind::report;
+        frame->relation = table.number;
+    }
+    if (table.has_redacted) {
+        frame->is_withheld = true;
+        withhold_from_here();
+    }
+    const ActivityReference activity = activity_of(frame);
+    if (table.has_redacted && activity.number != 0)
+        record_at(activity.number).activity.is_withheld = true;
+    return activity;
+}
+
+// ---- versions ----
+
+// The row's number is one that a trigger or a foreign key before ours has been promised, if there is one.
+RecordNumber add(const Version &version, Oid table, const ItemPointerData *place) {
+    RecordNumber promised = place != nullptr ? reserved_at(table, *place) : 0;
+    const RecordNumber number = add_version(version);
+    if (promised != 0 && promised != number)
+        record_at(promised).version.alias = number;
+    if (place != nullptr)
+        note_place(table, *place, number);
+    return number;
+}
+
+// A row that left one partition and came up in another by the same statement.
+RecordNumber moved_from(const TrackedTable &table, Oid partition, const Version &inserted) {
+    if (table.root == partition)
+        return 0;
+    const RecordNumber number = newest_version(inserted.relation, inserted.key_hash);
+    if (number == 0)
+        return 0;
+    const Record &record = record_at(number);
+    return record.version.operation == 'D' && record.event == 0 && record.version.command == inserted.command ? number : 0;
+}
+
+// Of a mirror the key is namespace and name, or name alone.
+void set_key(Version &version, const TrackedTable &table, TupleTableSlot *row, bool is_report) {
+    version.key = key_of(table, row);
+    version.key_hash = key_hash(table, version.key);
+    if (!is_report)
+        return;
+    const auto part = [&](int place) -> std::string_view {
+        const JsonbField field = member(version.key, table.columns[table.keys[place]].name);
+        return field.kind == JsonbField::Kind::string ? std::string_view(field.bytes, field.length) : std::string_view();
+    };
+    version.cause = table.key_count == 2 ? pg::report_cause(part(0), part(1)) : pg::report_cause({}, part(0));
+}
+
+capture::RowVersions record_change(const TrackedTable &table, const TriggerData &fired, Version version, bool is_report) {
+    const Oid relation = RelationGetRelid(fired.tg_relation);
+    TupleTableSlot *before = fired.tg_trigslot, *after = fired.tg_newslot;
+    const Delta delta = delta_of(table, before, after);
+    if (delta.old_row == nullptr)
+        return {};
+    version.operation = 'U';
+    set_key(version, table, after, is_report);
+    version.old_row = delta.old_row;
+    version.new_row = delta.new_row;
+    capture::RowVersions numbers;
+    numbers.written = add(version, relation, &after->tts_tid);
+    if (!delta.key_changed)
+        return numbers;
+    Version left = version;
+    left.operation = 'R';
+    set_key(left, table, before, false);
+    left.old_row = left.new_row = nullptr;
+    left.row_transaction = InvalidTransactionId;
+    left.pair = numbers.written;
+    numbers.deleted = add(left, relation, nullptr);
+    record_at(numbers.written).version.pair = numbers.deleted;
+    return numbers;
+}
+
+capture::RowVersions record_insert(const TrackedTable &table, const TriggerData &fired, Version version, bool is_report) {
+    const Oid relation = RelationGetRelid(fired.tg_relation);
+    TupleTableSlot *row = fired.tg_trigslot;
+    version.operation = 'I';
+    set_key(version, table, row, is_report);
+    if (const RecordNumber moved = moved_from(table, relation, version); moved != 0) {
+        Version &left = record_at(moved).version;
+        const ObjectDelta delta = delta_between(left.old_row, image_of(table, row));
+        left.operation = 'U';
+        left.old_row = kept(delta.old_row);
+        left.new_row = kept(delta.new_row);
+        left.row_transaction = version.row_transaction;
+        note_place(relation, row->tts_tid, moved);
+        return {moved, 0};
+    }
+    if (!is_report || pg::report_kind() != pg::ReportKind::import)
+        version.new_row = image_of(table, row);
+    return {add(version, relation, &row->tts_tid), 0};
+}
+
+capture::RowVersions record_delete(const TrackedTable &table, const TriggerData &fired, Version version, bool is_report) {
+    const Oid relation = RelationGetRelid(fired.tg_relation);
+    TupleTableSlot *row = fired.tg_trigslot;
+    version.operation = 'D';
+    set_key(version, table, row, is_report);
+    version.old_row = image_of(table, row);
+    return {0, add(version, relation, &row->tts_tid)};
+}
+
+// ---- TRUNCATE ----
+
+constexpr int64 truncated_key = 0; // no key hashes to it but by chance
+
+// PostgreSQL may ask for a table twice.
+bool is_truncated_already(const TrackedTable &table, const Version &version) noexcept {
+    const RecordNumber number = newest_version(table.number, truncated_key);
+    return number != 0 && record_at(number).version.activity == version.activity && table.root != InvalidOid &&
+           record_at(number).version.operation == 'T';
+}
+
+} // namespace
+
+capture::RowVersions record_row(const TriggerData &fired) {
+    if (!is_recording())
+        return {};
+    const TrackedTable &table = *tracked_table(fired.tg_relation);
+    if (!table.is_tracked)
+        return {};
+    const bool is_report = pg::in_report_of(table.root);
+    Version version{};
+    version.relation = table.number;
+    version.command = command_of(table, fired);
+    version.row_transaction = row_transaction_of(table, fired);
+    const ActivityReference activity = activity_of_row(table, version.command, is_report);
+    version.activity = activity.number;
+    version.activity_event = activity.event;
+    if (TRIGGER_FIRED_BY_UPDATE(fired.tg_event))
+        return record_change(table, fired, version, is_report);
+    return TRIGGER_FIRED_BY_INSERT(fired.tg_event) ? record_insert(table, fired, version, is_report)
+                                                   : record_delete(table, fired, version, is_report);
+}
+
+void record_truncate(Oid id) {
+    if (!is_recording())
+        return;
+    const TrackedTable &table = *tracked_table(id);
+    // PostgreSQL asks for the name before it locks the table and before it looks at rights.
+    if (!table.is_tracked || pg_class_aclcheck(id, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
+        return;
+    Frame *frame = top_frame();
+    while (frame != nullptr && frame->kind != ActivityKind::statement)
+        frame = frame->below;
+    const ActivityReference activity = frame != nullptr ? activity_of(frame) : activity_without_frame("replication");
+    Version version{};
+    version.relation = table.number;
+    version.command = InvalidCommandId;
+    version.activity = activity.number;
+    version.activity_event = activity.event;
+
+    const Relation relation = table_open(id, AccessExclusiveLock);
+    const bool is_parent = relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions are told of, each by itself
+    if (is_parent || is_truncated_already(table, version)) {
+        table_close(relation, NoLock);
+        return;
+    }
+    Version truncate = version;
+    truncate.operation = 'T';
+    truncate.key = kept(make_object(nullptr, 0));
+    truncate.key_hash = truncated_key;
+    const uint32 first = add_version(truncate);
+    const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    TupleTableSlot *row = table_slot_create(relation, nullptr);
+    const TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
+    int64 count = 0;
+    while (table_scan_getnextslot(scan, ForwardScanDirection, row) && ++count <= most_truncated_rows) {
+        Version deleted = version;
+        deleted.operation = 'D';
+        set_key(deleted, table, row, false);
+        deleted.old_row = image_of(table, row);
+        add_version(deleted);
+    }
+    if (count > most_truncated_rows) // some rows would be worse than none: they could not be told from all
+        for (RecordNumber number = first + 1; number <= record_count(); ++number)
+            record_at(number).version.is_dropped = true;
+    table_endscan(scan);
+    ExecDropSingleTupleTableSlot(row);
+    UnregisterSnapshot(snapshot);
+    table_close(relation, NoLock);
+}
+
+} // namespace dbnet::provenance
