@@ -1,5 +1,5 @@
-// What must be put back, also when PostgreSQL raises an error on the way: for hooks that wrap a call of PostgreSQL's and
-// own nothing. Cheaper than a guard, which would copy the error, and safe around statements that end transactions.
+// What must be put back, also when PostgreSQL raises an error on the way: for hooks that wrap a call of PostgreSQL's
+// and own nothing. Cheaper than a guard, which would copy the error, and safe around statements that end transactions.
 // Backends.
 #pragma once
 

@@ -1,8 +1,8 @@
 // DDL and TRUNCATE (see ddl_hooks.hpp). Backends.
 //
 // The hook tells which object is created, altered, dropped or truncated; the statement is the one that is running. Only
-// statements on tracked tables, their triggers and tracked functions go on record, so the text of a CREATE ROLE … PASSWORD or
-// CREATE USER MAPPING never does.
+// statements on tracked tables, their triggers and tracked functions go on record, so the text of a CREATE ROLE …
+// PASSWORD or CREATE USER MAPPING never does.
 #include "provenance/ddl_hooks.hpp"
 
 #include "provenance/failures.hpp"
@@ -76,7 +76,8 @@ void note_ddl(ObjectAccessType access, const char *what, const TrackedTable *tab
 }
 
 void look_at(ObjectAccessType access, Oid class_id, Oid object, void *argument) {
-    if (access == OAT_DROP && (static_cast<const ObjectAccessDrop *>(argument)->dropflags & PERFORM_DELETION_INTERNAL) != 0)
+    if (access == OAT_DROP &&
+        (static_cast<const ObjectAccessDrop *>(argument)->dropflags & PERFORM_DELETION_INTERNAL) != 0)
         return;
     if (class_id == RelationRelationId) {
         if (access == OAT_POST_CREATE)
@@ -94,7 +95,8 @@ void look_at(ObjectAccessType access, Oid class_id, Oid object, void *argument) 
     }
 }
 
-extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void *argument) {
+extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id,
+                                               void *argument) {
     if (previous_hook != nullptr)
         previous_hook(access, class_id, object, sub_id, argument);
     if (access == OAT_FUNCTION_EXECUTE || access == OAT_NAMESPACE_SEARCH || !is_recording() || !IsTransactionState())

@@ -1,6 +1,7 @@
 // Hashes of rows (see event_hash.hpp). Backends; inside pg::call.
 //
-// column: 1 byte (0 null, 1 value) | value. By value: 8 bytes of the Datum; variable length: 4 bytes length, bytes; else bytes.
+// column: 1 byte (0 null, 1 value) | value. By value: 8 bytes of the Datum; variable length: 4 bytes length, bytes;
+// else bytes.
 #include "provenance/event_hash.hpp"
 
 #include "pg/guard.hpp"

@@ -1,5 +1,5 @@
-// The hash of a row of ours: over what its columns hold, so that it is the same after a dump and restore. Backends; inside
-// pg::call, may longjmp.
+// The hash of a row of ours: over what its columns hold, so that it is the same after a dump and restore. Backends;
+// inside pg::call, may longjmp.
 #pragma once
 
 #include "provenance/sha256.hpp"

@@ -13,8 +13,8 @@ void count_failure(const char *what, const std::string &message);
 // Failures since the server's start, in all databases.
 uint64 failure_count() noexcept;
 
-// For hooks: runs f, which records `what`. Our own errors become a WARNING, or an ERROR; PostgreSQL's pass through, for only
-// the end of the (sub)transaction could mend what they leave.
+// For hooks: runs f, which records `what`. Our own errors become a WARNING, or an ERROR; PostgreSQL's pass through, for
+// only the end of the (sub)transaction could mend what they leave.
 template<class F> void or_warn(const char *what, F f) {
     pg::enter([what, f] {
         try {

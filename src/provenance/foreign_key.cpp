@@ -25,10 +25,10 @@ namespace {
 
 Oid written_table(const QueryDesc *query) {
     const List *written = query->plannedstmt->resultRelations;
-    return written == NIL ? InvalidOid
-                          : static_cast<RangeTblEntry *>(
-                                list_nth(query->plannedstmt->rtable, list_nth_int(written, 0) - 1))
-                                ->relid;
+    return written == NIL
+               ? InvalidOid
+               : static_cast<RangeTblEntry *>(list_nth(query->plannedstmt->rtable, list_nth_int(written, 0) - 1))
+                     ->relid;
 }
 
 // The constraint whose columns are those that the WHERE names.
@@ -51,9 +51,10 @@ const ForeignKeyCacheInfo *find_constraint(Relation child, const char *where) {
     return nullptr;
 }
 
-// The parent's key as jsonb, from parameters that start at `first`; nullptr: the constraint refers to other columns than the
-// tracked table's key.
-Jsonb *parent_key(const TrackedTable &parent, const ForeignKeyCacheInfo &constraint, ParamListInfo parameters, int first) {
+// The parent's key as jsonb, from parameters that start at `first`; nullptr: the constraint refers to other columns
+// than the tracked table's key.
+Jsonb *parent_key(const TrackedTable &parent, const ForeignKeyCacheInfo &constraint, ParamListInfo parameters,
+                  int first) {
     if (parent.key_count != constraint.nkeys || first + constraint.nkeys > parameters->numParams)
         return nullptr;
     auto *fields = static_cast<JsonbField *>(palloc0(sizeof(JsonbField) * (parent.key_count + 1)));

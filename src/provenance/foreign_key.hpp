@@ -1,5 +1,5 @@
-// Which row made PostgreSQL's foreign key run a statement. Its triggers are PostgreSQL's own, which no hook sees; but the
-// statement names the constraint's columns, and its parameters are the parent row's key. Backends.
+// Which row made PostgreSQL's foreign key run a statement. Its triggers are PostgreSQL's own, which no hook sees; but
+// the statement names the constraint's columns, and its parameters are the parent row's key. Backends.
 #pragma once
 
 #include "provenance/frame.hpp"

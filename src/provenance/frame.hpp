@@ -51,8 +51,8 @@ struct Frame {
     bool is_foreign_key = false; // made by a foreign key's trigger: its rows' triggers fire when the outer one ends …
     const char *foreign_key = nullptr; // its constraint, in memory of the transaction
     uint32 started_by = 0;             // the version of the parent row (RecordNumber), in that transaction
-    Frame *foreign_keys = nullptr;   // … so the outer one keeps them, in a list
-    Frame *next_statement = nullptr; // in that list, or in that of the statements that have begun and not ended
+    Frame *foreign_keys = nullptr;     // … so the outer one keeps them, in a list
+    Frame *next_statement = nullptr;   // in that list, or in that of the statements that have begun and not ended
 
     // Calls and activations.
     FunctionInfo *function = nullptr;
@@ -65,8 +65,8 @@ struct Frame {
 
 Frame *top_frame() noexcept;
 
-// A frame that runs within the topmost one, with one reference, not on the stack. Takes the time and the role. May longjmp
-// (no memory).
+// A frame that runs within the topmost one, with one reference, not on the stack. Takes the time and the role. May
+// longjmp (no memory).
 Frame *new_frame(ActivityKind kind);
 void push_frame(Frame *frame) noexcept;
 // Takes the frame and everything above it off the stack. What was not popped in order was left by an error.

@@ -1,9 +1,9 @@
 // Frames for calls and activations (see function_hooks.hpp). Backends.
 //
 // PostgreSQL's hook is told of the start and the end of a call, but not of its arguments. At the start it is handed the
-// FmgrInfo through which the function is about to be called: putting a function of ours in its place gives us the call with
-// all its arguments, for every language. That is no documented behaviour of PostgreSQL's, so it is done here alone.
-// No C++ object with a destructor is alive in any of this: errors pass through by longjmp.
+// FmgrInfo through which the function is about to be called: putting a function of ours in its place gives us the call
+// with all its arguments, for every language. That is no documented behaviour of PostgreSQL's, so it is done here
+// alone. No C++ object with a destructor is alive in any of this: errors pass through by longjmp.
 #include "provenance/function_hooks.hpp"
 
 #include "provenance/failures.hpp"
@@ -107,9 +107,8 @@ Jsonb *activation_detail(const TriggerData &fired, const FunctionInfo &function,
     add("event").set(std::string_view(event_name(fired.tg_event)));
     add("level").set(std::string_view(TRIGGER_FIRED_FOR_ROW(fired.tg_event) ? "row" : "statement"));
     if (!tracked_table(fired.tg_relation)->is_tracked)
-        add("table").set(std::string_view(
-            quote_qualified_identifier(get_namespace_name(RelationGetNamespace(fired.tg_relation)),
-                                       RelationGetRelationName(fired.tg_relation))));
+        add("table").set(std::string_view(quote_qualified_identifier(
+            get_namespace_name(RelationGetNamespace(fired.tg_relation)), RelationGetRelationName(fired.tg_relation))));
     if (did.changed != nullptr)
         add("changed").set(did.changed);
     add("function").set(std::string_view(function.name));
@@ -155,7 +154,8 @@ bool is_same(const TrackedColumn &column, HeapTuple left, HeapTuple right, Tuple
     bool left_null = false, right_null = false;
     const Datum one = heap_getattr(left, column.number, columns, &left_null);
     const Datum other = heap_getattr(right, column.number, columns, &right_null);
-    return left_null || right_null ? left_null == right_null : datum_image_eq(one, other, column.by_value, column.length);
+    return left_null || right_null ? left_null == right_null
+                                   : datum_image_eq(one, other, column.by_value, column.length);
 }
 
 // nullptr: nothing worth a word.
@@ -224,7 +224,7 @@ extern "C" Datum dbnet_called_function(FunctionCallInfo call) {
         return frame->original(call);
     const TriggerData *fired = trigger_of(*frame);
     or_warn("a call", [frame, fired] { begin_call(frame, fired); });
-    const HeapTuple given = fired == nullptr                            ? nullptr
+    const HeapTuple given = fired == nullptr                           ? nullptr
                             : TRIGGER_FIRED_BY_UPDATE(fired->tg_event) ? fired->tg_newtuple
                                                                        : fired->tg_trigtuple;
     const Datum result = frame->original(call);

@@ -1,7 +1,7 @@
 // Functions (see function_info.hpp). Backends.
 //
-// Entries are made in two steps: whether a function is wanted is asked for every function of every statement, the rest only
-// when a call is recorded.
+// Entries are made in two steps: whether a function is wanted is asked for every function of every statement, the rest
+// only when a call is recorded.
 #include "provenance/function_info.hpp"
 
 #include "pg/guard.hpp"
@@ -159,7 +159,8 @@ Entry *find_entry(Oid function) {
 const char *signature_of(const FormData_pg_proc *proc) {
     StringInfoData text;
     initStringInfo(&text);
-    appendStringInfoString(&text, quote_qualified_identifier(get_namespace_name(proc->pronamespace), NameStr(proc->proname)));
+    appendStringInfoString(&text,
+                           quote_qualified_identifier(get_namespace_name(proc->pronamespace), NameStr(proc->proname)));
     appendStringInfoChar(&text, '(');
     for (int index = 0; index < proc->pronargs; ++index) {
         const Oid type = proc->proargtypes.values[index];
@@ -174,9 +175,8 @@ const char *source_of(const HeapTuple tuple, bool is_c) {
     bool is_null = false;
     SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosqlbody, &is_null);
     if (!is_null)
-        return TextDatumGetCString(
-            OidFunctionCall1(F_PG_GET_FUNCTION_SQLBODY,
-                             ObjectIdGetDatum(reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->oid)));
+        return TextDatumGetCString(OidFunctionCall1(
+            F_PG_GET_FUNCTION_SQLBODY, ObjectIdGetDatum(reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->oid)));
     const Datum source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &is_null);
     const char *body = is_null ? "" : TextDatumGetCString(source);
     if (!is_c)
@@ -204,8 +204,7 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
     int count = 0;
     for (int index = 0; index < all; ++index) {
         const char mode = modes != nullptr ? modes[index] : PROARGMODE_IN;
-        const bool is_procedure =
-            reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->prokind == PROKIND_PROCEDURE;
+        const bool is_procedure = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->prokind == PROKIND_PROCEDURE;
         if (mode == PROARGMODE_TABLE || (mode == PROARGMODE_OUT && !is_procedure))
             continue;
         info.argument_types[count] = types[index];
@@ -217,9 +216,8 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
         ++count;
     }
     info.argument_count = count;
-    std::sort(info.argument_order, info.argument_order + count, [&](int left, int right) {
-        return is_before(info.shown_names[left], info.shown_names[right]);
-    });
+    std::sort(info.argument_order, info.argument_order + count,
+              [&](int left, int right) { return is_before(info.shown_names[left], info.shown_names[right]); });
     // A name that stands twice (in and out) would break the object: the later ones go without.
     for (int index = 1; index < count; ++index)
         if (strcmp(info.shown_names[info.argument_order[index - 1]], info.shown_names[info.argument_order[index]]) == 0)
@@ -239,7 +237,8 @@ FunctionInfo *function_info(Oid function) {
         info.is_tracked = is_tracked(function);
         return &info;
     }
-    const MemoryContext context = AllocSetContextCreateInternal(TopMemoryContext, "DBNet function", ALLOCSET_SMALL_SIZES);
+    const MemoryContext context =
+        AllocSetContextCreateInternal(TopMemoryContext, "DBNet function", ALLOCSET_SMALL_SIZES);
     const MemoryContext before = MemoryContextSwitchTo(context);
     FunctionInfo fresh;
     fresh.function = function;

@@ -58,7 +58,8 @@ DBNET_FUNCTION(dbnet_key_hash) {
     pg::call([&] {
         Datum *names = nullptr;
         int count = 0;
-        deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, nullptr, &count);
+        deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, nullptr,
+                          &count);
         TrackedTable table;
         table.columns = static_cast<TrackedColumn *>(palloc0(sizeof(TrackedColumn) * (count + 1)));
         table.keys = static_cast<int *>(palloc0(sizeof(int) * (count + 1)));
@@ -86,7 +87,8 @@ DBNET_FUNCTION(dbnet_set_cause) {
     if (PG_ARGISNULL(0) && PG_ARGISNULL(1))
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "dbnet.set_cause() needs an event or a reason");
     pg::call([&] {
-        set_cause(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0), PG_ARGISNULL(1) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(1)));
+        set_cause(PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0),
+                  PG_ARGISNULL(1) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(1)));
     });
     PG_RETURN_VOID();
 }
@@ -107,11 +109,12 @@ DBNET_FUNCTION(dbnet_note_use) {
             use.version = newest_version(use.relation, hash);
         });
         if (use.version == 0)
-            use.version_event =
-                pg::as_superuser([&] { return pg::execute(newest_on_record, int64{use.relation}, hash).integer(0, 0); });
+            use.version_event = pg::as_superuser(
+                [&] { return pg::execute(newest_on_record, int64{use.relation}, hash).integer(0, 0); });
     }
     pg::call([&] {
-        const ActivityReference activity = frame != nullptr ? activity_of(frame) : activity_without_frame("replication");
+        const ActivityReference activity =
+            frame != nullptr ? activity_of(frame) : activity_without_frame("replication");
         use.activity = activity.number;
         use.activity_event = activity.event;
         add_use(use);

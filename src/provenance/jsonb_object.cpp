@@ -36,7 +36,8 @@ uint32 size_of(const JsonbField &field) noexcept {
 
 // Every JB_OFFSET_STRIDE'th entry holds where its value ends, the others how long it is.
 JEntry entry(JEntry type, size_t length, size_t end, int place) noexcept {
-    return type | (place % JB_OFFSET_STRIDE == 0 ? static_cast<JEntry>(end) | JENTRY_HAS_OFF : static_cast<JEntry>(length));
+    return type |
+           (place % JB_OFFSET_STRIDE == 0 ? static_cast<JEntry>(end) | JENTRY_HAS_OFF : static_cast<JEntry>(length));
 }
 
 } // namespace
@@ -63,7 +64,8 @@ void JsonbField::set(const Jsonb *document) {
 }
 
 Jsonb *make_object(const JsonbField *fields, int count) {
-    // Sizes first. Offsets are counted from the start of the members' data; the alignment of that start is the varlena's.
+    // Sizes first. Offsets are counted from the start of the members' data; the alignment of that start is the
+    // varlena's.
     const size_t header = VARHDRSZ + sizeof(uint32) + sizeof(JEntry) * 2 * count;
     size_t size = 0;
     for (int index = 0; index < count; ++index)
@@ -104,8 +106,8 @@ JsonbField member(const Jsonb *object, std::string_view name) {
     JsonbField field;
     field.name = name;
     JsonbValue value;
-    if (getKeyJsonValueFromContainer(const_cast<JsonbContainer *>(&object->root), name.data(), static_cast<int>(name.size()),
-                                     &value) == nullptr)
+    if (getKeyJsonValueFromContainer(const_cast<JsonbContainer *>(&object->root), name.data(),
+                                     static_cast<int>(name.size()), &value) == nullptr)
         return field;
     switch (value.type) {
     case jbvString:

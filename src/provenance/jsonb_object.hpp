@@ -1,5 +1,5 @@
-// Writes a flat jsonb object straight in its form on disk (see PostgreSQL's utils/jsonb.h), several times faster than by way
-// of JsonbValue trees: names come sorted, values come as bytes. Backends; inside pg::call, may longjmp.
+// Writes a flat jsonb object straight in its form on disk (see PostgreSQL's utils/jsonb.h), several times faster than
+// by way of JsonbValue trees: names come sorted, values come as bytes. Backends; inside pg::call, may longjmp.
 #pragma once
 
 #include "pg/compat.hpp"
@@ -39,7 +39,8 @@ struct JsonbField {
 
 // jsonb's order of names: shorter ones first.
 inline bool is_before(std::string_view left, std::string_view right) noexcept {
-    return left.size() != right.size() ? left.size() < right.size() : memcmp(left.data(), right.data(), left.size()) < 0;
+    return left.size() != right.size() ? left.size() < right.size()
+                                       : memcmp(left.data(), right.data(), left.size()) < 0;
 }
 
 // Of fields in that order, no name twice; palloc'd. Raises 54000 when it would be larger than a jsonb can be.

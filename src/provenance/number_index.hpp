@@ -1,5 +1,6 @@
-// From a 64-bit number to another one, in memory of a PostgreSQL context: open addressing, plain data, no destructor. Backends;
-// may longjmp when it grows. Who looks up by a fingerprint of something longer takes two that are the same for one.
+// From a 64-bit number to another one, in memory of a PostgreSQL context: open addressing, plain data, no destructor.
+// Backends; may longjmp when it grows. Who looks up by a fingerprint of something longer takes two that are the same
+// for one.
 #pragma once
 
 #include "pg/compat.hpp"

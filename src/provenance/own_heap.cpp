@@ -19,8 +19,9 @@ namespace dbnet::provenance {
 OwnHeap::OwnHeap(Oid table) : heap_(table_open(table, RowExclusiveLock)) {
     const List *ids = RelationGetIndexList(heap_);
     if (list_length(ids) > most_indexes)
-        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                        std::string("table ") + RelationGetRelationName(heap_) + " of DBNet has indexes of somebody else")
+        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, std::string("table ") +
+                                                                      RelationGetRelationName(heap_) +
+                                                                      " of DBNet has indexes of somebody else")
             .hint("Drop them: every commit that is recorded would pay for them.");
     for (int index = 0; index < list_length(ids); ++index) {
         indexes_[index] = index_open(list_nth_oid(ids, index), RowExclusiveLock);
@@ -74,8 +75,7 @@ void OwnHeap::insert_into_indexes(HeapTuple row) {
         Datum values[INDEX_MAX_KEYS];
         bool nulls[INDEX_MAX_KEYS];
         for (int column = 0; column < form->indnkeyatts; ++column)
-            values[column] =
-                heap_getattr(row, form->indkey.values[column], RelationGetDescr(heap_), &nulls[column]);
+            values[column] = heap_getattr(row, form->indkey.values[column], RelationGetDescr(heap_), &nulls[column]);
         if (is_partial_[index] && nulls[0])
             continue;
         IndexInfo info{}; // a btree looks at none of it

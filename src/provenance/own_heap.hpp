@@ -1,5 +1,5 @@
-// One table of ours, opened to be written: rows go into the heap and into its indexes, which are plain btrees on columns,
-// not unique, and partial only where their first column is not null. Backends; inside pg::call, may longjmp.
+// One table of ours, opened to be written: rows go into the heap and into its indexes, which are plain btrees on
+// columns, not unique, and partial only where their first column is not null. Backends; inside pg::call, may longjmp.
 #pragma once
 
 #include "pg/compat.hpp"

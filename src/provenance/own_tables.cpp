@@ -9,8 +9,8 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-constexpr const char *table_names[] = {"tracked_relation", "tracked_function", "session", "code", "digest_key",
-                                       "used_version"};
+constexpr const char *table_names[] = {"tracked_relation", "tracked_function", "session", "code",
+                                       "digest_key",       "used_version"};
 static_assert(std::size(table_names) == static_cast<size_t>(OwnTable::count));
 constexpr const char *ring_names[] = {"transaction", "activity", "entity_version"};
 

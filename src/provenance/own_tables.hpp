@@ -1,5 +1,5 @@
-// The tables of sql/08_provenance.sql, found by name: whoever drops and creates the extension has others. Backends; inside
-// pg::call, may longjmp.
+// The tables of sql/08_provenance.sql, found by name: whoever drops and creates the extension has others. Backends;
+// inside pg::call, may longjmp.
 #pragma once
 
 #include "provenance/event_id.hpp"

@@ -25,8 +25,8 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-constexpr uint32 index_limit = 1 << 20;   // entries of an index, 32 MB; later rows are recorded, but no longer found
-constexpr int text_limit = 10 * 1024;     // bytes of a statement's text
+constexpr uint32 index_limit = 1 << 20; // entries of an index, 32 MB; later rows are recorded, but no longer found
+constexpr int text_limit = 10 * 1024;   // bytes of a statement's text
 
 // Lives in a child of TopTransactionContext and goes with it; no destructor runs.
 struct Records {
@@ -47,7 +47,7 @@ bool is_flushing = false;
 // Records before the subtransaction of each nesting level; grows in TopMemoryContext.
 uint32 *level_starts = nullptr;
 int level_count = 0;
-const char *role_name = nullptr;    // of the last activity's role
+const char *role_name = nullptr; // of the last activity's role
 Oid role_of_name = InvalidOid;
 
 Records &begun() {
@@ -151,7 +151,8 @@ void drop_since(uint32 first, SubTransactionId subtransaction) noexcept {
         } else if (record.kind == Record::Kind::activity) {
             Activity &activity = record.activity;
             if (activity.subtransaction >= subtransaction)
-                activity.status = activity.status == ActivityStatus::done ? ActivityStatus::rolled_back : ActivityStatus::failed;
+                activity.status =
+                    activity.status == ActivityStatus::done ? ActivityStatus::rolled_back : ActivityStatus::failed;
         }
     }
 }
@@ -484,7 +485,8 @@ EventId event_of(RecordNumber number) noexcept {
     if (records == nullptr || number == 0 || number > records->count)
         return 0;
     const Record &record = record_at(number);
-    return record.kind == Record::Kind::version && record.version.alias != 0 ? event_of(record.version.alias) : record.event;
+    return record.kind == Record::Kind::version && record.version.alias != 0 ? event_of(record.version.alias)
+                                                                             : record.event;
 }
 
 RecordNumber first_unwritten() noexcept {

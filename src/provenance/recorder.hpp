@@ -1,6 +1,6 @@
-// What the running transaction will leave on record: activities and versions of rows, numbered in the order in which they
-// come up. Written at its end by the store. Backends; functions that take no `noexcept` may longjmp and are called inside
-// pg::call or from hooks.
+// What the running transaction will leave on record: activities and versions of rows, numbered in the order in which
+// they come up. Written at its end by the store. Backends; functions that take no `noexcept` may longjmp and are called
+// inside pg::call or from hooks.
 #pragma once
 
 #include "provenance/frame.hpp"
@@ -51,7 +51,7 @@ struct Version {
 struct Use {
     RecordNumber activity;
     EventId activity_event;
-    RecordNumber version; // of this transaction, …
+    RecordNumber version;  // of this transaction, …
     EventId version_event; // … or an earlier one; 0: none
     int32 relation;
     Jsonb *key; // null: the table
@@ -69,7 +69,8 @@ struct Record {
     };
 };
 
-// Settings and process allow it: nothing is recorded in parallel workers, without shared memory, or with dbnet.provenance off.
+// Settings and process allow it: nothing is recorded in parallel workers, without shared memory, or with
+// dbnet.provenance off.
 bool is_recording() noexcept;
 
 // ---- records of the running transaction ----
@@ -99,8 +100,8 @@ RecordNumber add_use(const Use &use);
 
 // ---- finding versions ----
 
-// The row of this table at this place; for a deleted one where it was. 0: unknown. With `reserve`, a number for the version
-// that has yet to come: triggers and foreign keys may run before ours.
+// The row of this table at this place; for a deleted one where it was. 0: unknown. With `reserve`, a number for the
+// version that has yet to come: triggers and foreign keys may run before ours.
 RecordNumber version_at(Oid table, const ItemPointerData &place, bool reserve);
 void note_place(Oid table, const ItemPointerData &place, RecordNumber version);
 // A number that was reserved for the row at this place; 0: none.
@@ -127,8 +128,8 @@ TransactionNote &transaction_note() noexcept;
 
 // ---- its end ----
 
-// Writes what there is; the transaction's event id, 0: nothing was recorded. Outside pg::call; throws pg::error or warns, as
-// dbnet.provenance_on_error says.
+// Writes what there is; the transaction's event id, 0: nothing was recorded. Outside pg::call; throws pg::error or
+// warns, as dbnet.provenance_on_error says.
 EventId flush();
 // The id under which a record was written; 0: it was not.
 EventId event_of(RecordNumber number) noexcept;

@@ -192,7 +192,8 @@ RecordNumber moved_from(const TrackedTable &table, Oid partition, const Version 
     if (number == 0)
         return 0;
     const Record &record = record_at(number);
-    return record.version.operation == 'D' && record.event == 0 && record.version.command == inserted.command ? number : 0;
+    return record.version.operation == 'D' && record.event == 0 && record.version.command == inserted.command ? number
+                                                                                                              : 0;
 }
 
 // Of a mirror the key is namespace and name, or name alone.
@@ -203,12 +204,14 @@ void set_key(Version &version, const TrackedTable &table, TupleTableSlot *row, b
         return;
     const auto part = [&](int place) -> std::string_view {
         const JsonbField field = member(version.key, table.columns[table.keys[place]].name);
-        return field.kind == JsonbField::Kind::string ? std::string_view(field.bytes, field.length) : std::string_view();
+        return field.kind == JsonbField::Kind::string ? std::string_view(field.bytes, field.length)
+                                                      : std::string_view();
     };
     version.cause = table.key_count == 2 ? pg::report_cause(part(0), part(1)) : pg::report_cause({}, part(0));
 }
 
-capture::RowVersions record_change(const TrackedTable &table, const TriggerData &fired, Version version, bool is_report) {
+capture::RowVersions record_change(const TrackedTable &table, const TriggerData &fired, Version version,
+                                   bool is_report) {
     const Oid relation = RelationGetRelid(fired.tg_relation);
     TupleTableSlot *before = fired.tg_trigslot, *after = fired.tg_newslot;
     const Delta delta = delta_of(table, before, after);
@@ -233,7 +236,8 @@ capture::RowVersions record_change(const TrackedTable &table, const TriggerData 
     return numbers;
 }
 
-capture::RowVersions record_insert(const TrackedTable &table, const TriggerData &fired, Version version, bool is_report) {
+capture::RowVersions record_insert(const TrackedTable &table, const TriggerData &fired, Version version,
+                                   bool is_report) {
     const Oid relation = RelationGetRelid(fired.tg_relation);
     TupleTableSlot *row = fired.tg_trigslot;
     version.operation = 'I';
@@ -253,7 +257,8 @@ capture::RowVersions record_insert(const TrackedTable &table, const TriggerData 
     return {add(version, relation, &row->tts_tid), 0};
 }
 
-capture::RowVersions record_delete(const TrackedTable &table, const TriggerData &fired, Version version, bool is_report) {
+capture::RowVersions record_delete(const TrackedTable &table, const TriggerData &fired, Version version,
+                                   bool is_report) {
     const Oid relation = RelationGetRelid(fired.tg_relation);
     TupleTableSlot *row = fired.tg_trigslot;
     version.operation = 'D';
@@ -313,7 +318,8 @@ void record_truncate(Oid id) {
     version.activity_event = activity.event;
 
     const Relation relation = table_open(id, AccessExclusiveLock);
-    const bool is_parent = relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions are told of, each by itself
+    const bool is_parent =
+        relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions are told of, each by itself
     if (is_parent || is_truncated_already(table, version)) {
         table_close(relation, NoLock);
         return;

@@ -15,7 +15,7 @@ public:
     // OpenSSL's contexts are kept: of two hashes that are under way at the same time one is `outer`.
     explicit Sha256(bool outer = false) noexcept;
     void add(std::string_view bytes) noexcept;
-    Digest digest() noexcept; // ends it
+    Digest digest() noexcept;         // ends it
     int64 start_of_digest() noexcept; // ends it, too: its first 8 bytes, the same on every machine
 
 private:

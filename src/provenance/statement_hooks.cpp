@@ -1,8 +1,8 @@
 // Frames for statements (see statement_hooks.hpp). Backends.
 //
-// A statement is on the stack only while it runs or fires its triggers, not from its start to its end: a cursor that is read
-// in steps would stay there. No C++ object with a destructor is alive here, and no guard: what runs inside may end the
-// transaction.
+// A statement is on the stack only while it runs or fires its triggers, not from its start to its end: a cursor that is
+// read in steps would stay there. No C++ object with a destructor is alive here, and no guard: what runs inside may end
+// the transaction.
 #include "provenance/statement_hooks.hpp"
 
 #include "pg/finally.hpp"
@@ -134,7 +134,8 @@ void utility(PlannedStmt *planned, const char *query, bool read_only_tree, Proce
     if (previous_utility != nullptr)
         previous_utility(planned, query, read_only_tree, context, parameters, environment, destination, completion);
     else
-        standard_ProcessUtility(planned, query, read_only_tree, context, parameters, environment, destination, completion);
+        standard_ProcessUtility(planned, query, read_only_tree, context, parameters, environment, destination,
+                                completion);
 }
 
 extern "C" void dbnet_provenance_utility(PlannedStmt *planned, const char *query, bool read_only_tree,

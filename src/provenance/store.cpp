@@ -65,8 +65,8 @@ struct Session {
     char application[NAMEDATALEN]{};
     Sha256::Digest digest{};
 };
-Session session;           // on record
-Session session_to_be;     // written by the running transaction
+Session session;       // on record
+Session session_to_be; // written by the running transaction
 
 constexpr EventId day = EventId{86'400'000'000} << events_per_tick_bits;
 
@@ -226,8 +226,8 @@ void add_use(Row &row, const Record &record) {
 void add_transaction(Row &row, EventId transaction, uint32 count, const Session &who) {
     const TransactionNote &note = transaction_note();
     const char *role = GetUserNameFromId(GetOuterUserId(), true);
-    const char *traceparent = settings::traceparent != nullptr && settings::traceparent[0] != '\0' ? settings::traceparent
-                                                                                                   : note.traceparent;
+    const char *traceparent =
+        settings::traceparent != nullptr && settings::traceparent[0] != '\0' ? settings::traceparent : note.traceparent;
     char *origin = nullptr;
     if (replorigin_session_origin != InvalidRepOriginId && replorigin_session_origin != DoNotReplicateId)
         replorigin_by_oid(replorigin_session_origin, true, &origin);

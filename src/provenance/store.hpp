@@ -1,5 +1,5 @@
-// Writes the records of a transaction into DBNet's tables: straight into heap and indexes, since a plan would cost more than
-// the rest of a small transaction. Backends; at PRE_COMMIT or PRE_PREPARE, inside pg::call, may longjmp.
+// Writes the records of a transaction into DBNet's tables: straight into heap and indexes, since a plan would cost more
+// than the rest of a small transaction. Backends; at PRE_COMMIT or PRE_PREPARE, inside pg::call, may longjmp.
 #pragma once
 
 #include "provenance/recorder.hpp"
@@ -9,7 +9,8 @@ namespace dbnet::provenance {
 // `count`: events with the transaction itself. All have their ids.
 void store(EventId transaction, uint32 count);
 
-// The transaction has ended: what it wrote besides (session, sources) counts as written if it committed. Does not raise.
+// The transaction has ended: what it wrote besides (session, sources) counts as written if it committed. Does not
+// raise.
 void store_ended(bool is_committed) noexcept;
 
 } // namespace dbnet::provenance

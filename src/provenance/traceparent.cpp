@@ -23,13 +23,14 @@ bool is_traceparent(std::string_view text) noexcept {
         return false;
     const std::string_view version = text.substr(0, 2), trace = text.substr(3, 32), span = text.substr(36, 16),
                            flags = text.substr(53, 2);
-    return is_hexadecimal(version) && version != "ff" && is_hexadecimal(trace) && !is_zero(trace) && is_hexadecimal(span) &&
-           !is_zero(span) && is_hexadecimal(flags);
+    return is_hexadecimal(version) && version != "ff" && is_hexadecimal(trace) && !is_zero(trace) &&
+           is_hexadecimal(span) && !is_zero(span) && is_hexadecimal(flags);
 }
 
 std::string_view find_traceparent(std::string_view statement) noexcept {
     constexpr std::string_view start = "traceparent='";
-    for (size_t comment = statement.find("/*"); comment != statement.npos; comment = statement.find("/*", comment + 2)) {
+    for (size_t comment = statement.find("/*"); comment != statement.npos;
+         comment = statement.find("/*", comment + 2)) {
         const std::string_view rest = statement.substr(comment);
         const std::string_view inside = rest.substr(0, rest.find("*/"));
         const size_t found = inside.find(start);

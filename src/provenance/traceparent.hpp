@@ -1,5 +1,5 @@
-// W3C trace context in a statement's comment, as SQLcommenter writes it: /*…,traceparent='00-<trace id>-<span id>-01',…*/
-// Pure C++; backends.
+// W3C trace context in a statement's comment, as SQLcommenter writes it: /*…,traceparent='00-<trace id>-<span
+// id>-01',…*/ Pure C++; backends.
 #pragma once
 
 #include <string_view>

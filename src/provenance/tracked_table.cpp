@@ -17,6 +17,7 @@ extern "C" {
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -25,7 +26,6 @@ extern "C" {
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "catalog/pg_type.h"
 }
 
 namespace dbnet::provenance {
@@ -96,8 +96,8 @@ Line find_line(Oid relation) {
         line.number = DatumGetInt32(heap_getattr(tuple, column_number, columns, &is_null));
         deconstruct_array(DatumGetArrayTypePCopy(heap_getattr(tuple, column_key_columns, columns, &is_null)), NAMEOID,
                           NAMEDATALEN, false, TYPALIGN_CHAR, &line.keys, nullptr, &line.key_count);
-        deconstruct_array(DatumGetArrayTypePCopy(heap_getattr(tuple, column_redacted_columns, columns, &is_null)), NAMEOID,
-                          NAMEDATALEN, false, TYPALIGN_CHAR, &line.redacted, nullptr, &line.redacted_count);
+        deconstruct_array(DatumGetArrayTypePCopy(heap_getattr(tuple, column_redacted_columns, columns, &is_null)),
+                          NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &line.redacted, nullptr, &line.redacted_count);
         line.all_activations =
             strcmp(TextDatumGetCString(heap_getattr(tuple, column_activations, columns, &is_null)), "all") == 0;
         break;
@@ -159,7 +159,8 @@ void fill_columns(TrackedTable &table, const Line &line, Relation relation, Memo
         const auto found = std::find_if(table.columns, table.columns + table.count,
                                         [&](const TrackedColumn &column) { return column.name == name; });
         if (found == table.columns + table.count)
-            throw pg::error(ERRCODE_UNDEFINED_COLUMN, "tracked table " + std::string(RelationGetRelationName(relation)) +
+            throw pg::error(ERRCODE_UNDEFINED_COLUMN, "tracked table " +
+                                                          std::string(RelationGetRelationName(relation)) +
                                                           " has lost its key column \"" + name + '"')
                 .hint("Give the column its name back, or run dbnet.untrack and dbnet.track.");
         table.keys[table.key_count++] = static_cast<int>(found - table.columns);
@@ -267,7 +268,8 @@ int64 key_hash(const TrackedTable &table, const Jsonb *key) {
     for (int index = 0; index < table.key_count; ++index) {
         const JsonbField field = member(key, table.columns[table.keys[index]].name);
         const std::string_view text = text_of(field);
-        hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(text.data()), static_cast<int>(text.size()), hash);
+        hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(text.data()), static_cast<int>(text.size()),
+                                   hash);
     }
     return static_cast<int64>(hash);
 }

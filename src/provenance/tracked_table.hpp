@@ -1,5 +1,5 @@
-// What is recorded of a table's rows, from dbnet.tracked_relation; looked up once per backend and table, again when the table
-// or its line there changes. Backends; inside pg::call, may longjmp.
+// What is recorded of a table's rows, from dbnet.tracked_relation; looked up once per backend and table, again when the
+// table or its line there changes. Backends; inside pg::call, may longjmp.
 #pragma once
 
 #include "provenance/value.hpp"
@@ -31,8 +31,8 @@ struct TrackedTable {
     int count = 0;
     TrackedColumn *columns = nullptr; // in jsonb's order of names
     int key_count = 0;
-    int *keys = nullptr;              // places in columns, in the order of dbnet.tracked_relation.key_columns
-    std::string_view digest_key;      // of redacted values
+    int *keys = nullptr;         // places in columns, in the order of dbnet.tracked_relation.key_columns
+    std::string_view digest_key; // of redacted values
 };
 
 // Never null; valid until the end of the transaction. Raises 42703 when the table has lost a key column.

@@ -82,8 +82,8 @@ ValueForm::Kind kind_of(Oid type) {
 
 void set_number_text(JsonbField &field, const char *text) {
     if (strspn(text, "0123456789+-.eE") == strlen(text)) // neither NaN nor Infinity, which JSON has not
-        field.set(DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
-                                                      Int32GetDatum(-1))));
+        field.set(DatumGetNumeric(
+            DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
     else
         field.set(std::string_view(text));
 }
@@ -125,8 +125,8 @@ ValueForm form_of(Oid declared, MemoryContext context) {
         const MemoryContext before = MemoryContextSwitchTo(context);
         // get_fn_expr_argtype() wants a call.
         form.function.fn_expr = reinterpret_cast<Node *>(
-            makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(form.type, -1, InvalidOid)), InvalidOid, InvalidOid,
-                         COERCE_EXPLICIT_CALL));
+            makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(form.type, -1, InvalidOid)), InvalidOid,
+                         InvalidOid, COERCE_EXPLICIT_CALL));
         MemoryContextSwitchTo(before);
     }
     return form;
