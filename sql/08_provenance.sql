@@ -2,9 +2,10 @@
 -- Written by the library alone (src/provenance/), at the commit of each transaction; read through the functions of 09_history.sql and
 -- the views of PROV's words. Dumped: names and numbers of our own, no OIDs.
 --
--- An event is anything that is recorded: a transaction, an activity, a version of a row, a device call. Its id says when: microseconds
--- since 2000-01-01 UTC at the commit, times 1024, plus its number within the transaction, whose own number is 0. So ids are in
--- commit order, a transaction's events follow it without a gap, and a time is a range of ids.
+-- An event is anything that is recorded: an activity, a version of a row, a device call. Its id says when: microseconds since
+-- 2000-01-01 UTC at the commit, times 1024, plus its number within the transaction, counted from 0. So ids are in commit order, a
+-- transaction's events follow each other without a gap, and a time is a range of ids. The first event of a transaction is an
+-- activity, by whose id the transaction is known.
 --
 -- The big tables are rings of 16 partitions, each for 2^41 microseconds (25 days): no table is made or dropped at run time, and
 -- every partition is there after a restore. The mirror worker empties what dbnet.provenance_retention (at most 380 days) no longer keeps.
@@ -76,34 +77,6 @@ COMMENT ON COLUMN dbnet.session.client_port IS 'its port; NULL with client_addre
 COMMENT ON COLUMN dbnet.session.process_id IS 'process of the server, as in the log and in pg_stat_activity';
 COMMENT ON COLUMN dbnet.session.started_at IS 'when the session began';
 
-CREATE TABLE dbnet.transaction (
-    id          bigint NOT NULL,
-    transaction xid8   NOT NULL,
-    session     bigint NOT NULL,
-    role        text   NOT NULL,
-    started_at  timestamptz NOT NULL,
-    cause       bigint,
-    reason      text,
-    traceparent text,
-    origin      text,
-    prepared_as text,
-    events      integer NOT NULL,
-    root        bytea   NOT NULL
-) PARTITION BY LIST (((id >> 51) & 15));
-COMMENT ON TABLE dbnet.transaction IS 'A committed transaction of which something is recorded (PROV bundle)';
-COMMENT ON COLUMN dbnet.transaction.id IS 'its event id; dbnet.event_time(id) is when it committed';
-COMMENT ON COLUMN dbnet.transaction.transaction IS 'PostgreSQL''s number of it, in this database''s life before a restore perhaps another''s';
-COMMENT ON COLUMN dbnet.transaction.session IS 'dbnet.session.id';
-COMMENT ON COLUMN dbnet.transaction.role IS 'role at the commit: that of SET ROLE, else who logged in';
-COMMENT ON COLUMN dbnet.transaction.started_at IS 'when it began';
-COMMENT ON COLUMN dbnet.transaction.cause IS 'event that dbnet.set_cause() named';
-COMMENT ON COLUMN dbnet.transaction.reason IS 'words that dbnet.set_cause() gave';
-COMMENT ON COLUMN dbnet.transaction.traceparent IS 'W3C trace context of the client: setting dbnet.traceparent, or a comment /*traceparent=''…''*/ in a statement';
-COMMENT ON COLUMN dbnet.transaction.origin IS 'replication origin whose changes it applied';
-COMMENT ON COLUMN dbnet.transaction.prepared_as IS 'name under which it was prepared (PREPARE TRANSACTION); its id is of that moment';
-COMMENT ON COLUMN dbnet.transaction.events IS 'how many events it has, itself included: ids from id to id + events - 1';
-COMMENT ON COLUMN dbnet.transaction.root IS 'SHA-256 over its events, see dbnet.verify()';
-
 CREATE TABLE dbnet.activity (
     id          bigint  NOT NULL,
     transaction bigint  NOT NULL,
@@ -122,11 +95,23 @@ CREATE TABLE dbnet.activity (
     duration    bigint,
     rows        bigint,
     status      "char"  NOT NULL,
-    checksum    integer NOT NULL
+    checksum    integer NOT NULL,
+    -- Of the transaction, on its first activity alone: a table of their own would cost every commit a fifth more.
+    transaction_number     xid8,
+    session                bigint,
+    transaction_role       text,
+    transaction_started_at timestamptz,
+    cause                  bigint,
+    reason                 text,
+    traceparent            text,
+    origin                 text,
+    prepared_as            text,
+    events                 integer,
+    root                   bytea
 ) PARTITION BY LIST (((id >> 51) & 15));
-COMMENT ON TABLE dbnet.activity IS 'What ran: statements, calls of functions and procedures, activations of triggers, reports of devices, DDL (PROV activity). Recorded when it changed something that is tracked, or is tracked itself';
+COMMENT ON TABLE dbnet.activity IS 'What ran: statements, calls of functions and procedures, activations of triggers, reports of devices, DDL (PROV activity). Recorded when it changed something that is tracked, or is tracked itself. The first one of a transaction also tells of that: see dbnet.transaction';
 COMMENT ON COLUMN dbnet.activity.id IS 'event id: an activity comes after the one within which it ran';
-COMMENT ON COLUMN dbnet.activity.transaction IS 'dbnet.transaction.id';
+COMMENT ON COLUMN dbnet.activity.transaction IS 'dbnet.transaction.id: id of the transaction''s first activity';
 COMMENT ON COLUMN dbnet.activity.kind IS 'S statement, C call, G trigger activation, R report of devices, D DDL on something tracked';
 COMMENT ON COLUMN dbnet.activity.parent IS 'activity within which it ran, perhaps of an earlier transaction (a procedure that commits); NULL = the session asked for it, or it ran at COMMIT';
 COMMENT ON COLUMN dbnet.activity.started_by IS 'G: version of the row for which the trigger fired; NULL = statement-level, or BEFORE, or not recorded';
@@ -143,6 +128,35 @@ COMMENT ON COLUMN dbnet.activity.duration IS 'microseconds until it ended; NULL 
 COMMENT ON COLUMN dbnet.activity.rows IS 'S: rows that it changed or returned; R: rows that were written';
 COMMENT ON COLUMN dbnet.activity.status IS 'd done, r running at the commit, f failed and its changes were rolled back (by a savepoint or EXCEPTION), b done and rolled back by what came after';
 COMMENT ON COLUMN dbnet.activity.checksum IS 'start of the SHA-256 of this row, see dbnet.verify()';
+COMMENT ON COLUMN dbnet.activity.transaction_number IS 'first activity of a transaction: PostgreSQL''s number of that';
+COMMENT ON COLUMN dbnet.activity.session IS 'first activity: dbnet.session.id';
+COMMENT ON COLUMN dbnet.activity.transaction_role IS 'first activity: role at the commit; NULL = as the activity';
+COMMENT ON COLUMN dbnet.activity.transaction_started_at IS 'first activity: when the transaction began; NULL = with the activity';
+COMMENT ON COLUMN dbnet.activity.cause IS 'first activity: event that dbnet.set_cause() named';
+COMMENT ON COLUMN dbnet.activity.reason IS 'first activity: words that dbnet.set_cause() gave';
+COMMENT ON COLUMN dbnet.activity.traceparent IS 'first activity: W3C trace context of the client';
+COMMENT ON COLUMN dbnet.activity.origin IS 'first activity: replication origin whose changes are applied';
+COMMENT ON COLUMN dbnet.activity.prepared_as IS 'first activity: name of PREPARE TRANSACTION';
+COMMENT ON COLUMN dbnet.activity.events IS 'first activity: how many events the transaction has';
+COMMENT ON COLUMN dbnet.activity.root IS 'first activity: SHA-256 over the events of the transaction';
+
+CREATE VIEW dbnet.transaction AS
+SELECT id, transaction_number AS transaction, session, coalesce(transaction_role, role) AS role,
+       coalesce(transaction_started_at, started_at) AS started_at, cause, reason, traceparent, origin, prepared_as, events, root
+FROM dbnet.activity WHERE root IS NOT NULL;
+COMMENT ON VIEW dbnet.transaction IS 'Committed transactions of which something is recorded (PROV bundle)';
+COMMENT ON COLUMN dbnet.transaction.id IS 'its event id, and that of its first activity; dbnet.event_time(id) is when it committed';
+COMMENT ON COLUMN dbnet.transaction.transaction IS 'PostgreSQL''s number of it, in this database''s life before a restore perhaps another''s';
+COMMENT ON COLUMN dbnet.transaction.session IS 'dbnet.session.id';
+COMMENT ON COLUMN dbnet.transaction.role IS 'role at the commit: that of SET ROLE, else who logged in';
+COMMENT ON COLUMN dbnet.transaction.started_at IS 'when it began';
+COMMENT ON COLUMN dbnet.transaction.cause IS 'event that dbnet.set_cause() named';
+COMMENT ON COLUMN dbnet.transaction.reason IS 'words that dbnet.set_cause() gave';
+COMMENT ON COLUMN dbnet.transaction.traceparent IS 'W3C trace context of the client: setting dbnet.traceparent, or a comment /*traceparent=''…''*/ in a statement';
+COMMENT ON COLUMN dbnet.transaction.origin IS 'replication origin whose changes it applied';
+COMMENT ON COLUMN dbnet.transaction.prepared_as IS 'name under which it was prepared (PREPARE TRANSACTION); its id is of that moment';
+COMMENT ON COLUMN dbnet.transaction.events IS 'how many events it has: ids from id to id + events - 1';
+COMMENT ON COLUMN dbnet.transaction.root IS 'SHA-256 over its events, see dbnet.verify()';
 
 CREATE TABLE dbnet.entity_version (
     id              bigint  NOT NULL,
@@ -220,18 +234,16 @@ COMMENT ON COLUMN dbnet.provenance_block.sealed_at IS 'when';
 
 -- Indexes of what is looked for; every further one is paid by every commit.
 CREATE INDEX session_id ON dbnet.session (id);
-CREATE INDEX transaction_id ON dbnet.transaction (id);
-CREATE INDEX transaction_cause ON dbnet.transaction (cause) WHERE cause IS NOT NULL;
 CREATE INDEX activity_id ON dbnet.activity (id);
+CREATE INDEX activity_cause ON dbnet.activity (cause) WHERE cause IS NOT NULL;
 CREATE INDEX entity_version_id ON dbnet.entity_version (id);
 CREATE INDEX entity_version_key ON dbnet.entity_version (relation, key_hash, id);
 CREATE INDEX entity_version_cause ON dbnet.entity_version (cause) WHERE cause IS NOT NULL;
 CREATE INDEX used_version_activity ON dbnet.used_version (activity);
 CREATE INDEX used_version_version ON dbnet.used_version (version) WHERE version IS NOT NULL;
 COMMENT ON INDEX dbnet.session_id IS 'One event';
-COMMENT ON INDEX dbnet.transaction_id IS 'One event, or a range of time';
-COMMENT ON INDEX dbnet.transaction_cause IS 'What followed from an event that dbnet.set_cause() named';
-COMMENT ON INDEX dbnet.activity_id IS 'One event, or those of a transaction';
+COMMENT ON INDEX dbnet.activity_id IS 'One event, those of a transaction, or a range of time';
+COMMENT ON INDEX dbnet.activity_cause IS 'What followed from an event that dbnet.set_cause() named';
 COMMENT ON INDEX dbnet.entity_version_id IS 'One event, those of a transaction, or a range of time';
 COMMENT ON INDEX dbnet.entity_version_key IS 'The history of one row';
 COMMENT ON INDEX dbnet.entity_version_cause IS 'What a device reported after a call';
@@ -243,7 +255,7 @@ DECLARE
     ring text;
     partition text;
 BEGIN
-    FOREACH ring IN ARRAY ARRAY['transaction', 'activity', 'entity_version'] LOOP
+    FOREACH ring IN ARRAY ARRAY['activity', 'entity_version'] LOOP
         FOR place IN 0..15 LOOP
             partition := pg_catalog.format('%s_%s', ring, pg_catalog.lpad(place::text, 2, '0'));
             EXECUTE pg_catalog.format('CREATE TABLE dbnet.%I PARTITION OF dbnet.%I FOR VALUES IN (%s)', partition, ring, place);

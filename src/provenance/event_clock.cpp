@@ -8,13 +8,14 @@
 
 extern "C" {
 #include "miscadmin.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 }
 
 namespace dbnet::provenance {
 namespace {
 
-const pg::Statement newest_recorded{"SELECT pg_catalog.max(id) FROM dbnet.transaction"};
+const pg::Statement newest_recorded{"SELECT pg_catalog.max(id) FROM dbnet.activity"};
 
 std::uint64_t now() noexcept {
     return static_cast<std::uint64_t>(std::max<TimestampTz>(GetCurrentTimestamp(), 0));
@@ -28,7 +29,9 @@ void follow_records(pg::Shared &memory) {
         return;
     pg::WorkerSlot *slot = pg::find_slot(MyDatabaseId, pg::WorkerKind::mirror);
     if (slot == nullptr || pg_atomic_read_u32(&slot->clock_follows_records) == 0) {
+        pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); }); // at the commit there is none any more
         const EventId newest = pg::as_superuser([] { return pg::execute(newest_recorded).integer(0, 0); });
+        pg::call([] { PopActiveSnapshot(); });
         std::uint64_t last = pg_atomic_read_u64(&memory.last_tick);
         while (last < tick_of(newest) && !pg_atomic_compare_exchange_u64(&memory.last_tick, &last, tick_of(newest))) {
         }

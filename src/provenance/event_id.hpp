@@ -1,6 +1,6 @@
 // Ids of events (see sql/08_provenance.sql): microseconds since 2000-01-01 UTC at the commit, times 1024, plus the
-// number within the transaction. A transaction with more events takes the following microseconds, too. Pure C++; every
-// process.
+// number within the transaction, counted from 0. A transaction with more events takes the following microseconds, too.
+// Pure C++; every process.
 #pragma once
 
 #include <cstdint>

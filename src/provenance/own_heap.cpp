@@ -9,24 +9,55 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
-#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 }
 
 namespace dbnet::provenance {
 
-OwnHeap::OwnHeap(Oid table) : heap_(table_open(table, RowExclusiveLock)) {
+namespace {
+
+pg::error unfit(Oid table, const char *why) {
+    const char *name = get_rel_name(table);
+    return pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                     std::string("table ") + (name != nullptr ? name : "") + " of DBNet " + why);
+}
+
+Relation opened(Oid table) {
+    if (!OidIsValid(table))
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
+    // A wait could end in an error of PostgreSQL's, which nothing but the end of the transaction would mend.
+    if (!ConditionalLockRelationOid(table, RowExclusiveLock))
+        throw unfit(table, "is locked by another session");
+    const Relation heap = try_relation_open(table, NoLock);
+    if (heap == nullptr)
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
+    return heap;
+}
+
+} // namespace
+
+OwnHeap::OwnHeap(Oid table, std::span<const Oid> types) : heap_(opened(table)) {
+    const TupleDesc columns = RelationGetDescr(heap_);
+    bool is_as_made = columns->natts == static_cast<int>(types.size());
+    for (int index = 0; index < columns->natts && is_as_made; ++index)
+        is_as_made =
+            TupleDescAttr(columns, index)->atttypid == types[index] && !TupleDescAttr(columns, index)->attisdropped;
+    if (!is_as_made)
+        throw unfit(table, "has other columns than DBNet made");
     const List *ids = RelationGetIndexList(heap_);
     if (list_length(ids) > most_indexes)
-        throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, std::string("table ") +
-                                                                      RelationGetRelationName(heap_) +
-                                                                      " of DBNet has indexes of somebody else")
-            .hint("Drop them: every commit that is recorded would pay for them.");
+        throw unfit(table, "has indexes of somebody else");
     for (int index = 0; index < list_length(ids); ++index) {
         indexes_[index] = index_open(list_nth_oid(ids, index), RowExclusiveLock);
         is_partial_[index] = !heap_attisnull(indexes_[index]->rd_indextuple, Anum_pg_index_indpred, nullptr);
         ++index_count_;
+        if (indexes_[index]->rd_rel->relam != BTREE_AM_OID || indexes_[index]->rd_index->indisunique ||
+            !heap_attisnull(indexes_[index]->rd_indextuple, Anum_pg_index_indexprs, nullptr))
+            throw unfit(table, "has indexes of somebody else");
     }
 }
 

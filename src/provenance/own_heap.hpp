@@ -14,7 +14,9 @@ namespace dbnet::provenance {
 
 class OwnHeap {
 public:
-    explicit OwnHeap(Oid table);
+    // Throws pg::error, with nothing written, when the table is not as `types` (of its columns) say, has an index more
+    // than we know, or is locked by somebody.
+    OwnHeap(Oid table, std::span<const Oid> types);
     void close(); // no destructor: what an error leaves open the transaction closes
 
     TupleDesc columns() const { return RelationGetDescr(heap_); }

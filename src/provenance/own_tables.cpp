@@ -3,7 +3,9 @@
 
 extern "C" {
 #include "catalog/namespace.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 }
 
 namespace dbnet::provenance {
@@ -12,9 +14,22 @@ namespace {
 constexpr const char *table_names[] = {"tracked_relation", "tracked_function", "session", "code",
                                        "digest_key",       "used_version"};
 static_assert(std::size(table_names) == static_cast<size_t>(OwnTable::count));
-constexpr const char *ring_names[] = {"transaction", "activity", "entity_version"};
+constexpr const char *ring_names[] = {"activity", "entity_version"};
 
 Oid known[static_cast<size_t>(OwnTable::count)];
+
+// Where the last events went: nearly always where the next ones go.
+constexpr int nowhere = -1;
+struct Partition {
+    int place = nowhere;
+    Oid table = InvalidOid;
+};
+Partition last_partition[std::size(ring_names)];
+
+extern "C" void dbnet_own_tables_changed(Datum, int, uint32) {
+    for (Partition &partition : last_partition)
+        partition.place = nowhere;
+}
 
 } // namespace
 
@@ -33,11 +48,14 @@ Oid own_table_if_known(OwnTable table) noexcept {
 }
 
 Oid partition_of(Ring ring, EventId event) {
+    Partition &last = last_partition[static_cast<size_t>(ring)];
+    const int place = ring_place(event);
+    if (last.place == place)
+        return last.table;
     const Oid schema = own_schema();
     if (!OidIsValid(schema))
         return InvalidOid;
     char name[NAMEDATALEN];
-    const int place = ring_place(event);
     const char *ring_name = ring_names[static_cast<size_t>(ring)];
     const size_t length = strlen(ring_name);
     memcpy(name, ring_name, length);
@@ -45,7 +63,14 @@ Oid partition_of(Ring ring, EventId event) {
     name[length + 1] = static_cast<char>('0' + place / 10);
     name[length + 2] = static_cast<char>('0' + place % 10);
     name[length + 3] = '\0';
-    return get_relname_relid(name, schema);
+    last.table = get_relname_relid(name, schema);
+    last.place = OidIsValid(last.table) ? place : nowhere;
+    return last.table;
+}
+
+void watch_own_tables() {
+    CacheRegisterSyscacheCallback(RELNAMENSP, dbnet_own_tables_changed, Datum{0});
+    CacheRegisterSyscacheCallback(NAMESPACENAME, dbnet_own_tables_changed, Datum{0});
 }
 
 } // namespace dbnet::provenance

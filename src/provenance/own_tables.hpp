@@ -9,7 +9,7 @@
 namespace dbnet::provenance {
 
 enum class OwnTable : uint8 { tracked_relation, tracked_function, session, code, digest_key, used_version, count };
-enum class Ring : uint8 { transaction, activity, entity_version };
+enum class Ring : uint8 { activity, entity_version };
 
 // InvalidOid: there is no such schema.
 Oid own_schema();
@@ -17,6 +17,9 @@ Oid own_schema();
 Oid own_table(OwnTable table);
 // The partition that holds an event.
 Oid partition_of(Ring ring, EventId event);
+
+// Called once per process, when the hooks are installed.
+void watch_own_tables();
 
 // As last found; InvalidOid: not yet. For callbacks of cache invalidation, which must not look anything up.
 Oid own_table_if_known(OwnTable table) noexcept;

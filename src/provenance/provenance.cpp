@@ -5,6 +5,7 @@
 #include "provenance/ddl_hooks.hpp"
 #include "provenance/function_hooks.hpp"
 #include "provenance/function_info.hpp"
+#include "provenance/own_tables.hpp"
 #include "provenance/recorder.hpp"
 #include "provenance/row_version.hpp"
 #include "provenance/statement_hooks.hpp"
@@ -40,6 +41,7 @@ void install() {
         install_statement_hooks();
         install_function_hooks();
         install_ddl_hooks();
+        watch_own_tables();
         watch_tables();
         watch_functions();
     });

@@ -3,7 +3,6 @@
 
 #include "pg/guard.hpp"
 #include "pg/shared_memory.hpp"
-#include "pg/spi.hpp"
 #include "provenance/event_clock.hpp"
 #include "provenance/failures.hpp"
 #include "provenance/function_hooks.hpp"
@@ -19,7 +18,6 @@ extern "C" {
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "storage/itemptr.h"
-#include "utils/snapmgr.h"
 }
 
 namespace dbnet::provenance {
@@ -190,7 +188,7 @@ bool choose_what_is_written() noexcept {
 }
 
 uint32 count_them() noexcept {
-    uint32 count = 1; // the transaction itself
+    uint32 count = 0;
     for (uint32 index = records->flushed; index < records->count; ++index) {
         Record &record = records->list[index];
         count += record.is_written ? 1 : 0;
@@ -200,11 +198,17 @@ uint32 count_them() noexcept {
     return count;
 }
 
+// In order, but the first activity comes first: a trigger may have been promised a version before anything else was
+// there.
 void number_them(EventId transaction) noexcept {
+    uint32 first = records->flushed;
+    while (first < records->count &&
+           !(records->list[first].is_written && records->list[first].kind == Record::Kind::activity))
+        ++first;
     EventId next = transaction + 1;
     for (uint32 index = records->flushed; index < records->count; ++index) {
         Record &record = records->list[index];
-        record.event = record.is_written && transaction != 0 ? next++ : 0;
+        record.event = !record.is_written || transaction == 0 ? 0 : index == first ? transaction : next++;
     }
 }
 
@@ -460,22 +464,18 @@ EventId flush() {
         return 0;
     }
     const uint32 count = count_them();
-    pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); }); // at the commit there is none any more
     EventId transaction = take_events(count);
     number_them(transaction);
     is_flushing = true;
-    if (settings::provenance_on_error == settings::OnError::error) {
+    try {
         pg::call([&] { store(transaction, count); });
-    } else {
-        try {
-            pg::in_subtransaction([&] { pg::call([&] { store(transaction, count); }); });
-        } catch (const std::exception &error) {
-            transaction = 0;
-            number_them(transaction);
-            count_failure("a transaction", error.what());
-        }
+    } catch (const pg::error &error) { // nothing is written yet: see store()
+        if (settings::provenance_on_error == settings::OnError::error)
+            throw;
+        transaction = 0;
+        number_them(transaction);
+        count_failure("a transaction", error.what());
     }
-    pg::call([] { PopActiveSnapshot(); });
     is_flushing = false;
     records->flushed = records->count;
     return transaction;

@@ -8,6 +8,8 @@
 #include "provenance/own_tables.hpp"
 #include "settings.hpp"
 
+#include <optional>
+
 extern "C" {
 #include "access/genam.h"
 #include "access/table.h"
@@ -42,19 +44,25 @@ public:
         nulls[count++] = is_null;
     }
 
-    static constexpr int most = 20;
+    static constexpr int most = 32;
     Datum values[most];
     bool nulls[most];
     int count = 0;
 };
 
-// Fills in the checksum, which is the last column, and inserts.
-void insert_checked(OwnHeap &heap, Row &row, Sha256 &root) {
-    row.add_integer(0);
-    const Sha256::Digest digest = hash_of_row(heap.columns(), row.values, row.nulls);
-    row.values[row.count - 1] = Int32GetDatum(checksum_of(digest));
-    root.add(std::string_view(reinterpret_cast<const char *>(digest.data()), digest.size()));
-    heap.insert(row.values, row.nulls);
+// Columns of the tables, as sql/08_provenance.sql makes them.
+constexpr Oid session_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, INETOID, INT4OID, INT4OID, TIMESTAMPTZOID};
+constexpr Oid code_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+constexpr Oid activity_types[] = {INT8OID, INT8OID, CHAROID,  INT8OID,  INT8OID, TEXTOID,        INT4OID, TEXTOID,
+                                  INT4OID, TEXTOID, JSONBOID, JSONBOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID,
+                                  CHAROID, INT4OID, XID8OID,  INT8OID,  TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID,
+                                  TEXTOID, TEXTOID, TEXTOID,  INT4OID,  BYTEAOID};
+constexpr Oid version_types[] = {INT8OID,  INT8OID,  INT4OID, INT8OID, JSONBOID, CHAROID,
+                                 JSONBOID, JSONBOID, INT8OID, INT8OID, XIDOID,   INT4OID};
+constexpr Oid use_types[] = {INT8OID, INT8OID, INT4OID, JSONBOID, INT8OID, INT4OID};
+
+std::string_view bytes_of(const Sha256::Digest &digest) noexcept {
+    return {reinterpret_cast<const char *>(digest.data()), digest.size()};
 }
 
 // ---- the session ----
@@ -110,7 +118,7 @@ const Session &session_on_record(EventId transaction) {
     row.add(port, has_no_port);
     row.add_integer(MyProcPid);
     row.add(TimestampTzGetDatum(MyStartTimestamp), false);
-    OwnHeap heap(table);
+    OwnHeap heap(table, session_types);
     session_to_be.digest = hash_of_row(heap.columns(), row.values, row.nulls);
     heap.insert(row.values, row.nulls);
     heap.close();
@@ -156,7 +164,7 @@ void store_source(FunctionInfo &function) {
         row.add(function.language);
         row.add(function.source);
         row.add(TimestampTzGetDatum(GetCurrentTimestamp()), false);
-        OwnHeap heap(table);
+        OwnHeap heap(table, code_types);
         heap.insert(row.values, row.nulls);
         heap.close();
     }
@@ -171,7 +179,7 @@ EventId activity_event(RecordNumber activity, EventId event) noexcept {
     return activity != 0 ? event_of(activity) : event;
 }
 
-void add_activity(Row &row, const Record &record, EventId transaction) {
+void fill_activity(Row &row, const Record &record, EventId transaction) {
     const Activity &activity = record.activity;
     const EventId parent = activity_event(activity.parent, activity.parent_event);
     const EventId started_by = event_of(activity.started_by);
@@ -197,7 +205,7 @@ void add_activity(Row &row, const Record &record, EventId transaction) {
     row.add(static_cast<char>(activity.status));
 }
 
-void add_version(Row &row, const Record &record) {
+void fill_version(Row &row, const Record &record) {
     const Version &version = record.version;
     const EventId pair = event_of(version.pair);
     row.add(record.event);
@@ -213,7 +221,7 @@ void add_version(Row &row, const Record &record) {
     row.add(TransactionIdGetDatum(version.row_transaction), !TransactionIdIsValid(version.row_transaction));
 }
 
-void add_use(Row &row, const Record &record) {
+void fill_use(Row &row, const Record &record) {
     const Use &use = record.use;
     const EventId version = use.version != 0 ? event_of(use.version) : use.version_event;
     row.add(record.event);
@@ -223,7 +231,8 @@ void add_use(Row &row, const Record &record) {
     row.add_if(version, version != 0);
 }
 
-void add_transaction(Row &row, EventId transaction, uint32 count, const Session &who) {
+// What is true of the whole transaction; the root is the last column.
+void fill_transaction(Row &row, const Activity &first, uint32 count, const Session &who) {
     const TransactionNote &note = transaction_note();
     const char *role = GetUserNameFromId(GetOuterUserId(), true);
     const char *traceparent =
@@ -231,76 +240,130 @@ void add_transaction(Row &row, EventId transaction, uint32 count, const Session 
     char *origin = nullptr;
     if (replorigin_session_origin != InvalidRepOriginId && replorigin_session_origin != DoNotReplicateId)
         replorigin_by_oid(replorigin_session_origin, true, &origin);
-    row.add(transaction);
+    const TimestampTz started_at = GetCurrentTransactionStartTimestamp();
     row.add(static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId())));
     row.add(who.id);
-    row.add(role != nullptr ? role : "");
-    row.add(TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()), false);
+    row.add(role == nullptr || strcmp(role, first.role) == 0 ? nullptr : role);
+    row.add(TimestampTzGetDatum(started_at), started_at == first.started_at);
     row.add_if(note.cause, note.cause != 0);
     row.add(note.reason);
     row.add(traceparent);
     row.add(origin);
     row.add(note.prepared_as);
     row.add_integer(static_cast<int32>(count));
-    row.null(); // root
+    row.null();
 }
 
-// Of one kind, in order; the root takes in their hashes in the order of writing: activities, versions, uses.
-template<class F> void write_all(Oid table, Record::Kind kind, Sha256 &root, F fill) {
-    const RecordNumber last = record_count();
-    RecordNumber number = first_unwritten();
-    while (number <= last && !(record_at(number).kind == kind && record_at(number).event != 0))
-        ++number;
-    if (number > last)
-        return;
-    if (!OidIsValid(table))
-        throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
-    OwnHeap heap(table);
-    for (; number <= last; ++number) {
+void no_transaction(Row &row) {
+    while (row.count < static_cast<int>(std::size(activity_types)))
+        row.null();
+}
+
+// What a flush writes, counted beforehand: every table is opened, and found to be fit, before the first row goes in.
+struct Amount {
+    bool versions = false, uses = false;
+};
+
+Amount amount() noexcept {
+    Amount found;
+    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
+        const Record &record = record_at(number);
+        found.versions |= record.event != 0 && record.kind == Record::Kind::version;
+        found.uses |= record.event != 0 && record.kind == Record::Kind::use;
+    }
+    return found;
+}
+
+// Hashes the row, whose column `checksum` is still 0.
+void seal(const OwnHeap &heap, Row &row, int checksum, Sha256 &root) {
+    const Sha256::Digest digest = hash_of_row(heap.columns(), row.values, row.nulls);
+    row.values[checksum] = Int32GetDatum(checksum_of(digest));
+    root.add(bytes_of(digest));
+}
+
+// The first activity is left for the end: it takes the root.
+void write_activities(OwnHeap &heap, EventId transaction, uint32 count, const Session &who, Row &first, Sha256 &root) {
+    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
+        const Record &record = record_at(number);
+        if (record.kind != Record::Kind::activity || record.event == 0)
+            continue;
+        const bool is_first = record.event == transaction;
+        Row other;
+        Row &row = is_first ? first : other;
+        fill_activity(row, record, transaction);
+        row.add_integer(0);
+        const int checksum = row.count - 1;
+        if (is_first)
+            fill_transaction(row, record.activity, count, who);
+        else
+            no_transaction(row);
+        seal(heap, row, checksum, root);
+        if (!is_first)
+            heap.insert(row.values, row.nulls);
+    }
+}
+
+void write_first(OwnHeap &heap, Row &first, Sha256 &root) {
+    const Sha256::Digest digest = root.digest();
+    const std::string_view bytes = bytes_of(digest);
+    first.values[first.count - 1] =
+        PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())));
+    first.nulls[first.count - 1] = false;
+    heap.insert(first.values, first.nulls);
+}
+
+template<class F> void write_others(OwnHeap &heap, Record::Kind kind, Sha256 &root, F fill) {
+    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
         const Record &record = record_at(number);
         if (record.kind != kind || record.event == 0)
             continue;
         Row row;
         fill(row, record);
-        insert_checked(heap, row, root);
+        row.add_integer(0);
+        seal(heap, row, row.count - 1, root);
+        heap.insert(row.values, row.nulls);
     }
-    heap.close();
 }
 
 } // namespace
 
+// The root takes in the hash of the session's line, then those of activities, versions and uses. It stands on the first
+// activity, which is therefore written last.
 void store(EventId transaction, uint32 count) {
-    const Oid transactions = partition_of(Ring::transaction, transaction);
-    if (!OidIsValid(transactions))
+    const Oid activities = partition_of(Ring::activity, transaction);
+    if (!OidIsValid(activities) && !OidIsValid(own_table(OwnTable::code)))
         return; // the transaction has dropped the extension
     const MemoryContext context =
         AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet provenance rows", ALLOCSET_DEFAULT_SIZES);
     const MemoryContext before = MemoryContextSwitchTo(context);
+    const Amount found = amount();
+    OwnHeap activity_heap(activities, activity_types);
+    std::optional<OwnHeap> version_heap, use_heap;
+    if (found.versions)
+        version_heap.emplace(partition_of(Ring::entity_version, transaction), version_types);
+    if (found.uses)
+        use_heap.emplace(own_table(OwnTable::used_version), use_types);
+
     for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
         const Record &record = record_at(number);
         if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
             store_source(*record.activity.function);
     }
     const Session &who = session_on_record(transaction);
-    OwnHeap heap(transactions);
-    Row row;
-    add_transaction(row, transaction, count, who);
-    const Sha256::Digest own = hash_of_row(heap.columns(), row.values, row.nulls);
     Sha256 root(true);
-    root.add(std::string_view(reinterpret_cast<const char *>(own.data()), own.size()));
-    root.add(std::string_view(reinterpret_cast<const char *>(who.digest.data()), who.digest.size()));
-    write_all(partition_of(Ring::activity, transaction), Record::Kind::activity, root,
-              [transaction](Row &made, const Record &record) { add_activity(made, record, transaction); });
-    write_all(partition_of(Ring::entity_version, transaction), Record::Kind::version, root,
-              [](Row &made, const Record &record) { add_version(made, record); });
-    write_all(own_table(OwnTable::used_version), Record::Kind::use, root,
-              [](Row &made, const Record &record) { add_use(made, record); });
-    const Sha256::Digest digest = root.digest();
-    row.values[row.count - 1] =
-        PointerGetDatum(cstring_to_text_with_len(reinterpret_cast<const char *>(digest.data()), digest.size()));
-    row.nulls[row.count - 1] = false;
-    heap.insert(row.values, row.nulls);
-    heap.close();
+    root.add(bytes_of(who.digest));
+    Row first;
+    write_activities(activity_heap, transaction, count, who, first, root);
+    if (version_heap)
+        write_others(*version_heap, Record::Kind::version, root, fill_version);
+    if (use_heap)
+        write_others(*use_heap, Record::Kind::use, root, fill_use);
+    write_first(activity_heap, first, root);
+    activity_heap.close();
+    if (version_heap)
+        version_heap->close();
+    if (use_heap)
+        use_heap->close();
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context);
 }

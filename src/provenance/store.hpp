@@ -6,7 +6,8 @@
 
 namespace dbnet::provenance {
 
-// `count`: events with the transaction itself. All have their ids.
+// `count`: events of the transaction, which have their ids. Throws pg::error, with nothing written, when a table of
+// ours is not fit to be written; errors of PostgreSQL (no space, no memory) end the transaction.
 void store(EventId transaction, uint32 count);
 
 // The transaction has ended: what it wrote besides (session, sources) counts as written if it committed. Does not
