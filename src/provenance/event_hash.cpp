@@ -13,11 +13,6 @@ extern "C" {
 namespace dbnet::provenance {
 
 Sha256::Digest hash_of_row(TupleDesc columns, const Datum *values, const bool *nulls) {
-    // Everything that may raise comes first: the hash shares a context with those that a retry would make.
-    auto *payloads = static_cast<struct varlena **>(palloc0(sizeof(struct varlena *) * columns->natts));
-    for (int index = 0; index < columns->natts; ++index)
-        if (!nulls[index] && TupleDescAttr(columns, index)->attlen == -1)
-            payloads[index] = PG_DETOAST_DATUM_PACKED(values[index]);
     Sha256 hash;
     for (int index = 0; index < columns->natts; ++index) {
         const Form_pg_attribute column = TupleDescAttr(columns, index);
@@ -31,9 +26,10 @@ Sha256::Digest hash_of_row(TupleDesc columns, const Datum *values, const bool *n
             const uint64 value = static_cast<uint64>(values[index]);
             hash.add(std::string_view(reinterpret_cast<const char *>(&value), sizeof value));
         } else if (column->attlen == -1) {
-            const uint32 length = VARSIZE_ANY_EXHDR(payloads[index]);
+            const auto *payload = PG_DETOAST_DATUM_PACKED(values[index]);
+            const uint32 length = VARSIZE_ANY_EXHDR(payload);
             hash.add(std::string_view(reinterpret_cast<const char *>(&length), sizeof length));
-            hash.add(std::string_view(VARDATA_ANY(payloads[index]), length));
+            hash.add(std::string_view(VARDATA_ANY(payload), length));
         } else {
             hash.add(std::string_view(DatumGetPointer(values[index]), column->attlen));
         }

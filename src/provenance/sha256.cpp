@@ -1,29 +1,14 @@
 // SHA-256 (see sha256.hpp). Backends and workers.
+#define OPENSSL_SUPPRESS_DEPRECATED // OpenSSL 3 would rather have the interface that allocates
 #include "provenance/sha256.hpp"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 namespace dbnet::provenance {
 namespace {
 
-// Kept as long as the process.
-EVP_MD_CTX *kept_context(bool outer) noexcept {
-    static EVP_MD_CTX *const made[] = {EVP_MD_CTX_new(), EVP_MD_CTX_new()};
-    return made[outer];
-}
-
-EVP_MD_CTX *context_of(void *context) noexcept {
-    return static_cast<EVP_MD_CTX *>(context);
-}
-
-const EVP_MD *algorithm() noexcept {
-    static const EVP_MD *const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-    return fetched;
-}
-
-void require(int success) noexcept {
-    if (success != 1)
-        abort();
+SHA256_CTX *context_of(unsigned char *state) noexcept {
+    return reinterpret_cast<SHA256_CTX *>(state);
 }
 
 template<size_t Size> uint64 start_of(const Sha256::Digest &digest) noexcept {
@@ -35,17 +20,18 @@ template<size_t Size> uint64 start_of(const Sha256::Digest &digest) noexcept {
 
 } // namespace
 
-Sha256::Sha256(bool outer) noexcept : context_(kept_context(outer)) {
-    require(EVP_DigestInit_ex2(context_of(context_), algorithm(), nullptr));
+Sha256::Sha256() noexcept {
+    static_assert(sizeof state_ == sizeof(SHA256_CTX) && alignof(SHA256_CTX) <= 8);
+    SHA256_Init(context_of(state_));
 }
 
 void Sha256::add(std::string_view bytes) noexcept {
-    require(EVP_DigestUpdate(context_of(context_), bytes.data(), bytes.size()));
+    SHA256_Update(context_of(state_), bytes.data(), bytes.size());
 }
 
 Sha256::Digest Sha256::digest() noexcept {
     Digest digest;
-    require(EVP_DigestFinal_ex(context_of(context_), digest.data(), nullptr));
+    SHA256_Final(digest.data(), context_of(state_));
     return digest;
 }
 

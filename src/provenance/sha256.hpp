@@ -1,5 +1,5 @@
-// SHA-256 in pieces, several times faster than OpenSSL's one-shot functions, which look the algorithm up each time.
-// Backends and workers; does not raise: where OpenSSL has no memory for it the process ends.
+// SHA-256 in pieces. OpenSSL's newer interface allocates and looks the algorithm up for each hash, which takes longer than
+// hashing a row does; this is the plain one below it. Backends and workers; does not raise.
 #pragma once
 
 #include "pg/compat.hpp"
@@ -12,14 +12,13 @@ class Sha256 {
 public:
     using Digest = std::array<unsigned char, 32>;
 
-    // OpenSSL's contexts are kept: of two hashes that are under way at the same time one is `outer`.
-    explicit Sha256(bool outer = false) noexcept;
+    Sha256() noexcept;
     void add(std::string_view bytes) noexcept;
     Digest digest() noexcept;         // ends it
     int64 start_of_digest() noexcept; // ends it, too: its first 8 bytes, the same on every machine
 
 private:
-    void *context_;
+    alignas(8) unsigned char state_[112]; // OpenSSL's SHA256_CTX
 };
 
 // Its first 4 bytes, likewise.

@@ -350,7 +350,7 @@ void store(EventId transaction, uint32 count) {
             store_source(*record.activity.function);
     }
     const Session &who = session_on_record(transaction);
-    Sha256 root(true);
+    Sha256 root;
     root.add(bytes_of(who.digest));
     Row first;
     write_activities(activity_heap, transaction, count, who, first, root);
