@@ -40,7 +40,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.namespace IS 'the one namespace that i
 COMMENT ON COLUMN dbnet.mirrored_relation.label_selector IS 'only objects that match; empty = all';
 COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow | seed (follow, and let go of a field as soon as somebody else owns it too); mirrored_column.on_drift goes first';
-COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate; NULL = drop_row for what DBNet did not create, else flag';
+COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate (what DBNet created and no controller looks after); NULL, and for recreate all others = drop_row for what DBNet did not create, else flag';
 COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
 COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there before the mirror mean: compare (nothing yet) | pull (the server is right) | push (they are claims)';
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
@@ -176,6 +176,7 @@ CREATE TABLE dbnet.object (
                            ('pending', 'applying', 'synced', 'conflict', 'invalid', 'denied', 'stale', 'uncertain', 'deleting',
                             'waiting_deleted', 'held', 'fighting', 'drifted', 'absent', 'report_failed')),
     health             text,
+    health_message     text,
     message            text,
     reason             text,
     attempts           integer  NOT NULL DEFAULT 0,
@@ -212,7 +213,8 @@ COMMENT ON COLUMN dbnet.object.applied IS '{path: value} that the server last ac
 COMMENT ON COLUMN dbnet.object.first_written IS 'paths for which an apply has been attempted';
 COMMENT ON COLUMN dbnet.object.stamp IS 'our annotation of the last accepted apply: system identifier/timeline/commit LSN/provenance id';
 COMMENT ON COLUMN dbnet.object.phase IS 'where the object stands, NULL = observed, nothing was ever asked of it; dbnet.object_status says what it means and what to do';
-COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating | unknown, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object.health_message IS 'why it is not ready, in the object''s own words where it has any; NULL = it is';
 COMMENT ON COLUMN dbnet.object.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object.reason IS 'the server''s reason code of the last failure';
 COMMENT ON COLUMN dbnet.object.attempts IS 'failed attempts since the last success';

@@ -10,6 +10,7 @@ SELECT object.relation,
        COALESCE(meaning.waiting, false) AS waiting,
        COALESCE(meaning.needs_action, false) AS needs_action,
        object.health,
+       object.health_message,
        object.message,
        object.reason,
        CASE WHEN object.phase = 'pending' THEN
@@ -59,6 +60,7 @@ COMMENT ON COLUMN dbnet.object_status.phase IS 'pending, applying, synced, confl
 COMMENT ON COLUMN dbnet.object_status.waiting IS 'DBNet goes on by itself';
 COMMENT ON COLUMN dbnet.object_status.needs_action IS 'nothing happens before somebody acts: next_step says how';
 COMMENT ON COLUMN dbnet.object_status.health IS 'ready, in_progress, failed or terminating, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object_status.health_message IS 'why it is not ready, in the object''s own words where it has any; NULL = it is';
 COMMENT ON COLUMN dbnet.object_status.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object_status.reason IS 'the server''s reason code of the last failure';
 COMMENT ON COLUMN dbnet.object_status.next_step IS 'what to do';

@@ -21,7 +21,7 @@ GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.he
     dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
-              health, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
+              health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
               commit_transaction, commit_lsn, changed_at)
     ON dbnet.object TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)

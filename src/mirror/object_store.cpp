@@ -87,16 +87,16 @@ pg::Statement save_objects{R"sql(
                                             (length(k.resource_version), k.resource_version COLLATE "C") <=
                                             (length(v.resource_version), v.resource_version COLLATE "C")) AS is_newer
         FROM (SELECT relation::oid, namespace, name, field_manager, uid, resource_version, generation::bigint,
-                     live::jsonb, managers::jsonb, health, controller, last_manager,
+                     live::jsonb, managers::jsonb, health, health_message, controller, last_manager,
                      gone::boolean, accepted::boolean, fresh::boolean, created::boolean,
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
                      transaction::xid8, commit_lsn::pg_lsn, released::text[], missing::text[]
               FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) AS v
+                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) AS v
                   (relation, namespace, name, field_manager, uid, resource_version, generation,
-                   live, managers, health, controller, last_manager,
+                   live, managers, health, health_message, controller, last_manager,
                    gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
                    phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released, missing)) AS v
         JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
@@ -104,13 +104,13 @@ pg::Statement save_objects{R"sql(
     ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
     WHEN NOT MATCHED THEN INSERT
         (relation, namespace, name, uid, resource_version, generation, live, managers, base, claimed, applied,
-         first_written, stamp, phase, health, message, reason, attempts, next_attempt_at, created_by_us, controller,
+         first_written, stamp, phase, health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller,
          last_manager, commit_transaction, commit_lsn)
         VALUES (w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live,
                 coalesce(w.managers, '{}'), CASE WHEN w.accepted THEN w.base ELSE '{}' END,
                 CASE WHEN w.accepted THEN w.claimed ELSE '{}' END, CASE WHEN w.accepted THEN w.applied ELSE '{}' END,
-                w.first_written, w.stamp, w.phase, w.health, w.message, w.reason, w.attempts, w.next_attempt_at,
-                w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn)
+                w.first_written, w.stamp, w.phase, w.health, w.health_message, w.message, w.reason, w.attempts,
+                w.next_attempt_at, w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn)
     WHEN MATCHED THEN UPDATE SET
         uid              = CASE WHEN w.is_newer THEN w.uid ELSE o.uid END,
         resource_version = CASE WHEN w.is_newer THEN w.resource_version ELSE o.resource_version END,
@@ -118,6 +118,7 @@ pg::Statement save_objects{R"sql(
         live             = CASE WHEN w.is_newer THEN w.live WHEN NOT w.gone THEN o.live END,
         managers         = CASE WHEN w.is_newer THEN w.managers ELSE o.managers END,
         health           = CASE WHEN w.is_newer THEN w.health ELSE o.health END,
+        health_message   = CASE WHEN w.is_newer THEN w.health_message ELSE o.health_message END,
         controller       = CASE WHEN w.is_newer THEN w.controller ELSE o.controller END,
         last_manager     = CASE WHEN w.is_newer THEN w.last_manager ELSE o.last_manager END,
         base             = CASE WHEN w.accepted AND w.fresh THEN w.base WHEN w.accepted THEN (o.base - w.missing) || w.base
@@ -151,9 +152,9 @@ void add(pg::TextColumns &rows, const ObjectWrite &write) {
         std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager, known(seen.uid),
         known(seen.resource_version), seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(),
         write.seen ? Cell(seen.live) : Cell(), write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health),
-        known(seen.controller), known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
-        truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
-        pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
+        known(seen.health_message), known(seen.controller), known(seen.last_manager), truth(write.gone),
+        truth(write.accepted), truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied),
+        text_of(write.base), pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
         known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
         write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(), number(write.transaction),
         position(write.commit_lsn), pg::array_text(write.released), pg::array_text(write.missing));
