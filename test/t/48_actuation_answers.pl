@@ -126,6 +126,16 @@ SKIP: {
     $api->delete("$maps/vanished");
     $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "2"}' WHERE name = 'vanished'}, 'change what is not there');
     phase_like('vanished', 'absent', 'the object was deleted at the server by somebody else%', '%delete the row%', 'it is found to be gone');
+
+    # The same, and no event told of another one of its name either. The mirror has a selector: only a list knows whether it
+    # is to be seen.
+    $node->psql_ok(q{DELETE FROM net.configs WHERE name = 'vanished';} . $mirrors->config_row('followed', { a => '1' }), 'insert');
+    is($mirrors->wait_synced, '', 'settled');
+    $api->fault({ action => 'drop_event', match => '"followed"', count => 2 });
+    $api->delete("$maps/followed");
+    my $other = $api->expect_success($api->create($maps, { metadata => { name => 'followed', labels => $api->labels }, data => { b => 'theirs' } }));
+    $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "2"}' WHERE name = 'followed'}, 'change what is another one now');
+    $node->wait_for(qq{SELECT uid = '$other->{metadata}{uid}' AND live->'data'->>'b' = 'theirs' FROM dbnet.object WHERE name = 'followed'}, 'the other one is found, as it is');
 }
 
 $node->no_crash_in_log;
