@@ -152,6 +152,7 @@ mirror::ActuationWrite Actuator::line_for(const Entry &entry, const Plan &plan, 
     line.reason = verdict.reason;
     line.message = verdict.message;
     line.latency_ms = response.seconds * 1000;
+    line.warnings = response.warnings;
     return line;
 }
 

@@ -321,7 +321,8 @@ CREATE TABLE dbnet.actuation (
     reason      text,
     message     text,
     latency_ms  double precision,
-    forced      boolean     NOT NULL DEFAULT false
+    forced      boolean     NOT NULL DEFAULT false,
+    warnings    text[]
 ) PARTITION BY RANGE (at);
 CREATE TABLE dbnet.actuation_default PARTITION OF dbnet.actuation DEFAULT;
 CREATE INDEX actuation_at ON dbnet.actuation (at);
@@ -345,6 +346,7 @@ COMMENT ON COLUMN dbnet.actuation.reason IS 'the server''s reason code';
 COMMENT ON COLUMN dbnet.actuation.message IS 'the server''s own words when it refused, or what went wrong with the connection';
 COMMENT ON COLUMN dbnet.actuation.latency_ms IS 'request sent to answer read, milliseconds';
 COMMENT ON COLUMN dbnet.actuation.forced IS 'fields were taken from another manager';
+COMMENT ON COLUMN dbnet.actuation.warnings IS 'what the server warned of though it did as asked, as a version of a kind that goes soon; NULL = nothing. See dbnet.warnings';
 
 -- A dump carries configuration and what we own of each object, else a restored database could not tell a deleted object
 -- from one that is to be created. States and calls belong to the running server.

@@ -145,3 +145,21 @@ COMMENT ON COLUMN dbnet.held.reason IS 'which limit or rule held them';
 COMMENT ON COLUMN dbnet.held.objects IS 'number of objects';
 COMMENT ON COLUMN dbnet.held.first_keys IS 'keys of the first ten';
 COMMENT ON COLUMN dbnet.held.since IS 'when the first was held';
+
+CREATE VIEW dbnet.warnings WITH (security_invoker = true) AS
+SELECT relation,
+       warning,
+       pg_catalog.count(*) AS calls,
+       (pg_catalog.array_agg(CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END ORDER BY at DESC))[1] AS last_key,
+       pg_catalog.min(at) AS first_at,
+       pg_catalog.max(at) AS last_at
+FROM dbnet.actuation, pg_catalog.unnest(warnings) AS warning
+WHERE warnings IS NOT NULL
+GROUP BY relation, warning;
+COMMENT ON VIEW dbnet.warnings IS 'What servers have warned of while they did as asked, as deprecated versions of kinds: each text once for each mirror, out of dbnet.actuation';
+COMMENT ON COLUMN dbnet.warnings.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.warnings.warning IS 'the server''s words';
+COMMENT ON COLUMN dbnet.warnings.calls IS 'number of calls that were answered with it';
+COMMENT ON COLUMN dbnet.warnings.last_key IS 'object of the last one';
+COMMENT ON COLUMN dbnet.warnings.first_at IS 'when it came first';
+COMMENT ON COLUMN dbnet.warnings.last_at IS 'when it came last';

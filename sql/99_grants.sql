@@ -17,7 +17,7 @@ GRANT dbnet_operator TO dbnet_admin;
 -- Viewer ---------------------------------------------------------------------------------------------------------------
 -- Whole objects and values (live, base, applied of dbnet.object) are for nobody but the functions, which show mapped
 -- fields to who may SELECT the table.
-GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held,
+GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held, dbnet.warnings,
     dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,

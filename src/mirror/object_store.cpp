@@ -186,20 +186,21 @@ pg::Statement save_held{R"sql(
 
 pg::Statement save_actuations{R"sql(
     INSERT INTO dbnet.actuation (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt,
-                                 http_status, reason, message, latency_ms, forced)
+                                 http_status, reason, message, latency_ms, forced, warnings)
     SELECT w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[], w.transaction::xid8, w.commit_lsn::pg_lsn,
            r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
-           w.forced::boolean
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w
+           w.forced::boolean, w.warnings::text[]
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS w
          (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
-          message, latency_ms, forced)
+          message, latency_ms, forced, warnings)
     LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
 void add(pg::TextColumns &rows, const ActuationWrite &write) {
     rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.operation,
              write.paths.empty() ? Cell() : Cell(pg::array_text(write.paths)), number(write.transaction),
              position(write.commit_lsn), number(write.role), std::to_string(write.attempt), number(write.http_status),
-             words(write.reason), words(write.message), std::to_string(write.latency_ms), truth(write.forced));
+             words(write.reason), words(write.message), std::to_string(write.latency_ms), truth(write.forced),
+             write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)));
 }
 
 void add_key(pg::TextColumns &rows, const Key &key) {

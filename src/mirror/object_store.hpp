@@ -81,6 +81,7 @@ struct ActuationWrite {
     std::string message;
     double latency_ms = 0;
     bool forced = false;
+    std::vector<std::string> warnings; // that came with the answer
 };
 
 struct HeldWrite {

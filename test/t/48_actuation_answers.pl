@@ -117,6 +117,24 @@ $node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE name IN ('r
 is($mirrors->config('flagged')->{data}{a}, '1', 'with the value of the row');
 $node->query_is(q{SELECT manager LIKE 'dbnet-%' FROM dbnet.fields('net.configs', 'flagged') WHERE path = 'data'}, 't', 'which is ours');
 
+# --- what the server does, though not gladly ---
+my $properties = { spec => { type => 'object', properties => { size => { type => 'integer' } } } };
+$api->expect_success($api->create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    apiVersion => 'apiextensions.k8s.io/v1', kind => 'CustomResourceDefinition', metadata => { name => 'olds.answers.dbnet.io', labels => $api->labels },
+    spec => { group => 'answers.dbnet.io', scope => 'Namespaced', names => { plural => 'olds', singular => 'old', kind => 'Old', listKind => 'OldList' },
+        versions => [ { name => 'v1', served => JSON::PP::true, storage => JSON::PP::true, deprecated => JSON::PP::true, deprecationWarning => 'answers.dbnet.io/v1 Old "goes" soon',
+            schema => { openAPIV3Schema => { type => 'object', properties => $properties } } } ] } }));
+$api->wait_until(sub { $api->get('/openapi/v3/apis/answers.dbnet.io/v1')->{status} == 200 }, 'the kind is served');
+$space = $api->namespace;
+$node->psql_ok(qq{
+    CREATE TABLE net.olds (name text PRIMARY KEY, size bigint);
+    SELECT dbnet.mirror('prod', 'answers.dbnet.io/v1', 'Old', 'net.olds', namespace => '$space', mode => 'manage', columns => '{"name": "metadata.name", "size": "spec.size"}');
+    INSERT INTO net.olds VALUES ('a', 1), ('b', 2)}, 'objects of a version that goes soon');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.olds')}, '', 'are there');
+$node->query_is(q{SELECT relation, warning, calls, split_part(last_key, '/', 2) IN ('a', 'b'), first_at <= last_at FROM dbnet.warnings}, 'net.olds|answers.dbnet.io/v1 Old "goes" soon|2|t|t', 'and the warning is told, once');
+$node->psql_ok(q{SELECT dbnet.unmirror('net.olds')}, 'the mirror goes');
+$api->delete('/apis/apiextensions.k8s.io/v1/customresourcedefinitions/olds.answers.dbnet.io');
+
 # --- an object that is gone without an event: the refusal of its uid is looked into ---
 SKIP: {
     DBNet::Need::or_skip('faults');
