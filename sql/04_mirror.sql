@@ -284,24 +284,25 @@ CREATE TABLE dbnet.ownership_request (
     relation     regclass NOT NULL,
     namespace    text COLLATE "C" NOT NULL DEFAULT '',
     name         text COLLATE "C" NOT NULL,
-    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt')),
+    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt', 'expect')),
     path         text,
     value        jsonb,
     requested_by name     NOT NULL DEFAULT session_user,
     transaction  xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    CHECK (path IS NOT NULL OR operation = 'adopt')
+    CHECK (path IS NOT NULL OR operation <> 'release'),
+    CHECK (path IS NULL OR operation <> 'expect')
 );
 CREATE INDEX ownership_request_key ON dbnet.ownership_request (relation, namespace, name);
 COMMENT ON INDEX dbnet.ownership_request_key IS 'What is asked of a key';
-COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt); removed once the server has taken note. Of one field only the newest request stands';
+COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt), and the version that an object must have to be changed (dbnet.expect); removed once the server has taken note. Of one field only the newest request stands';
 COMMENT ON COLUMN dbnet.ownership_request.id IS 'order of the requests';
 COMMENT ON COLUMN dbnet.ownership_request.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.ownership_request.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.ownership_request.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt';
-COMMENT ON COLUMN dbnet.ownership_request.path IS 'the field; NULL = the object itself, which from then on counts as created by DBNet';
-COMMENT ON COLUMN dbnet.ownership_request.value IS 'what the row held when the field was released; another value is a new claim';
+COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt | expect';
+COMMENT ON COLUMN dbnet.ownership_request.path IS 'the field; NULL = the object itself: adopted, it counts as created by DBNet from then on';
+COMMENT ON COLUMN dbnet.ownership_request.value IS 'release: what the row held then, another value is a new claim; expect: the resource version';
 COMMENT ON COLUMN dbnet.ownership_request.requested_by IS 'role that asked';
 COMMENT ON COLUMN dbnet.ownership_request.transaction IS 'transaction that asked';
 COMMENT ON COLUMN dbnet.ownership_request.at IS 'when';

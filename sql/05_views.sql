@@ -45,7 +45,7 @@ LEFT JOIN (VALUES
     ('conflict',        false, true,  'Another manager owns the fields: take them with dbnet.adopt(), change the value there, or give the claim up with dbnet.release().'),
     ('invalid',         false, true,  'Correct the row: the server refuses its values; message says which.'),
     ('denied',          false, true,  'Grant the right in the cluster (dbnet.check_server() lists what is missing), then call dbnet.retry().'),
-    ('stale',           false, true,  'The object changed meanwhile: look at it, then write the row again.'),
+    ('stale',           false, true,  'The object is not of the version that was expected: look at it, then call dbnet.expect() again, with version any to send the row whatever it is.'),
     ('held',            false, true,  'Decide with dbnet.approve() or dbnet.reject(); see dbnet.held.'),
     ('drifted',         false, true,  'Somebody else changed claimed fields: write the wanted values into the row; dbnet.fields() shows both.'),
     ('absent',          false, true,  'The object was deleted by somebody else: delete the row, or delete and insert it to create the object anew.'),

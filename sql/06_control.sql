@@ -131,6 +131,12 @@ CREATE FUNCTION dbnet.adopt(relation regclass, key text, columns name[] DEFAULT 
 COMMENT ON FUNCTION dbnet.adopt(regclass, text, name[]) IS
     'Takes fields of an object that is there over, whoever owns them: after the commit DBNet claims them with the values of the row. Arguments: a mirror whose rows the caller may SELECT and whose columns it may UPDATE; namespace/name, or name alone; columns, NULL = all that have a value, and the object itself: from then on it counts as created by DBNet, so that deleting its row needs no approval. Returns the number of fields. Sent like any change: in mode manage, when nothing is paused. The counterpart is dbnet.release. Errors: 42704 not a mirror or no such row, 22023 bad key, or a column that users do not set, 42703 no such column, 22004 a column is NULL, 55000 there is no object, or nothing in its row has a value, 42501 rights or row-level security';
 
+CREATE FUNCTION dbnet.expect(relation regclass, key text, version text DEFAULT NULL) RETURNS text
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_expect';
+COMMENT ON FUNCTION dbnet.expect(regclass, text, text) IS
+    'What this transaction does to the object is sent only if the object has this resource version then: nobody has changed it since. Else the object is in phase stale, nothing is sent, also by no later change of the row, and the next call decides: of the version that is there now, or of any. Arguments: a mirror whose rows the caller may SELECT and UPDATE; namespace/name, or name alone; version, NULL = the one that was last seen (resource_version in dbnet.object_status), any = the condition is withdrawn. Returns the version. Call it before or after the change, in its transaction. Errors: 42704 not a mirror or no such row, 22023 bad key or no version, 55000 there is no object, 42501 rights or row-level security';
+
 CREATE FUNCTION dbnet.object(relation regclass, key text) RETURNS jsonb
     LANGUAGE c STRICT STABLE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_object';

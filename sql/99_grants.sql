@@ -32,7 +32,7 @@ GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
 -- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.
-GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]),
+GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]), dbnet.expect(regclass, text, text),
     dbnet.object(regclass, text) TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.

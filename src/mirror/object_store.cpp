@@ -224,7 +224,7 @@ pg::Statement load_by_key{R"sql(
            o.stamp, r.release_id, r.releases,
            CASE WHEN $4 THEN o.managers END,
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
-           r.adoption_id, r.adopted, r.is_object_adopted
+           r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -240,7 +240,9 @@ pg::Statement load_by_key{R"sql(
                               jsonb_object_agg(path, value ORDER BY id) FILTER (WHERE operation = 'release') AS releases,
                               max(id) FILTER (WHERE operation = 'adopt') AS adoption_id,
                               jsonb_agg(path) FILTER (WHERE operation = 'adopt' AND path IS NOT NULL) AS adopted,
-                              bool_or(path IS NULL) AS is_object_adopted
+                              bool_or(path IS NULL) FILTER (WHERE operation = 'adopt') AS is_object_adopted,
+                              max(id) FILTER (WHERE operation = 'expect') AS expectation_id,
+                              max(value #>> '{}') FILTER (WHERE operation = 'expect') AS expected_version
                        FROM dbnet.ownership_request AS q
                        WHERE q.relation = k.relation AND q.namespace = k.namespace AND q.name = k.name) AS r ON true
     ORDER BY k.number
@@ -301,6 +303,10 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.adopted = paths_from(rows.at(row, 21));
             found.is_object_adopted = rows.boolean(row, 22);
         }
+        if (rows.at(row, 23)) {
+            found.expectation_id = rows.integer(row, 23);
+            found.expected_version = rows.text(row, 24);
+        }
         found.apply_hold = hold_from(rows.at(row, 13));
         found.delete_hold = hold_from(rows.at(row, 14));
     }
@@ -318,7 +324,9 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
         if (write->tombstone_id > 0)
             tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
                            std::to_string(write->tombstone_id));
-        for (const auto &[operation, id] : {std::pair{"release", write->release_id}, {"adopt", write->adoption_id}})
+        for (const auto &[operation, id] : {std::pair{"release", write->release_id},
+                                            {"adopt", write->adoption_id},
+                                            {"expect", write->expectation_id}})
             if (id > 0)
                 requests.add(std::to_string(write->key.relation), write->key.name_space, write->key.name, operation,
                              std::to_string(id));

@@ -17,7 +17,7 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['adopt', 'describe', 'fields', 'get', 'is_offline', 'is_report', 'object', 'plan', 'preview', 'release', 'set', 'unset', 'wait_synced', 'worker_status'],
+    ARRAY['adopt', 'describe', 'expect', 'fields', 'get', 'is_offline', 'is_report', 'object', 'plan', 'preview', 'release', 'set', 'unset', 'wait_synced', 'worker_status'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry'], 'functions that dbnet_operator has beside');
