@@ -104,11 +104,13 @@ private:
         int64_t release_id = 0;
         int64_t adoption_id = 0;
         bool is_object_adopted = false;
-        std::string rival;     // of what is put back only: the manager that changed it
-        nlohmann::json patch;  // of a release, once the object has been looked at
-        bool has_hold = false; // held changes of the object are on record
-        bool fresh = false;    // nothing of the old record stays
-        bool looking = false;  // the request under way only reads
+        int64_t expectation_id = 0;
+        std::string expected_version; // the only one that may be changed; empty: any
+        std::string rival;            // of what is put back only: the manager that changed it
+        nlohmann::json patch;         // of a release, once the object has been looked at
+        bool has_hold = false;        // held changes of the object are on record
+        bool fresh = false;           // nothing of the old record stays
+        bool looking = false;         // the request under way only reads
         bool forced = false;
         std::string stamp;
         int attempt = 0; // of the request under way

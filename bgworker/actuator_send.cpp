@@ -29,17 +29,19 @@ mirror::Stamp stamp_for(const Cause &cause) {
 
 // The stamp goes with the object itself: subresources take no annotations, or other kinds' do.
 kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror::Key &key, const std::string &uid,
-                                      const mirror::Part &part, const std::string &stamp, bool force) {
+                                      const mirror::Part &part, const std::string &version, const std::string &stamp,
+                                      bool force) {
     if (part.subresource == "scale")
         return kubernetes::scale_request(mirror.resource, key.name_space, key.name, uid, mirror.field_manager,
-                                         part.fields.begin()->second.get<int64_t>());
+                                         part.fields.begin()->second.get<int64_t>(), version);
     std::vector<std::pair<kubernetes::FieldPath, nlohmann::json>> fields;
     for (const auto &[path, value] : part.fields)
         fields.emplace_back(mirror.mapping.by_path(path)->field, value);
     std::vector<std::pair<std::string, std::string>> annotations;
     if (part.subresource.empty())
         annotations.emplace_back(mirror::stamp_annotation, stamp);
-    const auto body = kubernetes::apply_body(mirror.resource, key.name_space, key.name, uid, fields, annotations);
+    const auto body =
+        kubernetes::apply_body(mirror.resource, key.name_space, key.name, uid, fields, annotations, version);
     return kubernetes::apply_request(mirror.resource, key.name_space, key.name, mirror.field_manager, force, body,
                                      false, part.subresource);
 }
@@ -103,12 +105,14 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
         } else if (plan.decision.action != Action::remove) {
             if (plan.part.subresource.empty())
                 plan.stamp = mirror::format(stamp_for(plan.cause));
-            request = apply_request_for(mirror, key, plan.decision.uid, plan.part, plan.stamp, plan.forced);
+            request = apply_request_for(mirror, key, plan.decision.uid, plan.part, plan.expected_version, plan.stamp,
+                                        plan.forced);
         } else if (plan.decision.uid.empty()) {
             plan.looking = true; // deleted before its object was ever seen: only an object of ours may go
             request = kubernetes::get_request(mirror.resource, key.name_space, key.name);
         } else {
-            request = kubernetes::remove_request(mirror.resource, key.name_space, key.name, plan.decision.uid);
+            request = kubernetes::remove_request(mirror.resource, key.name_space, key.name, plan.decision.uid,
+                                                 plan.expected_version);
         }
     } catch (const std::exception &failure) {
         Finished finished;
@@ -152,6 +156,7 @@ mirror::ActuationWrite Actuator::line_for(const Entry &entry, const Plan &plan, 
     line.reason = verdict.reason;
     line.message = verdict.message;
     line.latency_ms = response.seconds * 1000;
+    line.warnings = response.warnings;
     return line;
 }
 
@@ -262,6 +267,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         finished.write.tombstone_id = plan.tombstone_id;
         finished.write.release_id = plan.release_id;
         finished.write.adoption_id = plan.adoption_id;
+        finished.write.expectation_id = plan.expectation_id;
         finished.write.settles_hold = plan.has_hold;
     }
     finish(entry, std::move(finished));
@@ -325,6 +331,7 @@ void Actuator::record_applied(Finished &finished, const Plan &plan) {
     write.applied.insert(plan.part.kept.begin(), plan.part.kept.end());
     write.claimed = plan.part.claimed;
     write.stamp = plan.stamp;
+    write.expectation_id = plan.expectation_id; // of what follows it would not be true any more
     write.attempts = 0;
     if (plan.part.others_follow) { // decided anew, now that this much is done
         finished.next = Next::again;

@@ -323,8 +323,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     situation.hold = row ? stored.apply_hold : stored.delete_hold;
     situation.replaced = entry.replaced;
     mirror::Decision decision = mirror::decide(situation);
-    if (!object && (stored.release_id > 0 || stored.adoption_id > 0) && decision.action == Action::nothing)
-        decision.action = Action::forget; // nothing is left that could be released or adopted
+    if (!object && (stored.release_id > 0 || stored.adoption_id > 0 || stored.expectation_id > 0) &&
+        decision.action == Action::nothing)
+        decision.action = Action::forget; // nothing is left that could be released, adopted or of a version
 
     mirror::ObjectWrite write;
     write.key = entry.key;
@@ -400,6 +401,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         if (mirror.settings.manage) { // all that was to be adopted is owned already
             write.adoption_id = stored.adoption_id;
             write.adopted = stored.is_object_adopted;
+            if (decision.phase == Phase::synced)
+                write.expectation_id = stored.expectation_id;
         }
         // Deleted and inserted again with all as it was.
         if (row && stored.tombstone && mirror.settings.manage && decision.phase != Phase::absent)
@@ -408,7 +411,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
                              before == Phase::denied || before == Phase::stale || before == Phase::held;
         // The watcher has recorded that an observed object is gone.
         return conclude(Outcome::Kind::settled, (gone && mirror.settings.manage) || has_hold ||
-                                                    write.tombstone_id > 0 || write.adoption_id > 0 || changes);
+                                                    write.tombstone_id > 0 || write.adoption_id > 0 ||
+                                                    write.expectation_id > 0 || changes);
     }
     case Action::refuse:
         return conclude(Outcome::Kind::stopped, true);
@@ -426,11 +430,18 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         write.tombstone_id = stored.tombstone_id;
         write.release_id = stored.release_id;
         write.adoption_id = stored.adoption_id;
+        write.expectation_id = stored.expectation_id;
         write.settles_hold = true;
         writes_.push_back(std::move(write));
         outcomes_.push_back({entry.key, Outcome::Kind::forgotten, {}, object ? object->uid : std::string(), 0});
         return;
     case Action::create:
+        if (stored.expectation_id > 0) { // an apply would make the object, whatever the version
+            write.phase = Phase::stale;
+            write.message = "there is no object any more that could have version " + stored.expected_version;
+            return conclude(Outcome::Kind::stopped, true);
+        }
+        break;
     case Action::update:
     case Action::release:
     case Action::remove:
@@ -447,6 +458,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     plan.release_id = stored.release_id;
     plan.adoption_id = stored.adoption_id;
     plan.is_object_adopted = stored.is_object_adopted;
+    plan.expectation_id = stored.expectation_id;
+    plan.expected_version = stored.expected_version;
     plan.rival = std::move(rival);
     plan.has_hold = has_hold;
     plan.fresh =

@@ -24,6 +24,7 @@ constexpr std::chrono::milliseconds turn_time{300};
 
 constexpr Milliseconds locked_first = 100, locked_last = 5'000;      // a session holds the row
 constexpr Milliseconds failed_first = 10'000, failed_last = 300'000; // a constraint or a trigger refuses it
+constexpr Milliseconds orphan_pause = 500; // between two tries of rows that refer to others that are not there
 constexpr int import_pause = 15;
 
 constexpr Milliseconds triggers_out_first = 10'000, triggers_out_last = 300'000;
@@ -109,7 +110,7 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
 
 std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now) {
     std::vector<QueuedEvent> busy;
-    if (import(mirror, events))
+    if (import(mirror, events, now))
         return busy;
     Recorded recorded;
     record_events(mirror, events, Clock::now() + turn_time, recorded, busy);
@@ -122,7 +123,7 @@ std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedE
 }
 
 // The short way for objects that are new. False: nothing was written.
-bool Report::import(const Mirror &mirror, std::span<const QueuedEvent> events) {
+bool Report::import(const Mirror &mirror, std::span<const QueuedEvent> events, Milliseconds now) {
     Backlog &backlog = backlogs_[mirror.relation];
     if (!mirror.problem.empty() || !std::ranges::all_of(events, &QueuedEvent::authoritative))
         return false;
@@ -146,6 +147,7 @@ bool Report::import(const Mirror &mirror, std::span<const QueuedEvent> events) {
     for (const QueuedEvent &event : events)
         on_seen_({event.key, event.uid, Seen::reported});
     imported_ += events.size();
+    hurry_orphans(now);
     return true;
 }
 
@@ -237,6 +239,20 @@ void Report::write_jobs(const Mirror &mirror, const std::vector<RowJob> &jobs, M
     }
     for (size_t i = 0; i < jobs.size(); i++)
         settle(jobs[i], results[i], now);
+    if (std::ranges::any_of(results, [](const RowResult &result) { return result.kind == RowResult::Kind::done; }))
+        hurry_orphans(now);
+}
+
+void Report::hurry_orphans(Milliseconds now) {
+    std::erase_if(orphans_, [&](const Key &key) {
+        const Backlog &backlog = backlogs_[key.relation];
+        const auto row = backlog.rows.find(key);
+        if (row == backlog.rows.end())
+            return true; // it has been written, or is nobody's business any more
+        if (const Waiting waiting = row->second; waiting.due > now + orphan_pause)
+            put(key, now + orphan_pause, waiting.attempts, waiting.restore);
+        return false;
+    });
 }
 
 void Report::settle(const RowJob &job, const RowResult &result, Milliseconds now) {
@@ -256,6 +272,8 @@ void Report::settle(const RowJob &job, const RowResult &result, Milliseconds now
         put(job.key, now, attempts, restore);
         return;
     case RowResult::Kind::failed:
+        if (result.sqlstate == sqlstate_text(ERRCODE_FOREIGN_KEY_VIOLATION))
+            orphans_.insert(job.key);
         put(job.key, now + backoff(failed_first, failed_last, attempts), attempts + 1, restore);
         return;
     }

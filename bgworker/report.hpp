@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -48,7 +49,10 @@ public:
     size_t take_imported() { return std::exchange(imported_, 0); }
 
     // The mirror is gone.
-    void forget(uint32_t relation) { backlogs_.erase(relation); }
+    void forget(uint32_t relation) {
+        backlogs_.erase(relation);
+        std::erase_if(orphans_, [&](const mirror::Key &key) { return key.relation == relation; });
+    }
 
 private:
     struct Waiting {
@@ -68,18 +72,21 @@ private:
 
     void put(const mirror::Key &key, Milliseconds due, int attempts, bool restore);
     using Clock = std::chrono::steady_clock;
-    bool import(const mirror::Mirror &mirror, std::span<const QueuedEvent> events);
+    bool import(const mirror::Mirror &mirror, std::span<const QueuedEvent> events, Milliseconds now);
     void record_events(const mirror::Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
                        Recorded &recorded, std::vector<QueuedEvent> &busy);
     void write_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, Milliseconds now);
     std::vector<RowResult> try_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, RowPace &pace);
     void settle(const RowJob &job, const RowResult &result, Milliseconds now);
+    void hurry_orphans(Milliseconds now);
 
     SeenHandler on_seen_;
     std::map<uint32_t, Backlog> backlogs_;
     bool configuration_changed_ = false;
     size_t imported_ = 0;
     std::unordered_map<mirror::Key, int, mirror::KeyHash> attempts_; // of the rows that are being written now
+    // Rows that wait because of a foreign key: any row that is written may be the one that they refer to.
+    std::unordered_set<mirror::Key, mirror::KeyHash> orphans_;
 };
 
 } // namespace dbnet::bgworker

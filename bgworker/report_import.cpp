@@ -29,12 +29,13 @@ using Text = std::optional<std::string>;
 // user deleted must not come back as long as its deletion is on its way, hence the tombstones.
 const pg::Statement insert_objects{R"sql(
     INSERT INTO dbnet.object (relation, namespace, name, uid, resource_version, generation, live, managers, base, health,
-                              controller, last_manager)
+                              health_message, controller, last_manager)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
-           v.base::jsonb, v.health, v.controller, v.last_manager
+           v.base::jsonb, v.health, v.health_message, v.controller, v.last_manager
     FROM dbnet.mirrored_relation AS m,
-         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-             AS v(namespace, name, uid, resource_version, generation, live, managers, base, health, controller, last_manager)
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             AS v(namespace, name, uid, resource_version, generation, live, managers, base, health, health_message, controller,
+                  last_manager)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
         AND NOT EXISTS (SELECT FROM dbnet.tombstone AS t WHERE t.relation = m.relation)
 )sql"};
@@ -119,6 +120,7 @@ public:
         lives.push_back(seen.live);
         managers.push_back(seen.managers.dump());
         healths.push_back(optional_text(seen.health));
+        health_messages.push_back(optional_text(seen.health_message));
         controllers.push_back(optional_text(seen.controller));
         last_managers.push_back(optional_text(seen.last_manager));
     }
@@ -137,7 +139,7 @@ public:
     }
 
     std::vector<std::string> name_spaces, names, lives, managers, bases;
-    std::vector<Text> uids, versions, generations, healths, controllers, last_managers;
+    std::vector<Text> uids, versions, generations, healths, health_messages, controllers, last_managers;
 
 private:
     struct Field {
@@ -169,7 +171,7 @@ void import_objects(const Mirror &mirror, std::span<const QueuedEvent> events) {
     const pg::Result recorded =
         pg::execute(insert_objects, Oid{mirror.relation}, mirror.field_manager, batch.name_spaces, batch.names,
                     batch.uids, batch.versions, batch.generations, batch.lives, batch.managers, batch.bases,
-                    batch.healths, batch.controllers, batch.last_managers);
+                    batch.healths, batch.health_messages, batch.controllers, batch.last_managers);
     if (recorded.affected() != events.size())
         throw NotPlain();
 

@@ -29,20 +29,20 @@ using Text = std::optional<std::string>;
 // after a restart, is not written again.
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
-                                   controller, last_manager, phase, message, claimed, first_written, applied, stamp,
+                                   health_message, controller, last_manager, phase, message, claimed, first_written, applied, stamp,
                                    created_by_us)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
-           v.health, v.controller, v.last_manager, v.phase, v.message,
+           v.health, v.health_message, v.controller, v.last_manager, v.phase, v.message,
            v.owned::text[], v.owned::text[], v.applied::jsonb, v.stamp, v.created::boolean
     FROM dbnet.mirrored_relation AS m,
-         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-             AS v(namespace, name, uid, resource_version, generation, live, managers, health, controller, last_manager, phase, message,
-                  owned, applied, stamp, created)
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+             AS v(namespace, name, uid, resource_version, generation, live, managers, health, health_message, controller,
+                  last_manager, phase, message, owned, applied, stamp, created)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
     ON CONFLICT (relation, namespace, name) DO UPDATE SET
         uid = excluded.uid, resource_version = excluded.resource_version, generation = excluded.generation,
-        live = excluded.live, managers = excluded.managers, health = excluded.health, controller = excluded.controller,
-        last_manager = excluded.last_manager, phase = excluded.phase, changed_at = clock_timestamp(),
+        live = excluded.live, managers = excluded.managers, health = excluded.health,
+        health_message = excluded.health_message, controller = excluded.controller, last_manager = excluded.last_manager, phase = excluded.phase, changed_at = clock_timestamp(),
         message = CASE WHEN excluded.phase IS NOT DISTINCT FROM o.phase AND excluded.message IS NULL THEN o.message
                        ELSE excluded.message END,
         claimed = CASE WHEN excluded.claimed <@ o.claimed THEN o.claimed
@@ -59,7 +59,7 @@ const pg::Statement write_present{R"sql(
 
 const pg::Statement write_gone{R"sql(
     UPDATE dbnet.object AS o
-    SET live = NULL, managers = '{}', health = NULL, phase = v.phase, message = v.message, reason = NULL,
+    SET live = NULL, managers = '{}', health = NULL, health_message = NULL, phase = v.phase, message = v.message, reason = NULL,
         changed_at = clock_timestamp()
     FROM unnest($2, $3, $4, $5) AS v(namespace, name, phase, message)
     WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name
@@ -124,9 +124,10 @@ std::string changes_of(const std::vector<const mirror::Column *> &columns, const
 }
 
 bool drops_row(const Mirror &mirror, const ObjectRecord &record) {
-    if (mirror.settings.on_external_delete)
-        return *mirror.settings.on_external_delete == OnExternalDelete::drop_row;
-    return !record.created_by_us;
+    const auto &rule = mirror.settings.on_external_delete;
+    if (mirror::is_made_anew(mirror.settings, record) || rule == OnExternalDelete::flag)
+        return false;
+    return rule == OnExternalDelete::drop_row || !record.created_by_us;
 }
 
 class Recorder {
@@ -262,8 +263,8 @@ void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &m
     const mirror::Observed &seen = event.seen;
     present_.add(event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
                  seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
-                 optional_text(seen.health), optional_text(seen.controller), optional_text(seen.last_manager),
-                 optional_text(mirror::to_text(phase)), optional_text(message),
+                 optional_text(seen.health), optional_text(seen.health_message), optional_text(seen.controller),
+                 optional_text(seen.last_manager), optional_text(mirror::to_text(phase)), optional_text(message),
                  is_answer ? pg::array_text(seen.owned) : "{}",
                  is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}",
                  is_answer ? Text(seen.stamp) : Text(), is_answer && is_new && seen.is_created_by_us ? "t" : "f");

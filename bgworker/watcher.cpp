@@ -300,7 +300,7 @@ void Watcher::forget(const mirror::Key &key, const std::string &uid) {
 
 void Watcher::look_up(const mirror::Key &key, const std::string &uid) {
     if (const auto entry = entries_.find(key.relation); entry != entries_.end())
-        entry->second.watch->look_up(key, uid);
+        entry->second.watch->look_up(key, uid, true);
 }
 
 void Watcher::restore(const mirror::Key &key) {

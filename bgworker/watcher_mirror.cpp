@@ -385,23 +385,23 @@ void MirrorWatch::on_removed(const nlohmann::json &object) {
         look_up(key, text_at(object, "uid"));
 }
 
-void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
+void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, bool has_missed) {
     if (!mirror_->connection)
         return;
     if (auto lookup = lookups_.find(key); lookup != lookups_.end())
         transport_.cancel(lookup->second);
     lookups_[key] = transport_.send(*mirror_->connection, get_request(mirror_->resource, key.name_space, key.name),
-                                    [this, key, uid](kubernetes::Response &&response) {
+                                    [this, key, uid, has_missed](kubernetes::Response &&response) {
                                         lookups_.erase(key);
                                         try {
-                                            on_looked_up(removed_event(key, uid), std::move(response));
+                                            on_looked_up(removed_event(key, uid), std::move(response), has_missed);
                                         } catch (const std::exception &) {
                                             resync(); // a list knows as well
                                         }
                                     });
 }
 
-void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&response) {
+void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&response, bool has_missed) {
     Outcome outcome = classify(response, mirror_->resource.plural);
     if (outcome.kind == Outcome::not_found) {
         queue_.push(std::move(removed));
@@ -416,9 +416,12 @@ void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&respo
         push_present(std::move(object), response.body);
         return;
     }
-    if (text_at(object, "uid") == removed.uid)
+    const bool is_same = text_at(object, "uid") == removed.uid;
+    if (is_same)
         removed.kind = QueuedEvent::Kind::left_scope;
     queue_.push(std::move(removed));
+    if (has_missed && !is_same)
+        resync(); // whether the selector has the other one, a list knows
 }
 
 } // namespace dbnet::bgworker

@@ -55,7 +55,8 @@ public:
     size_t imported() const noexcept { return imported_; }
 
     // Asks the server whether the object, which a list does not have, is still there; its answer becomes an event.
-    void look_up(const mirror::Key &key, const std::string &uid);
+    // `has_missed`: no event told of its end, so none may have told of another of its name.
+    void look_up(const mirror::Key &key, const std::string &uid, bool has_missed = false);
 
     // The object is known to be gone: what a list or watch still shows of it is old.
     void forget(const std::string &uid);
@@ -91,7 +92,7 @@ private:
     void push_present(nlohmann::json object, std::string_view text, bool authoritative = false,
                       const std::string &as_of = {});
     void on_removed(const nlohmann::json &object);
-    void on_looked_up(QueuedEvent removed, kubernetes::Response &&response);
+    void on_looked_up(QueuedEvent removed, kubernetes::Response &&response, bool has_missed);
 
     std::shared_ptr<const mirror::Mirror> mirror_;
     kubernetes::Transport &transport_;

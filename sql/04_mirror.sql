@@ -40,7 +40,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.namespace IS 'the one namespace that i
 COMMENT ON COLUMN dbnet.mirrored_relation.label_selector IS 'only objects that match; empty = all';
 COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow | seed (follow, and let go of a field as soon as somebody else owns it too); mirrored_column.on_drift goes first';
-COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate; NULL = drop_row for what DBNet did not create, else flag';
+COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate (what DBNet created and no controller looks after); NULL, and for recreate all others = drop_row for what DBNet did not create, else flag';
 COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
 COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there before the mirror mean: compare (nothing yet) | pull (the server is right) | push (they are claims)';
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
@@ -176,6 +176,7 @@ CREATE TABLE dbnet.object (
                            ('pending', 'applying', 'synced', 'conflict', 'invalid', 'denied', 'stale', 'uncertain', 'deleting',
                             'waiting_deleted', 'held', 'fighting', 'drifted', 'absent', 'report_failed')),
     health             text,
+    health_message     text,
     message            text,
     reason             text,
     attempts           integer  NOT NULL DEFAULT 0,
@@ -212,7 +213,8 @@ COMMENT ON COLUMN dbnet.object.applied IS '{path: value} that the server last ac
 COMMENT ON COLUMN dbnet.object.first_written IS 'paths for which an apply has been attempted';
 COMMENT ON COLUMN dbnet.object.stamp IS 'our annotation of the last accepted apply: system identifier/timeline/commit LSN/provenance id';
 COMMENT ON COLUMN dbnet.object.phase IS 'where the object stands, NULL = observed, nothing was ever asked of it; dbnet.object_status says what it means and what to do';
-COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating | unknown, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object.health_message IS 'why it is not ready, in the object''s own words where it has any; NULL = it is';
 COMMENT ON COLUMN dbnet.object.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object.reason IS 'the server''s reason code of the last failure';
 COMMENT ON COLUMN dbnet.object.attempts IS 'failed attempts since the last success';
@@ -282,24 +284,25 @@ CREATE TABLE dbnet.ownership_request (
     relation     regclass NOT NULL,
     namespace    text COLLATE "C" NOT NULL DEFAULT '',
     name         text COLLATE "C" NOT NULL,
-    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt')),
+    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt', 'expect')),
     path         text,
     value        jsonb,
     requested_by name     NOT NULL DEFAULT session_user,
     transaction  xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    CHECK (path IS NOT NULL OR operation = 'adopt')
+    CHECK (path IS NOT NULL OR operation <> 'release'),
+    CHECK (path IS NULL OR operation <> 'expect')
 );
 CREATE INDEX ownership_request_key ON dbnet.ownership_request (relation, namespace, name);
 COMMENT ON INDEX dbnet.ownership_request_key IS 'What is asked of a key';
-COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt); removed once the server has taken note. Of one field only the newest request stands';
+COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt), and the version that an object must have to be changed (dbnet.expect); removed once the server has taken note. Of one field only the newest request stands';
 COMMENT ON COLUMN dbnet.ownership_request.id IS 'order of the requests';
 COMMENT ON COLUMN dbnet.ownership_request.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.ownership_request.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.ownership_request.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt';
-COMMENT ON COLUMN dbnet.ownership_request.path IS 'the field; NULL = the object itself, which from then on counts as created by DBNet';
-COMMENT ON COLUMN dbnet.ownership_request.value IS 'what the row held when the field was released; another value is a new claim';
+COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt | expect';
+COMMENT ON COLUMN dbnet.ownership_request.path IS 'the field; NULL = the object itself: adopted, it counts as created by DBNet from then on';
+COMMENT ON COLUMN dbnet.ownership_request.value IS 'release: what the row held then, another value is a new claim; expect: the resource version';
 COMMENT ON COLUMN dbnet.ownership_request.requested_by IS 'role that asked';
 COMMENT ON COLUMN dbnet.ownership_request.transaction IS 'transaction that asked';
 COMMENT ON COLUMN dbnet.ownership_request.at IS 'when';
@@ -319,7 +322,8 @@ CREATE TABLE dbnet.actuation (
     reason      text,
     message     text,
     latency_ms  double precision,
-    forced      boolean     NOT NULL DEFAULT false
+    forced      boolean     NOT NULL DEFAULT false,
+    warnings    text[]
 ) PARTITION BY RANGE (at);
 CREATE TABLE dbnet.actuation_default PARTITION OF dbnet.actuation DEFAULT;
 CREATE INDEX actuation_at ON dbnet.actuation (at);
@@ -343,6 +347,7 @@ COMMENT ON COLUMN dbnet.actuation.reason IS 'the server''s reason code';
 COMMENT ON COLUMN dbnet.actuation.message IS 'the server''s own words when it refused, or what went wrong with the connection';
 COMMENT ON COLUMN dbnet.actuation.latency_ms IS 'request sent to answer read, milliseconds';
 COMMENT ON COLUMN dbnet.actuation.forced IS 'fields were taken from another manager';
+COMMENT ON COLUMN dbnet.actuation.warnings IS 'what the server warned of though it did as asked, as a version of a kind that goes soon; NULL = nothing. See dbnet.warnings';
 
 -- A dump carries configuration and what we own of each object, else a restored database could not tell a deleted object
 -- from one that is to be created. States and calls belong to the running server.

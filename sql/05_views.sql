@@ -10,6 +10,7 @@ SELECT object.relation,
        COALESCE(meaning.waiting, false) AS waiting,
        COALESCE(meaning.needs_action, false) AS needs_action,
        object.health,
+       object.health_message,
        object.message,
        object.reason,
        CASE WHEN object.phase = 'pending' THEN
@@ -44,7 +45,7 @@ LEFT JOIN (VALUES
     ('conflict',        false, true,  'Another manager owns the fields: take them with dbnet.adopt(), change the value there, or give the claim up with dbnet.release().'),
     ('invalid',         false, true,  'Correct the row: the server refuses its values; message says which.'),
     ('denied',          false, true,  'Grant the right in the cluster (dbnet.check_server() lists what is missing), then call dbnet.retry().'),
-    ('stale',           false, true,  'The object changed meanwhile: look at it, then write the row again.'),
+    ('stale',           false, true,  'The object is not of the version that was expected: look at it, then call dbnet.expect() again, with version any to send the row whatever it is.'),
     ('held',            false, true,  'Decide with dbnet.approve() or dbnet.reject(); see dbnet.held.'),
     ('drifted',         false, true,  'Somebody else changed claimed fields: write the wanted values into the row; dbnet.fields() shows both.'),
     ('absent',          false, true,  'The object was deleted by somebody else: delete the row, or delete and insert it to create the object anew.'),
@@ -59,6 +60,7 @@ COMMENT ON COLUMN dbnet.object_status.phase IS 'pending, applying, synced, confl
 COMMENT ON COLUMN dbnet.object_status.waiting IS 'DBNet goes on by itself';
 COMMENT ON COLUMN dbnet.object_status.needs_action IS 'nothing happens before somebody acts: next_step says how';
 COMMENT ON COLUMN dbnet.object_status.health IS 'ready, in_progress, failed or terminating, by the rules of the kind';
+COMMENT ON COLUMN dbnet.object_status.health_message IS 'why it is not ready, in the object''s own words where it has any; NULL = it is';
 COMMENT ON COLUMN dbnet.object_status.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object_status.reason IS 'the server''s reason code of the last failure';
 COMMENT ON COLUMN dbnet.object_status.next_step IS 'what to do';
@@ -143,3 +145,21 @@ COMMENT ON COLUMN dbnet.held.reason IS 'which limit or rule held them';
 COMMENT ON COLUMN dbnet.held.objects IS 'number of objects';
 COMMENT ON COLUMN dbnet.held.first_keys IS 'keys of the first ten';
 COMMENT ON COLUMN dbnet.held.since IS 'when the first was held';
+
+CREATE VIEW dbnet.warnings WITH (security_invoker = true) AS
+SELECT relation,
+       warning,
+       pg_catalog.count(*) AS calls,
+       (pg_catalog.array_agg(CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END ORDER BY at DESC))[1] AS last_key,
+       pg_catalog.min(at) AS first_at,
+       pg_catalog.max(at) AS last_at
+FROM dbnet.actuation, pg_catalog.unnest(warnings) AS warning
+WHERE warnings IS NOT NULL
+GROUP BY relation, warning;
+COMMENT ON VIEW dbnet.warnings IS 'What servers have warned of while they did as asked, as deprecated versions of kinds: each text once for each mirror, out of dbnet.actuation';
+COMMENT ON COLUMN dbnet.warnings.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.warnings.warning IS 'the server''s words';
+COMMENT ON COLUMN dbnet.warnings.calls IS 'number of calls that were answered with it';
+COMMENT ON COLUMN dbnet.warnings.last_key IS 'object of the last one';
+COMMENT ON COLUMN dbnet.warnings.first_at IS 'when it came first';
+COMMENT ON COLUMN dbnet.warnings.last_at IS 'when it came last';

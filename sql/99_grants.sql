@@ -17,11 +17,11 @@ GRANT dbnet_operator TO dbnet_admin;
 -- Viewer ---------------------------------------------------------------------------------------------------------------
 -- Whole objects and values (live, base, applied of dbnet.object) are for nobody but the functions, which show mapped
 -- fields to who may SELECT the table.
-GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held,
+GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held, dbnet.warnings,
     dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
-              health, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
+              health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
               commit_transaction, commit_lsn, changed_at)
     ON dbnet.object TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
@@ -32,7 +32,7 @@ GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
 -- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.
-GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]),
+GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]), dbnet.expect(regclass, text, text),
     dbnet.object(regclass, text) TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.

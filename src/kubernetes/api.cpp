@@ -129,7 +129,8 @@ Request probe_version_request(const Resource &resource, std::string_view name_sp
 
 json apply_body(const Resource &resource, std::string_view name_space, std::string_view name, std::string_view uid,
                 const std::vector<std::pair<FieldPath, json>> &fields,
-                const std::vector<std::pair<std::string, std::string>> &annotations) {
+                const std::vector<std::pair<std::string, std::string>> &annotations,
+                std::string_view resource_version) {
     json body = {{"apiVersion", resource.api_version()}, {"kind", resource.kind}};
     // A field inside another one's value must come after it.
     std::vector<const std::pair<FieldPath, json> *> ordered;
@@ -147,6 +148,8 @@ json apply_body(const Resource &resource, std::string_view name_space, std::stri
         metadata["namespace"] = name_space;
     if (!uid.empty())
         metadata["uid"] = uid;
+    if (!resource_version.empty())
+        metadata["resourceVersion"] = resource_version;
     for (const auto &[key, value] : annotations)
         metadata["annotations"][key] = value;
     return body;
@@ -169,11 +172,13 @@ Request apply_request(const Resource &resource, std::string_view name_space, std
 }
 
 Request remove_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                       std::string_view uid) {
+                       std::string_view uid, std::string_view resource_version) {
     Request request = request_for("DELETE", resource_path(resource, name_space, name));
     json options = {{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"propagationPolicy", "Background"}};
     if (!uid.empty())
         options["preconditions"]["uid"] = uid;
+    if (!resource_version.empty())
+        options["preconditions"]["resourceVersion"] = resource_version;
     request.content_type = json_type;
     request.body = options.dump();
     request.idempotent = !uid.empty(); // without it a second attempt could hit a new object of that name
@@ -191,10 +196,13 @@ Request merge_patch_request(const Resource &resource, std::string_view name_spac
 }
 
 Request scale_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                      std::string_view uid, std::string_view field_manager, int64_t replicas) {
+                      std::string_view uid, std::string_view field_manager, int64_t replicas,
+                      std::string_view resource_version) {
     json patch = {{"spec", {{"replicas", replicas}}}};
     if (!uid.empty())
         patch["metadata"]["uid"] = uid;
+    if (!resource_version.empty())
+        patch["metadata"]["resourceVersion"] = resource_version;
     return merge_patch_request(resource, name_space, name, field_manager, patch, "scale");
 }
 

@@ -61,10 +61,12 @@ Request watch_request(const Resource &resource, std::string_view name_space, std
 // list that is not taken from the server's cache.
 Request probe_version_request(const Resource &resource, std::string_view name_space);
 
-// The body of a server-side apply: the given fields and nothing else. `uid` non-empty makes it update-only.
+// The body of a server-side apply: the given fields and nothing else. `uid` non-empty makes it update-only, and with a
+// resource version only that one is changed (409 stale otherwise).
 nlohmann::json apply_body(const Resource &resource, std::string_view name_space, std::string_view name,
                           std::string_view uid, const std::vector<std::pair<FieldPath, nlohmann::json>> &fields,
-                          const std::vector<std::pair<std::string, std::string>> &annotations);
+                          const std::vector<std::pair<std::string, std::string>> &annotations,
+                          std::string_view resource_version = {});
 
 // The server takes from a body what the subresource is about and ignores the rest: status fields go to "status" alone,
 // and of the object itself status is ignored (kubernetes.md A14). The field manager's ownership is kept apart for each.
@@ -72,19 +74,21 @@ Request apply_request(const Resource &resource, std::string_view name_space, std
                       std::string_view field_manager, bool force, const nlohmann::json &body, bool dry_run = false,
                       std::string_view subresource = {});
 
-// Background deletion; with a uid only that incarnation is deleted (409 uid_mismatch otherwise).
+// Background deletion; with a uid only that incarnation is deleted (409 uid_mismatch otherwise), with a resource
+// version only that one (409 stale).
 Request remove_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                       std::string_view uid);
+                       std::string_view uid, std::string_view resource_version = {});
 
 Request merge_patch_request(const Resource &resource, std::string_view name_space, std::string_view name,
                             std::string_view field_manager, const nlohmann::json &patch,
                             std::string_view subresource = {});
 
 // Sets the replicas of anything that can be scaled, a custom resource included, whatever the field is called there, and
-// whoever owns it; needs rights on the subresource only. With a uid only that incarnation is scaled. Where somebody
+// whoever owns it; needs rights on the subresource only. Uid and resource version as of an apply. Where somebody
 // owned the field the change of owner is recorded; where nobody did the server records none (kubernetes.md A13).
 Request scale_request(const Resource &resource, std::string_view name_space, std::string_view name,
-                      std::string_view uid, std::string_view field_manager, int64_t replicas);
+                      std::string_view uid, std::string_view field_manager, int64_t replicas,
+                      std::string_view resource_version = {});
 
 // A GET of a fixed path: /version, /readyz, /openapi/v3 and its documents, discovery.
 Request path_request(std::string_view path, std::string_view accept = "application/json");

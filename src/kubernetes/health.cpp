@@ -1,10 +1,8 @@
 // Health of objects; see the header. Runs in the mirror worker.
 #include "kubernetes/health.hpp"
 
+#include "kubernetes/health_of_kind.hpp"
 #include "kubernetes/json_access.hpp"
-
-#include <algorithm>
-#include <array>
 
 namespace dbnet::kubernetes {
 namespace {
@@ -12,53 +10,16 @@ namespace {
 using nlohmann::json;
 using Status = Health::Status;
 
-const json *condition(const json *status, std::string_view type) {
-    if (const json *conditions = array_member(status, "conditions"))
-        for (const json &entry : *conditions)
-            if (text_member(&entry, "type") == type)
-                return &entry;
-    return nullptr;
-}
-
-// "KubeletNotReady: runtime network not ready", or what of it there is.
-std::string words(const json *condition, std::string_view otherwise) {
-    const std::string reason = text_member(condition, "reason");
-    const std::string message = text_member(condition, "message");
-    if (reason.empty() && message.empty())
-        return std::string(otherwise);
-    return reason.empty() || message.empty() ? reason + message : reason + ": " + message;
-}
-
-// Kinds whose controller writes status.observedGeneration: without one it has not looked at the object yet.
-bool has_generation_observer(const std::string &kind) {
-    constexpr std::array kinds = {"Deployment", "StatefulSet", "ReplicaSet", "DaemonSet", "PodDisruptionBudget"};
-    return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
-}
-
-Health node_health(const json *status) {
-    const json *ready = condition(status, "Ready");
-    const std::string state = text_member(ready, "status");
-    if (state == "True")
-        return {};
-    if (state == "Unknown")
-        return {Status::failed, words(ready, "the node does not report any more")};
-    return {Status::in_progress, words(ready, "the node has not reported to be ready")};
-}
-
-Health namespace_health(const json *status) {
-    const std::string phase = text_member(status, "phase");
-    if (phase == "Active")
-        return {};
-    if (phase == "Terminating")
-        return {Status::terminating, "the namespace is being deleted"};
-    return {Status::in_progress, "the namespace is not active yet"};
+std::string group_of(const std::string &api_version) {
+    const size_t slash = api_version.find('/');
+    return slash == std::string::npos ? "" : api_version.substr(0, slash);
 }
 
 Health generic_health(const json *status) {
-    const json *ready = condition(status, "Ready");
+    const json *ready = find_condition(status, "Ready");
     if (ready == nullptr || text_member(ready, "status") == "True")
         return {};
-    return {Status::in_progress, words(ready, "not ready")};
+    return {Status::in_progress, words_of_condition(ready, "not ready")};
 }
 
 } // namespace
@@ -80,24 +41,20 @@ const char *name(Health::Status status) noexcept {
 Health health_of(const json &object) {
     const json *metadata = member(&object, "metadata");
     const json *status = member(&object, "status");
-    const std::string kind = text_member(&object, "kind");
     if (const std::string since = text_member(metadata, "deletionTimestamp"); !since.empty())
         return {Status::terminating, "deletion was requested at " + since};
+    const KindHealth *kind = health_of_kind(group_of(text_member(&object, "apiVersion")), text_member(&object, "kind"));
     const int64_t generation = integer_member(metadata, "generation", 0);
     const int64_t observed = integer_member(status, "observedGeneration", -1);
-    if (observed >= 0 ? observed != generation : generation > 0 && has_generation_observer(kind))
+    if (observed >= 0 ? observed != generation : generation > 0 && kind && kind->observes_generation)
         return {Status::in_progress,
                 "generation " + std::to_string(generation) +
                     (observed >= 0 ? " is not observed yet, but " + std::to_string(observed) : " is not observed yet")};
-    if (const json *stalled = condition(status, "Stalled"); text_member(stalled, "status") == "True")
-        return {Status::failed, words(stalled, "stalled")};
-    if (const json *reconciling = condition(status, "Reconciling"); text_member(reconciling, "status") == "True")
-        return {Status::in_progress, words(reconciling, "reconciling")};
-    if (kind == "Node")
-        return node_health(status);
-    if (kind == "Namespace")
-        return namespace_health(status);
-    return generic_health(status);
+    if (const json *stalled = find_condition(status, "Stalled"); text_member(stalled, "status") == "True")
+        return {Status::failed, words_of_condition(stalled, "stalled")};
+    if (const json *reconciling = find_condition(status, "Reconciling"); text_member(reconciling, "status") == "True")
+        return {Status::in_progress, words_of_condition(reconciling, "reconciling")};
+    return kind ? kind->judge(object) : generic_health(status);
 }
 
 } // namespace dbnet::kubernetes

@@ -1,5 +1,5 @@
 // How an object is doing, by the rules that kubectl and cli-utils (kstatus) use: first generations and conditions that
-// every kind may have, then what Node and Namespace say. Used by the mirror worker.
+// every kind may have, then what those of its kind say (health_of_kind.hpp). Used by the mirror worker.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -38,7 +38,8 @@ const pg::Statement resume_relation{
 
 const pg::Statement find_unsettled{
     "SELECT namespace, name FROM dbnet.object WHERE relation = $1 AND phase <> 'synced'"
-    " AND ($2 IS NULL OR CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END = $2)"};
+    " AND ($2 IS NULL OR CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END = $2"
+    " OR name = $2 AND namespace = (SELECT m.namespace FROM dbnet.mirrored_relation AS m WHERE m.relation = $1))"};
 
 // What was never seen at the server was in the table alone. Of the rest everything stays but what row and object agreed
 // on: the next list brings rows that are missing, and what is written into others meanwhile counts as a change.

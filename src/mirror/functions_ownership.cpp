@@ -1,5 +1,6 @@
-// dbnet.release() and dbnet.adopt(): claimed fields are given up, fields of others are taken over. They record what is
-// wanted; the mirror worker sees to it after the commit. Runs in backends.
+// dbnet.release(), adopt() and expect(): claimed fields are given up, fields of others are taken over, a change is
+// bound to the object's version. They record what is wanted; the mirror worker sees to it after the commit. Runs in
+// backends.
 #include "capture/capture.hpp"
 #include "mirror/as_extension.hpp"
 #include "mirror/intent.hpp"
@@ -8,6 +9,10 @@
 #include "mirror/object_store.hpp"
 #include "mirror/sql_arguments.hpp"
 
+extern "C" {
+#include "utils/builtins.h"
+}
+
 namespace dbnet::mirror {
 namespace {
 
@@ -15,10 +20,16 @@ const pg::Statement may_update{"SELECT has_column_privilege($1, $2, 'UPDATE')"};
 // Of one field only the newest request stands.
 const pg::Statement delete_requests{
     "DELETE FROM dbnet.ownership_request WHERE relation = $1 AND namespace = $2 AND name = $3"
-    " AND (path = ANY ($4) OR path IS NULL AND $5)"};
+    " AND (path = ANY ($4) OR path IS NULL AND operation = 'adopt' AND $5)"};
 const pg::Statement insert_requests{
     "INSERT INTO dbnet.ownership_request (relation, namespace, name, operation, path, value)"
     " SELECT $1, $2, $3, $4, path, value::jsonb FROM unnest($5, $6) AS request(path, value)"};
+const pg::Statement may_update_any{"SELECT has_any_column_privilege($1, 'UPDATE')"};
+const pg::Statement delete_expectations{"DELETE FROM dbnet.ownership_request WHERE relation = $1 AND namespace = $2 "
+                                        "AND name = $3 AND operation = 'expect'"};
+const pg::Statement insert_expectation{
+    "INSERT INTO dbnet.ownership_request (relation, namespace, name, operation, value)"
+    " VALUES ($1, $2, $3, 'expect', to_jsonb($4::text))"};
 
 std::string of_row(const Mirror &mirror, const Key &key) {
     return "\"" + key.text() + "\" of " + mirror.qualified_name;
@@ -179,6 +190,36 @@ DBNET_FUNCTION(dbnet_release) {
 
 DBNET_FUNCTION(dbnet_adopt) {
     return request_ownership(fcinfo, "adopt", columns_to_adopt, true);
+}
+
+DBNET_FUNCTION(dbnet_expect) {
+    const Oid relation = required_relation(fcinfo, 0, "relation");
+    const std::string text = required(text_argument(fcinfo, 1), "key");
+    std::optional<std::string> version = text_argument(fcinfo, 2);
+    if (version && version->empty())
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "argument version is empty")
+            .hint("Leave it out for the version that was last seen; 'any' withdraws the condition.");
+    Key key;
+    pg::in_spi([&] {
+        const Mirror mirror = readable_mirror(relation);
+        key = parse_key(mirror, text);
+        // Of a deleted row, whose object was of another version, the next word must be possible, too.
+        if (!find_row(mirror, key) && !as_extension([&] { return load_objects({{key}}, false).front().tombstone; }))
+            throw pg::error(ERRCODE_UNDEFINED_OBJECT, mirror.qualified_name + " has no row \"" + key.text() + "\"");
+        if (!pg::execute(may_update_any, relation).boolean(0, 0))
+            throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for table " + mirror.qualified_name)
+                .hint("Who may UPDATE a column may say of which version.");
+        const ObjectRecord object = recorded_object(mirror, key, "it has no version");
+        if (!version)
+            version = object.resource_version;
+        as_extension([&] {
+            pg::execute(delete_expectations, relation, key.name_space, key.name);
+            if (version != "any")
+                pg::execute(insert_expectation, relation, key.name_space, key.name, *version);
+        });
+    });
+    capture::record_change(relation, 'U', key.name_space, key.name);
+    return pg::call([&] { return PointerGetDatum(cstring_to_text_with_len(version->data(), version->size())); });
 }
 
 } // namespace dbnet::mirror

@@ -248,7 +248,7 @@ Decision decide_with_row(const Situation &situation) {
     // The row had an object and that is gone.
     if (situation.tombstone || situation.replaced)
         return decide_create(situation, nullptr);
-    if (situation.settings->on_external_delete == OnExternalDelete::recreate && !object->controlled)
+    if (is_made_anew(*situation.settings, *object))
         return decide_create(situation, object);
     return settled(Phase::absent, "the object was deleted at the server by somebody else",
                    "Delete the row, or delete and insert it again to create the object anew.");
@@ -353,6 +353,10 @@ std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const
             paths.insert(path);
     }
     return paths;
+}
+
+bool is_made_anew(const MirrorSettings &settings, const ObjectRecord &object) {
+    return settings.on_external_delete == OnExternalDelete::recreate && object.created_by_us && !object.controlled;
 }
 
 bool is_controlled(const Json &live) {

@@ -132,6 +132,10 @@ Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRec
 // Paths a user has asked for: those claimed already and those whose row value differs from the base. NULL asks nothing.
 std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const ObjectRecord *object);
 
+// Whether the object is made anew when somebody deletes it: only what DBNet has made. Of others it knows a part, and what
+// a controller looks after is the controller's.
+bool is_made_anew(const MirrorSettings &settings, const ObjectRecord &object);
+
 // A controller (ownerReference with controller = true) looks after the object.
 bool is_controlled(const Json &live);
 

@@ -87,16 +87,16 @@ pg::Statement save_objects{R"sql(
                                             (length(k.resource_version), k.resource_version COLLATE "C") <=
                                             (length(v.resource_version), v.resource_version COLLATE "C")) AS is_newer
         FROM (SELECT relation::oid, namespace, name, field_manager, uid, resource_version, generation::bigint,
-                     live::jsonb, managers::jsonb, health, controller, last_manager,
+                     live::jsonb, managers::jsonb, health, health_message, controller, last_manager,
                      gone::boolean, accepted::boolean, fresh::boolean, created::boolean,
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
                      transaction::xid8, commit_lsn::pg_lsn, released::text[], missing::text[]
               FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) AS v
+                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) AS v
                   (relation, namespace, name, field_manager, uid, resource_version, generation,
-                   live, managers, health, controller, last_manager,
+                   live, managers, health, health_message, controller, last_manager,
                    gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
                    phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released, missing)) AS v
         JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
@@ -104,13 +104,13 @@ pg::Statement save_objects{R"sql(
     ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
     WHEN NOT MATCHED THEN INSERT
         (relation, namespace, name, uid, resource_version, generation, live, managers, base, claimed, applied,
-         first_written, stamp, phase, health, message, reason, attempts, next_attempt_at, created_by_us, controller,
+         first_written, stamp, phase, health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller,
          last_manager, commit_transaction, commit_lsn)
         VALUES (w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live,
                 coalesce(w.managers, '{}'), CASE WHEN w.accepted THEN w.base ELSE '{}' END,
                 CASE WHEN w.accepted THEN w.claimed ELSE '{}' END, CASE WHEN w.accepted THEN w.applied ELSE '{}' END,
-                w.first_written, w.stamp, w.phase, w.health, w.message, w.reason, w.attempts, w.next_attempt_at,
-                w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn)
+                w.first_written, w.stamp, w.phase, w.health, w.health_message, w.message, w.reason, w.attempts,
+                w.next_attempt_at, w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn)
     WHEN MATCHED THEN UPDATE SET
         uid              = CASE WHEN w.is_newer THEN w.uid ELSE o.uid END,
         resource_version = CASE WHEN w.is_newer THEN w.resource_version ELSE o.resource_version END,
@@ -118,6 +118,7 @@ pg::Statement save_objects{R"sql(
         live             = CASE WHEN w.is_newer THEN w.live WHEN NOT w.gone THEN o.live END,
         managers         = CASE WHEN w.is_newer THEN w.managers ELSE o.managers END,
         health           = CASE WHEN w.is_newer THEN w.health ELSE o.health END,
+        health_message   = CASE WHEN w.is_newer THEN w.health_message ELSE o.health_message END,
         controller       = CASE WHEN w.is_newer THEN w.controller ELSE o.controller END,
         last_manager     = CASE WHEN w.is_newer THEN w.last_manager ELSE o.last_manager END,
         base             = CASE WHEN w.accepted AND w.fresh THEN w.base WHEN w.accepted THEN (o.base - w.missing) || w.base
@@ -151,9 +152,9 @@ void add(pg::TextColumns &rows, const ObjectWrite &write) {
         std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager, known(seen.uid),
         known(seen.resource_version), seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(),
         write.seen ? Cell(seen.live) : Cell(), write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health),
-        known(seen.controller), known(seen.last_manager), truth(write.gone), truth(write.accepted), truth(write.fresh),
-        truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
-        pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
+        known(seen.health_message), known(seen.controller), known(seen.last_manager), truth(write.gone),
+        truth(write.accepted), truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied),
+        text_of(write.base), pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
         known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
         write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(), number(write.transaction),
         position(write.commit_lsn), pg::array_text(write.released), pg::array_text(write.missing));
@@ -185,20 +186,21 @@ pg::Statement save_held{R"sql(
 
 pg::Statement save_actuations{R"sql(
     INSERT INTO dbnet.actuation (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt,
-                                 http_status, reason, message, latency_ms, forced)
+                                 http_status, reason, message, latency_ms, forced, warnings)
     SELECT w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[], w.transaction::xid8, w.commit_lsn::pg_lsn,
            r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
-           w.forced::boolean
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w
+           w.forced::boolean, w.warnings::text[]
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS w
          (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
-          message, latency_ms, forced)
+          message, latency_ms, forced, warnings)
     LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
 void add(pg::TextColumns &rows, const ActuationWrite &write) {
     rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.operation,
              write.paths.empty() ? Cell() : Cell(pg::array_text(write.paths)), number(write.transaction),
              position(write.commit_lsn), number(write.role), std::to_string(write.attempt), number(write.http_status),
-             words(write.reason), words(write.message), std::to_string(write.latency_ms), truth(write.forced));
+             words(write.reason), words(write.message), std::to_string(write.latency_ms), truth(write.forced),
+             write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)));
 }
 
 void add_key(pg::TextColumns &rows, const Key &key) {
@@ -222,7 +224,7 @@ pg::Statement load_by_key{R"sql(
            o.stamp, r.release_id, r.releases,
            CASE WHEN $4 THEN o.managers END,
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
-           r.adoption_id, r.adopted, r.is_object_adopted
+           r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -238,7 +240,9 @@ pg::Statement load_by_key{R"sql(
                               jsonb_object_agg(path, value ORDER BY id) FILTER (WHERE operation = 'release') AS releases,
                               max(id) FILTER (WHERE operation = 'adopt') AS adoption_id,
                               jsonb_agg(path) FILTER (WHERE operation = 'adopt' AND path IS NOT NULL) AS adopted,
-                              bool_or(path IS NULL) AS is_object_adopted
+                              bool_or(path IS NULL) FILTER (WHERE operation = 'adopt') AS is_object_adopted,
+                              max(id) FILTER (WHERE operation = 'expect') AS expectation_id,
+                              max(value #>> '{}') FILTER (WHERE operation = 'expect') AS expected_version
                        FROM dbnet.ownership_request AS q
                        WHERE q.relation = k.relation AND q.namespace = k.namespace AND q.name = k.name) AS r ON true
     ORDER BY k.number
@@ -299,6 +303,10 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.adopted = paths_from(rows.at(row, 21));
             found.is_object_adopted = rows.boolean(row, 22);
         }
+        if (rows.at(row, 23)) {
+            found.expectation_id = rows.integer(row, 23);
+            found.expected_version = rows.text(row, 24);
+        }
         found.apply_hold = hold_from(rows.at(row, 13));
         found.delete_hold = hold_from(rows.at(row, 14));
     }
@@ -316,7 +324,9 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
         if (write->tombstone_id > 0)
             tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
                            std::to_string(write->tombstone_id));
-        for (const auto &[operation, id] : {std::pair{"release", write->release_id}, {"adopt", write->adoption_id}})
+        for (const auto &[operation, id] : {std::pair{"release", write->release_id},
+                                            {"adopt", write->adoption_id},
+                                            {"expect", write->expectation_id}})
             if (id > 0)
                 requests.add(std::to_string(write->key.relation), write->key.name_space, write->key.name, operation,
                              std::to_string(id));

@@ -27,6 +27,8 @@ struct StoredObject {
     std::set<std::string> adopted;  // paths that are to be taken over, whoever owns them
     bool is_object_adopted = false; // it is to count as created by DBNet
     int64_t adoption_id = 0;        // the newest of these requests; 0: none
+    std::string expected_version;   // the only one that may be changed; empty: any
+    int64_t expectation_id = 0;     // the request that says so; 0: none
 };
 
 // In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
@@ -61,10 +63,11 @@ struct ObjectWrite {
     uint64_t transaction = 0;     // 0: found by a compare, the recorded one stays
     uint64_t commit_lsn = 0;
 
-    int64_t tombstone_id = 0;  // > 0: tombstones up to this one are done
-    bool settles_hold = false; // held changes of the key are done
-    int64_t release_id = 0;    // > 0: requests to release fields up to this one are done
-    int64_t adoption_id = 0;   // > 0: requests to adopt up to this one are done
+    int64_t tombstone_id = 0;   // > 0: tombstones up to this one are done
+    bool settles_hold = false;  // held changes of the key are done
+    int64_t release_id = 0;     // > 0: requests to release fields up to this one are done
+    int64_t adoption_id = 0;    // > 0: requests to adopt up to this one are done
+    int64_t expectation_id = 0; // > 0: the object had the version that was expected
 };
 
 // One line of the log.
@@ -81,6 +84,7 @@ struct ActuationWrite {
     std::string message;
     double latency_ms = 0;
     bool forced = false;
+    std::vector<std::string> warnings; // that came with the answer
 };
 
 struct HeldWrite {

@@ -135,6 +135,8 @@ Api::Write Api::begin_write(const Target &target, const Request &request, const 
     write.dry_run = dry_run == "All";
     if (is_apply)
         write.writer.operation = "Apply";
+    if (!target.kind->deprecation.empty())
+        write.warnings.push_back(target.kind->deprecation);
     return write;
 }
 

@@ -155,6 +155,10 @@ Kind CustomKinds::make(const json &spec, const json &version, uint64_t revision)
     kind.plural = names.plural;
     kind.namespaced = names.namespaced;
     kind.served_from = revision;
+    if (version.value("deprecated", false)) {
+        const std::string words = text_of(version, "deprecationWarning");
+        kind.deprecation = words.empty() ? kind.api_version() + " " + kind.kind + " is deprecated" : words;
+    }
     kind.type = published.schemas->of_kind(names.group, names.version, names.kind);
     kind.zero = {{"metadata", json::object()}};
     kind.verbs[""] = all_verbs;

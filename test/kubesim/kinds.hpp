@@ -88,6 +88,7 @@ struct Kind {
     Behaviour behaviour;
     // Of a custom resource:
     bool custom = false;
+    std::string deprecation;       // the warning that answers carry; empty: none
     bool gone = false;             // its definition was deleted; the address stays, for what was stored under it
     const Kind *storage = nullptr; // the kind of another version that holds the objects
     uint64_t served_from = 0;      // what happened before this revision, no watch of this kind is told

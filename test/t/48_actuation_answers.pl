@@ -117,6 +117,24 @@ $node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE name IN ('r
 is($mirrors->config('flagged')->{data}{a}, '1', 'with the value of the row');
 $node->query_is(q{SELECT manager LIKE 'dbnet-%' FROM dbnet.fields('net.configs', 'flagged') WHERE path = 'data'}, 't', 'which is ours');
 
+# --- what the server does, though not gladly ---
+my $properties = { spec => { type => 'object', properties => { size => { type => 'integer' } } } };
+$api->expect_success($api->create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    apiVersion => 'apiextensions.k8s.io/v1', kind => 'CustomResourceDefinition', metadata => { name => 'olds.answers.dbnet.io', labels => $api->labels },
+    spec => { group => 'answers.dbnet.io', scope => 'Namespaced', names => { plural => 'olds', singular => 'old', kind => 'Old', listKind => 'OldList' },
+        versions => [ { name => 'v1', served => JSON::PP::true, storage => JSON::PP::true, deprecated => JSON::PP::true, deprecationWarning => 'answers.dbnet.io/v1 Old "goes" soon',
+            schema => { openAPIV3Schema => { type => 'object', properties => $properties } } } ] } }));
+$api->wait_until(sub { $api->get('/openapi/v3/apis/answers.dbnet.io/v1')->{status} == 200 }, 'the kind is served');
+$space = $api->namespace;
+$node->psql_ok(qq{
+    CREATE TABLE net.olds (name text PRIMARY KEY, size bigint);
+    SELECT dbnet.mirror('prod', 'answers.dbnet.io/v1', 'Old', 'net.olds', namespace => '$space', mode => 'manage', columns => '{"name": "metadata.name", "size": "spec.size"}');
+    INSERT INTO net.olds VALUES ('a', 1), ('b', 2)}, 'objects of a version that goes soon');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.olds')}, '', 'are there');
+$node->query_is(q{SELECT relation, warning, calls, split_part(last_key, '/', 2) IN ('a', 'b'), first_at <= last_at FROM dbnet.warnings}, 'net.olds|answers.dbnet.io/v1 Old "goes" soon|2|t|t', 'and the warning is told, once');
+$node->psql_ok(q{SELECT dbnet.unmirror('net.olds')}, 'the mirror goes');
+$api->delete('/apis/apiextensions.k8s.io/v1/customresourcedefinitions/olds.answers.dbnet.io');
+
 # --- an object that is gone without an event: the refusal of its uid is looked into ---
 SKIP: {
     DBNet::Need::or_skip('faults');
@@ -126,6 +144,16 @@ SKIP: {
     $api->delete("$maps/vanished");
     $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "2"}' WHERE name = 'vanished'}, 'change what is not there');
     phase_like('vanished', 'absent', 'the object was deleted at the server by somebody else%', '%delete the row%', 'it is found to be gone');
+
+    # The same, and no event told of another one of its name either. The mirror has a selector: only a list knows whether it
+    # is to be seen.
+    $node->psql_ok(q{DELETE FROM net.configs WHERE name = 'vanished';} . $mirrors->config_row('followed', { a => '1' }), 'insert');
+    is($mirrors->wait_synced, '', 'settled');
+    $api->fault({ action => 'drop_event', match => '"followed"', count => 2 });
+    $api->delete("$maps/followed");
+    my $other = $api->expect_success($api->create($maps, { metadata => { name => 'followed', labels => $api->labels }, data => { b => 'theirs' } }));
+    $node->psql_ok(q{UPDATE net.configs SET data = '{"a": "2"}' WHERE name = 'followed'}, 'change what is another one now');
+    $node->wait_for(qq{SELECT uid = '$other->{metadata}{uid}' AND live->'data'->>'b' = 'theirs' FROM dbnet.object WHERE name = 'followed'}, 'the other one is found, as it is');
 }
 
 $node->no_crash_in_log;

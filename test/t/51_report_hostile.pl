@@ -138,6 +138,26 @@ $node->wait_for(q{SELECT phase = 'absent' AND live IS NULL AND message LIKE '%st
 keeps_up('check', '3', 'foreign key');
 $node->query_is(q{SELECT count(*) FROM net.maps WHERE name = 'parent'}, '1', 'the row stays');
 
+# --- foreign keys between mirrors: an object whose row refers to one that is not there yet ---
+$node->psql_ok(qq{
+    CREATE TABLE net.nodes (name text PRIMARY KEY);
+    CREATE TABLE net.pods (name text PRIMARY KEY, node text REFERENCES net.nodes);
+    SELECT dbnet.mirror('prod', 'v1', 'Pod', 'net.pods', '{"name": "metadata.name", "node": "spec.nodeName"}', namespace => '$space');
+    SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', '{"name": "metadata.name"}', label_selector => '} . $api->selector . q{')}, 'mirrors of pods and nodes');
+my $late = $api->name('late');
+$api->expect_success($api->create("/api/v1/namespaces/$space/pods", { metadata => { name => $_ }, spec => { nodeName => $late, containers => [ { name => 'app', image => 'nginx' } ] } })) for qw(early-1 early-2);
+$node->wait_for(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.pods'::regclass AND phase = 'report_failed' AND message LIKE '%violates foreign key constraint "pods_node_fkey"%' AND live IS NOT NULL},
+    'pods before their node: recorded, and why they have no rows', expected => '2');
+keeps_up('check', '3', 'pods before nodes');
+$api->create_node('late');
+$node->wait_for(q{SELECT string_agg(name || ' ' || node, ', ' ORDER BY name) FROM net.pods}, 'their rows follow the node', expected => "early-1 $late, early-2 $late");
+$node->wait_for(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.pods'::regclass AND (phase IS NOT NULL OR message IS NOT NULL)}, 'and nothing is left of it', expected => '0');
+$api->delete("/api/v1/nodes/$late");
+$node->wait_for(q{SELECT phase = 'absent' AND message LIKE '%still referenced%' FROM dbnet.object WHERE relation = 'net.nodes'::regclass}, 'the node goes before its pods: its row stays as long');
+$api->delete("/api/v1/namespaces/$space/pods/$_", body => { gracePeriodSeconds => 0 }) for qw(early-1 early-2);
+$node->wait_for(q{SELECT count(*) FROM net.pods}, 'the pods go', expected => '0');
+$node->wait_for(q{SELECT count(*) FROM net.nodes}, 'and then the node', expected => '0');
+
 # --- row-level security that binds the owner ---
 $node->psql_ok(q{CREATE POLICY hidden ON net.maps USING (name <> 'check'); ALTER TABLE net.maps ENABLE ROW LEVEL SECURITY; ALTER TABLE net.maps FORCE ROW LEVEL SECURITY},
     'a policy that hides rows from the owner');

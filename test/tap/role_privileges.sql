@@ -17,7 +17,7 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['adopt', 'describe', 'fields', 'get', 'is_offline', 'is_report', 'object', 'plan', 'preview', 'release', 'set', 'unset', 'wait_synced', 'worker_status'],
+    ARRAY['adopt', 'describe', 'expect', 'fields', 'get', 'is_offline', 'is_report', 'object', 'plan', 'preview', 'release', 'set', 'unset', 'wait_synced', 'worker_status'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry'], 'functions that dbnet_operator has beside');
@@ -27,7 +27,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['get', 'is_repo
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
-          'paused_server', 'worker'], 'tables of dbnet_viewer');
+          'paused_server', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$, ARRAY['arming'],

@@ -5,20 +5,20 @@ SELECT no_plan();
 SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
     'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'held_change', 'ownership_request',
     'actuation', 'actuation_default', 'endpoint', 'credential']) AS wanted(name);
-SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'worker']) AS wanted(name);
+SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'warnings', 'worker']) AS wanted(name);
 SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
 SELECT fdw_privs_are('dbnet_kubernetes', 'public', ARRAY[]::text[]);
 
 SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
-    'first_written', 'stamp', 'phase', 'health', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
+    'first_written', 'stamp', 'phase', 'health', 'health_message', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
     'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'changed_at']);
 SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']::name[], 'key of object');
 SELECT columns_are('dbnet', 'tombstone', ARRAY[
     'id', 'relation', 'namespace', 'name', 'uid', 'last_body', 'deleted_by', 'transaction', 'at']);
 SELECT columns_are('dbnet', 'actuation', ARRAY[
     'at', 'relation', 'namespace', 'name', 'operation', 'paths', 'transaction', 'commit_lsn', 'role', 'attempt', 'http_status',
-    'reason', 'message', 'latency_ms', 'forced']);
+    'reason', 'message', 'latency_ms', 'forced', 'warnings']);
 SELECT is_partitioned('dbnet', 'actuation', 'actuation is partitioned');
 SELECT has_trigger('dbnet', name, 'dbnet_notify', name || ' tells the worker of changes')
 FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'arming']) AS wanted(name);

@@ -147,9 +147,12 @@ TEST(KubernetesHealth, GenerationMustBeObserved) {
               "in_progress: generation 2 is not observed yet, but 1");
     EXPECT_EQ(health(R"({"kind": "Router", "metadata": {"generation": 2}, "status": {"observedGeneration": 2}})"),
               "current");
-    EXPECT_EQ(health(R"({"kind": "Deployment", "metadata": {"generation": 1}, "status": {}})"),
+    EXPECT_EQ(health(R"({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"generation": 1}, "status": {}})"),
               "in_progress: generation 1 is not observed yet");
     EXPECT_EQ(health(R"({"kind": "Router", "metadata": {"generation": 1}})"), "current");
+    EXPECT_EQ(health(R"({"kind": "Deployment", "apiVersion": "example.com/v1", "metadata": {"generation": 1}})"),
+              "current")
+        << "the name alone does not make the kind";
 }
 
 TEST(KubernetesHealth, ConditionsOfAnyKind) {
@@ -170,16 +173,158 @@ TEST(KubernetesHealth, ConditionsOfAnyKind) {
 }
 
 TEST(KubernetesHealth, NodesAndNamespaces) {
-    EXPECT_EQ(health(R"({"kind": "Node", "status": {"conditions": [{"type": "Ready", "status": "True"}]}})"),
-              "current");
-    EXPECT_EQ(health(R"({"kind": "Node", "status": {}})"), "in_progress: the node has not reported to be ready");
-    EXPECT_EQ(health(R"({"kind": "Node", "status": {"conditions": [{"type": "Ready", "status": "Unknown",
+    EXPECT_EQ(
+        health(
+            R"({"kind": "Node", "apiVersion": "v1", "status": {"conditions": [{"type": "Ready", "status": "True"}]}})"),
+        "current");
+    EXPECT_EQ(health(R"({"kind": "Node", "apiVersion": "v1", "status": {}})"),
+              "in_progress: the node has not reported to be ready");
+    EXPECT_EQ(
+        health(R"({"kind": "Node", "apiVersion": "v1", "status": {"conditions": [{"type": "Ready", "status": "Unknown",
                          "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}]}})"),
-              "failed: NodeStatusUnknown: Kubelet stopped posting node status.");
-    EXPECT_EQ(health(R"({"kind": "Namespace", "status": {"phase": "Active"}})"), "current");
-    EXPECT_EQ(health(R"({"kind": "Namespace", "status": {"phase": "Terminating"}})"),
+        "failed: NodeStatusUnknown: Kubelet stopped posting node status.");
+    EXPECT_EQ(health(R"({"kind": "Namespace", "apiVersion": "v1", "status": {"phase": "Active"}})"), "current");
+    EXPECT_EQ(health(R"({"kind": "Namespace", "apiVersion": "v1", "status": {"phase": "Terminating"}})"),
               "terminating: the namespace is being deleted");
-    EXPECT_EQ(health(R"({"kind": "Namespace"})"), "in_progress: the namespace is not active yet");
+    EXPECT_EQ(health(R"({"kind": "Namespace", "apiVersion": "v1"})"), "in_progress: the namespace is not active yet");
+}
+
+namespace {
+
+// Of an object of the kind with the members given, as JSON.
+std::string health(const char *api_version, const char *kind, const char *spec, const char *status) {
+    const std::string object = std::string(R"({"apiVersion": ")") + api_version + R"(", "kind": ")" + kind +
+                               R"(", "spec": )" + spec + R"(, "status": )" + status + "}";
+    return health(object.c_str());
+}
+
+} // namespace
+
+TEST(KubernetesHealth, DeploymentsRollOut) {
+    const auto of = [](const char *spec, const char *status) { return health("apps/v1", "Deployment", spec, status); };
+    const char *three = R"({"replicas": 3, "progressDeadlineSeconds": 600})";
+    EXPECT_EQ(of(three, R"({"replicas": 2})"), "in_progress: 2 of 3 replicas are there");
+    EXPECT_EQ(of(three, R"({"replicas": 1, "conditions": [{"type": "ReplicaFailure", "status": "True",
+                            "reason": "FailedCreate", "message": "pods \"web-x\" is forbidden: exceeded quota"}]})"),
+              "in_progress: FailedCreate: pods \"web-x\" is forbidden: exceeded quota");
+    EXPECT_EQ(of(three, R"({"replicas": 3, "updatedReplicas": 1})"), "in_progress: 1 of 3 replicas are updated");
+    EXPECT_EQ(of(three, R"({"replicas": 4, "updatedReplicas": 3})"), "in_progress: 1 old replicas have not ended");
+    EXPECT_EQ(of(three, R"({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 2})"),
+              "in_progress: 2 of 3 updated replicas are available");
+    EXPECT_EQ(of(three, R"({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, "readyReplicas": 2})"),
+              "in_progress: 2 of 3 replicas are ready");
+    EXPECT_EQ(of(three, R"({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, "readyReplicas": 3,
+                            "conditions": [{"type": "Available", "status": "True"},
+                                           {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}]})"),
+              "in_progress: ReplicaSetUpdated");
+    EXPECT_EQ(of(three, R"({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, "readyReplicas": 3,
+                            "conditions": [{"type": "Progressing", "status": "True",
+                                            "reason": "NewReplicaSetAvailable"}]})"),
+              "in_progress: not available");
+    EXPECT_EQ(of(three, R"({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, "readyReplicas": 3,
+                            "conditions": [{"type": "Available", "status": "True"},
+                                           {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]})"),
+              "current");
+    EXPECT_EQ(
+        of(three, R"({"replicas": 3, "updatedReplicas": 1, "conditions": [{"type": "Progressing", "status": "False",
+                            "reason": "ProgressDeadlineExceeded", "message": "timed out progressing"}]})"),
+        "failed: ProgressDeadlineExceeded: timed out progressing");
+    EXPECT_EQ(of(R"({"replicas": 0})", R"({"conditions": [{"type": "Available", "status": "True"}]})"), "current");
+    EXPECT_EQ(of("[]", R"({"replicas": "three"})"), "in_progress: 0 of 1 replicas are there");
+}
+
+TEST(KubernetesHealth, SetsHaveTheirReplicas) {
+    EXPECT_EQ(health("apps/v1", "ReplicaSet", R"({"replicas": 2})", R"({"replicas": 2, "fullyLabeledReplicas": 2})"),
+              "in_progress: 0 of 2 replicas are available");
+    EXPECT_EQ(health("apps/v1", "ReplicaSet", R"({"replicas": 1})",
+                     R"({"replicas": 2, "fullyLabeledReplicas": 2, "availableReplicas": 2, "readyReplicas": 2})"),
+              "in_progress: 1 replicas have not ended");
+    EXPECT_EQ(health("apps/v1", "ReplicaSet", R"({"replicas": 0})", "{}"), "current");
+    EXPECT_EQ(health("apps/v1", "StatefulSet", R"({"replicas": 3})", R"({"replicas": 3, "readyReplicas": 2})"),
+              "in_progress: 2 of 3 replicas are ready");
+    EXPECT_EQ(health("apps/v1", "StatefulSet", R"({"replicas": 3})",
+                     R"({"replicas": 3, "readyReplicas": 3, "currentReplicas": 1, "updatedReplicas": 2})"),
+              "in_progress: 2 of 3 replicas are updated");
+    EXPECT_EQ(health("apps/v1", "StatefulSet", R"({"replicas": 3})",
+                     R"({"replicas": 3, "readyReplicas": 3, "currentReplicas": 3, "updatedReplicas": 3,
+                         "currentRevision": "a", "updateRevision": "b"})"),
+              "in_progress: the update to revision b is not complete");
+    const char *partitioned =
+        R"({"replicas": 3, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}})";
+    EXPECT_EQ(
+        health("apps/v1", "StatefulSet", partitioned, R"({"replicas": 3, "readyReplicas": 3, "updatedReplicas": 1})"),
+        "in_progress: 1 of 2 replicas above the partition are updated");
+    EXPECT_EQ(
+        health("apps/v1", "StatefulSet", partitioned, R"({"replicas": 3, "readyReplicas": 3, "updatedReplicas": 2})"),
+        "current");
+    EXPECT_EQ(health("apps/v1", "StatefulSet", R"({"updateStrategy": {"type": "OnDelete"}})", "{}"), "current");
+    EXPECT_EQ(health("apps/v1", "DaemonSet", "{}", "{}"), "in_progress: its controller has not counted nodes yet");
+    EXPECT_EQ(health("apps/v1", "DaemonSet", "{}",
+                     R"({"desiredNumberScheduled": 2, "currentNumberScheduled": 2, "updatedNumberScheduled": 2,
+                         "numberAvailable": 1})"),
+              "in_progress: 1 of 2 nodes have an available pod");
+    EXPECT_EQ(health("apps/v1", "DaemonSet", "{}", R"({"desiredNumberScheduled": 0})"), "current");
+}
+
+TEST(KubernetesHealth, PodsAndJobsEnd) {
+    const auto pod = [](const char *status) { return health("v1", "Pod", "{}", status); };
+    EXPECT_EQ(pod("{}"), "in_progress: the pod has not started");
+    EXPECT_EQ(
+        pod(R"({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                      "message": "0/3 nodes are available"}]})"),
+        "in_progress: Unschedulable: 0/3 nodes are available");
+    EXPECT_EQ(pod(R"({"phase": "Pending", "containerStatuses": [{"name": "web", "state": {"waiting":
+                      {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}}]})"),
+              "in_progress: web: ImagePullBackOff: Back-off pulling image");
+    EXPECT_EQ(pod(R"({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})"), "current");
+    EXPECT_EQ(
+        pod(R"({"phase": "Running", "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]})"),
+        "in_progress: ContainersNotReady");
+    EXPECT_EQ(pod(R"({"phase": "Running", "containerStatuses": [{"name": "side", "state": {"running": {}}},
+                      {"name": "web", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}}}]})"),
+              "failed: web: CrashLoopBackOff: back-off 5m");
+    EXPECT_EQ(pod(R"({"phase": "Succeeded"})"), "current");
+    EXPECT_EQ(pod(R"({"phase": "Failed", "reason": "Evicted", "message": "low on memory"})"),
+              "failed: Evicted: low on memory");
+    const auto job = [](const char *status) { return health("batch/v1", "Job", "{}", status); };
+    EXPECT_EQ(job("{}"), "in_progress: the job has not started");
+    EXPECT_EQ(job(R"({"startTime": "2026-11-23T08:44:52Z", "active": 1})"), "current");
+    EXPECT_EQ(job(R"({"conditions": [{"type": "Complete", "status": "True"}]})"), "current");
+    EXPECT_EQ(job(R"({"conditions": [{"type": "Suspended", "status": "True"}]})"), "in_progress: the job is suspended");
+    EXPECT_EQ(job(R"({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]})"),
+              "failed: BackoffLimitExceeded");
+}
+
+TEST(KubernetesHealth, OtherKinds) {
+    EXPECT_EQ(health("v1", "PersistentVolumeClaim", "{}", R"({"phase": "Pending"})"),
+              "in_progress: the claim is not bound to a volume");
+    EXPECT_EQ(health("v1", "PersistentVolumeClaim", "{}", R"({"phase": "Bound"})"), "current");
+    EXPECT_EQ(health("v1", "PersistentVolumeClaim", "{}", R"({"phase": "Lost"})"),
+              "failed: the volume of the claim is lost");
+    EXPECT_EQ(health("v1", "Service", R"({"type": "LoadBalancer"})", "{}"),
+              "in_progress: the service has no address in the cluster");
+    EXPECT_EQ(health("v1", "Service", R"({"type": "ClusterIP"})", "{}"), "current");
+    EXPECT_EQ(health("serving.knative.dev/v1", "Service", "{}",
+                     R"({"conditions": [{"type": "Ready", "status": "False", "reason": "RevisionFailed"}]})"),
+              "in_progress: RevisionFailed")
+        << "the name alone does not make the kind";
+    EXPECT_EQ(health("policy/v1", "PodDisruptionBudget", "{}", R"({"observedGeneration": 0})"),
+              "in_progress: its controller has not counted pods yet");
+    EXPECT_EQ(health("policy/v1", "PodDisruptionBudget", "{}", R"({"desiredHealthy": 2, "currentHealthy": 1})"),
+              "in_progress: 1 of 2 pods that the budget asks for are healthy");
+    EXPECT_EQ(health("policy/v1", "PodDisruptionBudget", "{}", R"({"desiredHealthy": 2, "currentHealthy": 2})"),
+              "current");
+    const auto definition = [](const char *status) {
+        return health("apiextensions.k8s.io/v1", "CustomResourceDefinition", "{}", status);
+    };
+    EXPECT_EQ(definition("{}"), "in_progress: the kind is not served yet");
+    EXPECT_EQ(definition(R"({"conditions": [{"type": "Established", "status": "False", "reason": "Installing"}]})"),
+              "in_progress: the kind is not served yet");
+    EXPECT_EQ(definition(R"({"conditions": [{"type": "Established", "status": "True"}]})"), "current");
+    EXPECT_EQ(definition(R"({"conditions": [{"type": "NamesAccepted", "status": "False", "reason": "ListKindConflict",
+                             "message": "\"RouterList\" is already in use"}]})"),
+              "failed: ListKindConflict: \"RouterList\" is already in use");
+    EXPECT_EQ(health("v1", "ConfigMap", "{}", R"({"conditions": [{"type": "Ready", "status": "False"}]})"), "current");
 }
 
 TEST(KubernetesJson, IsReadAsTheOtherParserReadsIt) {

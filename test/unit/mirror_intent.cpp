@@ -195,6 +195,9 @@ TEST_F(Intent, ObjectDeletedByOthersIsMadeAgainWhenAskedFor) {
     synced();
     object->phase = Phase::absent;
     settings.on_external_delete = OnExternalDelete::recreate;
+    object->created_by_us = false;
+    EXPECT_EQ(decided().action, Action::nothing) << "of what others have made, a part is known";
+    object->created_by_us = true;
     EXPECT_EQ(decided().action, Action::create);
     EXPECT_EQ(decided().fields, (Fields{{"spec.replicas", 2}})); // what was claimed; the rest was others'
     EXPECT_EQ(decided().uid, "");
