@@ -115,7 +115,7 @@ COMMENT ON COLUMN dbnet.activity.transaction IS 'dbnet.transaction.id: id of the
 COMMENT ON COLUMN dbnet.activity.kind IS 'S statement, C call, G trigger activation, R report of devices, D DDL on something tracked';
 COMMENT ON COLUMN dbnet.activity.parent IS 'activity within which it ran, perhaps of an earlier transaction (a procedure that commits); NULL = the session asked for it, or it ran at COMMIT';
 COMMENT ON COLUMN dbnet.activity.started_by IS 'G: version of the row for which the trigger fired; NULL = statement-level, or BEFORE, or not recorded';
-COMMENT ON COLUMN dbnet.activity.name IS 'S, D: command tag; C: schema.name(argument types); G: name of the trigger; R: device report';
+COMMENT ON COLUMN dbnet.activity.name IS 'S, D: command tag, or "replication" for what another server did, "continued" for a further part of a very large transaction (cause: its first part); C: schema.name(argument types); G: name of the trigger; R: device report';
 COMMENT ON COLUMN dbnet.activity.relation IS 'G, R: tracked_relation.number of the table';
 COMMENT ON COLUMN dbnet.activity.role IS 'role whose rights it had: in a SECURITY DEFINER function that of its owner';
 COMMENT ON COLUMN dbnet.activity.line IS 'line of the function within which it ran, where the language tells (PL/pgSQL)';
@@ -305,9 +305,15 @@ CREATE FUNCTION dbnet.set_cause(event bigint DEFAULT NULL, reason text DEFAULT N
 COMMENT ON FUNCTION dbnet.set_cause(bigint, text) IS
     'Says why the running transaction does what it does. Arguments: event that it follows from; words, such as the number of a ticket. Goes on record with the transaction if that changes something that is tracked; the last call counts. Errors: 22023 neither is given';
 
-CREATE FUNCTION dbnet.note_use(relation integer, key jsonb, hash bigint) RETURNS void
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_note_use';
-COMMENT ON FUNCTION dbnet.note_use(integer, jsonb, bigint) IS 'Internal: dbnet.used() after its checks. Arguments: tracked_relation.number; key, NULL = the table; dbnet.key_hash of it';
+CREATE FUNCTION dbnet.key_of(relation regclass, key text) RETURNS jsonb
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'dbnet_key_of';
+COMMENT ON FUNCTION dbnet.key_of(regclass, text) IS
+    'A key as entity_version has it. Arguments: tracked table; of one key column its value, of two first/second (a mirror''s namespace/name), of any number a JSON object. Errors: 42704 the table is not tracked, 22023 no key of it';
+
+CREATE FUNCTION dbnet.used(relation regclass, key text DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_used';
+COMMENT ON FUNCTION dbnet.used(regclass, text) IS
+    'Says that the function that runs, or the statement, has read a row and acts on it: dbnet.why() then leads to that row''s history, too. Arguments: tracked table that the role may SELECT; key as in dbnet.key_of(), NULL = the table as a whole. Errors: 42704 the table is not tracked, 42501 no right to read it, 22023 no key of it';
 
 CREATE FUNCTION dbnet.event_hash(event record) RETURNS bytea
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_event_hash';

@@ -24,6 +24,7 @@ int requests_in_flight = 64;
 int capture_buffer_limit = 8192;
 bool provenance = true;
 int provenance_on_error = OnError::warning;
+int provenance_buffer_limit = 16384;
 char *traceparent = nullptr;
 
 namespace {

@@ -18,9 +18,10 @@ extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
 extern int requests_in_flight;       // dbnet.requests_in_flight: per worker
 extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
-extern bool provenance;         // dbnet.provenance: false records nothing in this session (superusers)
-extern int provenance_on_error; // dbnet.provenance_on_error: one of OnError
-extern char *traceparent;       // dbnet.traceparent: W3C trace context of what the session does; empty: none
+extern bool provenance;             // dbnet.provenance: false records nothing in this session (superusers)
+extern int provenance_on_error;     // dbnet.provenance_on_error: one of OnError
+extern int provenance_buffer_limit; // dbnet.provenance_buffer_limit: kB per transaction, above: it is written in parts
+extern char *traceparent;           // dbnet.traceparent: W3C trace context of what the session does; empty: none
 
 // What becomes of a change whose provenance cannot be recorded.
 namespace OnError {

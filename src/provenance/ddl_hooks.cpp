@@ -62,16 +62,14 @@ void note_ddl(ObjectAccessType access, const char *what, const TrackedTable *tab
     if (table != nullptr)
         frame->relation = table->number;
     keep_activity(frame);
-    if (frame->activity == 0 || frame->recorded_in != transaction_serial())
-        return;
-    Activity &activity = record_at(frame->activity).activity;
-    if (activity.detail != nullptr)
+    Record *record = frame->recorded_in == transaction_serial() ? open_record(frame->activity) : nullptr;
+    if (record == nullptr || record->activity.detail != nullptr)
         return; // the first object that a statement touches is the one that it names
     const MemoryContext before = MemoryContextSwitchTo(record_memory());
     JsonbField field;
     field.name = word_for(access);
     field.set(std::string_view(what));
-    activity.detail = make_object(&field, 1);
+    record->activity.detail = make_object(&field, 1);
     MemoryContextSwitchTo(before);
 }
 

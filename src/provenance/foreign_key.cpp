@@ -84,7 +84,7 @@ void find_parent_row(Frame *frame, const QueryDesc *query) {
     const Relation child = table_open(child_table, NoLock); // the executor has locked it
     if (const ForeignKeyCacheInfo *constraint = find_constraint(child, where); constraint != nullptr) {
         const char *name = get_constraint_name(constraint->conoid);
-        frame->foreign_key = name != nullptr ? MemoryContextStrdup(record_memory(), name) : nullptr;
+        frame->foreign_key = name != nullptr ? MemoryContextStrdup(TopTransactionContext, name) : nullptr;
         const TrackedTable &parent = *tracked_table(constraint->confrelid);
         if (parent.is_tracked) {
             // ON UPDATE CASCADE has the new key first, and the row's version is found under that.

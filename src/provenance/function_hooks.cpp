@@ -193,9 +193,9 @@ void note_intervention(Frame *frame, const TriggerData &fired, HeapTuple given, 
         return;
     did.key = in_record_memory([&] { return key_of(table, did.is_suppressed ? given : returned, columns); });
     keep_activity(frame);
-    if (frame->activity != 0 && frame->recorded_in == transaction_serial())
-        record_at(frame->activity).activity.detail =
-            in_record_memory([&] { return activation_detail(fired, *frame->function, did); });
+    if (Record *record = frame->recorded_in == transaction_serial() ? open_record(frame->activity) : nullptr;
+        record != nullptr)
+        record->activity.detail = in_record_memory([&] { return activation_detail(fired, *frame->function, did); });
 }
 
 // ---- the hooks ----

@@ -13,10 +13,13 @@ extern "C" {
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/typcache.h"
 }
 
@@ -37,6 +40,58 @@ Frame *asking_frame() noexcept {
         statement = frame;
     }
     return statement;
+}
+
+const TrackedTable &required_table(Oid relation) {
+    const TrackedTable &table = *tracked_table(relation);
+    if (table.is_tracked)
+        return table;
+    const char *name = get_rel_name(relation);
+    throw pg::error(ERRCODE_UNDEFINED_OBJECT,
+                    name != nullptr ? std::string("table \"") + name + "\" is not tracked" : "there is no such table")
+        .hint("Mirrors and DBNet's configuration are tracked; SELECT dbnet.track('…') begins with others.");
+}
+
+pg::error no_key(const TrackedTable &table, const char *text) {
+    std::string columns;
+    for (int index = 0; index < table.key_count; ++index)
+        columns += std::string(index > 0 ? ", " : "") + std::string(table.columns[table.keys[index]].name);
+    return pg::error(ERRCODE_INVALID_PARAMETER_VALUE, std::string("\"") + text + "\" is no key of the table")
+        .hint(table.key_count == 1 ? "The key is the value of column " + columns + "."
+              : table.key_count == 2
+                  ? "The key is written value/value, or as a JSON object, of the columns " + columns + "."
+                  : "The key is written as a JSON object of the columns " + columns + ".");
+}
+
+// Of one key column its value; of two 'first/second', as mirrors have it; of any number a JSON object.
+Jsonb *parse_key(const TrackedTable &table, const text *written) {
+    char *const key = text_to_cstring(written);
+    auto *fields = static_cast<JsonbField *>(palloc0(sizeof(JsonbField) * (table.key_count + 1)));
+    const Jsonb *object = nullptr;
+    if (key[0] == '{' && table.key_count > 1)
+        object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(key)));
+    char *const slash = strchr(key, '/');
+    if (object == nullptr && table.key_count > 1 && (table.key_count > 2 || slash == nullptr))
+        throw no_key(table, key);
+    if (object == nullptr && table.key_count == 2)
+        *slash = '\0';
+    int count = 0;
+    for (int index = 0; index < table.count; ++index) { // in jsonb's order of names
+        const TrackedColumn &column = table.columns[index];
+        if (!column.is_key)
+            continue;
+        JsonbField &field = fields[count++];
+        if (object != nullptr) {
+            field = member(object, column.name);
+            if (field.kind == JsonbField::Kind::null)
+                throw no_key(table, key);
+            continue;
+        }
+        field.name = column.name;
+        const bool is_second = table.key_count == 2 && table.keys[1] == index;
+        field.set(std::string_view(is_second ? slash + 1 : key));
+    }
+    return make_object(fields, count);
 }
 
 } // namespace
@@ -93,26 +148,39 @@ DBNET_FUNCTION(dbnet_set_cause) {
     PG_RETURN_VOID();
 }
 
-// relation number, key as jsonb or NULL, hash of the key
-DBNET_FUNCTION(dbnet_note_use) {
+DBNET_FUNCTION(dbnet_key_of) {
+    const Oid relation = PG_GETARG_OID(0);
+    const Jsonb *key = nullptr;
+    pg::call([&] { key = parse_key(required_table(relation), PG_GETARG_TEXT_PP(1)); });
+    PG_RETURN_JSONB_P(key);
+}
+
+DBNET_FUNCTION(dbnet_used) {
+    if (PG_ARGISNULL(0))
+        throw pg::error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "dbnet.used() needs a table");
     if (!is_recording())
         PG_RETURN_VOID();
+    const Oid relation = PG_GETARG_OID(0);
     Use use{};
-    use.relation = PG_GETARG_INT32(0);
-    Frame *frame = asking_frame();
-    if (!PG_ARGISNULL(1)) {
-        const int64 hash = PG_GETARG_INT64(2);
-        pg::call([&] {
-            const MemoryContext before = MemoryContextSwitchTo(record_memory());
-            use.key = PG_GETARG_JSONB_P_COPY(1);
-            MemoryContextSwitchTo(before);
-            use.version = newest_version(use.relation, hash);
-        });
-        if (use.version == 0)
-            use.version_event = pg::as_superuser(
-                [&] { return pg::execute(newest_on_record, int64{use.relation}, hash).integer(0, 0); });
-    }
+    int64 hash = 0;
     pg::call([&] {
+        const TrackedTable &table = required_table(relation);
+        if (pg_class_aclcheck(relation, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+            aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relation));
+        use.relation = table.number;
+        if (PG_ARGISNULL(1))
+            return;
+        const MemoryContext before = MemoryContextSwitchTo(record_memory());
+        use.key = parse_key(table, PG_GETARG_TEXT_PP(1));
+        MemoryContextSwitchTo(before);
+        hash = key_hash(table, use.key);
+        use.version = newest_version(use.relation, hash);
+    });
+    if (use.key != nullptr && use.version == 0)
+        use.version_event =
+            pg::as_superuser([&] { return pg::execute(newest_on_record, int64{use.relation}, hash).integer(0, 0); });
+    pg::call([&] {
+        Frame *frame = asking_frame();
         const ActivityReference activity =
             frame != nullptr ? activity_of(frame) : activity_without_frame("replication");
         use.activity = activity.number;

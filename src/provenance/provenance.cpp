@@ -19,7 +19,9 @@ namespace {
 EventId last_flushed = 0;
 
 capture::RowVersions row(Oid, const TriggerData &fired) {
-    return pg::call([&] { return record_row(fired); });
+    const capture::RowVersions versions = pg::call([&] { return record_row(fired); });
+    flush_if_large();
+    return versions;
 }
 
 std::int64_t flush_records() {

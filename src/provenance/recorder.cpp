@@ -25,17 +25,27 @@ namespace {
 
 constexpr uint32 index_limit = 1 << 20; // entries of an index, 32 MB; later rows are recorded, but no longer found
 constexpr int text_limit = 10 * 1024;   // bytes of a statement's text
+constexpr Size savepoint_allowance =
+    8; // times dbnet.provenance_buffer_limit, where a savepoint keeps it from being written
 
-// Lives in a child of TopTransactionContext and goes with it; no destructor runs.
+// Lives in a child of TopTransactionContext and goes with it; no destructor runs. A transaction that changes very much
+// is written in parts, of which only the events are remembered.
 struct Records {
-    explicit Records(MemoryContext context)
-        : context(context), places(context, index_limit), keys(context, index_limit), reserved(context, index_limit) {}
+    Records(MemoryContext context, MemoryContext part)
+        : context(context), part(part), places(context, index_limit), keys(context, index_limit),
+          reserved(context, index_limit) {}
 
-    MemoryContext context;
-    Record *list = nullptr; // list[0] is number 1
-    uint32 count = 0, capacity = 0;
-    uint32 flushed = 0; // how many an earlier flush of the transaction has dealt with
+    MemoryContext context, part;
+    Record *list = nullptr;         // of the part; list[0] is number flushed + 1; in its memory
+    uint32 count = 0, capacity = 0; // count: of all parts, capacity: of the list
+    uint32 flushed = 0;             // records of parts that are done with
+    EventId *events = nullptr;      // theirs
+    EventId first_part = 0;         // its transaction id
+    bool is_written = false;        // the part is, and is kept for final_number()
+    bool is_overfull = false;       // a savepoint holds more than may be remembered: nothing more is recorded
     NumberIndex places, keys, reserved;
+
+    uint32 in_part() const noexcept { return count - flushed; }
 };
 
 Records *records = nullptr;
@@ -52,7 +62,9 @@ Records &begun() {
     if (records == nullptr) {
         const MemoryContext context =
             AllocSetContextCreateInternal(TopTransactionContext, "DBNet provenance", ALLOCSET_DEFAULT_SIZES);
-        records = new (MemoryContextAlloc(context, sizeof(Records))) Records(context);
+        const MemoryContext part =
+            AllocSetContextCreateInternal(context, "DBNet provenance part", ALLOCSET_DEFAULT_SIZES);
+        records = new (MemoryContextAlloc(context, sizeof(Records))) Records(context, part);
         // Savepoints that are open began before anything was recorded.
         for (int level = 0; level < level_count; ++level)
             level_starts[level] = 0;
@@ -60,17 +72,36 @@ Records &begun() {
     return *records;
 }
 
+// The part is done with: its events are all that is remembered of it.
+void retire() {
+    Records &all = *records;
+    const Size size = sizeof(EventId) * (all.count + 1);
+    all.events =
+        static_cast<EventId *>(all.events == nullptr ? MemoryContextAllocExtended(all.context, size, MCXT_ALLOC_HUGE)
+                                                     : repalloc_huge(all.events, size));
+    for (RecordNumber number = all.flushed + 1; number <= all.count; ++number)
+        all.events[number - 1] = event_of(number);
+    MemoryContextReset(all.part);
+    all.list = nullptr;
+    all.capacity = 0;
+    all.flushed = all.count;
+    all.is_written = false;
+    role_name = nullptr;
+}
+
 RecordNumber append(const Record &record) {
     Records &all = begun();
-    if (all.count == all.capacity) {
+    if (all.is_written)
+        retire();
+    if (all.in_part() == all.capacity) {
         const uint32 capacity = all.capacity == 0 ? 8 : all.capacity * 2;
-        const MemoryContext before = MemoryContextSwitchTo(all.context);
+        const MemoryContext before = MemoryContextSwitchTo(all.part);
         all.list = static_cast<Record *>(all.list == nullptr ? palloc(sizeof(Record) * capacity)
                                                              : repalloc_huge(all.list, sizeof(Record) * capacity));
         MemoryContextSwitchTo(before);
         all.capacity = capacity;
     }
-    all.list[all.count] = record;
+    all.list[all.in_part()] = record;
     return ++all.count;
 }
 
@@ -87,16 +118,23 @@ uint64 version_key(int32 relation, int64 key_hash) noexcept {
 const char *name_of_role(Oid role) {
     if (role_name == nullptr || role_of_name != role) {
         const char *name = GetUserNameFromId(role, true);
-        role_name = MemoryContextStrdup(begun().context, name != nullptr ? name : "");
+        role_name = MemoryContextStrdup(record_memory(), name != nullptr ? name : "");
         role_of_name = role;
     }
     return role_name;
 }
 
+const char *copied_for_transaction(std::string_view text) {
+    auto *copy = static_cast<char *>(MemoryContextAlloc(TopTransactionContext, text.size() + 1));
+    memcpy(copy, text.data(), text.size());
+    copy[text.size()] = '\0';
+    return copy;
+}
+
 const char *copied(const char *text, int length) {
     if (text == nullptr)
         return nullptr;
-    auto *copy = static_cast<char *>(MemoryContextAlloc(begun().context, length + 1));
+    auto *copy = static_cast<char *>(MemoryContextAlloc(record_memory(), length + 1));
     memcpy(copy, text, length);
     copy[length] = '\0';
     return copy;
@@ -114,7 +152,7 @@ void describe(Activity &activity, Frame *frame) {
     }
     activity.name = frame->tag != nullptr ? frame->tag : "";
     if (frame->foreign_key != nullptr) {
-        const MemoryContext before = MemoryContextSwitchTo(begun().context);
+        const MemoryContext before = MemoryContextSwitchTo(record_memory());
         JsonbField field;
         field.name = "foreign_key";
         field.set(std::string_view(frame->foreign_key));
@@ -142,7 +180,7 @@ void take_over(Activity &activity, const Frame &frame) noexcept {
 
 // Activities that are gone leave no trace, unless they are calls: that a procedure was tried tells something.
 void drop_since(uint32 first, SubTransactionId subtransaction) noexcept {
-    for (uint32 index = first; index < records->count; ++index) {
+    for (uint32 index = first > records->flushed ? first - records->flushed : 0; index < records->in_part(); ++index) {
         Record &record = records->list[index];
         if (record.kind == Record::Kind::version) {
             record.version.is_dropped = true;
@@ -158,7 +196,7 @@ void drop_since(uint32 first, SubTransactionId subtransaction) noexcept {
 // From the last to the first: who has something on record below is on record.
 bool choose_what_is_written() noexcept {
     bool is_worth_it = false;
-    for (uint32 index = records->count; index-- > records->flushed;) {
+    for (uint32 index = records->in_part(); index-- > 0;) {
         Record &record = records->list[index];
         RecordNumber above = 0;
         switch (record.kind) {
@@ -182,14 +220,21 @@ bool choose_what_is_written() noexcept {
         }
         }
         if (record.is_written && above > records->flushed)
-            records->list[above - 1].is_written = true;
+            record_at(above).is_written = true;
     }
     return is_worth_it;
 }
 
+bool has_activity() noexcept {
+    for (uint32 index = 0; index < records->in_part(); ++index)
+        if (records->list[index].is_written && records->list[index].kind == Record::Kind::activity)
+            return true;
+    return false;
+}
+
 uint32 count_them() noexcept {
     uint32 count = 0;
-    for (uint32 index = records->flushed; index < records->count; ++index) {
+    for (uint32 index = 0; index < records->in_part(); ++index) {
         Record &record = records->list[index];
         count += record.is_written ? 1 : 0;
         if (record.kind == Record::Kind::activity && record.activity.frame != nullptr)
@@ -201,12 +246,12 @@ uint32 count_them() noexcept {
 // In order, but the first activity comes first: a trigger may have been promised a version before anything else was
 // there.
 void number_them(EventId transaction) noexcept {
-    uint32 first = records->flushed;
-    while (first < records->count &&
+    uint32 first = 0;
+    while (first < records->in_part() &&
            !(records->list[first].is_written && records->list[first].kind == Record::Kind::activity))
         ++first;
     EventId next = transaction + 1;
-    for (uint32 index = records->flushed; index < records->count; ++index) {
+    for (uint32 index = 0; index < records->in_part(); ++index) {
         Record &record = records->list[index];
         record.event = !record.is_written || transaction == 0 ? 0 : index == first ? transaction : next++;
     }
@@ -216,17 +261,26 @@ void number_them(EventId transaction) noexcept {
 void settle_frames() noexcept {
     for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
         if (frame->recorded_in == serial && frame->activity != 0) {
-            if (const EventId event = record_at(frame->activity).event; event != 0)
+            if (const EventId event = event_of(frame->activity); event != 0)
                 frame->event = event;
             frame->activity = 0;
         }
 }
 
+// What is still running keeps no more than its event.
+void release_frames() noexcept {
+    for (uint32 index = 0; index < records->in_part(); ++index) {
+        Record &record = records->list[index];
+        if (record.kind != Record::Kind::activity || record.activity.frame == nullptr)
+            continue;
+        release_frame(record.activity.frame);
+        record.activity.frame = nullptr;
+    }
+}
+
 void forget_transaction() noexcept {
     if (records != nullptr)
-        for (uint32 index = 0; index < records->count; ++index)
-            if (records->list[index].kind == Record::Kind::activity && records->list[index].activity.frame != nullptr)
-                release_frame(records->list[index].activity.frame);
+        release_frames();
     records = nullptr; // its memory goes with the transaction
     role_name = nullptr;
     note = {};
@@ -271,11 +325,12 @@ extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransacti
 } // namespace
 
 bool is_recording() noexcept {
-    return settings::provenance && pg::shared() != nullptr && !is_flushing && !IsParallelWorker();
+    return settings::provenance && pg::shared() != nullptr && !is_flushing && !IsParallelWorker() &&
+           (records == nullptr || !records->is_overfull);
 }
 
 MemoryContext record_memory() {
-    return begun().context;
+    return begun().part;
 }
 
 uint32 record_count() noexcept {
@@ -283,7 +338,11 @@ uint32 record_count() noexcept {
 }
 
 Record &record_at(RecordNumber number) noexcept {
-    return records->list[number - 1];
+    return records->list[number - records->flushed - 1];
+}
+
+Record *open_record(RecordNumber number) noexcept {
+    return records != nullptr && number > records->flushed && !records->is_written ? &record_at(number) : nullptr;
 }
 
 uint64 transaction_serial() noexcept {
@@ -318,31 +377,31 @@ ActivityReference activity_of(Frame *frame) {
     }
     frame->activity = append(record);
     frame->recorded_in = serial;
-    if (parent.number != 0)
-        record_at(parent.number).activity.has_followed = true;
+    if (Record *above = open_record(parent.number); above != nullptr)
+        above->activity.has_followed = true;
     return {frame->activity, 0};
 }
 
 void keep_activity(Frame *frame) {
-    if (const RecordNumber number = activity_of(frame).number; number != 0)
-        record_at(number).activity.is_kept = true;
+    if (Record *record = open_record(activity_of(frame).number); record != nullptr)
+        record->activity.is_kept = true;
 }
 
 void finish_activity(Frame *frame) noexcept {
     if (frame->recorded_in != serial || frame->activity == 0)
         return;
-    Activity &activity = record_at(frame->activity).activity;
-    if (activity.frame == nullptr)
+    Record *record = open_record(frame->activity);
+    if (record == nullptr || record->activity.frame == nullptr)
         return;
-    take_over(activity, *frame);
-    activity.frame = nullptr;
+    take_over(record->activity, *frame);
+    record->activity.frame = nullptr;
     release_frame(frame);
 }
 
 ActivityReference activity_without_frame(const char *name) {
     static RecordNumber last = 0;
     static uint64 last_serial = 0;
-    if (last_serial == serial && last != 0)
+    if (last_serial == serial && open_record(last) != nullptr)
         return {last, 0};
     Record record{};
     record.kind = Record::Kind::activity;
@@ -372,8 +431,8 @@ RecordNumber add_version(const Version &version) {
     const uint64 key = version_key(version.relation, version.key_hash);
     record_at(number).version.previous = static_cast<RecordNumber>(records->keys.find(key));
     records->keys.put(key, number);
-    if (version.activity != 0)
-        record_at(version.activity).activity.has_followed = true;
+    if (Record *above = open_record(version.activity); above != nullptr)
+        above->activity.has_followed = true;
     return number;
 }
 
@@ -407,14 +466,15 @@ RecordNumber reserved_at(Oid table, const ItemPointerData &place) {
     if (records == nullptr)
         return 0;
     const auto number = static_cast<RecordNumber>(records->places.find(place_key(table, place)));
-    return number != 0 && record_at(number).version.operation == '\0' ? number : 0;
+    const Record *record = open_record(number);
+    return record != nullptr && record->version.operation == '\0' ? number : 0;
 }
 
 RecordNumber newest_version(int32 relation, int64 key_hash) {
     if (records == nullptr)
         return 0;
     auto number = static_cast<RecordNumber>(records->keys.find(version_key(relation, key_hash)));
-    while (number != 0 && record_at(number).version.is_dropped)
+    while (number > records->flushed && record_at(number).version.is_dropped)
         number = record_at(number).version.previous;
     return number;
 }
@@ -434,7 +494,8 @@ RecordNumber reserved_version(int32 relation, int64 key_hash) {
     if (records == nullptr)
         return 0;
     const auto number = static_cast<RecordNumber>(records->reserved.find(version_key(relation, key_hash)));
-    return number != 0 && record_at(number).version.operation == '\0' ? number : 0;
+    const Record *record = open_record(number);
+    return record != nullptr && record->version.operation == '\0' ? number : 0;
 }
 
 void set_cause(EventId event, const char *reason) {
@@ -449,7 +510,7 @@ void note_traceparent(const char *text, int length) {
         return;
     const std::string_view found = find_traceparent(std::string_view(text, static_cast<size_t>(length)));
     if (!found.empty())
-        note.traceparent = copied(found.data(), static_cast<int>(found.size()));
+        note.traceparent = copied_for_transaction(found);
 }
 
 TransactionNote &transaction_note() noexcept {
@@ -457,12 +518,15 @@ TransactionNote &transaction_note() noexcept {
 }
 
 EventId flush() {
-    if (records == nullptr || records->count == records->flushed || is_flushing)
+    if (records == nullptr || records->in_part() == 0 || records->is_written || is_flushing)
         return 0;
     if (!choose_what_is_written()) {
-        records->flushed = records->count;
+        records->is_written = true;
         return 0;
     }
+    if (!has_activity()) // all that was written here belongs to activities of an earlier part
+        pg::call([] { record_at(activity_without_frame("continued").number).is_written = true; });
+    records->is_written = true;
     const uint32 count = count_them();
     EventId transaction = take_events(count);
     number_them(transaction);
@@ -477,13 +541,43 @@ EventId flush() {
         count_failure("a transaction", error.what());
     }
     is_flushing = false;
-    records->flushed = records->count;
+    if (records->first_part == 0)
+        records->first_part = transaction;
+    release_frames();
     return transaction;
+}
+
+void flush_if_large() {
+    if (records == nullptr || records->is_overfull)
+        return;
+    const Size limit = static_cast<Size>(settings::provenance_buffer_limit) * 1024;
+    const Size size = MemoryContextMemAllocated(records->part, false);
+    if (size <= limit)
+        return;
+    // What a savepoint may still take back is not written before that is decided.
+    if (GetCurrentTransactionNestLevel() == 1) {
+        flush();
+        pg::call([] { retire(); });
+    } else if (size > limit * savepoint_allowance) {
+        records->is_overfull = true;
+        const pg::error overfull(
+            ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            "more has changed inside a savepoint than dbnet.provenance_buffer_limit lets be remembered");
+        if (settings::provenance_on_error == settings::OnError::error)
+            throw overfull;
+        count_failure("the rest of a transaction", overfull.what());
+    }
+}
+
+EventId first_part() noexcept {
+    return records != nullptr ? records->first_part : 0;
 }
 
 EventId event_of(RecordNumber number) noexcept {
     if (records == nullptr || number == 0 || number > records->count)
         return 0;
+    if (number <= records->flushed)
+        return records->events[number - 1];
     const Record &record = record_at(number);
     return record.kind == Record::Kind::version && record.version.alias != 0 ? event_of(record.version.alias)
                                                                              : record.event;

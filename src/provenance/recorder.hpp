@@ -78,7 +78,8 @@ bool is_recording() noexcept;
 // Where texts and documents of records are to be allocated; goes with the transaction.
 MemoryContext record_memory();
 uint32 record_count() noexcept;
-Record &record_at(RecordNumber number) noexcept;
+Record &record_at(RecordNumber number) noexcept;   // one that is not written yet, or was by the last flush
+Record *open_record(RecordNumber number) noexcept; // nullptr: it is written already, or 0
 // Tells transactions apart within the process.
 uint64 transaction_serial() noexcept;
 
@@ -131,6 +132,12 @@ TransactionNote &transaction_note() noexcept;
 // Writes what there is; the transaction's event id, 0: nothing was recorded. Outside pg::call; throws pg::error or
 // warns, as dbnet.provenance_on_error says.
 EventId flush();
+// To be called after each row: a transaction that changes more than dbnet.provenance_buffer_limit is written in parts,
+// each with an id of its own, whose `cause` is the first one. Outside pg::call; throws as flush().
+void flush_if_large();
+// The id of the transaction's first part; 0: nothing is written yet.
+EventId first_part() noexcept;
+
 // The id under which a record was written; 0: it was not.
 EventId event_of(RecordNumber number) noexcept;
 // Records before this one were written by an earlier flush of the same transaction.

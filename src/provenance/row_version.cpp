@@ -166,8 +166,8 @@ ActivityReference activity_of_row(const TrackedTable &table, CommandId command, 
         withhold_from_here();
     }
     const ActivityReference activity = activity_of(frame);
-    if (table.has_redacted && activity.number != 0)
-        record_at(activity.number).activity.is_withheld = true;
+    if (Record *record = table.has_redacted ? open_record(activity.number) : nullptr; record != nullptr)
+        record->activity.is_withheld = true;
     return activity;
 }
 
@@ -178,7 +178,7 @@ RecordNumber add(const Version &version, Oid table, const ItemPointerData *place
     RecordNumber promised = place != nullptr ? reserved_at(table, *place) : 0;
     const RecordNumber number = add_version(version);
     if (promised != 0 && promised != number)
-        record_at(promised).version.alias = number;
+        record_at(promised).version.alias = number; // open, or it would not be found
     if (place != nullptr)
         note_place(table, *place, number);
     return number;
@@ -189,11 +189,9 @@ RecordNumber moved_from(const TrackedTable &table, Oid partition, const Version 
     if (table.root == partition)
         return 0;
     const RecordNumber number = newest_version(inserted.relation, inserted.key_hash);
-    if (number == 0)
-        return 0;
-    const Record &record = record_at(number);
-    return record.version.operation == 'D' && record.event == 0 && record.version.command == inserted.command ? number
-                                                                                                              : 0;
+    const Record *record = open_record(number);
+    return record != nullptr && record->version.operation == 'D' && record->version.command == inserted.command ? number
+                                                                                                                : 0;
 }
 
 // Of a mirror the key is namespace and name, or name alone.
@@ -274,8 +272,8 @@ constexpr int64 truncated_key = 0; // no key hashes to it but by chance
 // PostgreSQL may ask for a table twice.
 bool is_truncated_already(const TrackedTable &table, const Version &version) noexcept {
     const RecordNumber number = newest_version(table.number, truncated_key);
-    return number != 0 && record_at(number).version.activity == version.activity && table.root != InvalidOid &&
-           record_at(number).version.operation == 'T';
+    const Record *record = open_record(number);
+    return record != nullptr && record->version.activity == version.activity && record->version.operation == 'T';
 }
 
 } // namespace

@@ -1,5 +1,5 @@
-// SHA-256 in pieces. OpenSSL's newer interface allocates and looks the algorithm up for each hash, which takes longer than
-// hashing a row does; this is the plain one below it. Backends and workers; does not raise.
+// SHA-256 in pieces. OpenSSL's newer interface allocates and looks the algorithm up for each hash, which takes longer
+// than hashing a row does; this is the plain one below it. Backends and workers; does not raise.
 #pragma once
 
 #include "pg/compat.hpp"

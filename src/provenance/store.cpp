@@ -245,7 +245,8 @@ void fill_transaction(Row &row, const Activity &first, uint32 count, const Sessi
     row.add(who.id);
     row.add(role == nullptr || strcmp(role, first.role) == 0 ? nullptr : role);
     row.add(TimestampTzGetDatum(started_at), started_at == first.started_at);
-    row.add_if(note.cause, note.cause != 0);
+    const EventId cause = first_part() != 0 ? first_part() : note.cause;
+    row.add_if(cause, cause != 0);
     row.add(note.reason);
     row.add(traceparent);
     row.add(origin);
