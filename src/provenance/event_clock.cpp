@@ -15,7 +15,8 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-const pg::Statement newest_recorded{"SELECT pg_catalog.max(id) FROM dbnet.activity"};
+const pg::Statement newest_recorded{"SELECT GREATEST((SELECT pg_catalog.max(id) FROM dbnet.activity),"
+                                    " (SELECT pg_catalog.max(id) FROM dbnet.actuation))"};
 
 std::uint64_t now() noexcept {
     return static_cast<std::uint64_t>(std::max<TimestampTz>(GetCurrentTimestamp(), 0));
