@@ -61,6 +61,7 @@ void Actuator::take(const Commit &commit) {
         size_t order;
         char operation;
         bool replaced;
+        uint64_t event; // of the newest change
     };
     std::unordered_map<mirror::Key, Folded, mirror::KeyHash> keys;
     for (const capture::Change &change : commit.changes) {
@@ -69,10 +70,11 @@ void Actuator::take(const Commit &commit) {
         if (!catalog_->find(change.relation))
             continue;
         const auto [found, is_new] = keys.try_emplace({change.relation, change.name_space, change.name},
-                                                      Folded{keys.size(), change.operation, false});
+                                                      Folded{keys.size(), change.operation, false, change.event});
         if (is_new)
             continue;
         Folded &folded = found->second;
+        folded.event = change.event;
         folded.replaced |= folded.operation == 'D' && change.operation == 'I';
         if (folded.operation != 'I' || change.operation == 'D') // inserted and updated is inserted
             folded.operation = change.operation;
@@ -91,9 +93,10 @@ void Actuator::take(const Commit &commit) {
             extent->updates[key.relation]++;
         wanted[folded.order] = {key, remove, folded.replaced,
                                 remove ? mirror::remove_rank(mirror.resource.group, mirror.resource.kind)
-                                       : mirror::apply_rank(mirror.resource.group, mirror.resource.kind)};
+                                       : mirror::apply_rank(mirror.resource.group, mirror.resource.kind),
+                                folded.event};
     }
-    queue_.take(wanted, {commit.xid, commit.lsn, commit.provenance, commit.role}, std::move(extent), monotonic_ms());
+    queue_.take(wanted, {commit.xid, commit.lsn, 0, commit.role}, std::move(extent), monotonic_ms());
 }
 
 void Actuator::take_compared(std::span<const Wanted> wanted, std::shared_ptr<const Extent> extent) {

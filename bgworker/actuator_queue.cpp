@@ -67,6 +67,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         // objects in different orders would wait for each other otherwise.
         leave_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size());
         entry.cause = cause;
+        entry.cause.event = one.event;
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
         if (count(extent, one) >= count(entry.extent, one))

@@ -28,7 +28,7 @@ namespace dbnet::bgworker {
 struct Cause {
     uint64_t transaction = 0; // 0: found by a compare
     uint64_t lsn = 0;
-    uint64_t provenance = 0;
+    uint64_t event = 0; // of the object's row: the version that the commit made; 0: not recorded
     uint32_t role = 0;
 };
 
@@ -53,6 +53,7 @@ struct Wanted {
     bool remove = false;
     bool replaced = false; // deleted and inserted again
     int rank = 0;          // objects of one transaction go in the order of ranks
+    uint64_t event = 0;    // see Cause
 };
 
 // The objects of one transaction by rank: a rank may go when all below it have settled well.
@@ -99,7 +100,8 @@ public:
     // `lane_of`: which server and account a relation's objects belong to; each lane has a line of its own.
     explicit Queue(std::function<std::string(uint32_t relation)> lane_of) : lane_of_(std::move(lane_of)) {}
 
-    // Takes what one transaction changed, its keys each once. A stopped or waiting object is tried at once.
+    // Takes what one transaction changed, its keys each once; of `cause` what they have in common. A stopped or waiting
+    // object is tried at once.
     void take(std::span<const Wanted> wanted, const Cause &cause, std::shared_ptr<const Extent> extent, int64_t now_ms);
     // Something else happened to the object: decide again.
     void touch(const mirror::Key &key, const std::string &gone_uid, int64_t now_ms);

@@ -24,7 +24,7 @@ namespace {
 // The only calls of PostgreSQL here; neither raises.
 mirror::Stamp stamp_for(const Cause &cause) {
     return {GetSystemIdentifier(), GetWALInsertionTimeLine(), cause.lsn ? cause.lsn : GetFlushRecPtr(nullptr),
-            cause.provenance};
+            cause.event};
 }
 
 // The stamp goes with the object itself: subresources take no annotations, or other kinds' do.
@@ -150,6 +150,7 @@ mirror::ActuationWrite Actuator::line_for(const Entry &entry, const Plan &plan, 
     line.key = entry.key;
     line.transaction = plan.cause.transaction;
     line.commit_lsn = plan.cause.lsn;
+    line.cause = plan.cause.event;
     line.role = plan.cause.role;
     line.attempt = plan.attempt;
     line.http_status = response.status;

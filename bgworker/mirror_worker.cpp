@@ -1,7 +1,8 @@
 // The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, leases,
-// intents and requests, answers, watch events and reports, compares. It sleeps in one place.
+// intents and requests, answers, watch events and reports, compares, care of what is on record. It sleeps in one place.
 #include "bgworker/actuator.hpp"
 #include "bgworker/compare.hpp"
+#include "bgworker/housekeeping.hpp"
 #include "bgworker/leases.hpp"
 #include "bgworker/wal_tail.hpp"
 #include "bgworker/watcher.hpp"
@@ -61,7 +62,8 @@ class MirrorWorker : ActuatorClient, WatcherClient, LeaseClient {
 public:
     explicit MirrorWorker(WorkerProcess &process)
         : process_(process), transport_(transport_limits()), tail_(cookie()), watcher_(transport_, *this),
-          leases_(transport_, *this), actuator_(transport_, *this), compare_(actuator_, *this) {}
+          leases_(transport_, *this), actuator_(transport_, *this), compare_(actuator_, *this),
+          housekeeping_([this](const std::string &message) { note_error(message); }) {}
 
     ~MirrorWorker() { loaded_catalog = nullptr; }
 
@@ -71,8 +73,10 @@ public:
         load();
         while (true) {
             const bool more = turn();
-            if (process_.wait(transport_.descriptor(), more ? 0 : timeout_ms()))
+            if (process_.wait(transport_.descriptor(), more ? 0 : timeout_ms())) {
                 configure(); // dbnet.actuate may have changed
+                housekeeping_.hurry();
+            }
         }
     }
 
@@ -90,6 +94,7 @@ private:
         if (next_compare_ms_ <= monotonic_ms())
             compare_.request_all(false), next_compare_ms_ = compare_due_ms();
         reconnect();
+        housekeeping_.turn(monotonic_ms());
         transport_.run();
         publish();
         flush();
@@ -275,6 +280,7 @@ private:
     Leases leases_;
     Actuator actuator_;
     Compare compare_;
+    Housekeeping housekeeping_;
     std::shared_ptr<const mirror::Catalog> catalog_;
     uint64_t configuration_ = 0;
     uint64_t answered_ = 0; // the last question about our progress

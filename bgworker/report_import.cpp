@@ -177,7 +177,7 @@ void import_objects(const Mirror &mirror, std::span<const QueuedEvent> events) {
 
     pg::Deadline deadline(settings::report_statement_timeout);
     const uint64 inserted = pg::as_owner(mirror.owner, [&] {
-        pg::ReportScope scope(mirror.relation);
+        pg::ReportScope scope(mirror.relation, pg::ReportKind::import);
         return batch.insert(mirror);
     });
     // A row that was deleted meanwhile must not come back.

@@ -197,6 +197,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     }
     const ObjectRecord &record = *stored.object;
     job.object = reported(record, event.seen.values);
+    job.last_actuation = record.last_actuation;
     bool same = record.uid == event.uid;
     if (same && !event.authoritative && record.phase != Phase::absent && !went_back(event, record) &&
         kubernetes::is_not_newer(event.resource_version, record.resource_version)) {
@@ -210,6 +211,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     std::string message;
     if (!same && !record.uid.empty()) {
         job.object.applied.clear();
+        job.last_actuation = 0;
         recorded_.seen.push_back({event.key, event.uid, Seen::replaced});
     }
     if (is_answer)
@@ -248,7 +250,8 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     gone_messages_.push_back(deleted ? "deleted on the server by somebody else"
                                      : "does not match the mirror's label selector any more");
     if (drops_row(mirror_, record))
-        recorded_.jobs.push_back({RowJob::Kind::remove, event.key, record.uid, reported(record, {}), false});
+        recorded_.jobs.push_back(
+            {RowJob::Kind::remove, event.key, record.uid, reported(record, {}), false, record.last_actuation});
 }
 
 void Recorder::take_answer(const QueuedEvent &event, mirror::ReportedObject &object) {
@@ -306,8 +309,9 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
         }
         const ObjectRecord &record = *stored[i].object;
         bool exists = !record.live.is_null();
-        RowJob job{RowJob::Kind::report, keys[i], record.uid, reported(record, mirror.mapping.from_live(record.live)),
-                   exists};
+        RowJob job{
+            RowJob::Kind::report, keys[i], record.uid, reported(record, mirror.mapping.from_live(record.live)), exists,
+            record.last_actuation};
         if (restore)
             job.kind = RowJob::Kind::restore;
         else if (!exists && is_being_deleted(stored[i]))

@@ -85,6 +85,26 @@ private:
     };
     using Rows = std::map<size_t, Json>; // by job
 
+    // The newest call for the object of each row of a statement, where there was one.
+    class Causes final : public pg::ReportCauses {
+    public:
+        Causes(const Mirror &mirror, std::span<const RowJob> jobs, std::span<const Write> group)
+            : has_namespace_(!mirror.namespace_column.empty()) {
+            for (const Write &write : group)
+                if (const RowJob &job = jobs[write.job]; job.last_actuation != 0)
+                    calls_[{has_namespace_ ? std::string_view(job.key.name_space) : std::string_view(), job.key.name}] =
+                        job.last_actuation;
+        }
+        std::int64_t of(std::string_view name_space, std::string_view name) const noexcept override {
+            const auto found = calls_.find({has_namespace_ ? name_space : std::string_view(), name});
+            return found == calls_.end() ? 0 : found->second;
+        }
+
+    private:
+        bool has_namespace_;
+        std::map<std::pair<std::string_view, std::string_view>, int64_t> calls_; // texts are the jobs'
+    };
+
     Rows read(const std::vector<size_t> &jobs, RowLock lock);
     std::vector<size_t> jobs_of(bool removing) const;
     bool removes(const RowJob &job) const {
@@ -253,8 +273,9 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
                                                 : update_rows(mirror_, first.columns);
         arguments = {values};
     }
+    const Causes causes(mirror_, jobs_, group);
     pg::Result written = as_owner([&] {
-        pg::ReportScope scope(mirror_.relation);
+        pg::ReportScope scope(mirror_.relation, pg::ReportKind::change, &causes);
         return pg::execute_once(sql, arguments);
     });
     if (written.rows() != group.size())

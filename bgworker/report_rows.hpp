@@ -23,7 +23,8 @@ struct RowJob {
     mirror::Key key;
     std::string uid; // of the incarnation that `object` describes
     mirror::ReportedObject object;
-    bool exists = true; // restore: false when the server has no such object, so the row goes
+    bool exists = true;         // restore: false when the server has no such object, so the row goes
+    int64_t last_actuation = 0; // see mirror::ObjectRecord
 };
 
 struct RowResult {

@@ -68,7 +68,6 @@ public:
 private:
     struct Open { // messages of a transaction or subtransaction that has not ended
         Oid role = InvalidOid;
-        uint64 provenance = 0;
         std::vector<capture::Change> changes;
         size_t bytes = 0;
     };
@@ -196,10 +195,8 @@ void WalTail::State::keep_message(const WalReader::Record &record) {
     if (!message)
         return; // anybody may write messages
     Open &open = open_[record.xid];
-    if (open.changes.empty()) {
+    if (open.changes.empty())
         open.role = message->role;
-        open.provenance = message->provenance;
-    }
     const size_t bytes = memory_of(message->changes);
     open.changes.insert(open.changes.end(), std::make_move_iterator(message->changes.begin()),
                         std::make_move_iterator(message->changes.end()));
@@ -233,7 +230,6 @@ void WalTail::State::take(TransactionId xid, Commit &commit) {
     Open &open = found->second;
     if (commit.changes.empty()) {
         commit.role = open.role;
-        commit.provenance = open.provenance;
         commit.changes = std::move(open.changes);
     } else {
         commit.changes.insert(commit.changes.end(), std::make_move_iterator(open.changes.begin()),

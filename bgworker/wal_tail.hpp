@@ -22,7 +22,6 @@ struct Commit {
     WalPosition lsn = 0;    // end of the commit record
     std::int64_t at = 0;    // TimestampTz of the commit
     std::uint32_t role = 0; // who
-    std::uint64_t provenance = 0;
     std::vector<capture::Change> changes;
 };
 

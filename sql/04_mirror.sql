@@ -186,6 +186,7 @@ CREATE TABLE dbnet.object (
     last_manager       text,
     commit_transaction xid8,
     commit_lsn         pg_lsn,
+    last_actuation     bigint,
     changed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (relation, namespace, name)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1);
@@ -224,6 +225,7 @@ COMMENT ON COLUMN dbnet.object.controller IS 'kind/name of the controller ownerR
 COMMENT ON COLUMN dbnet.object.last_manager IS 'field manager of the newest change seen';
 COMMENT ON COLUMN dbnet.object.commit_transaction IS 'transaction of the newest change acted upon';
 COMMENT ON COLUMN dbnet.object.commit_lsn IS 'its commit in the WAL';
+COMMENT ON COLUMN dbnet.object.last_actuation IS 'dbnet.actuation.id of the newest call for the object that was answered';
 COMMENT ON COLUMN dbnet.object.changed_at IS 'when this row was last written';
 
 CREATE TABLE dbnet.tombstone (
@@ -307,7 +309,11 @@ COMMENT ON COLUMN dbnet.ownership_request.requested_by IS 'role that asked';
 COMMENT ON COLUMN dbnet.ownership_request.transaction IS 'transaction that asked';
 COMMENT ON COLUMN dbnet.ownership_request.at IS 'when';
 
+-- A ring of 8 partitions, each for 2^39 microseconds (6.4 days) of ids, which are event ids (08_provenance.sql): no table is made or
+-- dropped at run time. The mirror worker empties what dbnet.actuation_retention (at most 44 days) no longer keeps.
 CREATE TABLE dbnet.actuation (
+    id          bigint      NOT NULL,
+    cause       bigint,
     at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     relation    regclass    NOT NULL,
     namespace   text COLLATE "C" NOT NULL DEFAULT '',
@@ -324,14 +330,18 @@ CREATE TABLE dbnet.actuation (
     latency_ms  double precision,
     forced      boolean     NOT NULL DEFAULT false,
     warnings    text[]
-) PARTITION BY RANGE (at);
-CREATE TABLE dbnet.actuation_default PARTITION OF dbnet.actuation DEFAULT;
+) PARTITION BY LIST (((id >> 49) & 7));
+CREATE INDEX actuation_id ON dbnet.actuation (id);
+CREATE INDEX actuation_cause ON dbnet.actuation (cause) WHERE cause IS NOT NULL;
 CREATE INDEX actuation_at ON dbnet.actuation (at);
 CREATE INDEX actuation_key ON dbnet.actuation (relation, namespace, name);
+COMMENT ON INDEX dbnet.actuation_id IS 'One call, and what is old';
+COMMENT ON INDEX dbnet.actuation_cause IS 'Calls that carried a change';
 COMMENT ON INDEX dbnet.actuation_at IS 'Newest calls first';
 COMMENT ON INDEX dbnet.actuation_key IS 'Calls for one object';
 COMMENT ON TABLE dbnet.actuation IS 'Every call that was to change a device, one row per answer. Paths, never values';
-COMMENT ON TABLE dbnet.actuation_default IS 'Calls that no dated partition takes';
+COMMENT ON COLUMN dbnet.actuation.id IS 'event id: calls are in the order of their answers, and dbnet.event_time(id) is when it was recorded';
+COMMENT ON COLUMN dbnet.actuation.cause IS 'event whose change the call carried: the version of the row (dbnet.entity_version.id), or the transaction where none is recorded; NULL = nothing is recorded, or a compare found it';
 COMMENT ON COLUMN dbnet.actuation.at IS 'when the answer arrived';
 COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.actuation.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
@@ -348,9 +358,20 @@ COMMENT ON COLUMN dbnet.actuation.message IS 'the server''s own words when it re
 COMMENT ON COLUMN dbnet.actuation.latency_ms IS 'request sent to answer read, milliseconds';
 COMMENT ON COLUMN dbnet.actuation.forced IS 'fields were taken from another manager';
 COMMENT ON COLUMN dbnet.actuation.warnings IS 'what the server warned of though it did as asked, as a version of a kind that goes soon; NULL = nothing. See dbnet.warnings';
+DO $$
+BEGIN
+    FOR place IN 0..7 LOOP
+        EXECUTE pg_catalog.format('CREATE TABLE dbnet.actuation_%s PARTITION OF dbnet.actuation FOR VALUES IN (%s)', place, place);
+        EXECUTE pg_catalog.format('COMMENT ON TABLE dbnet.actuation_%s IS ''Part %s of the ring dbnet.actuation''', place, place);
+        -- The number of a table that was dropped is another table's where the dump is restored.
+        PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('dbnet.actuation_%s', place),
+                                                    'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+    END LOOP;
+END
+$$;
 
 -- A dump carries configuration and what we own of each object, else a restored database could not tell a deleted object
--- from one that is to be created. States and calls belong to the running server.
+-- from one that is to be created. States belong to the running server.
 SELECT pg_catalog.pg_extension_config_dump('dbnet.mirrored_relation', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.mirrored_column', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.paused_server', '');

@@ -40,7 +40,7 @@ CREATE FUNCTION dbnet.forget_dropped() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_forget_dropped';
 COMMENT ON FUNCTION dbnet.forget_dropped() IS
-    'Event trigger: a mirror whose table is dropped is a mirror no more; nothing is deleted on any device';
+    'Event trigger: a mirror whose table is dropped is a mirror no more, and what is on record of the table stays; nothing is deleted on any device';
 CREATE EVENT TRIGGER dbnet_forget_dropped ON sql_drop
     WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION')
     EXECUTE FUNCTION dbnet.forget_dropped();

@@ -18,11 +18,12 @@ GRANT dbnet_operator TO dbnet_admin;
 -- Whole objects and values (live, base, applied of dbnet.object) are for nobody but the functions, which show mapped
 -- fields to who may SELECT the table.
 GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held, dbnet.warnings,
-    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation
+    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation,
+    dbnet.tracked_relation
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
               health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
-              commit_transaction, commit_lsn, changed_at)
+              commit_transaction, commit_lsn, last_actuation, changed_at)
     ON dbnet.object TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
     ON dbnet.held_change TO dbnet_viewer;
@@ -55,7 +56,7 @@ DECLARE
     protected text;
 BEGIN
     FOREACH protected IN ARRAY ARRAY['mirrored_relation', 'mirrored_column', 'mirror_state', 'object', 'tombstone',
-                                     'held_change', 'ownership_request', 'actuation']
+                                     'held_change', 'ownership_request', 'actuation', 'tracked_relation']
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected);
         EXECUTE pg_catalog.format(
@@ -63,8 +64,8 @@ BEGIN
             '(pg_catalog.has_table_privilege(relation, ''SELECT'') AND NOT pg_catalog.row_security_active(relation))', protected);
         EXECUTE pg_catalog.format('CREATE POLICY operator ON dbnet.%I FOR SELECT TO dbnet_operator USING (true)', protected);
         EXECUTE pg_catalog.format(
-            'COMMENT ON POLICY viewer ON dbnet.%I IS ''Mirrors whose tables the role may SELECT without row-level security''', protected);
-        EXECUTE pg_catalog.format('COMMENT ON POLICY operator ON dbnet.%I IS ''Every mirror''', protected);
+            'COMMENT ON POLICY viewer ON dbnet.%I IS ''What is of tables that the role may SELECT without row-level security''', protected);
+        EXECUTE pg_catalog.format('COMMENT ON POLICY operator ON dbnet.%I IS ''Every table''', protected);
     END LOOP;
 END
 $$;

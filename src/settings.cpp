@@ -10,6 +10,11 @@ extern "C" {
 }
 
 namespace dbnet::settings {
+namespace {
+
+constexpr int minutes_per_day = 24 * 60;
+
+} // namespace
 
 bool actuate = true;
 int hold_objects = 50;
@@ -18,6 +23,8 @@ int hold_percent = 20;
 char *respected_managers = nullptr;
 int compare_interval = 600;
 int lease_duration = 30;
+int provenance_retention = 90 * minutes_per_day;
+int actuation_retention = 30 * minutes_per_day;
 int report_lock_timeout = 50;
 int report_statement_timeout = 1000;
 int requests_in_flight = 64;
@@ -108,6 +115,12 @@ void define_all() {
                    "Time after which a server that has not renewed its lease lets another one write to the cluster.",
                    "A clone or promoted standby waits this long; the lease is renewed three times in it.",
                    &lease_duration, 3, 3600, PGC_SIGHUP, GUC_UNIT_S);
+    define_integer("dbnet.provenance_retention", "Time for which it is kept who changed what.",
+                   "From one day to 380; what is older goes in pieces of 25 days.", &provenance_retention,
+                   minutes_per_day, 380 * minutes_per_day, PGC_SIGHUP, GUC_UNIT_MIN);
+    define_integer("dbnet.actuation_retention", "Time for which calls to devices are kept.",
+                   "From one day to 44; what is older goes in pieces of 6 days.", &actuation_retention, minutes_per_day,
+                   44 * minutes_per_day, PGC_SIGHUP, GUC_UNIT_MIN);
     define_integer(
         "dbnet.report_lock_timeout", "Longest wait for a lock when a device's report is written into a table.",
         "Rows that are locked longer are written later.", &report_lock_timeout, 1, 60000, PGC_SIGHUP, GUC_UNIT_MS);

@@ -13,6 +13,8 @@ extern int hold_percent;         // dbnet.hold_percent: percent of a mirror's ob
 extern char *respected_managers; // dbnet.respected_managers: as written; use respected_manager_list()
 extern int compare_interval; // dbnet.compare_interval: seconds between two compares of all rows, 0 = only when needed
 extern int lease_duration;   // dbnet.lease_duration: seconds
+extern int provenance_retention;     // dbnet.provenance_retention: minutes
+extern int actuation_retention;      // dbnet.actuation_retention: minutes
 extern int report_lock_timeout;      // dbnet.report_lock_timeout: ms
 extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
 extern int requests_in_flight;       // dbnet.requests_in_flight: per worker

@@ -13,6 +13,7 @@
 #include "mirror/table_binding.hpp"
 #include "mirror/table_creation.hpp"
 #include "mirror/table_plan.hpp"
+#include "mirror/tracked_mirror.hpp"
 #include "pg/shared_memory.hpp"
 
 #include <algorithm>
@@ -388,6 +389,7 @@ DBNET_FUNCTION(dbnet_forget_dropped) {
             const pg::Result dropped = pg::execute(dropped_mirrors);
             for (size_t i = 0; i < dropped.rows(); i++)
                 delete_mirror(dropped.oid(i, 0));
+            forget_dropped_tables();
         });
     });
     return Datum{0};

@@ -3,6 +3,7 @@
 
 #include "kubernetes/api.hpp"
 #include "mirror/selector_overlap.hpp"
+#include "mirror/tracked_mirror.hpp"
 #include "pg/spi.hpp"
 
 #include <array>
@@ -143,6 +144,7 @@ void replace_columns(Oid relation, const ColumnMap &map) {
                     column.format, column.column_type, column.on_drift ? to_text(*column.on_drift) : nullptr,
                     column.subresource, more.description, more.required, more.rules);
     }
+    track_mirror(relation, map);
 }
 
 std::vector<MappedColumn> stored_columns(Oid relation) {
@@ -185,6 +187,7 @@ void delete_mirror(Oid relation) {
     for (const pg::Statement *statement :
          {&delete_held, &delete_requests, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
         pg::execute(*statement, relation);
+    untrack_mirror(relation);
 }
 
 void check_single_owner(const MirrorRecord &record) {

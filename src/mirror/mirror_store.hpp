@@ -36,14 +36,14 @@ MirrorRecord required_mirror(Oid relation);
 MirrorRecord locked_mirror(Oid relation);
 
 void insert_mirror(const MirrorRecord &record);
-void update_mirror(const MirrorRecord &record); // a new generation
-void replace_columns(Oid relation, const ColumnMap &map);
+void update_mirror(const MirrorRecord &record);           // a new generation
+void replace_columns(Oid relation, const ColumnMap &map); // and of tracked_relation those that concern it
 // What replace_columns() has written, in the table's order; columns that the table has lost come first.
 std::vector<MappedColumn> stored_columns(Oid relation);
 // Paths of the plan of the schema that was read last; nullopt: none was ever read.
 std::optional<std::vector<std::string>> known_fields(Oid relation);
 void note_fields(Oid relation, const TablePlan &plan);
-// Configuration, objects, tombstones, held changes, requests to release and state; the log of actuations stays.
+// Configuration, objects, tombstones, held changes, requests to release and state; what is on record stays.
 void delete_mirror(Oid relation);
 
 // An object may be created and deleted by one managing mirror only. Throws pg::error 42710 naming the other mirror.

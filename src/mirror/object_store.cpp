@@ -2,10 +2,12 @@
 #include "mirror/object_store.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "mirror/stamp.hpp"
 #include "pg/spi.hpp"
 #include "pg/text_columns.hpp"
+#include "provenance/event_clock.hpp"
 
 namespace dbnet::mirror {
 
@@ -92,25 +94,28 @@ pg::Statement save_objects{R"sql(
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
-                     transaction::xid8, commit_lsn::pg_lsn, released::text[], missing::text[]
+                     transaction::xid8, commit_lsn::pg_lsn, released::text[], missing::text[],
+                     last_actuation::bigint
               FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) AS v
+                          $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) AS v
                   (relation, namespace, name, field_manager, uid, resource_version, generation,
                    live, managers, health, health_message, controller, last_manager,
                    gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
-                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released, missing)) AS v
+                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released, missing,
+                   last_actuation)) AS v
         JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
         LEFT JOIN dbnet.object AS k ON k.relation = v.relation AND k.namespace = v.namespace AND k.name = v.name) AS w
     ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
     WHEN NOT MATCHED THEN INSERT
         (relation, namespace, name, uid, resource_version, generation, live, managers, base, claimed, applied,
          first_written, stamp, phase, health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller,
-         last_manager, commit_transaction, commit_lsn)
+         last_manager, commit_transaction, commit_lsn, last_actuation)
         VALUES (w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live,
                 coalesce(w.managers, '{}'), CASE WHEN w.accepted THEN w.base ELSE '{}' END,
                 CASE WHEN w.accepted THEN w.claimed ELSE '{}' END, CASE WHEN w.accepted THEN w.applied ELSE '{}' END,
                 w.first_written, w.stamp, w.phase, w.health, w.health_message, w.message, w.reason, w.attempts,
-                w.next_attempt_at, w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn)
+                w.next_attempt_at, w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn,
+                w.last_actuation)
     WHEN MATCHED THEN UPDATE SET
         uid              = CASE WHEN w.is_newer THEN w.uid ELSE o.uid END,
         resource_version = CASE WHEN w.is_newer THEN w.resource_version ELSE o.resource_version END,
@@ -142,22 +147,24 @@ pg::Statement save_objects{R"sql(
         created_by_us    = CASE WHEN w.accepted AND w.fresh THEN w.created ELSE o.created_by_us OR w.created END,
         commit_transaction = coalesce(w.transaction, o.commit_transaction),
         commit_lsn       = coalesce(w.commit_lsn, o.commit_lsn),
+        last_actuation   = coalesce(w.last_actuation, o.last_actuation),
         changed_at       = clock_timestamp()
 )sql"};
 
-void add(pg::TextColumns &rows, const ObjectWrite &write) {
+void add(pg::TextColumns &rows, const ObjectWrite &write, uint64_t last_actuation) {
     static const Observed unseen;
     const Observed &seen = write.seen ? *write.seen : unseen;
-    rows.add(
-        std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager, known(seen.uid),
-        known(seen.resource_version), seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(),
-        write.seen ? Cell(seen.live) : Cell(), write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health),
-        known(seen.health_message), known(seen.controller), known(seen.last_manager), truth(write.gone),
-        truth(write.accepted), truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied),
-        text_of(write.base), pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
-        known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
-        write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(), number(write.transaction),
-        position(write.commit_lsn), pg::array_text(write.released), pg::array_text(write.missing));
+    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager,
+             known(seen.uid), known(seen.resource_version),
+             seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
+             write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.health_message),
+             known(seen.controller), known(seen.last_manager), truth(write.gone), truth(write.accepted),
+             truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
+             pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
+             known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
+             write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
+             number(write.transaction), position(write.commit_lsn), pg::array_text(write.released),
+             pg::array_text(write.missing), number(last_actuation));
 }
 
 #define DBNET_KEYS "unnest($1::oid[], $2, $3) AS w (relation, namespace, name)"
@@ -185,22 +192,22 @@ pg::Statement save_held{R"sql(
     ON CONFLICT DO NOTHING)sql"};
 
 pg::Statement save_actuations{R"sql(
-    INSERT INTO dbnet.actuation (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt,
-                                 http_status, reason, message, latency_ms, forced, warnings)
-    SELECT w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[], w.transaction::xid8, w.commit_lsn::pg_lsn,
-           r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
+    INSERT INTO dbnet.actuation (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role,
+                                 attempt, http_status, reason, message, latency_ms, forced, warnings)
+    SELECT w.id::bigint, w.cause::bigint, w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[],
+           w.transaction::xid8, w.commit_lsn::pg_lsn, r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
            w.forced::boolean, w.warnings::text[]
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS w
-         (relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS w
+         (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
           message, latency_ms, forced, warnings)
     LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
-void add(pg::TextColumns &rows, const ActuationWrite &write) {
-    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.operation,
-             write.paths.empty() ? Cell() : Cell(pg::array_text(write.paths)), number(write.transaction),
-             position(write.commit_lsn), number(write.role), std::to_string(write.attempt), number(write.http_status),
-             words(write.reason), words(write.message), std::to_string(write.latency_ms), truth(write.forced),
-             write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)));
+void add(pg::TextColumns &rows, const ActuationWrite &write, uint64_t id) {
+    rows.add(std::to_string(id), number(write.cause), std::to_string(write.key.relation), write.key.name_space,
+             write.key.name, write.operation, write.paths.empty() ? Cell() : Cell(pg::array_text(write.paths)),
+             number(write.transaction), position(write.commit_lsn), number(write.role), std::to_string(write.attempt),
+             number(write.http_status), words(write.reason), words(write.message), std::to_string(write.latency_ms),
+             truth(write.forced), write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)));
 }
 
 void add_key(pg::TextColumns &rows, const Key &key) {
@@ -224,7 +231,7 @@ pg::Statement load_by_key{R"sql(
            o.stamp, r.release_id, r.releases,
            CASE WHEN $4 THEN o.managers END,
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
-           r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version
+           r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -288,6 +295,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             object.created_by_us = rows.boolean(row, 9);
             object.controlled = rows.boolean(row, 10);
             object.stamp = rows.text(row, 15);
+            object.last_actuation = rows.integer(row, 25);
             take_owners(object, fields_from(rows.at(row, 18)), rows.text(row, 19));
         }
         if (rows.at(row, 11)) {
@@ -316,11 +324,22 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
 void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held) {
     pg::TextColumns changed, forgotten, tombstones, requests, settled, log, holds;
+    std::map<Key, uint64_t> answered; // newest call of each object
+    uint64_t id = 0;
+    if (!actuations.empty())
+        id = static_cast<uint64_t>(provenance::take_events(static_cast<uint32_t>(actuations.size())));
+    for (const ActuationWrite &write : actuations) {
+        if (write.http_status != 0)
+            answered[write.key] = id;
+        add(log, write, id++);
+    }
     for (const ObjectWrite *write : objects) {
-        if (write->forget)
+        if (write->forget) {
             add_key(forgotten, write->key);
-        else
-            add(changed, *write);
+        } else {
+            const auto call = answered.find(write->key);
+            add(changed, *write, call == answered.end() ? 0 : call->second);
+        }
         if (write->tombstone_id > 0)
             tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
                            std::to_string(write->tombstone_id));
@@ -333,8 +352,6 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
         if (write->settles_hold)
             add_key(settled, write->key);
     }
-    for (const ActuationWrite &write : actuations)
-        add(log, write);
     for (const HeldWrite &write : held)
         holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
                   write.remove ? "delete" : "apply", number(write.transaction), words(write.reason));

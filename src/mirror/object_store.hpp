@@ -77,7 +77,8 @@ struct ActuationWrite {
     std::vector<std::string> paths;  // none for delete
     uint64_t transaction = 0;
     uint64_t commit_lsn = 0;
-    uint32_t role = 0; // oid, 0: not known
+    uint64_t cause = 0; // event id of the change that the call carried; 0: not recorded
+    uint32_t role = 0;  // oid, 0: not known
     int attempt = 1;
     int http_status = 0;
     std::string reason;
@@ -94,6 +95,7 @@ struct HeldWrite {
     std::string reason;
 };
 
+// What a call was answered goes with what it made of its object: lines and objects of the same calls together.
 void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held);
 

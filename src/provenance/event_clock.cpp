@@ -7,6 +7,7 @@
 #include <algorithm>
 
 extern "C" {
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -15,7 +16,8 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-const pg::Statement newest_recorded{"SELECT pg_catalog.max(id) FROM dbnet.activity"};
+const pg::Statement newest_recorded{"SELECT GREATEST((SELECT pg_catalog.max(id) FROM dbnet.activity),"
+                                    " (SELECT pg_catalog.max(id) FROM dbnet.actuation))"};
 
 std::uint64_t now() noexcept {
     return static_cast<std::uint64_t>(std::max<TimestampTz>(GetCurrentTimestamp(), 0));
@@ -48,12 +50,26 @@ EventId take_events(std::uint32_t count) {
     if (memory == nullptr)
         return 0;
     follow_records(*memory);
+    pg::call([] { GetTopTransactionId(); }); // who has seen it end knows that none of these ids is still to come
     const std::uint64_t ticks = ticks_for(count);
     std::uint64_t last = pg_atomic_read_u64(&memory->last_tick), first = 0;
     do
         first = first_tick(last, now());
     while (!pg_atomic_compare_exchange_u64(&memory->last_tick, &last, first + ticks - 1));
     return first_event(first);
+}
+
+EventId next_event() {
+    pg::Shared *memory = pg::shared();
+    if (memory == nullptr)
+        return 0;
+    follow_records(*memory);
+    return first_event(first_tick(newest_tick(), now()));
+}
+
+std::uint64_t newest_tick() noexcept {
+    pg::Shared *memory = pg::shared();
+    return memory == nullptr ? 0 : pg_atomic_read_u64(&memory->last_tick);
 }
 
 } // namespace dbnet::provenance

@@ -21,7 +21,7 @@ INSERT INTO dbnet.mirrored_column (relation, column_name, path, role, value_type
     SELECT relation, 'name', 'metadata.name', 'key', 'string', 'text' FROM dbnet.mirrored_relation;
 INSERT INTO dbnet.mirror_state (relation) SELECT relation FROM dbnet.mirrored_relation;
 INSERT INTO dbnet.object (relation, name, phase, live) SELECT relation, 'a', 'conflict', '{"secret": 1}' FROM dbnet.mirrored_relation;
-INSERT INTO dbnet.actuation (relation, name, operation) SELECT relation, 'a', 'apply' FROM dbnet.mirrored_relation;
+INSERT INTO dbnet.actuation (id, relation, name, operation) SELECT 0, relation, 'a', 'apply' FROM dbnet.mirrored_relation;
 INSERT INTO dbnet.tombstone (relation, name) SELECT relation, 'b' FROM dbnet.mirrored_relation;
 INSERT INTO dbnet.held_change (relation, name, operation, transaction, reason)
     SELECT relation, name, 'apply', '7', 'too many' FROM dbnet.mirrored_relation, unnest(ARRAY['a', 'b']) AS object(name);
@@ -46,7 +46,7 @@ SELECT relation, column_name FROM dbnet.mirrored_column ORDER BY 1;
 SELECT relation, state FROM dbnet.mirror_state ORDER BY 1;
 SELECT live FROM dbnet.object;
 SELECT last_body FROM dbnet.tombstone;
-SELECT * FROM dbnet.actuation_default;
+SELECT * FROM dbnet.actuation_0;
 SELECT * FROM dbnet.preview('net.guarded');
 SELECT * FROM dbnet.preview('net.closed');
 SELECT dbnet.approve('1');

@@ -27,7 +27,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['get', 'is_repo
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
-          'paused_server', 'warnings', 'worker'], 'tables of dbnet_viewer');
+          'paused_server', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$, ARRAY['arming'],

@@ -52,6 +52,19 @@ TEST_F(ActuatorQueue, OneEntryPerObject) {
     EXPECT_EQ(queue.size(), 0u);
 }
 
+// What a call carries is on record as its cause: each object has a version of its own in one transaction.
+TEST_F(ActuatorQueue, KnowsTheVersionOfTheNewestChange) {
+    take({{key("a"), false, false, 0, 1025}, {key("b"), true, false, 0, 1027}});
+    EXPECT_EQ(queue.find(key("a"))->cause.event, 1025u);
+    EXPECT_EQ(queue.find(key("b"))->cause.event, 1027u);
+    take({{key("a"), false, false, 0, 2049}}, 2);
+    EXPECT_EQ(queue.find(key("a"))->cause.event, 2049u);
+    queue.touch(key("a"), "", 0);
+    EXPECT_EQ(queue.find(key("a"))->cause.event, 2049u) << "an event of the server is no change of ours";
+    take({{key("a"), false, false, 0}}, 0);
+    EXPECT_EQ(queue.find(key("a"))->cause.event, 0u) << "found by a compare";
+}
+
 // wait_synced() counts on it: what dbnet.object does not tell of is known here, by mirror, with its oldest commit.
 TEST_F(ActuatorQueue, TellsWhichCommitsNobodyCanSeeYet) {
     const auto commit = [&](Key key, uint64_t lsn) {

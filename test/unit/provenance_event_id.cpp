@@ -1,5 +1,5 @@
 // Ids of events: order, room and partitions.
-#include "provenance/event_id.hpp"
+#include "provenance/ring.hpp"
 
 #include <gtest/gtest.h>
 
@@ -32,4 +32,33 @@ TEST(EventId, RingGoesRoundAfter16Places) {
     EXPECT_EQ(ring_place(first_event(place)), 1);
     EXPECT_EQ(ring_place(first_event(15 * place)), 15);
     EXPECT_EQ(ring_place(first_event(16 * place)), 0);
+}
+
+namespace {
+
+constexpr EventId stretch = EventId{1} << event_ring.shift;
+
+std::string places_that_are_over(EventId oldest, EventId newest) {
+    std::string places;
+    for (int place = 0; place < event_ring.places; ++place)
+        if (event_ring.is_over(place, oldest, newest))
+            places += (places.empty() ? "" : " ") + std::to_string(place);
+    return places;
+}
+
+} // namespace
+
+TEST(Ring, WhatTheWindowTouchesIsKept) {
+    EXPECT_EQ(places_that_are_over(18 * stretch, 18 * stretch + 1), "0 1 3 4 5 6 7 8 9 10 11 12 13 14 15");
+    EXPECT_EQ(places_that_are_over(18 * stretch - 1, 20 * stretch), "0 5 6 7 8 9 10 11 12 13 14 15");
+    EXPECT_EQ(places_that_are_over(14 * stretch, 18 * stretch), "3 4 5 6 7 8 9 10 11 12 13") << "round the end";
+    EXPECT_EQ(places_that_are_over(1 * stretch + 5, 16 * stretch + 9), "");
+    EXPECT_EQ(places_that_are_over(2 * stretch, 16 * stretch + 9), "1") << "emptied before its next round";
+}
+
+TEST(Ring, LongestRetentionsLeaveAPlaceForTheNextRound) {
+    constexpr EventId day = EventId{86'400'000'000} << events_per_tick_bits;
+    EXPECT_LT(380 * day, (event_ring.places - 1) * stretch);
+    EXPECT_LT(44 * day, (actuation_ring.places - 1) * (EventId{1} << actuation_ring.shift));
+    EXPECT_EQ(event_ring.start_of_stretch(3 * stretch + 77), 3 * stretch);
 }

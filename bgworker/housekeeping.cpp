@@ -1,0 +1,154 @@
+// Retention and sealing (see housekeeping.hpp). Mirror worker.
+//
+// Sealing. A transaction takes its event id when it is about to commit, and commits a moment later; one that is
+// prepared, whenever somebody ends it. A block must hold every transaction up to its last, so it is made of those below
+// a horizon only: an id that was noted together with the next transaction id, once all transactions below that one have
+// ended. They have a transaction id before they take an event id (provenance::take_events).
+#include "bgworker/housekeeping.hpp"
+
+#include <vector>
+
+#include "pg/spi.hpp"
+#include "provenance/event_clock.hpp"
+#include "provenance/ring.hpp"
+#include "settings.hpp"
+
+extern "C" {
+#include "access/transam.h"
+#include "access/xact.h"
+}
+
+namespace dbnet::bgworker {
+namespace {
+
+using provenance::EventId;
+
+constexpr int64_t removal_interval_ms = 60'000;
+constexpr int64_t seal_interval_ms = 30'000;
+constexpr EventId minute = EventId{60'000'000} << provenance::events_per_tick_bits;
+constexpr EventId day = 24 * 60 * minute;
+
+const pg::Statement set_limits{"SELECT set_config('lock_timeout', '20ms', true)"};
+
+// Those that hold something.
+const pg::Statement select_filled{
+    "SELECT c.oid::regclass FROM pg_class AS c WHERE c.relnamespace = 'dbnet'::regnamespace AND c.relname = ANY ($1)"
+    " AND pg_relation_size(c.oid) > 0"};
+
+const pg::Statement remove_uses{"DELETE FROM dbnet.used_version WHERE ctid = ANY (ARRAY("
+                                "SELECT ctid FROM dbnet.used_version WHERE activity < $1 LIMIT 5000))"};
+// The line of a session that goes on is written anew every day, so that none is older than what refers to it by more.
+const pg::Statement remove_sessions{"DELETE FROM dbnet.session WHERE ctid = ANY (ARRAY("
+                                    "SELECT ctid FROM dbnet.session WHERE id < $1 LIMIT 5000))"};
+// What a block has sealed can be verified as long as all of it is there; the next block names its root.
+const pg::Statement remove_blocks{
+    "DELETE FROM dbnet.provenance_block AS b USING (SELECT number, transactions[1] AS first FROM dbnet.provenance_block"
+    " ORDER BY number LIMIT 1000) AS old WHERE b.number = old.number AND old.first < $1"
+    " AND (SELECT transactions[1] FROM dbnet.provenance_block ORDER BY number LIMIT 1) < $1"}; // the rule: there is
+                                                                                               // none
+
+const pg::Statement select_sealed{
+    "SELECT transactions[cardinality(transactions)] FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1"};
+const pg::Statement select_oldest_running{"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"};
+
+constexpr int most_sealed = 10'000; // transactions of a block
+const pg::Statement insert_block{R"sql(
+    INSERT INTO dbnet.provenance_block AS b (number, transactions, previous, root)
+    SELECT coalesce(last.number, 0) + 1, new.ids, last.root, sha256(coalesce(last.root, '') || new.roots)
+    FROM (SELECT array_agg(id ORDER BY id) AS ids, string_agg(root, '' ORDER BY id) AS roots
+          FROM (SELECT id, root FROM dbnet.transaction WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3) AS unsealed) AS new
+    LEFT JOIN LATERAL (SELECT number, root FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1) AS last ON true
+    WHERE new.ids IS NOT NULL
+    RETURNING cardinality(transactions), transactions[cardinality(transactions)]
+)sql"};
+
+std::string part_name(const char *ring, int place, bool two_digits) {
+    const std::string number = std::to_string(place);
+    return std::string(ring) + '_' + (two_digits && place < 10 ? "0" : "") + number;
+}
+
+// Partitions that hold no id from `oldest` on.
+std::vector<std::string> parts_that_are_over(EventId oldest_event, EventId oldest_actuation, EventId newest) {
+    std::vector<std::string> parts;
+    for (int place = 0; place < provenance::event_ring.places; place++)
+        if (provenance::event_ring.is_over(place, oldest_event, newest))
+            for (const char *ring : {"transaction", "activity", "entity_version"})
+                parts.push_back(part_name(ring, place, true));
+    for (int place = 0; place < provenance::actuation_ring.places; place++)
+        if (provenance::actuation_ring.is_over(place, oldest_actuation, newest))
+            parts.push_back(part_name("actuation", place, false));
+    return parts;
+}
+
+} // namespace
+
+void Housekeeping::turn(int64_t now_ms) {
+    try {
+        if (now_ms >= next_removal_ms_) {
+            next_removal_ms_ = now_ms + removal_interval_ms;
+            remove_old();
+        }
+        if (now_ms >= next_seal_ms_) {
+            next_seal_ms_ = now_ms + seal_interval_ms;
+            if (seal())
+                next_seal_ms_ = now_ms;
+        }
+    } catch (const pg::pg_error &error) {
+        if (error.sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE)
+            note_error_("what is on record could not be cared for: " + error.message());
+    }
+}
+
+void Housekeeping::remove_old() {
+    pg::in_transaction([] {
+        pg::execute(set_limits);
+        const EventId newest = provenance::next_event() - 1;
+        const EventId oldest_event = newest - settings::provenance_retention * minute;
+        const EventId oldest_actuation = newest - settings::actuation_retention * minute;
+        const pg::Result filled =
+            pg::execute(select_filled, parts_that_are_over(oldest_event, oldest_actuation, newest));
+        std::string list;
+        for (size_t row = 0; row < filled.rows(); row++)
+            list += (row == 0 ? "" : ", ") + std::string(filled.text(row, 0));
+        if (!list.empty())
+            pg::execute_once("TRUNCATE " + list);
+        const EventId kept = provenance::event_ring.start_of_stretch(oldest_event);
+        pg::execute(remove_uses, kept);
+        pg::execute(remove_sessions, kept - day);
+        pg::execute(remove_blocks, kept);
+    });
+}
+
+bool Housekeeping::seal() {
+    // Nothing has taken an id since everything was sealed: not even a look is needed.
+    if (horizon_.event == 0 && provenance::newest_tick() < provenance::tick_of(sealed_) && sealed_ > 0)
+        return false;
+    bool is_more = false;
+    pg::in_transaction([&] {
+        pg::execute(set_limits);
+        if (sealed_ < 0) {
+            provenance::next_event(); // the clock knows what is on record
+            const pg::Result last = pg::execute(select_sealed);
+            sealed_ = last.rows() == 0 ? 0 : last.integer(0, 0) + 1;
+        }
+        if (horizon_.event > 0 &&
+            static_cast<uint64_t>(pg::execute(select_oldest_running).integer(0, 0)) >= horizon_.next_transaction) {
+            const pg::Result block = pg::execute(insert_block, sealed_, horizon_.event, most_sealed);
+            is_more = block.rows() > 0 && block.integer(0, 0) == most_sealed;
+            sealed_ = is_more ? block.integer(0, 1) + 1 : horizon_.event;
+        }
+    });
+    if (is_more)
+        return true;
+    // An earlier horizon that has not been reached yet stays: a later one would be reached later still.
+    if (horizon_.event <= sealed_) {
+        horizon_ = {};
+        if (const EventId next = provenance::first_event(provenance::newest_tick() + 1); next > sealed_) {
+            horizon_.event = next; // first this, then the transaction id
+            horizon_.next_transaction = pg::call([] { return U64FromFullTransactionId(ReadNextFullTransactionId()); });
+        }
+    }
+    return false;
+}
+
+} // namespace dbnet::bgworker

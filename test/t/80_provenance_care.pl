@@ -1,0 +1,131 @@
+# What the mirror worker does with what is on record: old parts of rings are emptied, transactions are sealed in a chain.
+# A dump carries all of it.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Cluster;
+use DBNet::Api;
+use DBNet::Mirrors;
+use Test::More;
+
+my $node = DBNet::Cluster->started('provenance_care', conf => 'max_prepared_transactions = 2');
+my $api = DBNet::Api->start;
+my $mirrors = DBNet::Mirrors->new($node, $api);
+
+sub change {
+    my ($value) = @_;
+    return qq{UPDATE net.configs SET data = '{"x": "$value"}' WHERE name = 'a'};
+}
+
+$node->psql_ok($mirrors->config_row('a', { x => '0' }), 'a row');
+$node->psql_ok(change($_), "change $_") for 1 .. 3;
+is($mirrors->wait_synced, '', 'settled');
+
+# --- sealing ---
+# A reload makes the worker look at once: the first look takes note of a moment, a later one seals what came before it.
+sub wait_sealed {
+    my ($what) = @_;
+    my $newest = $node->safe_psql('postgres', 'SELECT max(id) FROM dbnet.transaction');
+    for (1 .. 60) {
+        $node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+        return pass($what) if $node->poll_query_until('postgres', "SELECT $newest = ANY (transactions) FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1", 't', 2);
+    }
+    return fail($what . "\n" . $node->diagnostics);
+}
+my $broken = q{
+    SELECT b.number FROM dbnet.provenance_block AS b LEFT JOIN dbnet.provenance_block AS p ON p.number = b.number - 1
+    WHERE b.previous IS DISTINCT FROM p.root OR (p.number IS NULL) <> (b.number = 1)
+        OR b.transactions[1] <= p.transactions[cardinality(p.transactions)]
+        OR b.root <> sha256(coalesce(b.previous, '') || (SELECT string_agg(t.root, '' ORDER BY t.id) FROM dbnet.transaction AS t WHERE t.id = ANY (b.transactions)))};
+my $unsealed = q{SELECT count(*) FROM dbnet.transaction WHERE id <> ALL (SELECT unnest(transactions) FROM dbnet.provenance_block)
+                 AND id <= (SELECT max(id) FROM (SELECT unnest(transactions) AS id FROM dbnet.provenance_block) AS sealed)};
+wait_sealed('a block');
+$node->query_is($broken, '', 'it holds the roots of its transactions');
+$node->query_is($unsealed, '0', 'of all of them');
+my $first = $node->safe_psql('postgres', 'SELECT max(number) FROM dbnet.provenance_block');
+
+$node->psql_ok(change(4), 'another change');
+wait_sealed('another block');
+$node->query_is($broken, '', 'the chain goes on');
+$node->query_is("SELECT max(number) > $first FROM dbnet.provenance_block", 't', 'in a block of its own');
+
+# A prepared transaction has its id before others that commit first: they wait for it.
+$node->psql_ok('BEGIN;' . change(5) . "; PREPARE TRANSACTION 'old'", 'prepared');
+$node->psql_ok(q{INSERT INTO net.configs (name, data) VALUES ('b', '{}')}, 'a transaction that commits before it');
+for (1 .. 3) {
+    $node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+    is($mirrors->wait_synced, '', 'the worker has been at work');
+}
+$node->psql_ok(q{COMMIT PREPARED 'old'}, 'committed');
+wait_sealed('sealed');
+$node->query_is($broken, '', 'in order');
+$node->query_is($unsealed, '0', 'nothing is left out');
+
+# --- dump and restore ---
+$node->wait_for(q{SELECT ready = 'True' FROM net.nodes}, 'a report is on record') if $node->psql_ok($mirrors->node_row('n1'), 'a Node');
+is($mirrors->wait_synced, '', 'settled');
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+my @rings = qw(transaction activity entity_version);
+my @tables = (@rings, qw(actuation session used_version provenance_block tracked_relation tracked_function code));
+my %content = map { $_ => "SELECT md5(string_agg(one::text, E'\\n' ORDER BY one::text)) FROM dbnet.$_ AS one" } @tables;
+$content{tracked_relation} .= ' WHERE number >= 100'; # our own are those of the extension
+# What a restore itself does to tracked tables, adding their keys, is on record there.
+my $newest = $node->safe_psql('postgres', 'SELECT max(id) + 1023 FROM dbnet.transaction');
+$content{$_} .= " WHERE id <= $newest" for qw(transaction activity session);
+my %before = map { $_ => $node->safe_psql('postgres', $content{$_}) } @tables;
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-h', $node->host, '-p', $node->port, 'postgres' ], 'pg_dump');
+$node->psql_ok('CREATE DATABASE copy', 'another database');
+$node->command_ok([ 'pg_restore', '-e', '-d', 'copy', '-h', $node->host, '-p', $node->port, $dump ], 'pg_restore');
+$node->query_is($content{$_}, $before{$_}, "$_ is as in the original", database => 'copy') for @tables;
+
+# --- retention ---
+# Ids of other days, in stretches of 2^51 and 2^49: the setting keeps 90 days, and the whole stretch that began before.
+my $day = 86_400_000_000 * 1024;
+my $now = $node->safe_psql('postgres', 'SELECT dbnet.event_at(now())');
+my $oldest = $now - 90 * $day;
+my $start = $oldest >> 51 << 51;
+my @kept = ($now - 30 * $day, $oldest + $day, $start);
+my @gone = ($start - 1, $now - 200 * $day, $now - 379 * $day);
+my $insert = sub {
+    my ($id) = @_;
+    return qq{
+        INSERT INTO dbnet.transaction (id, transaction, session, role, started_at, events, root) VALUES ($id, '3', $id, 'r', now(), 3, '');
+        INSERT INTO dbnet.activity (id, transaction, kind, name, role, started_at, status, checksum) VALUES ($id, $id, 'S', 'UPDATE', 'r', now(), 'd', 0);
+        INSERT INTO dbnet.entity_version (id, activity, relation, key_hash, key, operation, checksum) VALUES ($id, $id, 1, 1, '{}', 'U', 0);
+        INSERT INTO dbnet.used_version (id, activity, relation, checksum) VALUES ($id, $id, 1, 0);
+        INSERT INTO dbnet.session (id, process, session_user_name, application_name, process_id, started_at) VALUES ($id, 'p', 'u', 'a', 1, now());};
+};
+$node->psql_ok(join('', map { $insert->($_) } @kept, @gone), 'lines of other days');
+my $start_of_calls = ($now - 30 * $day) >> 49 << 49;
+my @kept_calls = ($now - 20 * $day, $start_of_calls);
+my @gone_calls = ($start_of_calls - 1, $now - 40 * $day);
+$node->psql_ok(join('', map { "INSERT INTO dbnet.actuation (id, relation, name, operation) VALUES ($_, 'net.configs', 'x', 'apply');" } @kept_calls, @gone_calls), 'and calls');
+my $recent = $now - 10 * $day;
+my %recent = map { $_ => $node->safe_psql('postgres', "SELECT count(*) FROM dbnet.$_ WHERE id > $recent") } @rings, qw(actuation session);
+my $sum = join ' + ', map { "(SELECT count(*) FROM dbnet.$_ WHERE id < $start)" } @rings, 'used_version';
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+$node->wait_for("SELECT $sum = 0", 'old parts are emptied');
+$node->query_is("SELECT string_agg(id::text, ' ' ORDER BY id) FROM dbnet.$_ WHERE id < $recent", join(' ', sort @kept), "$_ keeps the others") for @rings, 'used_version';
+$node->query_is("SELECT string_agg(id::text, ' ' ORDER BY id) FROM dbnet.session WHERE id < $recent", join(' ', sort $start - 1, @kept),
+    'of sessions those of a day before too: they are referred to');
+$node->query_is("SELECT string_agg(id::text, ' ' ORDER BY id) FROM dbnet.actuation WHERE id < $recent", join(' ', sort @kept_calls), 'calls have a retention of their own');
+$node->query_is("SELECT count(*) FROM dbnet.$_ WHERE id > $recent", $recent{$_}, "nothing of today went from $_") for sort keys %recent;
+
+# A shorter retention counts at once; what a session holds has its turn later, and holds up nobody.
+my $reader = $node->background_psql('postgres', on_error_die => 1);
+$reader->query_safe('BEGIN; SELECT count(*) FROM dbnet.activity');
+$node->append_conf('postgresql.conf', "dbnet.provenance_retention = '1d'\ndbnet.actuation_retention = '1d'");
+$node->reload;
+$node->psql_ok(change(7), 'a change while a part cannot be emptied');
+is($mirrors->wait_synced, '', 'settled');
+$node->query_is("SELECT count(*) FROM dbnet.activity WHERE id < $recent", scalar(@kept), 'what is being read stays');
+$reader->query_safe('COMMIT');
+$reader->quit;
+$start = ($now - $day) >> 51 << 51;
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+$node->wait_for("SELECT $sum = (SELECT count(*) FROM dbnet.transaction WHERE id < $start) AND NOT EXISTS (SELECT FROM dbnet.activity WHERE id < " . (($now - $day) >> 51 << 51) . ')', 'and goes later');
+$node->psql_ok(q{SET client_min_messages = error; SELECT 1}, 'done');
+my ($status, undef, $error) = $node->psql('postgres', q{ALTER SYSTEM SET dbnet.provenance_retention = '400d'});
+like($error, qr/outside the valid range/, 'no longer than the ring has room for');
+
+$node->no_crash_in_log;
+done_testing();
