@@ -51,7 +51,7 @@ CREATE TABLE dbnet.tracked_function (
     function      regprocedure PRIMARY KEY,
     tracked_since timestamptz  NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE dbnet.tracked_function IS 'Functions and procedures of which every call is recorded, also one that changed nothing. Change it with dbnet.track and dbnet.untrack';
+COMMENT ON TABLE dbnet.tracked_function IS 'Functions and procedures of which every call is recorded, also one that changed nothing. Change it with dbnet.track_function and dbnet.untrack_function';
 COMMENT ON COLUMN dbnet.tracked_function.function IS 'the function or procedure';
 COMMENT ON COLUMN dbnet.tracked_function.tracked_since IS 'since when every call is recorded';
 
@@ -179,7 +179,7 @@ COMMENT ON COLUMN dbnet.entity_version.relation IS 'tracked_relation.number';
 COMMENT ON COLUMN dbnet.entity_version.key_hash IS 'dbnet.key_hash() of the key, by which it is found';
 COMMENT ON COLUMN dbnet.entity_version.key IS 'key columns and their values; {} for operation T';
 COMMENT ON COLUMN dbnet.entity_version.operation IS 'I insert, U update, D delete, T truncate, R the row goes on under another key (pair)';
-COMMENT ON COLUMN dbnet.entity_version.old IS 'U: what the changed columns held; D: the row, without columns that were NULL; I, R: NULL';
+COMMENT ON COLUMN dbnet.entity_version.old IS 'U: what the changed columns held; D: the row, without columns that were NULL; T: {"unrecorded": true} when the table had more than 10 000 rows, else NULL, and a D for each follows; I, R: NULL';
 COMMENT ON COLUMN dbnet.entity_version.new IS 'U: what they hold now; I: the row, without columns that are NULL; NULL = imported, not kept';
 COMMENT ON COLUMN dbnet.entity_version.cause IS 'report of a device: the last call that was made for the object before (dbnet.actuation.id)';
 COMMENT ON COLUMN dbnet.entity_version.pair IS 'a row that got another key: the other of the two events';

@@ -22,6 +22,7 @@ extern "C" {
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "commands/extension.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -97,7 +98,8 @@ extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid clas
                                                void *argument) {
     if (previous_hook != nullptr)
         previous_hook(access, class_id, object, sub_id, argument);
-    if (access == OAT_FUNCTION_EXECUTE || access == OAT_NAMESPACE_SEARCH || !is_recording() || !IsTransactionState())
+    if (access == OAT_FUNCTION_EXECUTE || access == OAT_NAMESPACE_SEARCH || creating_extension || !is_recording() ||
+        !IsTransactionState())
         return;
     if (access == OAT_TRUNCATE)
         or_warn("a TRUNCATE", [object] { record_truncate(object); });

@@ -350,9 +350,14 @@ void record_truncate(Oid id) {
         deleted.old_row = image_of(table, row);
         add_version(deleted);
     }
-    if (count > most_truncated_rows) // some rows would be worse than none: they could not be told from all
+    if (count > most_truncated_rows) { // some rows would be worse than none: they could not be told from all
+        JsonbField unrecorded;
+        unrecorded.name = "unrecorded";
+        unrecorded.set(true);
+        record_at(first).version.old_row = kept(make_object(&unrecorded, 1));
         for (RecordNumber number = first + 1; number <= record_count(); ++number)
             record_at(number).version.is_dropped = true;
+    }
     table_endscan(scan);
     ExecDropSingleTupleTableSlot(row);
     UnregisterSnapshot(snapshot);

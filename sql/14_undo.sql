@@ -1,0 +1,152 @@
+-- Taking back what is on record: dbnet.undo.
+
+-- What has to be done, in order; for who may read the tables.
+CREATE FUNCTION dbnet.undo_steps(event bigint, activity bigint, transaction xid8)
+    RETURNS TABLE (step integer, undone bigint, relation regclass, key jsonb, operation "char", old jsonb, new jsonb, later bigint, redacted boolean)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.undo_steps(bigint, bigint, xid8) IS
+    'Internal, for dbnet.undo(): the versions to be taken back, newest first; later: an event that changed the same columns since, and stands in the way; redacted: a value is not on record';
+
+CREATE FUNCTION dbnet.answer_undo_steps(caller oid, event bigint, activity bigint, transaction xid8)
+    RETURNS TABLE (step integer, undone bigint, relation regclass, key jsonb, operation "char", old jsonb, new jsonb, later bigint, redacted boolean)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    first bigint;
+    last bigint;
+    part dbnet.activity;
+    wanted dbnet.entity_version[] := '{}';
+    version dbnet.entity_version;
+    tracked dbnet.tracked_relation;
+    ran bigint[];
+BEGIN
+    IF num_nonnulls(event, activity, transaction) <> 1 THEN
+        RAISE EXCEPTION 'dbnet.undo() needs an event, an activity or a transaction' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'For example dbnet.undo(transaction => ''812'').';
+    END IF;
+    IF event IS NOT NULL THEN
+        wanted := ARRAY(SELECT v FROM dbnet.version_by_id(event) AS v);
+        IF cardinality(wanted) = 0 THEN
+            RAISE EXCEPTION 'event % is no change of a row', event USING ERRCODE = 'undefined_object', HINT = 'dbnet.history() shows such events; activities are taken back with activity => ….';
+        END IF;
+    ELSIF activity IS NOT NULL THEN
+        SELECT t.* INTO part FROM dbnet.activity_by_id(activity) AS a, dbnet.activity_by_id(a.transaction) AS t;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no activity %', activity USING ERRCODE = 'undefined_object';
+        END IF;
+        -- Everything that ran within it, and what it made triggers do.
+        WITH RECURSIVE inside AS (
+            SELECT activity AS id
+            UNION SELECT a.id FROM inside AS i JOIN dbnet.activity AS a ON a.id > part.id AND a.id < part.id + part.events AND a.parent = i.id)
+        SELECT array_agg(i.id) INTO ran FROM inside AS i;
+        wanted := ARRAY(SELECT v FROM dbnet.entity_version AS v WHERE v.id > part.id AND v.id < part.id + part.events AND v.activity = ANY (ran) ORDER BY v.id DESC);
+    ELSE
+        FOR part IN SELECT * FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.transaction_number = transaction ORDER BY a.id DESC LOOP
+            wanted := wanted || ARRAY(SELECT v FROM dbnet.entity_version AS v WHERE v.id >= part.id AND v.id < part.id + part.events ORDER BY v.id DESC);
+        END LOOP;
+        IF cardinality(wanted) = 0 THEN
+            RAISE EXCEPTION 'nothing is on record of transaction %', transaction USING ERRCODE = 'undefined_object';
+        END IF;
+    END IF;
+    step := 0;
+    FOREACH version IN ARRAY wanted LOOP
+        CONTINUE WHEN version.operation IN ('R', 'T'); -- told with the other one of the pair; with the rows
+        SELECT * INTO tracked FROM dbnet.tracked_relation AS t WHERE t.number = version.relation;
+        IF tracked.relation IS NULL THEN
+            RAISE EXCEPTION 'table %.% was dropped', tracked.schema_name, tracked.table_name USING ERRCODE = 'undefined_table';
+        END IF;
+        PERFORM dbnet.tracked_number(caller, tracked.relation);
+        step := step + 1;
+        undone := version.id;
+        relation := tracked.relation;
+        key := version.key;
+        operation := version.operation;
+        old := version.old;
+        new := version.new;
+        -- What has been taken back in the steps before does not stand in the way.
+        later := (SELECT min(v.id) FROM dbnet.entity_version AS v
+                  WHERE v.relation = version.relation AND v.key_hash = version.key_hash AND v.id > version.id
+                  AND NOT EXISTS (SELECT FROM unnest(wanted) AS w WHERE w.id = v.id)
+                  AND (v.operation IN ('I', 'D', 'R') OR version.operation = 'I' OR EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new ? c)));
+        redacted := EXISTS (SELECT FROM unnest(tracked.redacted_columns) AS c WHERE coalesce(version.old, '{}') ? c::text);
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbnet.answer_undo_steps(oid, bigint, bigint, xid8) IS 'Internal: answers dbnet.undo_steps()';
+
+-- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers.
+CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NULL, transaction xid8 DEFAULT NULL, dry_run boolean DEFAULT true)
+    RETURNS TABLE (step integer, undone bigint, relation regclass, key text, statement text, outcome text)
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    one record;
+    where_key text;
+    columns text;
+    in_the_way text;
+    unknown text;
+    changed bigint;
+BEGIN
+    SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.operation), s.key), E'\n' ORDER BY s.step) INTO in_the_way
+        FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL;
+    SELECT string_agg(format('%s of %s', s.relation, s.key), ', ') INTO unknown FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.redacted;
+    IF NOT dry_run AND in_the_way IS NOT NULL THEN
+        RAISE EXCEPTION 'later changes stand in the way' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = in_the_way,
+            HINT = 'Take those back first, or change the rows by hand.';
+    END IF;
+    IF NOT dry_run AND unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'values of redacted columns are not on record' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = unknown;
+    END IF;
+    IF NOT dry_run THEN
+        PERFORM dbnet.set_cause(coalesce(event, activity, (SELECT min(s.undone) FROM dbnet.undo_steps(event, activity, transaction) AS s)), 'undo');
+    END IF;
+    FOR one IN SELECT * FROM dbnet.undo_steps(event, activity, transaction) LOOP
+        step := one.step;
+        undone := one.undone;
+        relation := one.relation;
+        key := dbnet.key_text(one.key, dbnet.key_columns(one.relation));
+        SELECT string_agg(format('%I IS NOT DISTINCT FROM %s', c, dbnet.column_literal(one.relation, c, one.key -> c::text)), ' AND ') INTO where_key FROM unnest(dbnet.key_columns(one.relation)) AS c;
+        IF one.operation = 'I' THEN
+            statement := format('DELETE FROM %s WHERE %s', one.relation, where_key);
+        ELSIF one.operation = 'U' THEN
+            SELECT string_agg(format('%I = %s', f.key, dbnet.column_literal(one.relation, f.key::name, f.value)), ', ' ORDER BY f.key) INTO columns
+                FROM jsonb_each(one.old) AS f JOIN pg_attribute AS a ON a.attrelid = one.relation AND a.attname = f.key AND a.attgenerated = '' AND NOT a.attisdropped;
+            statement := format('UPDATE %s SET %s WHERE %s', one.relation, columns, where_key);
+        ELSE
+            SELECT format('INSERT INTO %s (%s) %s VALUES (%s)', one.relation, string_agg(quote_ident(f.key), ', ' ORDER BY f.key),
+                          CASE WHEN bool_or(a.attidentity = 'a') THEN 'OVERRIDING SYSTEM VALUE' ELSE '' END,
+                          string_agg(dbnet.column_literal(one.relation, f.key::name, f.value), ', ' ORDER BY f.key)) INTO statement
+                FROM jsonb_each(one.old) AS f JOIN pg_attribute AS a ON a.attrelid = one.relation AND a.attname = f.key AND a.attgenerated = '' AND NOT a.attisdropped;
+        END IF;
+        outcome := CASE WHEN one.later IS NOT NULL THEN format('event %s stands in the way', one.later)
+                        WHEN one.redacted THEN 'a redacted value is not on record' ELSE 'would be done' END;
+        IF NOT dry_run THEN
+            EXECUTE statement;
+            GET DIAGNOSTICS changed = ROW_COUNT;
+            IF changed <> 1 THEN
+                RAISE EXCEPTION 'step % has found % rows', step, changed USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = statement,
+                    HINT = 'The row is not as it is on record; dbnet.gaps() tells what has changed past it.';
+            END IF;
+            outcome := 'done';
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbnet.undo(bigint, bigint, xid8, boolean) IS
+    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome. Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
+
+CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value jsonb) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN value IS NULL OR value = 'null' AND a.atttypid NOT IN ('json'::regtype, 'jsonb'::regtype) THEN 'NULL'
+                WHEN a.atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN format('%L::%s', value::text, format_type(a.atttypid, a.atttypmod))
+                WHEN jsonb_typeof(value) IN ('object', 'array') THEN
+                    format('(jsonb_populate_record(NULL::%s, %L)).%I', relation, jsonb_build_object(column_name, value)::text, column_name)
+                ELSE format('%L', value #>> '{}') END
+    FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attname = column_name
+    $$;
+COMMENT ON FUNCTION dbnet.column_literal(regclass, name, jsonb) IS 'A recorded value as a literal of SQL for this column';

@@ -1,0 +1,172 @@
+-- Can it be trusted: dbnet.gaps, verify and digest.
+
+-- What the table holds is read by the caller; what is on record of it comes from the extension.
+CREATE FUNCTION dbnet.newest_versions(relation regclass)
+    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.newest_versions(regclass) IS
+    'Internal, for dbnet.gaps(): of each row on record its newest version and what its columns hold by that. Errors: 42704 not tracked, 42501 no right to read it';
+CREATE FUNCTION dbnet.answer_newest_versions(caller oid, relation regclass)
+    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT v.key_hash, (array_agg(v.key ORDER BY v.id DESC))[1], max(v.id), (array_agg(v.operation ORDER BY v.id DESC))[1],
+           (array_agg(v.row_transaction ORDER BY v.id DESC))[1], dbnet.overlaid(v.new ORDER BY v.id) FILTER (WHERE v.new IS NOT NULL)
+    FROM dbnet.entity_version AS v WHERE v.relation = dbnet.tracked_number(caller, answer_newest_versions.relation) AND v.operation <> 'T' GROUP BY 1
+    $$;
+COMMENT ON FUNCTION dbnet.answer_newest_versions(oid, regclass) IS 'Internal: answers dbnet.newest_versions()';
+CREATE AGGREGATE dbnet.overlaid(jsonb) (sfunc = jsonb_concat, stype = jsonb, initcond = '{}');
+COMMENT ON AGGREGATE dbnet.overlaid(jsonb) IS 'Objects laid over each other in the order of aggregation: of a member the last value';
+
+CREATE FUNCTION dbnet.configuration_gaps() RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.configuration_gaps() IS 'Internal, for dbnet.gaps(): triggers that are missing or off, DDL that rewrote rows, tables that are tracked no more, breaks between versions, failures';
+CREATE FUNCTION dbnet.answer_configuration_gaps(caller oid) RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT t.relation, NULL, 'its trigger is missing: changes are not recorded', NULL, NULL::bigint FROM dbnet.tracked_relation AS t
+        WHERE t.enabled AND t.relation IS NOT NULL AND dbnet.may_read_history(caller, t.relation)
+        AND NOT EXISTS (SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                        WHERE g.tgrelid = t.relation AND n.nspname = 'dbnet' AND p.proname IN ('track_row', 'capture'))
+    UNION ALL
+    SELECT g.tgrelid::regclass, NULL, CASE g.tgenabled WHEN 'D' THEN 'its trigger is disabled: changes are not recorded' ELSE 'its trigger does not fire in every mode of session_replication_role' END, NULL, NULL
+        FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'dbnet' AND p.proname IN ('track_row', 'capture') AND g.tgenabled <> 'A' AND dbnet.may_read_history(caller, g.tgrelid)
+    UNION ALL
+    SELECT t.relation, NULL, 'tracked no more', NULL, NULL FROM dbnet.tracked_relation AS t WHERE NOT t.enabled AND t.relation IS NOT NULL AND dbnet.may_read_history(caller, t.relation)
+    UNION ALL
+    SELECT t.relation, NULL, format('may have changed rows without a record: %s', dbnet.short_text(a.text, 160)), a.started_at, a.id
+        FROM dbnet.activity AS a JOIN dbnet.tracked_relation AS t ON t.number = a.relation
+        WHERE a.kind = 'D' AND dbnet.may_read_history(caller, t.relation)
+        AND a.text ~* '(\mdisable\s+trigger\M|\malter\s+(column\s+)?\S+\s+(set\s+data\s+)?type\M|\madd\s+(column\s+)?.*\mdefault\M|\mattach\s+partition\M|\mdetach\s+partition\M|\mdrop\s+(column|trigger)\M|\mrename\s+(column\s+)?\S+\s+to\M)'
+    UNION ALL
+    SELECT NULL, NULL, format('%s failures to record something since the server''s start, in all databases: see the log', dbnet.provenance_failures()), NULL, NULL WHERE dbnet.provenance_failures() > 0
+    $$;
+COMMENT ON FUNCTION dbnet.answer_configuration_gaps(oid) IS 'Internal: answers dbnet.configuration_gaps()';
+
+CREATE FUNCTION dbnet.gaps(only regclass DEFAULT NULL) RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    tracked record;
+BEGIN
+    RETURN QUERY SELECT * FROM dbnet.configuration_gaps() AS c WHERE gaps.only IS NULL OR c.relation = gaps.only;
+    FOR tracked IN SELECT t.relation AS table_id, t.key_columns, t.tracked_since, t.redacted_columns FROM dbnet.tracked_relation AS t
+                   WHERE t.enabled AND t.relation IS NOT NULL AND (gaps.only IS NULL AND t.number >= 100 OR t.relation = gaps.only) LOOP
+        -- By content, so that an update that changed nothing is none; and by who wrote it where nothing is known of the content.
+        RETURN QUERY EXECUTE format($query$
+            WITH present AS (SELECT to_jsonb(t) AS line, t.xmin AS writer FROM %1$s AS t),
+                 seen AS MATERIALIZED (SELECT * FROM dbnet.newest_versions($1))
+            SELECT $1, dbnet.key_text(coalesce(s.key, (SELECT jsonb_object_agg(c, p.line -> c) FROM unnest($2::text[]) AS c)), $2),
+                   CASE WHEN s.event IS NULL THEN 'written without a record, by transaction ' || p.writer::text
+                        WHEN p.line IS NULL THEN 'deleted without a record'
+                        WHEN s.operation IN ('D', 'R') THEN 'came back without a record, by transaction ' || p.writer::text
+                        ELSE 'changed without a record, by transaction ' || p.writer::text || ': ' || (
+                            SELECT string_agg(f.key, ', ' ORDER BY f.key) FROM jsonb_each(s.known) AS f WHERE dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END,
+                   dbnet.event_time(s.event), s.event
+            FROM present AS p FULL JOIN seen AS s ON s.hash = dbnet.key_hash($2, p.line)
+            WHERE CASE WHEN s.event IS NULL THEN age(p.writer) < age($4::xid)
+                       WHEN p.line IS NULL THEN s.operation NOT IN ('D', 'R')
+                       WHEN s.operation IN ('D', 'R') THEN true
+                       ELSE s.row_transaction IS DISTINCT FROM p.writer AND EXISTS (
+                            SELECT FROM jsonb_each(s.known) AS f WHERE p.line ? f.key AND dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END
+            $query$, tracked.table_id) USING tracked.table_id, tracked.key_columns, tracked.redacted_columns,
+                coalesce((SELECT n.row_transaction::text FROM dbnet.newest_versions(tracked.table_id) AS n WHERE n.row_transaction IS NOT NULL ORDER BY n.event LIMIT 1), '3');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbnet.gaps(regclass) IS
+    'What escaped the record. Argument: one tracked table that the caller may SELECT, NULL = all of them, but DBNet''s own. Rows: table; row, NULL = the table; what: a row that is not as its newest record says, one that was written, deleted or brought back without a record (with the trigger disabled, by a rewriting ALTER TABLE, with dbnet.provenance off), a trigger that is missing, disabled or not ALWAYS, DDL that may have changed rows, tables that are tracked no more, failures to record; since when; event that it is compared with. Errors: 42501 no right to read it';
+
+-- A time as text may stand in the session's zone; on record it stands in UTC.
+CREATE FUNCTION dbnet.utc(value jsonb, known jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN value IS DISTINCT FROM known AND jsonb_typeof(value) = 'string' AND jsonb_typeof(known) = 'string'
+                     AND (value #>> '{}') ~ '^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$' AND (known #>> '{}') ~ '^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$'
+                     AND (value #>> '{}')::timestamptz = (known #>> '{}')::timestamptz THEN known ELSE value END
+    $$;
+COMMENT ON FUNCTION dbnet.utc(jsonb, jsonb) IS 'Internal: a value as it stands on record, where it is the same time in another zone';
+
+-- The hash chain --------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION dbnet.verify(since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+    RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.verify(timestamptz, timestamptz) IS
+    'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing. Transactions of the last half minute are not sealed yet: they are checked by their own roots. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
+CREATE FUNCTION dbnet.answer_verify(caller oid, since timestamptz, until timestamptz)
+    RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    first bigint := CASE WHEN since = '-infinity' THEN 0 ELSE dbnet.event_at(since) END;
+    last bigint := CASE WHEN until = 'infinity' THEN 9223372036854775807 ELSE dbnet.last_event_at(until) END;
+    one record;
+    sealed dbnet.provenance_block;
+    previous bytea;
+BEGIN
+    IF NOT pg_has_role(caller, 'dbnet_operator', 'USAGE') THEN
+        RAISE EXCEPTION 'permission denied for function dbnet.verify' USING ERRCODE = 'insufficient_privilege', HINT = 'It is for members of dbnet_operator.';
+    END IF;
+    FOR one IN SELECT a.id, a.root, a.events, a.session FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id BETWEEN first AND last ORDER BY a.id LOOP
+        transaction := one.id;
+        block := NULL;
+        IF one.root IS DISTINCT FROM sha256(
+               coalesce((SELECT dbnet.event_hash(s) FROM dbnet.session AS s WHERE s.id = one.session LIMIT 1), '')
+               || coalesce((SELECT string_agg(dbnet.event_hash(a), '' ORDER BY a.id) FROM dbnet.activity AS a WHERE a.id >= one.id AND a.id < one.id + one.events), '')
+               || coalesce((SELECT string_agg(dbnet.event_hash(v), '' ORDER BY v.id) FROM dbnet.entity_version AS v WHERE v.id >= one.id AND v.id < one.id + one.events), '')
+               || coalesce((SELECT string_agg(dbnet.event_hash(u), '' ORDER BY u.id) FROM dbnet.used_version AS u WHERE u.id >= one.id AND u.id < one.id + one.events), '')) THEN
+            -- Which one: what does not fit its own checksum, and numbers that are not there.
+            RETURN QUERY
+            WITH present AS (
+                SELECT a.id, a.checksum, dbnet.event_hash(a) AS hash FROM dbnet.activity AS a WHERE a.id >= one.id AND a.id < one.id + one.events
+                UNION ALL SELECT v.id, v.checksum, dbnet.event_hash(v) FROM dbnet.entity_version AS v WHERE v.id >= one.id AND v.id < one.id + one.events
+                UNION ALL SELECT u.id, u.checksum, dbnet.event_hash(u) FROM dbnet.used_version AS u WHERE u.id >= one.id AND u.id < one.id + one.events),
+            found AS (
+                SELECT p.id, 'the record was changed' AS finding FROM present AS p WHERE p.checksum <> ('x' || encode(substr(p.hash, 1, 4), 'hex'))::bit(32)::integer
+                UNION ALL SELECT n, 'the record was removed' FROM generate_series(one.id, one.id + one.events - 1) AS n WHERE n NOT IN (SELECT p.id FROM present AS p)
+                UNION ALL SELECT p.id, 'the record stands twice' FROM present AS p GROUP BY p.id HAVING count(*) > 1)
+            SELECT block, transaction, f.id, f.finding FROM found AS f
+            UNION ALL SELECT block, transaction, NULL, 'the transaction is not as it was recorded' WHERE NOT EXISTS (SELECT FROM found);
+        END IF;
+    END LOOP;
+    -- A record whose transaction is gone: nothing above comes by it.
+    RETURN QUERY
+    SELECT NULL::bigint, v.transaction, v.id, 'its transaction was removed' FROM (
+        SELECT a.transaction, a.id FROM dbnet.activity AS a WHERE a.id BETWEEN first AND last AND a.root IS NULL
+            AND NOT EXISTS (SELECT FROM dbnet.activity_by_id(a.transaction) AS t WHERE t.root IS NOT NULL)) AS v;
+    FOR sealed IN SELECT * FROM dbnet.provenance_block ORDER BY number LOOP
+        block := sealed.number;
+        IF previous IS NOT NULL AND sealed.previous IS DISTINCT FROM previous THEN
+            RETURN QUERY SELECT block, NULL::bigint, NULL::bigint, 'the block does not follow the one before: one was changed, removed or put elsewhere';
+        END IF;
+        previous := sealed.root;
+        CONTINUE WHEN sealed.transactions[cardinality(sealed.transactions)] < first OR sealed.transactions[1] > last;
+        -- What retention has emptied cannot be checked any more.
+        CONTINUE WHEN sealed.transactions[1] < (SELECT min(a.id) FROM dbnet.activity AS a);
+        IF sealed.root IS DISTINCT FROM sha256(coalesce(sealed.previous, '')
+               || coalesce((SELECT string_agg(a.root, '' ORDER BY t.place) FROM unnest(sealed.transactions) WITH ORDINALITY AS t(id, place), dbnet.activity_by_id(t.id) AS a), '')) THEN
+            RETURN QUERY SELECT block, t.id, NULL::bigint, 'the transaction was removed' FROM unnest(sealed.transactions) AS t(id)
+                WHERE NOT EXISTS (SELECT FROM dbnet.activity_by_id(t.id) AS a WHERE a.root IS NOT NULL);
+            IF NOT FOUND THEN
+                RETURN QUERY SELECT block, NULL::bigint, NULL::bigint, 'the block is not as it was sealed';
+            END IF;
+        END IF;
+        RETURN QUERY SELECT block, a.id, NULL::bigint, 'the transaction was added after the block was sealed' FROM dbnet.activity AS a
+            WHERE a.root IS NOT NULL AND a.id > sealed.transactions[1] AND a.id < sealed.transactions[cardinality(sealed.transactions)] AND a.id <> ALL (sealed.transactions);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbnet.answer_verify(oid, timestamptz, timestamptz) IS 'Internal: answers dbnet.verify()';
+
+CREATE FUNCTION dbnet.digest() RETURNS TABLE (block bigint, root text, transactions bigint, sealed_at timestamptz)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.digest() IS
+    'The newest block of the hash chain. Keep it elsewhere: as long as dbnet.verify() finds nothing and the block still has this root, nothing that was recorded before has been changed. Row: number of the block; its root in hexadecimal; how many transactions the chain covers; when it was sealed. No row: nothing is sealed yet';
+CREATE FUNCTION dbnet.answer_digest(caller oid) RETURNS TABLE (block bigint, root text, transactions bigint, sealed_at timestamptz)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT b.number, encode(b.root, 'hex'), (SELECT sum(cardinality(all_of.transactions)) FROM dbnet.provenance_block AS all_of)::bigint, b.sealed_at
+          FROM dbnet.provenance_block AS b ORDER BY b.number DESC LIMIT 1 $$;
+COMMENT ON FUNCTION dbnet.answer_digest(oid) IS 'Internal: answers dbnet.digest()';
