@@ -44,15 +44,15 @@ CREATE FUNCTION dbnet.answer_configuration_gaps(caller oid) RETURNS TABLE (relat
     $$;
 COMMENT ON FUNCTION dbnet.answer_configuration_gaps(oid) IS 'Internal: answers dbnet.configuration_gaps()';
 
-CREATE FUNCTION dbnet.gaps(only regclass DEFAULT NULL) RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
+CREATE FUNCTION dbnet.gaps(wanted regclass DEFAULT NULL) RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     tracked record;
 BEGIN
-    RETURN QUERY SELECT * FROM dbnet.configuration_gaps() AS c WHERE gaps.only IS NULL OR c.relation = gaps.only;
+    RETURN QUERY SELECT * FROM dbnet.configuration_gaps() AS c WHERE gaps.wanted IS NULL OR c.relation = gaps.wanted;
     FOR tracked IN SELECT t.relation AS table_id, t.key_columns, t.tracked_since, t.redacted_columns FROM dbnet.tracked_relation AS t
-                   WHERE t.enabled AND t.relation IS NOT NULL AND (gaps.only IS NULL AND t.number >= 100 OR t.relation = gaps.only) LOOP
+                   WHERE t.enabled AND t.relation IS NOT NULL AND (gaps.wanted IS NULL AND t.number >= 100 OR t.relation = gaps.wanted) LOOP
         -- By content, so that an update that changed nothing is none; and by who wrote it where nothing is known of the content.
         RETURN QUERY EXECUTE format($query$
             WITH present AS (SELECT to_jsonb(t) AS line, t.xmin AS writer FROM %1$s AS t),
