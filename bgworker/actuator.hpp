@@ -152,6 +152,7 @@ private:
                         std::span<const mirror::ActuationWrite> log, int64_t now_ms);
     void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
+    static void look_up_versions(std::span<Entry *const> entries);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, int64_t now_ms);

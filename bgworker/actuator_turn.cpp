@@ -283,6 +283,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         std::vector<mirror::Key> keys;
         for (const Entry *entry : entries)
             keys.push_back(entry->key);
+        look_up_versions(entries);
         const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, with_live);
         std::vector<std::optional<mirror::RowFields>> rows;
         try {
@@ -296,6 +297,23 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         for (size_t i = 0; i < entries.size(); i++)
             decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr, now_ms);
     }
+}
+
+// What no commit told of, a compare found: the row's newest version is what a call would carry. Before the row is read:
+// a version that comes in between has a commit of its own.
+void Actuator::look_up_versions(std::span<Entry *const> entries) {
+    std::vector<mirror::Key> keys;
+    std::vector<Entry *> unknown;
+    for (Entry *entry : entries)
+        if (entry->cause.transaction == 0) {
+            keys.push_back(entry->key);
+            unknown.push_back(entry);
+        }
+    if (keys.empty())
+        return;
+    const std::vector<uint64_t> versions = mirror::newest_versions(keys);
+    for (size_t i = 0; i < unknown.size(); i++)
+        unknown[i]->cause.event = versions[i];
 }
 
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,

@@ -72,7 +72,7 @@ std::vector<std::string> parts_that_are_over(EventId oldest_event, EventId oldes
     std::vector<std::string> parts;
     for (int place = 0; place < provenance::event_ring.places; place++)
         if (provenance::event_ring.is_over(place, oldest_event, newest))
-            for (const char *ring : {"transaction", "activity", "entity_version"})
+            for (const char *ring : {"activity", "entity_version"})
                 parts.push_back(part_name(ring, place, true));
     for (int place = 0; place < provenance::actuation_ring.places; place++)
         if (provenance::actuation_ring.is_over(place, oldest_actuation, newest))

@@ -341,7 +341,7 @@ COMMENT ON INDEX dbnet.actuation_at IS 'Newest calls first';
 COMMENT ON INDEX dbnet.actuation_key IS 'Calls for one object';
 COMMENT ON TABLE dbnet.actuation IS 'Every call that was to change a device, one row per answer. Paths, never values';
 COMMENT ON COLUMN dbnet.actuation.id IS 'event id: calls are in the order of their answers, and dbnet.event_time(id) is when it was recorded';
-COMMENT ON COLUMN dbnet.actuation.cause IS 'event whose change the call carried: the version of the row (dbnet.entity_version.id), or the transaction where none is recorded; NULL = nothing is recorded, or a compare found it';
+COMMENT ON COLUMN dbnet.actuation.cause IS 'event whose change the call carried: the version of the row (dbnet.entity_version.id), or the transaction where none is recorded; of what a compare found the newest version of the row; NULL = nothing is recorded';
 COMMENT ON COLUMN dbnet.actuation.at IS 'when the answer arrived';
 COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.actuation.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';

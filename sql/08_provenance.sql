@@ -140,7 +140,7 @@ COMMENT ON COLUMN dbnet.activity.prepared_as IS 'first activity: name of PREPARE
 COMMENT ON COLUMN dbnet.activity.events IS 'first activity: how many events the transaction has';
 COMMENT ON COLUMN dbnet.activity.root IS 'first activity: SHA-256 over the events of the transaction';
 
-CREATE VIEW dbnet.transaction AS
+CREATE VIEW dbnet.transaction WITH (security_invoker = true) AS
 SELECT id, transaction_number AS transaction, session, coalesce(transaction_role, role) AS role,
        coalesce(transaction_started_at, started_at) AS started_at, cause, reason, traceparent, origin, prepared_as, events, root
 FROM dbnet.activity WHERE root IS NOT NULL;

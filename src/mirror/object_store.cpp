@@ -214,6 +214,18 @@ void add_key(pg::TextColumns &rows, const Key &key) {
     rows.add(std::to_string(key.relation), key.name_space, key.name);
 }
 
+// Keys on their way into a statement.
+struct KeyArrays {
+    explicit KeyArrays(std::span<const Key> keys) {
+        for (const Key &key : keys) {
+            relations.push_back(std::to_string(key.relation));
+            name_spaces.push_back(key.name_space);
+            names.push_back(key.name);
+        }
+    }
+    std::vector<std::string> relations, name_spaces, names;
+};
+
 void run(const pg::Statement &statement, const pg::TextColumns &rows) {
     if (!rows.empty())
         pg::execute(statement, std::span<const pg::Argument>(rows.arguments<pg::Argument>()));
@@ -255,6 +267,17 @@ pg::Statement load_by_key{R"sql(
     ORDER BY k.number
 )sql"};
 
+pg::Statement load_newest_versions{R"sql(
+    SELECT (SELECT v.id FROM dbnet.entity_version AS v
+            WHERE v.relation = t.number AND v.key_hash = dbnet.key_hash(t.key_columns,
+                CASE cardinality(t.key_columns) WHEN 1 THEN jsonb_build_object(t.key_columns[1], k.name)
+                     ELSE jsonb_build_object(t.key_columns[1], k.namespace, t.key_columns[2], k.name) END)
+            ORDER BY v.id DESC LIMIT 1)
+    FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
+    LEFT JOIN dbnet.tracked_relation AS t ON t.relation = k.relation
+    ORDER BY k.number
+)sql"};
+
 pg::Statement count_of_relation{"SELECT count(*) FROM dbnet.object WHERE relation = $1"};
 
 pg::Statement pending_keys{R"sql(
@@ -272,13 +295,8 @@ pg::Statement pending_keys{R"sql(
 } // namespace
 
 std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live) {
-    std::vector<std::string> relations, name_spaces, names;
-    for (const Key &key : keys) {
-        relations.push_back(std::to_string(key.relation));
-        name_spaces.push_back(key.name_space);
-        names.push_back(key.name);
-    }
-    const pg::Result rows = pg::execute(load_by_key, relations, name_spaces, names, with_live);
+    const KeyArrays arrays(keys);
+    const pg::Result rows = pg::execute(load_by_key, arrays.relations, arrays.name_spaces, arrays.names, with_live);
     std::vector<StoredObject> stored(rows.rows());
     for (size_t row = 0; row < rows.rows(); row++) {
         StoredObject &found = stored[row];
@@ -362,6 +380,15 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
     run(settle_held, settled);
     run(save_held, holds);
     run(save_actuations, log);
+}
+
+std::vector<uint64_t> newest_versions(std::span<const Key> keys) {
+    const KeyArrays arrays(keys);
+    const pg::Result rows = pg::execute(load_newest_versions, arrays.relations, arrays.name_spaces, arrays.names);
+    std::vector<uint64_t> versions(rows.rows());
+    for (size_t row = 0; row < rows.rows(); row++)
+        versions[row] = static_cast<uint64_t>(rows.integer(row, 0));
+    return versions;
 }
 
 int64_t count_objects(uint32_t relation) {

@@ -34,6 +34,9 @@ struct StoredObject {
 // In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
 std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live);
 
+// In the order of the keys: event id of the newest version of each row that is on record; 0: none.
+std::vector<uint64_t> newest_versions(std::span<const Key> keys);
+
 // One row of dbnet.object that changes, and what goes with it.
 struct ObjectWrite {
     Key key;

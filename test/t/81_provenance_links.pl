@@ -75,6 +75,19 @@ is($mirrors->wait_synced, '', 'settled');
 $node->query_is(q{SELECT v.key ->> 'name', v.new -> 'data' FROM dbnet.actuation AS call JOIN dbnet.entity_version AS v ON v.id = call.cause ORDER BY call.id DESC LIMIT 2},
     qq(a|{"x": "5"}\nb|{"x": "6"}), 'the version of a prepared transaction is the cause of its call');
 
+# A change whose commit nobody told the worker of: the compare at its start finds it.
+$node->append_conf('postgresql.conf', 'dbnet.actuate = off');
+$node->reload;
+$node->psql_ok(q{UPDATE net.configs SET data = '{"x": "7"}' WHERE name = 'b'}, 'a change that waits');
+$node->stop('immediate');
+$node->append_conf('postgresql.conf', 'dbnet.actuate = on');
+$node->start;
+$mirrors->wait_listed;
+is($mirrors->wait_synced, '', 'settled');
+$node->query_is(q{SELECT call.transaction, v.key ->> 'name', v.new -> 'data' FROM dbnet.actuation AS call JOIN dbnet.entity_version AS v ON v.id = call.cause ORDER BY call.id DESC LIMIT 1},
+    '|b|{"x": "7"}', 'what a compare found carries the newest version');
+is(stamp($mirrors->config('b')), $node->safe_psql('postgres', q{SELECT cause FROM dbnet.actuation ORDER BY id DESC LIMIT 1}), 'and is stamped with it');
+
 # --- report ---
 $node->psql_ok($mirrors->node_row('n1', unschedulable => 'false'), 'a Node');
 is($mirrors->wait_synced, '', 'settled');
