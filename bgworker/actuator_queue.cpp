@@ -70,6 +70,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         entry.cause.event = one.event;
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
+        entry.refused.clear();
         if (count(extent, one) >= count(entry.extent, one))
             entry.extent = extent;
         if (wave)

@@ -14,12 +14,14 @@
 #include <map>
 #include <memory>
 #include <queue>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "mirror/intent.hpp"
 #include "mirror/key.hpp"
 
 namespace dbnet::bgworker {
@@ -71,6 +73,12 @@ private:
     std::map<int, std::vector<mirror::Key>> blocked_;
 };
 
+// Why a part of an object stays as it is.
+struct Refusal {
+    mirror::Phase phase = mirror::Phase::none;
+    std::string message, reason;
+};
+
 // In the place of a commit's position, for what a compare found or an event told: older than any.
 inline constexpr uint64_t no_commit = 1;
 
@@ -85,7 +93,11 @@ struct Entry {
     std::string gone_uid;                 // an event said that this incarnation is gone
     std::shared_ptr<const Extent> extent; // of the biggest transaction that waits in here
     std::vector<std::pair<std::shared_ptr<Wave>, int>> waves;
-    size_t covered_waves = 0;   // the first so many are of commits that the request carries
+    size_t covered_waves = 0; // the first so many are of commits that the request carries
+    // Of the newest commit: parts that the server has refused, while others of the object may go on; and its last
+    // words.
+    std::set<std::string> refused;
+    Refusal refusal;
     int attempts = 0;           // since the last success or new commit
     int64_t since_ms = 0;       // taken in
     int64_t due_ms = 0;         // of a backoff

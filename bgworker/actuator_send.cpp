@@ -258,9 +258,21 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts--; // not the object's fault
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
+    const bool is_refused = verdict.next == Next::stop && plan.decision.action == Action::update;
+    if (is_refused && plan.part.others_follow) { // they do not depend on it
+        entry.refused.insert(plan.part.subresource);
+        entry.refusal = {verdict.phase, verdict.message, verdict.reason};
+        finished.next = Next::again;
+        finished.delay_ms = 0;
+        entry.attempts = 0;
+        entry.continued_lsn = plan.cause.lsn;
+    } else if (finished.next == Next::accepted && !entry.refused.empty()) {
+        finished.next = Next::again; // decided anew: what was refused is told
+        finished.delay_ms = 0;
+    }
     if (finished.write.accepted) {
         entry.attempts = 0;
-        entry.continued_lsn = plan.part.others_follow ? plan.cause.lsn : 0;
+        entry.continued_lsn = plan.part.others_follow || !entry.refused.empty() ? plan.cause.lsn : 0;
     }
     if (finished.next == Next::gone) {
         finished.forgotten_uid = plan.decision.uid;

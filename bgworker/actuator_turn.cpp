@@ -495,7 +495,13 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (object)
         plan.stamp = object->stamp;
     if (decision.action != Action::release)
-        plan.part = mirror::take_first_part(mirror.mapping, decision, object ? &*object : nullptr);
+        plan.part = mirror::take_first_part(mirror.mapping, decision, object ? &*object : nullptr, entry.refused);
+    if (plan.part.is_empty) { // the others are done
+        write.phase = entry.refusal.phase;
+        write.message = entry.refusal.message;
+        write.reason = entry.refusal.reason;
+        return conclude(Outcome::Kind::stopped, true);
+    }
     plan.decision = std::move(decision);
     outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}, 0});
 }

@@ -35,9 +35,10 @@ const pg::Statement anything_waiting{
     " AND (waiting OR ($3 AND transaction IS NOT NULL AND health IN ('in_progress', 'terminating')))"
     " AND NOT EXISTS (SELECT FROM dbnet.mirrored_relation AS mirror"
     " WHERE mirror.relation = object_status.relation AND dbnet.is_offline(mirror.server)))"};
-const pg::Statement select_rest{"SELECT relation, key, phase, health, coalesce(message, health_message), next_step" OBJECTS_IN_QUESTION
-                                " AND (waiting OR needs_action OR ($3 AND transaction IS NOT NULL AND health <> "
-                                "'ready')) ORDER BY relation::text, key"};
+const pg::Statement select_rest{
+    "SELECT relation, key, phase, health, coalesce(message, health_message), next_step" OBJECTS_IN_QUESTION
+    " AND (waiting OR needs_action OR ($3 AND transaction IS NOT NULL AND health <> "
+    "'ready')) ORDER BY relation::text, key"};
 #undef OBJECTS_IN_QUESTION
 
 struct Question {

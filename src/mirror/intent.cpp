@@ -314,7 +314,8 @@ Decision decide(const Situation &situation) {
     return situation.row ? decide_with_row(situation) : decide_without_row(situation);
 }
 
-Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object) {
+Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object,
+                     const std::set<std::string> &refused) {
     Part part;
     for (const auto &[path, value] : decision.fields)
         part.claimed.insert(path);
@@ -325,7 +326,9 @@ Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRec
     const auto subresource_of = [&](const std::string &path) { return mapping.by_path(path)->subresource; };
     std::set<std::string> changed; // subresources
     for (const std::string &path : decision.changed)
-        changed.insert(subresource_of(path));
+        if (!refused.contains(subresource_of(path)))
+            changed.insert(subresource_of(path));
+    part.is_empty = !refused.empty() && changed.empty();
     // The answer to a scale does not show the object, so that nothing must have to wait for what comes after it.
     const bool is_update = decision.action == Action::update;
     if (is_update)

@@ -127,14 +127,18 @@ struct Part {
     Fields kept;                   // of the other parts: what was last applied
     std::set<std::string> claimed; // of all parts
     bool others_follow = false;    // they have changes as well, or have never been sent
+    bool is_empty = false;         // all that has changed is refused
 };
-Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object); // leaves it no fields
+// Leaves the decision no fields. `refused`: subresources of which the server has refused what the row asks for; one
+// part does not hold up the others of an object that is there.
+Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object,
+                     const std::set<std::string> &refused = {});
 
 // Paths a user has asked for: those claimed already and those whose row value differs from the base. NULL asks nothing.
 std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const ObjectRecord *object);
 
-// Whether the object is made anew when somebody deletes it: only what DBNet has made. Of others it knows a part, and what
-// a controller looks after is the controller's.
+// Whether the object is made anew when somebody deletes it: only what DBNet has made. Of others it knows a part, and
+// what a controller looks after is the controller's.
 bool is_made_anew(const MirrorSettings &settings, const ObjectRecord &object);
 
 // A controller (ownerReference with controller = true) looks after the object.

@@ -54,23 +54,18 @@ bool MassChangeGate::admit(ChangeClass change, const std::string &key, int64_t t
                            int64_t now_ms) {
     Window &window = change == ChangeClass::update ? updates_ : removes_;
     while (!window.order.empty() && window.order.front().first <= now_ms - window_ms) {
-        const auto &[at, oldest] = window.order.front();
-        const auto newest = window.newest.find(oldest);
-        if (newest != window.newest.end() && newest->second == at)
-            window.newest.erase(newest);
+        window.places.erase(window.order.front().second);
         window.order.pop_front();
     }
-    const auto known = window.newest.find(key);
-    if (known == window.newest.end()) {
-        if (is_mass_change(static_cast<int64_t>(window.newest.size()) + 1, total, limits))
-            return false;
-        window.newest.emplace(key, now_ms);
-        window.order.emplace_back(now_ms, key);
-    } else if (known->second < now_ms - window_ms / 60) {
-        // A hot object is entered again at most once per second, so the window stays small.
-        known->second = now_ms;
-        window.order.emplace_back(now_ms, key);
+    if (const auto known = window.places.find(key); known != window.places.end()) {
+        known->second->first = now_ms;
+        window.order.splice(window.order.end(), window.order, known->second);
+        return true;
     }
+    if (is_mass_change(static_cast<int64_t>(window.order.size()) + 1, total, limits))
+        return false;
+    const auto place = window.order.emplace(window.order.end(), now_ms, key);
+    window.places.emplace(place->second, place);
     return true;
 }
 

@@ -8,7 +8,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -37,6 +37,10 @@ bool always_held_delete(std::string_view group, std::string_view kind);
 
 class MassChangeGate {
 public:
+    MassChangeGate() = default;
+    MassChangeGate(const MassChangeGate &) = delete; // a window's places point into its order
+    MassChangeGate &operator=(const MassChangeGate &) = delete;
+
     // Whether `changed` objects of one transaction are a mass change by themselves.
     bool holds_transaction(int64_t changed, int64_t total, const HoldLimits &limits) const {
         return is_mass_change(changed, total, limits);
@@ -48,13 +52,14 @@ public:
 
     // Objects that count now, at most: those that left the minute since the last admit() included.
     int64_t counted(ChangeClass change) const {
-        return static_cast<int64_t>((change == ChangeClass::update ? updates_ : removes_).newest.size());
+        return static_cast<int64_t>((change == ChangeClass::update ? updates_ : removes_).order.size());
     }
 
 private:
     struct Window {
-        std::deque<std::pair<int64_t, std::string>> order; // by time of admission
-        std::unordered_map<std::string, int64_t> newest;   // key → its latest admission
+        using Order = std::list<std::pair<int64_t, std::string>>; // keys by time of their latest admission
+        Order order;
+        std::unordered_map<std::string_view, Order::iterator> places; // keys are those of `order`
     };
     Window updates_;
     Window removes_;

@@ -73,7 +73,9 @@ $node->wait_for(q{SELECT phase = 'drifted' AND message = 'changed on the server:
 $api->expect_success($api->patch("$pools/a/scale?fieldManager=other", { spec => { replicas => 7 } }));
 $node->psql_ok(q{UPDATE net.pools SET size = 4, state = 'Fine' WHERE name = 'a'}, 'and written over by who asks later');
 $node->wait_for(q{SELECT phase = 'conflict' AND message LIKE '%other%' FROM dbnet.object_status WHERE name = 'a'}, 'the status has another owner now');
-is(pool('a')->{spec}{size}, 7, 'what comes after it waits');
+$api->wait_until(sub { pool('a')->{spec}{size} == 4 }, 'what comes after it does not wait for it');
+$node->wait_for(q{SELECT phase = 'conflict' AND message LIKE '%other%' AND applied -> 'spec.size' = '4' AND claimed @> '{spec.size,status.state}' FROM dbnet.object WHERE name = 'a'}, 'and the conflict stays told');
+is(pool('a')->{status}{state}, 'Empty', 'the status is as the other one has it');
 
 # --- an object that somebody made ---
 $api->expect_success($api->create($pools, { apiVersion => 'parts.dbnet.io/v1', kind => 'Pool', metadata => { name => 'b' }, spec => { size => 1 } }));

@@ -133,9 +133,9 @@ sub differences {
     $phase{ $_->[0] }{ $_->[1] } = $_->[2] for rows_of('SELECT relname, name, phase FROM dbnet.object JOIN pg_class AS c ON c.oid = relation');
     my %last;
     for my $wish (rows_of(<<'SQL')) {
-        SELECT DISTINCT ON (w.relation, w.name) w.relation, w.name, w.operation, w.token,
-            w.id < (SELECT max(id) FROM wish AS t WHERE t.relation = w.relation AND t.operation = 'T')
-        FROM wish AS w WHERE NOT is_report AND name IS NOT NULL ORDER BY w.relation, w.name, w.id DESC
+        SELECT DISTINCT ON (w.relation, w.name) w.relation, w.name, w.operation, w.token, w.id < emptied.id
+        FROM wish AS w LEFT JOIN (SELECT relation, max(id) AS id FROM wish WHERE operation = 'T' GROUP BY relation) AS emptied USING (relation)
+        WHERE NOT w.is_report AND w.name IS NOT NULL ORDER BY w.relation, w.name, w.id DESC
 SQL
         my ($relation, $name, $operation, $token, $is_truncated) = @$wish;
         $last{$relation}{$name} = $wish;

@@ -560,6 +560,15 @@ TEST_F(Intent, SubresourcesAreSentOneByOneAfterTheObject) {
         EXPECT_EQ(part.others_follow, part.subresource == "status");
     }
     EXPECT_EQ(part.fields, (Fields{{"spec.replicas", 3}}));
+
+    // What is refused holds up no other part.
+    object->applied = {{"spec.paused", true}};
+    Decision update = decided();
+    part = take_first_part(mapping, update, &*object, {"status"});
+    EXPECT_EQ(part.subresource, "scale");
+    EXPECT_FALSE(part.others_follow);
+    update = decided();
+    EXPECT_TRUE(take_first_part(mapping, update, &*object, {"status", "scale"}).is_empty);
 }
 
 TEST_F(Intent, WithoutSubresourcesAllFieldsGoAtOnce) {
