@@ -24,7 +24,7 @@ COMMENT ON FUNCTION dbnet.configuration_gaps() IS 'Internal, for dbnet.gaps(): t
 CREATE FUNCTION dbnet.answer_configuration_gaps(caller oid) RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT t.relation, NULL, 'its trigger is missing: changes are not recorded', NULL, NULL::bigint FROM dbnet.tracked_relation AS t
+    SELECT t.relation, NULL::text, 'its trigger is missing: changes are not recorded', NULL::timestamptz, NULL::bigint FROM dbnet.tracked_relation AS t
         WHERE t.enabled AND t.relation IS NOT NULL AND dbnet.may_read_history(caller, t.relation)
         AND NOT EXISTS (SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
                         WHERE g.tgrelid = t.relation AND n.nspname = 'dbnet' AND p.proname IN ('track_row', 'capture'))
