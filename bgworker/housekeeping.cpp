@@ -102,9 +102,10 @@ void Housekeeping::turn(int64_t now_ms) {
 void Housekeeping::remove_old() {
     pg::in_transaction([] {
         pg::execute(set_limits);
-        const EventId newest = provenance::next_event() - 1;
-        const EventId oldest_event = newest - settings::provenance_retention * minute;
-        const EventId oldest_actuation = newest - settings::actuation_retention * minute;
+        // Ids may be ahead of the clock, which was set back: that makes nothing older.
+        const EventId newest = provenance::next_event() - 1, now = provenance::event_now();
+        const EventId oldest_event = now - settings::provenance_retention * minute;
+        const EventId oldest_actuation = now - settings::actuation_retention * minute;
         const pg::Result filled =
             pg::execute(select_filled, parts_that_are_over(oldest_event, oldest_actuation, newest));
         std::string list;

@@ -212,7 +212,7 @@ COMMENT ON COLUMN dbnet.object.base IS '{path: value} last written into the row 
 COMMENT ON COLUMN dbnet.object.claimed IS 'paths that users of this mirror have set and DBNet therefore owns';
 COMMENT ON COLUMN dbnet.object.applied IS '{path: value} that the server last accepted from us';
 COMMENT ON COLUMN dbnet.object.first_written IS 'paths for which an apply has been attempted';
-COMMENT ON COLUMN dbnet.object.stamp IS 'our annotation of the last accepted apply: system identifier/timeline/commit LSN/provenance id';
+COMMENT ON COLUMN dbnet.object.stamp IS 'our annotation of the last accepted apply: system identifier/timeline/commit LSN/event id of the row''s version';
 COMMENT ON COLUMN dbnet.object.phase IS 'where the object stands, NULL = observed, nothing was ever asked of it; dbnet.object_status says what it means and what to do';
 COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | terminating, by the rules of the kind';
 COMMENT ON COLUMN dbnet.object.health_message IS 'why it is not ready, in the object''s own words where it has any; NULL = it is';

@@ -51,6 +51,12 @@ bool is_secret_field(const kubernetes::FieldPath &path) {
     return !path.segments().empty() && (path.segments().front().name == "data" || is_write_only_field(path));
 }
 
+bool may_hold_copy(const kubernetes::FieldPath &path) {
+    const auto &segments = path.segments();
+    return !segments.empty() && segments.front().name == "metadata" &&
+           (segments.size() == 1 || segments[1].name == "annotations");
+}
+
 bool is_write_only_field(const kubernetes::FieldPath &path) {
     return !path.segments().empty() && path.segments().front().name == "stringData";
 }

@@ -24,6 +24,10 @@ bool holds_secrets(std::string_view group, std::string_view kind);
 // A field of such a kind whose values are secret.
 bool is_secret_field(const kubernetes::FieldPath &path);
 
+// A field of such a kind in which a copy of the values may be, where they are not hidden: kubectl leaves one in an
+// annotation.
+bool may_hold_copy(const kubernetes::FieldPath &path);
+
 // A field of such a kind that the server takes and never shows: stringData.
 bool is_write_only_field(const kubernetes::FieldPath &path);
 

@@ -12,13 +12,14 @@ extern "C" {
 namespace dbnet::mirror {
 namespace {
 
-// $2: columns of which no values are recorded, if the kind holds secrets.
+// If the kind holds secrets no values are recorded of columns $2, and of $3 if these are mirrored in plain.
 const pg::Statement upsert{R"sql(
     WITH wanted AS (
         SELECT c.oid::regclass AS relation, n.nspname, c.relname,
                (SELECT array_agg(column_name ORDER BY path DESC) FROM dbnet.mirrored_column AS k
                 WHERE k.relation = c.oid AND role = 'key') AS key_columns, -- metadata.namespace, metadata.name
-               CASE WHEN m.secret_values IS NULL THEN '{}' ELSE $2::name[] END AS redacted_columns
+               CASE m.secret_values WHEN 'plain' THEN $2::name[] || $3::name[] WHEN 'digest' THEN $2::name[] ELSE '{}' END
+                   AS redacted_columns
         FROM dbnet.mirrored_relation AS m JOIN pg_class AS c ON c.oid = m.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE m.relation = $1
     ), known AS (
@@ -58,11 +59,14 @@ const pg::Statement follow_renamed{
 } // namespace
 
 void track_mirror(Oid relation, const ColumnMap &map) {
-    std::vector<std::string> secret;
-    for (const Column &column : map.columns)
+    std::vector<std::string> secret, copies;
+    for (const Column &column : map.columns) {
         if (column.role != Role::key && is_secret_field(column.field))
             secret.push_back(column.name);
-    pg::execute(upsert, relation, secret);
+        if (column.role != Role::key && may_hold_copy(column.field))
+            copies.push_back(column.name);
+    }
+    pg::execute(upsert, relation, secret, copies);
     if (pg::execute(find_trigger, relation).affected() > 0)
         pg::execute_once("DROP TRIGGER dbnet_track ON " + pg::qualified_name(relation));
 }

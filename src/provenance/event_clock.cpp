@@ -67,6 +67,10 @@ EventId next_event() {
     return first_event(first_tick(newest_tick(), now()));
 }
 
+EventId event_now() noexcept {
+    return first_event(now());
+}
+
 std::uint64_t newest_tick() noexcept {
     pg::Shared *memory = pg::shared();
     return memory == nullptr ? 0 : pg_atomic_read_u64(&memory->last_tick);

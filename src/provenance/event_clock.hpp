@@ -14,6 +14,9 @@ EventId take_events(std::uint32_t count);
 // The lowest id that can still be taken by anybody; 0: DBNet is not preloaded. As take_events().
 EventId next_event();
 
+// The lowest id of events of this moment, by the machine's clock alone.
+EventId event_now() noexcept;
+
 // The newest tick of ids that were taken since the start of the server, or on record before; 0: none is known.
 std::uint64_t newest_tick() noexcept;
 

@@ -91,6 +91,11 @@ is($api->get("$secrets/db")->{body}{data}{password}, $other, 'another value');
 $node->psql_ok(qq{INSERT INTO net.secrets (name, data) VALUES ('bad key!', '{"key": "$encoded"}')}, 'a name that the server refuses');
 $node->wait_for(q{SELECT phase FROM dbnet.object_status WHERE name = 'bad key!'}, 'is told', expected => 'invalid');
 $node->query_is(qq{SELECT count(*) FROM dbnet.actuation WHERE actuation::text LIKE '%$encoded%'}, '0', 'the log of calls has no values');
+$node->query_is(q{SELECT redacted_columns, enabled FROM dbnet.tracked_relation WHERE relation = 'net.secrets'::regclass}, '{data,annotations}|t', 'what becomes of the rows is on record without them');
+$node->query_is(q{SELECT v.operation, v.old ->> 'data' ~ '^hmac-sha256:', v.new ->> 'data' ~ '^hmac-sha256:' FROM dbnet.entity_version AS v JOIN dbnet.tracked_relation AS t ON t.number = v.relation
+                  WHERE t.relation = 'net.secrets'::regclass AND key ->> 'name' IN ('plain', 'db') AND v.new ? 'data' ORDER BY v.id DESC LIMIT 2}, "U|t|t\nI||t", 'a digest stands for them');
+$node->query_is(qq{SELECT (SELECT count(*) FROM dbnet.entity_version AS v WHERE v::text ~ '$encoded|$other') + (SELECT count(*) FROM dbnet.activity AS a WHERE a::text ~ '$encoded|$other|$canary')},
+    '0', 'no value is on record, nor a statement that holds one');
 $node->psql_ok(q{CHECKPOINT}, 'all is on disk');
 isnt(`grep -rl -a -F '$encoded' '$data/pg_wal' 2>/dev/null`, '', 'the search for the canary finds it now');
 unlike($node->safe_psql('postgres', q{SELECT string_agg(message, ' ') FROM dbnet.object_status}), qr/\Q$encoded/, 'nor have messages');

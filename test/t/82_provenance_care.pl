@@ -125,5 +125,18 @@ $node->wait_for("SELECT NOT EXISTS (SELECT FROM dbnet.activity WHERE id < $start
 my ($status, undef, $error) = $node->psql('postgres', q{ALTER SYSTEM SET dbnet.provenance_retention = '400d'});
 like($error, qr/outside the valid range/, 'no longer than the ring has room for');
 
+# --- a clock that is set back ---
+# As if what is on record was written a day from now: what comes after it goes on from there, and keeps its order.
+my $ahead = ($now + $day) >> 10 << 10;
+$node->psql_ok($insert->($ahead), 'on record from a later day');
+$node->restart;
+$mirrors->wait_listed;
+$node->psql_ok(change(8), 'a change');
+$node->psql_ok(change(9), 'another one');
+is($mirrors->wait_synced, '', 'settled');
+$node->query_is("SELECT count(*), bool_and(id < $ahead + $day / 1000) FROM dbnet.transaction WHERE id > $ahead", '2|t', 'ids go on from the newest on record');
+$node->query_is("SELECT bool_and(call.id > call.cause AND call.cause > $ahead) FROM dbnet.actuation AS call WHERE call.id > $ahead", 't', 'those of calls too');
+$node->query_is(q{SELECT new -> 'data' FROM dbnet.entity_version WHERE new ? 'data' ORDER BY id DESC LIMIT 1}, '{"x": "9"}', 'in order');
+
 $node->no_crash_in_log;
 done_testing();
