@@ -295,7 +295,7 @@ void Watcher::answered(const mirror::Key &key, const std::string &resource_versi
 
 void Watcher::forget(const mirror::Key &key, const std::string &uid) {
     if (auto entry = entries_.find(key.relation); entry != entries_.end())
-        entry->second.watch->forget(uid);
+        entry->second.watch->forget(key, uid);
 }
 
 void Watcher::look_up(const mirror::Key &key, const std::string &uid) {

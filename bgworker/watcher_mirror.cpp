@@ -115,8 +115,11 @@ void MirrorWatch::resync() {
     reflector_.resync();
 }
 
-void MirrorWatch::forget(const std::string &uid) {
-    if (uid.empty() || !gone_.insert(uid).second)
+void MirrorWatch::forget(const mirror::Key &key, const std::string &uid) {
+    if (uid.empty())
+        return;
+    queue_.drop_gone(key, uid);
+    if (!gone_.insert(uid).second)
         return;
     gone_order_.push_back(uid);
     if (gone_order_.size() > gone_limit) {

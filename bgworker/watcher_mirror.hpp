@@ -58,8 +58,8 @@ public:
     // `has_missed`: no event told of its end, so none may have told of another of its name.
     void look_up(const mirror::Key &key, const std::string &uid, bool has_missed = false);
 
-    // The object is known to be gone: what a list or watch still shows of it is old.
-    void forget(const std::string &uid);
+    // The object is known to be gone: what a list or watch still shows of it, or has shown, is old.
+    void forget(const mirror::Key &key, const std::string &uid);
 
     // This version of the object is recorded: the watch's event of it tells nothing new.
     void note_recorded(const mirror::Key &key, const std::string &resource_version);

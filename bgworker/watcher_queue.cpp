@@ -44,10 +44,20 @@ bool EventQueue::drop(const mirror::Key &key, const std::string &resource_versio
     if (known == by_key_.end() || known->second->kind != QueuedEvent::Kind::present || known->second->authoritative ||
         known->second->resource_version != resource_version)
         return false;
+    erase(known);
+    return true;
+}
+
+void EventQueue::drop_gone(const mirror::Key &key, const std::string &uid) {
+    const auto known = by_key_.find(key);
+    if (known != by_key_.end() && known->second->kind == QueuedEvent::Kind::present && known->second->uid == uid)
+        erase(known);
+}
+
+void EventQueue::erase(Places::iterator known) {
     bytes_ -= size_of(*known->second);
     order_.erase(known->second);
     by_key_.erase(known);
-    return true;
 }
 
 std::vector<QueuedEvent> EventQueue::take(size_t limit, const std::function<bool(const mirror::Key &)> &is_held) {

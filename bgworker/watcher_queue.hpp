@@ -54,6 +54,9 @@ public:
     // Drops the object's event if it shows just this version. False: there is none.
     bool drop(const mirror::Key &key, const std::string &resource_version);
 
+    // Drops the object's event if it shows this incarnation, which is known to be gone.
+    void drop_gone(const mirror::Key &key, const std::string &uid);
+
     bool contains(const mirror::Key &key) const { return by_key_.count(key) > 0; }
     bool empty() const noexcept { return order_.empty(); }
     size_t size() const noexcept { return order_.size(); }
@@ -65,10 +68,12 @@ public:
 
 private:
     static size_t size_of(const QueuedEvent &event);
+    using Places = std::unordered_map<mirror::Key, std::list<QueuedEvent>::iterator, mirror::KeyHash>;
+    void erase(Places::iterator known);
 
     Limits limits_;
     std::list<QueuedEvent> order_;
-    std::unordered_map<mirror::Key, std::list<QueuedEvent>::iterator, mirror::KeyHash> by_key_;
+    Places by_key_;
     size_t bytes_ = 0;
 };
 

@@ -66,6 +66,23 @@ TEST(EventQueue, DropsOnlyTheVersionThatIsRecorded) {
     EXPECT_EQ(queue.bytes(), 0u);
 }
 
+TEST(EventQueue, DropsWhatWasShownOfAnObjectThatIsGone) {
+    EventQueue queue;
+    for (const char *name : {"a", "b", "c"}) {
+        QueuedEvent shown = event(name, "3");
+        shown.uid = std::string("uid-") + name;
+        shown.authoritative = name[0] == 'a'; // of a list
+        queue.push(std::move(shown));
+    }
+    queue.push(dbnet::bgworker::removed_event({7, "", "d"}, "uid-d"));
+    queue.drop_gone({7, "", "a"}, "uid-a");
+    queue.drop_gone({7, "", "b"}, "uid-of-the-one-before");
+    queue.drop_gone({7, "", "d"}, "uid-d");
+    queue.drop_gone({7, "", "e"}, "uid-e");
+    EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"b3", "c3", "d"}));
+    EXPECT_EQ(queue.bytes(), 0u);
+}
+
 TEST(EventQueue, TakesNoMoreThanAskedFor) {
     EventQueue queue;
     for (const char *name : {"a", "b", "c"})

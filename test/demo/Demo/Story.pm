@@ -209,20 +209,18 @@ sub tell_time {
 
 sub tell_why {
     my ($timeline) = @_;
-    Demo::Screen::heading('8. Who did it, and why');
-    my $sql = <<'SQL';
-SELECT call.operation, call.relation, call.name, call.role, call.transaction,
-       cause.ingress_rps, cause.capacity_rps
-FROM dbnet.actuation AS call
-JOIN metrics.history AS cause USING (transaction)
-WHERE cause.ingress_rps > cause.capacity_rps;
+    Demo::Screen::heading('8. Why was this node provisioned, and by whom?');
+    my $sql = <<"SQL";
+SELECT dbnet.why((SELECT min(id) FROM dbnet.actuation WHERE name = '$timeline->{node}'));
 SQL
-    Demo::Screen::sql($sql);
+    Demo::Screen::sql(short_names($sql));
     line();
-    Demo::Screen::table([ qw(operation relation name role transaction ingress_rps capacity_rps) ],
-        map { [ map { short($_) } split /\|/ ] } split /\n/, $example->query($sql));
+    my @steps = split /\n/, $example->query($sql);
+    line('    ' . short_names($_)) for @steps;
+    die "dbnet.why() does not lead from the call to the traffic and its client\n"
+      if $steps[0] !~ /apply Node .* 201/ || !grep({ /ingress_rps \d+ . \d+/ } @steps) || $steps[-1] !~ /who\s+telemetry/;
     line();
-    paragraph('Every call carries its transaction and the role that began it: telemetry, whose report fired the policy that sre wrote.');
+    paragraph('From the device call back to the row that it was made for, the procedure and the trigger that wrote it, the traffic that fired it, and the client.');
     return;
 }
 
