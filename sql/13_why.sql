@@ -88,7 +88,7 @@ CREATE FUNCTION dbnet.describe_activity(activity dbnet.activity, hidden boolean,
                        || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(activity.text, 160) END END,
                   CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
                   CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' END),
-           CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'text', activity.text, 'arguments', activity.arguments,
+           CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
                 'detail', activity.detail, 'role', activity.role, 'rows', activity.rows, 'microseconds', activity.duration, 'code', activity.code)) END
     $$;
 COMMENT ON FUNCTION dbnet.describe_activity(dbnet.activity, boolean) IS 'Internal: an activity as a step of dbnet.why()';
