@@ -20,6 +20,10 @@ BEGIN
     IF NOT pg_has_role(caller, class.relowner, 'USAGE') THEN
         RAISE EXCEPTION 'must be owner of table %', relation USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF activations IS NULL OR activations NOT IN ('all', 'effective') THEN
+        RAISE EXCEPTION 'unknown activations "%"', activations USING ERRCODE = 'invalid_parameter_value', HINT = 'They are effective or all.';
+    END IF;
+    redact := coalesce(redact, '{}');
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
         RAISE EXCEPTION '% cannot be tracked: it is %', relation,
             CASE WHEN class.relpersistence = 't' THEN 'temporary' WHEN class.relpersistence = 'u' THEN 'unlogged'
@@ -103,7 +107,7 @@ COMMENT ON FUNCTION dbnet.answer_untrack(oid, regclass) IS 'Internal: does what 
 CREATE FUNCTION dbnet.track(relation regclass, redact name[] DEFAULT '{}', activations text DEFAULT 'effective', key name[] DEFAULT NULL)
     RETURNS void LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_request';
 COMMENT ON FUNCTION dbnet.track(regclass, name[], text, name[]) IS
-    'Records every change of a table from now on. Arguments: a permanent table of the caller, partitioned ones with all partitions; columns of which digests are recorded and no values, nor the text of statements that write them; activations of its triggers that are recorded: effective (those that changed something) | all; columns that tell rows apart, NULL = the primary key. Again: changes these. A table of the name of one that was dropped takes its history up. Errors: 42501 not the owner, 42809 not such a table, 55000 no primary key, 42703 no such column';
+    'Records every change of a table from now on. Arguments: a permanent table of the caller, partitioned ones with all partitions; columns of which digests are recorded and no values, nor the text of statements that write them; activations of its triggers that are recorded: effective (those that changed something) | all; columns that tell rows apart, NULL = the primary key. Again: changes these. A table of the name of one that was dropped takes its history up. Errors: 42501 not the owner, 42809 not such a table, 55000 no primary key, 42703 no such column, 22023 a key column is to be redacted, or unknown activations';
 CREATE FUNCTION dbnet.untrack(relation regclass) RETURNS void LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'dbnet_request';
 COMMENT ON FUNCTION dbnet.untrack(regclass) IS
     'Records changes of a table no longer; what is on record stays as long as dbnet.provenance_retention says. Argument: a tracked table of the caller. Errors: 42501 not the owner, 42704 not tracked';
@@ -142,15 +146,21 @@ COMMENT ON FUNCTION dbnet.untrack_function(regprocedure) IS 'Takes dbnet.track_f
 -- Who may read --------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.may_read_history(caller oid, relation regclass) RETURNS boolean
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT CASE WHEN pg_has_role(caller, 'dbnet_admin', 'USAGE') THEN relation IS NULL OR has_table_privilege(caller, relation, 'SELECT')
-                WHEN relation IS NULL THEN false
-                ELSE has_table_privilege(caller, relation, 'SELECT')
-                     AND NOT (SELECT relrowsecurity FROM pg_class WHERE oid = relation) END
-    $$;
+BEGIN
+    IF relation IS NULL THEN
+        RETURN pg_has_role(caller, 'dbnet_admin', 'USAGE');
+    END IF;
+    RETURN coalesce((SELECT has_table_privilege(caller, c.oid, 'SELECT')
+                            AND (NOT c.relrowsecurity OR pg_has_role(caller, 'dbnet_admin', 'USAGE')
+                                 OR pg_has_role(caller, c.relowner, 'USAGE') AND NOT c.relforcerowsecurity
+                                 OR (SELECT r.rolbypassrls FROM pg_roles AS r WHERE r.oid = caller))
+                     FROM pg_class AS c WHERE c.oid = relation), false);
+END
+$$;
 COMMENT ON FUNCTION dbnet.may_read_history(oid, regclass) IS
-    'Whether a role may read what is on record of a table: who may SELECT all of it; of tables with row-level security, and of those that were dropped (NULL), only members of dbnet_admin';
+    'Internal: whether a role may read what is on record of a table: who may SELECT all of it; of tables whose row-level security applies to the role, and of those that were dropped (NULL), only members of dbnet_admin';
 
 CREATE FUNCTION dbnet.tracked_number(caller oid, relation regclass) RETURNS integer
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

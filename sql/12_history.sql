@@ -14,15 +14,16 @@ CREATE FUNCTION dbnet.operation_word(operation "char") RETURNS text
     AS $$ SELECT CASE operation WHEN 'I' THEN 'INSERT' WHEN 'U' THEN 'UPDATE' WHEN 'D' THEN 'DELETE' WHEN 'T' THEN 'TRUNCATE' ELSE 'new key' END $$;
 COMMENT ON FUNCTION dbnet.operation_word("char") IS 'entity_version.operation as a word';
 
--- A point lookup in a ring: the second condition lets the executor look into one partition only.
+-- A point lookup in a ring: the second condition lets the executor look into one partition only. PL/pgSQL, here and in what is
+-- asked for every step of dbnet.why(): it plans once in a session, a function in SQL for every call.
 CREATE FUNCTION dbnet.activity_by_id(event bigint) RETURNS SETOF dbnet.activity
-    LANGUAGE sql STABLE ROWS 1 SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT * FROM dbnet.activity WHERE id = event AND ((id >> 51) & 15) = ((event >> 51) & 15) $$;
+    LANGUAGE plpgsql STABLE ROWS 1 SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN RETURN QUERY SELECT * FROM dbnet.activity AS found WHERE found.id = event AND ((found.id >> 51) & 15) = ((event >> 51) & 15); END $$;
 COMMENT ON FUNCTION dbnet.activity_by_id(bigint) IS 'Internal: one activity';
 
 CREATE FUNCTION dbnet.version_by_id(event bigint) RETURNS SETOF dbnet.entity_version
-    LANGUAGE sql STABLE ROWS 1 SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT * FROM dbnet.entity_version WHERE id = event AND ((id >> 51) & 15) = ((event >> 51) & 15) $$;
+    LANGUAGE plpgsql STABLE ROWS 1 SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN RETURN QUERY SELECT * FROM dbnet.entity_version AS found WHERE found.id = event AND ((found.id >> 51) & 15) = ((event >> 51) & 15); END $$;
 COMMENT ON FUNCTION dbnet.version_by_id(bigint) IS 'Internal: one version of a row';
 
 CREATE FUNCTION dbnet.history(relation regclass, key text, at timestamptz DEFAULT 'infinity', most integer DEFAULT 100)
@@ -30,7 +31,7 @@ CREATE FUNCTION dbnet.history(relation regclass, key text, at timestamptz DEFAUL
                    client inet, statement text, activity bigint, transaction xid8, cause bigint)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.history(regclass, text, timestamptz, integer) IS
-    'What became of a row, newest first. Arguments: a table that is or was tracked; key (a mirror''s namespace/name, the value of the key column, or a JSON object); up to when; how many at most. Rows: event; when it was committed; INSERT | UPDATE | DELETE | TRUNCATE | new key (it goes on under another one, see new); old and new values of the columns that changed (INSERT: the row, NULL = imported from a device; DELETE: the row), digests for redacted columns; role whose rights it had; who was logged in, with which application, from where; statement; activity and transaction for further questions; event in another transaction that it follows from (a device''s report: the call before). Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
+    'What became of a row, newest first. Arguments: a table that is or was tracked; key (a mirror''s namespace/name, the value of the key column, or a JSON object); up to when; how many at most. Rows: event; when it was committed; INSERT | UPDATE | DELETE | TRUNCATE | new key (it goes on under another one, see new); old and new values of the columns that changed (INSERT: the row, NULL = imported from a device; DELETE: the row), digests for redacted columns; role whose rights it had; who was logged in, with which application, from where; statement, NULL if its transaction has also changed a tracked table that the role may not read; activity and transaction for further questions; event in another transaction that it follows from (a device''s report: the call before). Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
 
 CREATE FUNCTION dbnet.answer_history(caller oid, relation regclass, key text, at timestamptz, most integer)
     RETURNS TABLE (event bigint, committed_at timestamptz, operation text, old jsonb, new jsonb, role text, session_user_name text, application text,
@@ -42,10 +43,11 @@ DECLARE
     tracked integer := dbnet.tracked_number(caller, relation);
     hash bigint := dbnet.key_hash((SELECT t.key_columns FROM dbnet.tracked_relation AS t WHERE t.number = tracked), dbnet.key_of(relation, key));
     before bigint := CASE WHEN answer_history.at = 'infinity' THEN 9223372036854775807 ELSE dbnet.event_at(answer_history.at) + 1024 END;
+    unreadable integer[] := dbnet.unreadable_tables(caller);
 BEGIN
     RETURN QUERY
     SELECT v.id, dbnet.event_time(v.id), dbnet.operation_word(v.operation), v.old, v.new, a.role, s.session_user_name, s.application_name,
-           s.client_address, a.text, a.id, t.transaction_number, coalesce(v.cause, t.cause)
+           s.client_address, CASE WHEN dbnet.hides_text(unreadable, t.id, t.events) THEN NULL ELSE a.text END, a.id, t.transaction_number, coalesce(v.cause, t.cause)
     FROM (SELECT * FROM dbnet.entity_version AS e WHERE e.relation = tracked AND e.key_hash = hash AND e.id < before ORDER BY e.id DESC LIMIT most) AS v
     LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true
     LEFT JOIN LATERAL dbnet.activity_by_id(a.transaction) AS t ON true

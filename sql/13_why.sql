@@ -15,38 +15,69 @@ COMMENT ON FUNCTION dbnet.short_value(jsonb) IS 'A value in a few characters';
 
 -- replicas 2 → 5, image "nginx:1.28" → "nginx:1.29"
 CREATE FUNCTION dbnet.change_text(operation "char", key jsonb, old jsonb, new jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT coalesce(dbnet.short_text(CASE operation
+BEGIN
+    RETURN (SELECT coalesce(dbnet.short_text(CASE operation
         WHEN 'U' THEN (SELECT string_agg(format('%s %s → %s', f.key, dbnet.short_value(old -> f.key), dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(new) AS f)
         WHEN 'I' THEN (SELECT string_agg(format('%s %s', f.key, dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(new) AS f WHERE NOT change_text.key ? f.key)
-        WHEN 'R' THEN 'goes on under another key' END, 300), '')
-    $$;
+        WHEN 'R' THEN 'goes on under another key' END, 300), ''));
+END
+$$;
 COMMENT ON FUNCTION dbnet.change_text("char", jsonb, jsonb, jsonb) IS 'What a version of a row changed, on one line';
 
 CREATE FUNCTION dbnet.arguments_text(arguments jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT coalesce(dbnet.short_text((SELECT string_agg(format('%s => %s', f.key, dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(arguments) AS f), 200), '') $$;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN (SELECT coalesce(dbnet.short_text((SELECT string_agg(format('%s => %s', f.key, dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(arguments) AS f), 200), ''));
+END
+$$;
 COMMENT ON FUNCTION dbnet.arguments_text(jsonb) IS 'Arguments of a call, on one line';
 
 CREATE FUNCTION dbnet.table_text(number integer) RETURNS text
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT format('%I.%I', t.schema_name, t.table_name) FROM dbnet.tracked_relation AS t WHERE t.number = table_text.number $$;
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN (SELECT format('%I.%I', t.schema_name, t.table_name) FROM dbnet.tracked_relation AS t WHERE t.number = table_text.number);
+END
+$$;
 COMMENT ON FUNCTION dbnet.table_text(integer) IS 'schema.table of a tracked_relation.number';
 
 -- Who may not read a table that the transaction has changed sees of its statements and calls that there were some.
-CREATE FUNCTION dbnet.hides_text(caller oid, transaction bigint, events integer) RETURNS boolean
-    LANGUAGE sql STABLE SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION dbnet.unreadable_tables(caller oid) RETURNS integer[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT EXISTS (SELECT FROM dbnet.tracked_relation AS t WHERE NOT dbnet.may_read_history(caller, t.relation)
-                   AND EXISTS (SELECT FROM dbnet.entity_version AS v WHERE v.id >= transaction AND v.id < transaction + events AND v.relation = t.number))
-    $$;
-COMMENT ON FUNCTION dbnet.hides_text(oid, bigint, integer) IS 'Internal: whether statements and arguments of a transaction are kept from a role';
+BEGIN
+    RETURN ARRAY(SELECT t.number FROM dbnet.tracked_relation AS t WHERE NOT dbnet.may_read_history(caller, t.relation));
+END
+$$;
+COMMENT ON FUNCTION dbnet.unreadable_tables(oid) IS 'Internal: numbers of the tables whose history a role may not read';
+
+CREATE FUNCTION dbnet.hides_text(unreadable integer[], transaction bigint, events integer) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_variable
+BEGIN
+    IF cardinality(unreadable) = 0 THEN
+        RETURN false;
+    END IF;
+    -- A large transaction is on record in parts.
+    RETURN EXISTS (
+        WITH part AS (SELECT transaction AS id, events AS events
+                      UNION ALL SELECT a.id, a.events FROM dbnet.activity AS a WHERE a.cause = transaction AND a.name = 'continued')
+        SELECT FROM part AS p JOIN dbnet.entity_version AS v ON v.id >= p.id AND v.id < p.id + p.events WHERE v.relation = ANY (unreadable)
+        UNION ALL
+        SELECT FROM part AS p JOIN dbnet.activity AS a ON a.id >= p.id AND a.id < p.id + p.events WHERE a.kind = 'D' AND a.relation = ANY (unreadable));
+END
+$$;
+COMMENT ON FUNCTION dbnet.hides_text(integer[], bigint, integer) IS 'Internal: whether statements and arguments of a transaction are kept from a role. Arguments: dbnet.unreadable_tables(); first event and number of events of the transaction';
 
 CREATE FUNCTION dbnet.who_text(transaction dbnet.activity, session dbnet.session) RETURNS text
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT concat_ws(', ',
+BEGIN
+    RETURN (SELECT concat_ws(', ',
         concat(coalesce(session.session_user_name, '?'),
                CASE WHEN coalesce(transaction.transaction_role, transaction.role) <> session.session_user_name THEN ' as ' || coalesce(transaction.transaction_role, transaction.role) END),
         CASE WHEN session.process <> 'client backend' THEN session.process
@@ -57,54 +88,78 @@ CREATE FUNCTION dbnet.who_text(transaction dbnet.activity, session dbnet.session
         CASE WHEN transaction.prepared_as IS NOT NULL THEN format('prepared as %L', transaction.prepared_as) END,
         CASE WHEN transaction.origin IS NOT NULL THEN format('replicated from %L', transaction.origin) END,
         CASE WHEN transaction.reason IS NOT NULL THEN format('reason: %s', dbnet.short_text(transaction.reason, 120)) END,
-        CASE WHEN transaction.traceparent IS NOT NULL THEN 'traceparent ' || transaction.traceparent END)
-    $$;
+        CASE WHEN transaction.traceparent IS NOT NULL THEN 'traceparent ' || transaction.traceparent END));
+END
+$$;
 COMMENT ON FUNCTION dbnet.who_text(dbnet.activity, dbnet.session) IS 'Who made a transaction, from where, on one line';
 
 -- One event as a line -------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.describe_version(caller oid, version dbnet.entity_version, OUT kind text, OUT what text, OUT detail jsonb)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT 'row', format('%s %s%s%s', dbnet.operation_word(version.operation), dbnet.table_text(t.number),
-                         CASE WHEN readable AND version.operation <> 'T' THEN ' ' || dbnet.key_text(version.key, t.key_columns) ELSE '' END,
-                         CASE WHEN readable THEN coalesce(': ' || nullif(dbnet.change_text(version.operation, version.key, version.old, version.new), ''), '') ELSE ' (you may not read it)' END),
-           CASE WHEN readable THEN jsonb_strip_nulls(jsonb_build_object('relation', dbnet.table_text(t.number), 'key', version.key, 'old', version.old, 'new', version.new)) END
-    FROM dbnet.tracked_relation AS t, dbnet.may_read_history(caller, t.relation) AS readable WHERE t.number = version.relation
-    $$;
+DECLARE
+    tracked dbnet.tracked_relation;
+    operation text := dbnet.operation_word(version.operation);
+BEGIN
+    SELECT * INTO tracked FROM dbnet.tracked_relation AS t WHERE t.number = version.relation;
+    kind := 'row';
+    what := format('%s %I.%I', operation, tracked.schema_name, tracked.table_name);
+    IF NOT dbnet.may_read_history(caller, tracked.relation) THEN
+        what := what || ' (you may not read it)';
+        RETURN;
+    END IF;
+    what := concat(what, CASE WHEN version.operation <> 'T' THEN ' ' || dbnet.key_text(version.key, tracked.key_columns) END,
+                   ': ' || nullif(dbnet.change_text(version.operation, version.key, version.old, version.new), ''));
+    detail := jsonb_strip_nulls(jsonb_build_object('relation', format('%I.%I', tracked.schema_name, tracked.table_name), 'key', version.key, 'old', version.old, 'new', version.new));
+END
+$$;
 COMMENT ON FUNCTION dbnet.describe_version(oid, dbnet.entity_version) IS 'Internal: a version as a step of dbnet.why()';
 
 CREATE FUNCTION dbnet.describe_activity(activity dbnet.activity, hidden boolean, OUT kind text, OUT what text, OUT detail jsonb)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT CASE activity.kind WHEN 'C' THEN 'call' WHEN 'G' THEN 'trigger' WHEN 'R' THEN 'report' WHEN 'D' THEN 'ddl' ELSE 'statement' END,
-           concat(CASE activity.kind
-                  WHEN 'C' THEN regexp_replace(activity.name, '\(.*', '') || '(' || CASE WHEN hidden THEN '…' ELSE dbnet.arguments_text(activity.arguments) END || ')'
-                  WHEN 'G' THEN format('%s on %s, %s %s', activity.name, coalesce(dbnet.table_text(activity.relation), activity.detail ->> 'table'),
-                                       activity.detail ->> 'when', activity.detail ->> 'event')
-                                || CASE WHEN activity.detail ? 'suppressed' THEN ', suppressed it' WHEN activity.detail ? 'changed' THEN ', rewrote it' ELSE '' END
-                  WHEN 'R' THEN 'device report on ' || dbnet.table_text(activity.relation)
-                  ELSE CASE WHEN activity.detail ? 'foreign_key' THEN format('foreign key %s: ', activity.detail ->> 'foreign_key') ELSE '' END
-                       || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(activity.text, 160) END END,
-                  CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
-                  CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' END),
-           CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
-                'detail', activity.detail, 'role', activity.role, 'rows', activity.rows, 'microseconds', activity.duration, 'code', activity.code)) END
-    $$;
+BEGIN
+    kind := CASE activity.kind WHEN 'C' THEN 'call' WHEN 'G' THEN 'trigger' WHEN 'R' THEN 'report' WHEN 'D' THEN 'ddl' ELSE 'statement' END;
+    what := concat(CASE activity.kind
+           WHEN 'C' THEN regexp_replace(activity.name, '\(.*', '') || '(' || CASE WHEN hidden THEN '…' ELSE dbnet.arguments_text(activity.arguments) END || ')'
+           WHEN 'G' THEN format('%s on %s, %s %s', activity.name, coalesce(dbnet.table_text(activity.relation), activity.detail ->> 'table'),
+                                activity.detail ->> 'when', activity.detail ->> 'event')
+                         || CASE WHEN activity.detail ? 'suppressed' THEN ', suppressed it' WHEN activity.detail ? 'changed' THEN ', rewrote it' ELSE '' END
+           WHEN 'R' THEN 'device report on ' || dbnet.table_text(activity.relation)
+           ELSE CASE WHEN activity.detail ? 'foreign_key' THEN format('foreign key %s: ', activity.detail ->> 'foreign_key') ELSE '' END
+                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(activity.text, 160) END END,
+           CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
+           CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' END);
+    detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
+         'detail', activity.detail, 'role', activity.role, 'rows', activity.rows, 'microseconds', activity.duration, 'code', activity.code)) END;
+END
+$$;
 COMMENT ON FUNCTION dbnet.describe_activity(dbnet.activity, boolean) IS 'Internal: an activity as a step of dbnet.why()';
 
 CREATE FUNCTION dbnet.describe_call(caller oid, call dbnet.actuation, OUT kind text, OUT what text, OUT detail jsonb)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT 'device', concat(call.operation, ' ', coalesce(m.kind, call.relation::text), ' ', CASE WHEN call.namespace <> '' THEN call.namespace || '/' END, call.name,
-                            CASE WHEN call.paths IS NOT NULL AND readable THEN ': ' || dbnet.short_text(array_to_string(call.paths, ', '), 120) END,
-                            ' → ', coalesce(call.http_status::text, 'no answer'), CASE WHEN call.http_status NOT BETWEEN 200 AND 299 THEN ' ' || dbnet.short_text(coalesce(call.message, call.reason), 160) END,
-                            CASE WHEN call.attempt > 1 THEN format(', attempt %s', call.attempt) END, CASE WHEN call.forced THEN ', by force' END,
-                            format(', %s ms', round(call.latency_ms::numeric, 1))),
-           jsonb_strip_nulls(jsonb_build_object('relation', call.relation::text, 'namespace', nullif(call.namespace, ''), 'name', call.name, 'operation', call.operation,
-               'paths', call.paths, 'http_status', call.http_status, 'message', call.message, 'attempt', call.attempt, 'server', m.server))
-    FROM dbnet.may_read_history(caller, call.relation) AS readable LEFT JOIN dbnet.mirrored_relation AS m ON m.relation = call.relation
-    $$;
+DECLARE
+    mirror dbnet.mirrored_relation;
+BEGIN
+    SELECT * INTO mirror FROM dbnet.mirrored_relation AS m WHERE m.relation = call.relation;
+    kind := 'device';
+    what := concat(call.operation, ' ', coalesce(mirror.kind, call.relation::text));
+    IF NOT dbnet.may_read_history(caller, call.relation) THEN
+        what := what || ' (you may not read it)';
+        RETURN;
+    END IF;
+    what := concat(what, ' ', CASE WHEN call.namespace <> '' THEN call.namespace || '/' END, call.name,
+                   ': ' || dbnet.short_text(array_to_string(call.paths, ', '), 120),
+                   ' → ', coalesce(call.http_status::text, 'no answer'),
+                   CASE WHEN call.http_status NOT BETWEEN 200 AND 299 THEN ' ' || dbnet.short_text(coalesce(call.message, call.reason), 160) END,
+                   CASE WHEN call.attempt > 1 THEN format(', attempt %s', call.attempt) END, CASE WHEN call.forced THEN ', by force' END,
+                   format(', %s ms', round(call.latency_ms::numeric, 1)));
+    detail := jsonb_strip_nulls(jsonb_build_object('relation', call.relation::text, 'namespace', nullif(call.namespace, ''), 'name', call.name, 'operation', call.operation,
+        'paths', call.paths, 'http_status', call.http_status, 'message', call.message, 'attempt', call.attempt, 'server', mirror.server));
+END
+$$;
 COMMENT ON FUNCTION dbnet.describe_call(oid, dbnet.actuation) IS 'Internal: a device call as a step of dbnet.why()';
 
 -- The walk back ----------------------------------------------------------------------------------------------------------------
@@ -130,6 +185,7 @@ DECLARE
     call dbnet.actuation;
     transaction dbnet.activity;
     session dbnet.session;
+    unreadable integer[] := dbnet.unreadable_tables(caller);
     hidden boolean;
     next bigint;
 BEGIN
@@ -164,7 +220,7 @@ BEGIN
         SELECT * INTO activity FROM dbnet.activity_by_id(event);
         IF FOUND THEN
             SELECT * INTO transaction FROM dbnet.activity_by_id(activity.transaction);
-            hidden := dbnet.hides_text(caller, transaction.id, transaction.events);
+            hidden := dbnet.hides_text(unreadable, transaction.id, transaction.events);
             -- What ran within what, inside out; then what fired the outermost trigger, or who asked.
             LOOP
                 step := step + 1;
@@ -301,6 +357,7 @@ DECLARE
     activity dbnet.activity;
     call dbnet.actuation;
     transaction dbnet.activity;
+    unreadable integer[] := dbnet.unreadable_tables(caller);
     following bigint[];
 BEGIN
     step := 0;
@@ -326,7 +383,7 @@ BEGIN
             SELECT * INTO activity FROM dbnet.activity_by_id(event);
             IF FOUND THEN
                 SELECT t.* INTO transaction FROM dbnet.activity_by_id(activity.transaction) AS t;
-                SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, dbnet.hides_text(caller, transaction.id, transaction.events)) AS d;
+                SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, dbnet.hides_text(unreadable, transaction.id, transaction.events)) AS d;
                 -- Of a part of a large transaction, and of a procedure that commits, what belongs to them may be in later ones.
                 following := ARRAY(SELECT v.id FROM dbnet.entity_version AS v WHERE v.id > event AND v.id < transaction.id + transaction.events AND v.activity = event
                                    UNION SELECT a.id FROM dbnet.activity AS a WHERE a.id > event AND a.id < transaction.id + transaction.events AND a.parent = event AND a.started_by IS NULL

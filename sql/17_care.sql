@@ -52,7 +52,8 @@ DECLARE
 BEGIN
     RETURN QUERY SELECT * FROM dbnet.configuration_gaps() AS c WHERE gaps.wanted IS NULL OR c.relation = gaps.wanted;
     FOR tracked IN SELECT t.relation AS table_id, t.key_columns, t.tracked_since, t.redacted_columns FROM dbnet.tracked_relation AS t
-                   WHERE t.enabled AND t.relation IS NOT NULL AND (gaps.wanted IS NULL AND t.number >= 100 OR t.relation = gaps.wanted) LOOP
+                   WHERE t.enabled AND t.relation IS NOT NULL AND (t.relation = gaps.wanted OR gaps.wanted IS NULL AND t.number >= 100
+                        AND has_table_privilege(t.relation, 'SELECT') AND NOT row_security_active(t.relation)) LOOP
         -- By content, so that an update that changed nothing is none; and by who wrote it where nothing is known of the content.
         RETURN QUERY EXECUTE format($query$
             WITH present AS (SELECT to_jsonb(t) AS line, t.xmin AS writer FROM %1$s AS t),

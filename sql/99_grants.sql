@@ -10,6 +10,9 @@ REVOKE ALL ON FOREIGN DATA WRAPPER dbnet_kubernetes FROM PUBLIC;
 GRANT USAGE ON SCHEMA dbnet TO PUBLIC;
 GRANT EXECUTE ON FUNCTION dbnet.is_report(), dbnet.get(jsonb, text), dbnet.set(jsonb, text, jsonb), dbnet.unset(jsonb, text)
     TO PUBLIC;
+-- Functions that change tracked tables say why they do; dbnet.used() asks for the right on the table.
+GRANT EXECUTE ON FUNCTION dbnet.set_cause(bigint, text), dbnet.used(regclass, text), dbnet.event_time(bigint), dbnet.event_at(timestamptz)
+    TO PUBLIC;
 
 GRANT dbnet_viewer TO dbnet_operator;
 GRANT dbnet_operator TO dbnet_admin;
@@ -35,17 +38,45 @@ GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.
 -- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.
 GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]), dbnet.expect(regclass, text, text),
     dbnet.object(regclass, text) TO dbnet_viewer;
+-- Questions of provenance: each asks for the right on the tables of which it tells, and dbnet.undo() writes with the caller's. The
+-- others are what these are made of.
+GRANT EXECUTE ON FUNCTION
+    dbnet.history(regclass, text, timestamptz, integer), dbnet.blame(regclass, text),
+    dbnet.as_of(regclass, timestamptz), dbnet.as_of(regclass, bigint), dbnet.as_of(anyelement, timestamptz), dbnet.as_of(anyelement, bigint),
+    dbnet.why(bigint), dbnet.why(regclass, text, timestamptz), dbnet.why_steps(bigint, integer),
+    dbnet.impact(bigint), dbnet.impact_steps(bigint, integer), dbnet.undo(bigint, bigint, xid8, boolean),
+    dbnet.timeline(tstzrange, regclass, text, integer), dbnet.graph(bigint, text), dbnet.gaps(regclass),
+    dbnet.why_not(regclass, text, timestamptz, timestamptz), dbnet.why_not_steps(regclass, text, timestamptz, timestamptz), dbnet.diff(bigint, bigint, boolean)
+    TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION
+    dbnet.key_text(jsonb, name[]), dbnet.key_hash(name[], jsonb), dbnet.key_columns(regclass), dbnet.operation_word("char"),
+    dbnet.changes_since(regclass, bigint), dbnet.rows_as_of(regclass, bigint), dbnet.last_event_at(timestamptz),
+    dbnet.newest_event(regclass, text, timestamptz), dbnet.step_line(integer, timestamptz, text, text),
+    dbnet.undo_steps(bigint, bigint, xid8), dbnet.column_literal(regclass, name, jsonb), dbnet.graph_edges(bigint),
+    dbnet.newest_versions(regclass), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb),
+    dbnet.versions_since(bigint), dbnet.row_images(bigint), dbnet.changes(regclass, text, bigint, bigint, integer),
+    dbnet.writers(regclass, bigint, bigint), dbnet.suppressed(regclass, text, bigint, bigint), dbnet.device_obstacles(regclass, text),
+    dbnet.trigger_condition(oid), dbnet.condition_holds(oid, jsonb, jsonb), dbnet.condition_values(text, jsonb, jsonb),
+    dbnet.trigger_events(oid), dbnet.trigger_wants(oid, "char", jsonb), dbnet.why_not_fired(oid, record),
+    dbnet.why_not_written(regclass, text, bigint, bigint, text, integer, regclass[]), dbnet.change_text("char", jsonb, jsonb, jsonb),
+    dbnet.short_text(text, integer), dbnet.short_value(jsonb), dbnet.step_shape(text, text, jsonb), dbnet.aligned(text[], text[]),
+    dbnet.substituted(jsonb, jsonb[], jsonb[]), dbnet.differing(jsonb, jsonb), dbnet.tried(text[], regclass, jsonb), dbnet.again(bigint, jsonb),
+    dbnet.outcome_text(jsonb, regclass), dbnet.outcome_is(jsonb, text, jsonb)
+    TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.
 GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
-    dbnet.resync(regclass), dbnet.retry(regclass, text), dbnet.approve(text), dbnet.reject(text)
+    dbnet.resync(regclass), dbnet.retry(regclass, text), dbnet.approve(text), dbnet.reject(text),
+    dbnet.verify(timestamptz, timestamptz), dbnet.digest()
     TO dbnet_operator;
 
--- Admin: makes mirrors of tables it owns on servers that it may use.
+-- Admin: makes mirrors of tables it owns on servers that it may use, and tracks tables and functions it owns.
 GRANT EXECUTE ON FUNCTION
     dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text),
     dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb), dbnet.refresh_schema(regclass, boolean),
-    dbnet.unmirror(regclass), dbnet.claim()
+    dbnet.unmirror(regclass), dbnet.claim(),
+    dbnet.track(regclass, name[], text, name[]), dbnet.untrack(regclass),
+    dbnet.track_function(regprocedure), dbnet.untrack_function(regprocedure)
     TO dbnet_admin;
 GRANT SELECT ON dbnet.arming TO dbnet_admin;
 

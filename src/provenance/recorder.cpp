@@ -243,18 +243,32 @@ uint32 count_them() noexcept {
     return count;
 }
 
-// In order, but the first activity comes first: a trigger may have been promised a version before anything else was
-// there.
+// Gives the record its id, after the activities within which it is: a number that was promised before anything else was
+// there may be lower than theirs.
+void number_one(uint32 index, EventId &next) noexcept {
+    Record &record = records->list[index];
+    if (!record.is_written || record.event != 0)
+        return;
+    const RecordNumber above = record.kind == Record::Kind::version    ? record.version.activity
+                               : record.kind == Record::Kind::activity ? record.activity.parent
+                                                                       : record.use.activity;
+    if (above > records->flushed && records->list[above - records->flushed - 1].event == 0)
+        number_one(above - records->flushed - 1, next);
+    record.event = next++;
+}
+
+// In order of recording. The first id, which the transaction goes by, is an activity's, whatever was promised before.
 void number_them(EventId transaction) noexcept {
-    uint32 first = 0;
-    while (first < records->in_part() &&
-           !(records->list[first].is_written && records->list[first].kind == Record::Kind::activity))
-        ++first;
-    EventId next = transaction + 1;
-    for (uint32 index = 0; index < records->in_part(); ++index) {
-        Record &record = records->list[index];
-        record.event = !record.is_written || transaction == 0 ? 0 : index == first ? transaction : next++;
-    }
+    for (uint32 index = 0; index < records->in_part(); ++index)
+        records->list[index].event = 0;
+    if (transaction == 0)
+        return;
+    EventId next = transaction;
+    for (uint32 index = 0; index < records->in_part() && next == transaction; ++index)
+        if (records->list[index].kind == Record::Kind::activity)
+            number_one(index, next);
+    for (uint32 index = 0; index < records->in_part(); ++index)
+        number_one(index, next);
 }
 
 // Frames that go on (a procedure that commits) know from now on under which event they are on record.

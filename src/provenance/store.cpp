@@ -340,33 +340,41 @@ void store(EventId transaction, uint32 count) {
     const Amount found = amount();
     OwnHeap activity_heap(activities, activity_types);
     std::optional<OwnHeap> version_heap, use_heap;
-    if (found.versions)
-        version_heap.emplace(partition_of(Ring::entity_version, transaction), version_types);
-    if (found.uses)
-        use_heap.emplace(own_table(OwnTable::used_version), use_types);
-
-    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
-        const Record &record = record_at(number);
-        if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
-            store_source(*record.activity.function);
+    const auto close_all = [&] {
+        activity_heap.close();
+        if (version_heap)
+            version_heap->close();
+        if (use_heap)
+            use_heap->close();
+        MemoryContextSwitchTo(before);
+        MemoryContextDelete(context);
+    };
+    const Session *who = nullptr;
+    try {
+        if (found.versions)
+            version_heap.emplace(partition_of(Ring::entity_version, transaction), version_types);
+        if (found.uses)
+            use_heap.emplace(own_table(OwnTable::used_version), use_types);
+        for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
+            const Record &record = record_at(number);
+            if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
+                store_source(*record.activity.function);
+        }
+        who = &session_on_record(transaction);
+    } catch (const pg::error &) {
+        close_all();
+        throw;
     }
-    const Session &who = session_on_record(transaction);
     Sha256 root;
-    root.add(bytes_of(who.digest));
+    root.add(bytes_of(who->digest));
     Row first;
-    write_activities(activity_heap, transaction, count, who, first, root);
+    write_activities(activity_heap, transaction, count, *who, first, root);
     if (version_heap)
         write_others(*version_heap, Record::Kind::version, root, fill_version);
     if (use_heap)
         write_others(*use_heap, Record::Kind::use, root, fill_use);
     write_first(activity_heap, first, root);
-    activity_heap.close();
-    if (version_heap)
-        version_heap->close();
-    if (use_heap)
-        use_heap->close();
-    MemoryContextSwitchTo(before);
-    MemoryContextDelete(context);
+    close_all();
 }
 
 void store_ended(bool is_committed) noexcept {

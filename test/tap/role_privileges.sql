@@ -17,13 +17,16 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['adopt', 'describe', 'expect', 'fields', 'get', 'is_offline', 'is_report', 'object', 'plan', 'preview', 'release', 'set', 'unset', 'wait_synced', 'worker_status'],
+    ARRAY['adopt', 'as_of', 'blame', 'changes_since', 'column_literal', 'configuration_gaps', 'describe', 'event_at', 'event_time', 'expect', 'fields', 'gaps', 'get',
+          'graph', 'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_hash', 'key_text', 'last_event_at', 'newest_event',
+          'newest_versions', 'object', 'operation_word', 'plan', 'preview', 'release', 'rows_as_of', 'set', 'set_cause', 'step_line', 'timeline', 'undo', 'undo_steps',
+          'unset', 'used', 'utc', 'wait_synced', 'why', 'why_steps', 'worker_status'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['approve', 'check_server', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry'], 'functions that dbnet_operator has beside');
+    ARRAY['approve', 'check_server', 'digest', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
-    ARRAY['alter_mirror', 'claim', 'mirror', 'refresh_schema', 'unmirror'], 'functions that dbnet_admin has beside');
-SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['get', 'is_report', 'set', 'unset'], 'functions of dbnet_ingest');
+    ARRAY['alter_mirror', 'claim', 'mirror', 'refresh_schema', 'track', 'track_function', 'unmirror', 'untrack', 'untrack_function'], 'functions that dbnet_admin has beside');
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['event_at', 'event_time', 'get', 'is_report', 'set', 'set_cause', 'unset', 'used'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
@@ -40,6 +43,9 @@ FROM unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin', 'dbnet_ingest
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.object', name, 'SELECT'), 'object.' || name || ' is not readable')
 FROM unnest(ARRAY['live', 'base', 'applied']) AS hidden(name);
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.tombstone', 'last_body', 'SELECT'), 'tombstone.last_body is not readable');
+
+SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND proname LIKE 'answer\_%'
+                   AND has_function_privilege('dbnet_admin', oid, 'EXECUTE')$$, 'what answers with the extension''s rights is for nobody');
 
 SELECT is_member_of('dbnet_viewer', 'dbnet_operator', 'dbnet_operator is a dbnet_viewer');
 SELECT is_member_of('dbnet_operator', 'dbnet_admin', 'dbnet_admin is a dbnet_operator');

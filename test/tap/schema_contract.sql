@@ -9,6 +9,10 @@ SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_
 SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
 SELECT fdw_privs_are('dbnet_kubernetes', 'public', ARRAY[]::text[]);
 
+SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
+    'tracked_relation', 'tracked_function', 'session', 'activity', 'activity_00', 'activity_15', 'entity_version', 'entity_version_00', 'entity_version_15', 'used_version', 'code',
+    'provenance_block']) AS wanted(name);
+SELECT has_view('dbnet', 'transaction', 'transaction');
 SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
     'first_written', 'stamp', 'phase', 'health', 'health_message', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
@@ -62,7 +66,7 @@ SELECT is(
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
       WHERE pronamespace = 'dbnet'::regnamespace AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
-        AND prosqlbody IS NULL AND NOT coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'$$,
+        AND prosqlbody IS NULL AND prokind <> 'a' AND NOT coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'$$,
     'functions in other languages than C fix search_path');
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND prosecdef$$,
@@ -72,8 +76,8 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
       WHERE pronamespace = 'dbnet'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
-        AND proname NOT IN ('is_report', 'get', 'set', 'unset')$$,
-    'PUBLIC may execute nothing but is_report and what touches nothing');
+        AND proname NOT IN ('is_report', 'get', 'set', 'unset', 'set_cause', 'used', 'event_time', 'event_at')$$,
+    'PUBLIC may execute nothing but is_report, what touches nothing and what functions say of themselves');
 SELECT is_empty(
     $$SELECT oid::regclass FROM pg_class
       WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v')
