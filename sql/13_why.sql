@@ -375,7 +375,7 @@ BEGIN
             SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_version(caller, version) AS d;
             SELECT a.* INTO activity FROM dbnet.activity_by_id(version.activity) AS a;
             SELECT t.* INTO transaction FROM dbnet.activity_by_id(activity.transaction) AS t;
-            following := ARRAY(SELECT a.id FROM dbnet.activity AS a WHERE a.id > event AND a.id < transaction.id + transaction.events AND a.started_by = event
+            following := ARRAY(SELECT a.id FROM dbnet.activity AS a WHERE a.id > transaction.id AND a.id < transaction.id + transaction.events AND a.started_by = event
                                UNION SELECT a.id FROM dbnet.actuation AS a WHERE a.cause = event
                                UNION SELECT u.activity FROM dbnet.used_version AS u WHERE u.version = event
                                UNION SELECT a.id FROM dbnet.activity AS a WHERE a.cause = event AND a.name <> 'continued' ORDER BY 1);
