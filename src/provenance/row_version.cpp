@@ -175,7 +175,7 @@ ActivityReference activity_of_row(const TrackedTable &table, CommandId command, 
 // The row's number is one that a trigger or a foreign key before ours has been promised, if there is one.
 RecordNumber add(const Version &version, Oid table, const ItemPointerData *place) {
     RecordNumber promised = place != nullptr ? reserved_at(table, *place) : 0;
-    const RecordNumber number = add_version(version);
+    const RecordNumber number = add_version(version, promised);
     if (promised != 0 && promised != number)
         record_at(promised).version.alias = number; // open, or it would not be found
     if (place != nullptr)
