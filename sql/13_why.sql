@@ -401,7 +401,8 @@ BEGIN
         depths := array_fill(depth + 1, ARRAY[cardinality(following)]) || depths;
     END LOOP;
     IF step = 0 THEN
-        RAISE EXCEPTION 'there is no event %', start USING ERRCODE = 'undefined_object';
+        RAISE EXCEPTION 'there is no event %', start USING ERRCODE = 'undefined_object',
+            HINT = 'dbnet.history() and dbnet.timeline() show events; older ones are gone when dbnet.provenance_retention is over.';
     END IF;
 END
 $$;
