@@ -156,7 +156,7 @@ CREATE FUNCTION dbnet.rows_as_of(relation regclass, event bigint) RETURNS SETOF 
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH change AS MATERIALIZED (SELECT * FROM dbnet.changes_since($1, $2)),'
-        ' present AS (SELECT to_jsonb(t) AS line FROM %s AS t)'
+        ' present AS (SELECT to_jsonb(t.*) AS line FROM %s AS t)'
         ' SELECT CASE WHEN c.place IS NULL THEN p.line ELSE p.line || c.old END'
         ' FROM present AS p LEFT JOIN change AS c ON c.place = dbnet.key_hash($3, p.line) WHERE c.existed IS NOT FALSE'
         ' UNION ALL SELECT c.old FROM change AS c WHERE c.existed AND c.place IS NULL', relation)

@@ -74,13 +74,13 @@ void note_ddl(ObjectAccessType access, const char *what, const TrackedTable *tab
     MemoryContextSwitchTo(before);
 }
 
-void look_at(ObjectAccessType access, Oid class_id, Oid object, void *argument) {
+void look_at(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void *argument) {
     if (access == OAT_DROP &&
         (static_cast<const ObjectAccessDrop *>(argument)->dropflags & PERFORM_DELETION_INTERNAL) != 0)
         return;
     if (class_id == RelationRelationId) {
-        if (access == OAT_POST_CREATE)
-            return; // a new table is not tracked
+        if (access == OAT_POST_CREATE && sub_id == 0)
+            return; // a new table is not tracked; a new column is one of a table
         if (const TrackedTable *table = tracked_table(object); table->is_tracked)
             note_ddl(access, "table", table);
     } else if (class_id == TriggerRelationId) {
@@ -104,7 +104,7 @@ extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid clas
     if (access == OAT_TRUNCATE)
         or_warn("a TRUNCATE", [object] { record_truncate(object); });
     else
-        or_warn("a DDL statement", [=] { look_at(access, class_id, object, argument); });
+        or_warn("a DDL statement", [=] { look_at(access, class_id, object, sub_id, argument); });
 }
 
 } // namespace
