@@ -239,7 +239,7 @@ BEGIN
             IF activity.started_by IS NOT NULL THEN
                 waiting := activity.started_by || waiting;
                 depths := depth + 1 || depths;
-            ELSIF NOT transaction.id = ANY (told) THEN
+            ELSIF step < most AND NOT transaction.id = ANY (told) THEN
                 told := told || transaction.id;
                 SELECT * INTO session FROM dbnet.session AS s WHERE s.id = transaction.session;
                 step := step + 1;
