@@ -140,7 +140,10 @@ BEGIN
     RETURN QUERY
     SELECT NULL::bigint, v.transaction, v.id, 'its transaction was removed' FROM (
         SELECT a.transaction, a.id FROM dbnet.activity AS a WHERE a.id BETWEEN first AND last AND a.root IS NULL
-            AND NOT EXISTS (SELECT FROM dbnet.activity_by_id(a.transaction) AS t WHERE t.root IS NOT NULL)) AS v;
+            AND NOT EXISTS (SELECT FROM dbnet.activity_by_id(a.transaction) AS t WHERE t.root IS NOT NULL)
+        UNION ALL SELECT e.activity, e.id FROM dbnet.entity_version AS e WHERE e.id BETWEEN first AND last
+            AND e.activity >= (SELECT min(a.id) FROM dbnet.activity AS a) AND NOT EXISTS (SELECT FROM dbnet.activity AS a WHERE a.id = e.activity)
+            AND NOT coalesce((SELECT e.id < t.id + t.events FROM dbnet.activity AS t WHERE t.root IS NOT NULL AND t.id <= e.id ORDER BY t.id DESC LIMIT 1), false)) AS v;
     FOR sealed IN SELECT * FROM dbnet.provenance_block ORDER BY number LOOP
         block := sealed.number;
         IF previous IS NOT NULL AND sealed.previous IS DISTINCT FROM previous THEN
