@@ -65,14 +65,45 @@ COMMENT ON FUNCTION dbnet.blame(regclass, text) IS
 
 CREATE FUNCTION dbnet.answer_blame(caller oid, relation regclass, key text)
     RETURNS TABLE (column_name text, value jsonb, set_at timestamptz, role text, session_user_name text, application text, statement text, event bigint)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT DISTINCT ON (field.key) field.key, field.value, h.committed_at, h.role, h.session_user_name, h.application,
-           coalesce(h.statement, (SELECT a.name FROM dbnet.activity_by_id(h.activity) AS a)), h.event
-    FROM dbnet.answer_history(caller, relation, answer_blame.key, 'infinity', 10000) AS h, jsonb_each(h.new) AS field
-    WHERE h.event > coalesce((SELECT max(d.event) FROM dbnet.answer_history(caller, relation, answer_blame.key, 'infinity', 10000) AS d WHERE d.operation = 'DELETE'), 0)
-    ORDER BY field.key, h.event DESC
-    $$;
+#variable_conflict use_column
+DECLARE
+    tracked integer := dbnet.tracked_number(caller, relation);
+    columns name[] := (SELECT t.key_columns FROM dbnet.tracked_relation AS t WHERE t.number = tracked);
+    hash bigint := dbnet.key_hash(columns, dbnet.key_of(relation, answer_blame.key));
+    before bigint := 9223372036854775807;
+    unreadable integer[] := dbnet.unreadable_tables(caller);
+    version record;
+    column_keys text[];
+    setters bigint[] := '{}'; -- the version that set column_keys[n]
+    known text[] := '{}';
+BEGIN
+    -- Backwards to where the row came from, also under the keys that it had before.
+    LOOP
+        SELECT v.id, v.operation, v.key, v.old, v.new, v.pair INTO version FROM dbnet.entity_version AS v
+            WHERE v.relation = tracked AND v.key_hash = hash AND v.id < before ORDER BY v.id DESC LIMIT 1;
+        EXIT WHEN NOT FOUND OR version.operation IN ('D', 'R');
+        column_keys := ARRAY(SELECT f FROM jsonb_object_keys(version.new) AS f WHERE f <> ALL (known));
+        known := known || column_keys;
+        setters := setters || array_fill(version.id, ARRAY[cardinality(column_keys)]);
+        EXIT WHEN version.operation = 'I';
+        before := version.id;
+        IF version.pair IS NOT NULL THEN
+            hash := dbnet.key_hash(columns, version.key || version.old);
+        END IF;
+    END LOOP;
+    RETURN QUERY
+    SELECT k.name, v.new -> k.name, dbnet.event_time(v.id), a.role, s.session_user_name, s.application_name,
+           CASE WHEN a.text IS NULL OR dbnet.hides_text(unreadable, t.id, t.events) THEN a.name ELSE a.text END, v.id
+    FROM unnest(known, setters) AS k(name, version)
+    JOIN LATERAL dbnet.version_by_id(k.version) AS v ON true
+    LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true
+    LEFT JOIN LATERAL dbnet.activity_by_id(a.transaction) AS t ON true
+    LEFT JOIN dbnet.session AS s ON s.id = t.session
+    ORDER BY k.name;
+END
+$$;
 COMMENT ON FUNCTION dbnet.answer_blame(oid, regclass, text) IS 'Internal: answers dbnet.blame()';
 
 -- A table at another time: backwards from its rows -------------------------------------------------------------------------
@@ -100,6 +131,10 @@ DECLARE
                              WHERE t.root IS NOT NULL AND t.id <= answer_changes_since.event ORDER BY t.id DESC LIMIT 1), answer_changes_since.event);
     since bigint := least(seen + 1, (SELECT min(later.cause) FROM dbnet.activity AS later WHERE later.cause <= seen AND later.id > seen AND later.name = 'continued'));
 BEGIN
+    IF NOT (SELECT t.enabled FROM dbnet.tracked_relation AS t WHERE t.number = tracked) THEN
+        RAISE EXCEPTION 'table % is tracked no more', relation USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'What has changed since is not on record, and cannot be taken back.', HINT = 'dbnet.history() tells what is.';
+    END IF;
     IF (SELECT t.tracked_since FROM dbnet.tracked_relation AS t WHERE t.number = tracked) > dbnet.event_time(seen) THEN
         RAISE EXCEPTION 'table % is tracked since % only', relation, (SELECT t.tracked_since FROM dbnet.tracked_relation AS t WHERE t.number = tracked)
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -121,7 +156,7 @@ CREATE FUNCTION dbnet.rows_as_of(relation regclass, event bigint) RETURNS SETOF 
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH change AS MATERIALIZED (SELECT * FROM dbnet.changes_since($1, $2)),'
-        ' present AS (SELECT to_jsonb(t) AS line FROM %s AS t)'
+        ' present AS (SELECT to_jsonb(t.*) AS line FROM %s AS t)'
         ' SELECT CASE WHEN c.place IS NULL THEN p.line ELSE p.line || c.old END'
         ' FROM present AS p LEFT JOIN change AS c ON c.place = dbnet.key_hash($3, p.line) WHERE c.existed IS NOT FALSE'
         ' UNION ALL SELECT c.old FROM change AS c WHERE c.existed AND c.place IS NULL', relation)
@@ -139,7 +174,7 @@ CREATE FUNCTION dbnet.as_of(relation regclass, at timestamptz) RETURNS SETOF jso
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$ SELECT * FROM dbnet.rows_as_of(relation, dbnet.last_event_at(at)) $$;
 COMMENT ON FUNCTION dbnet.as_of(regclass, timestamptz) IS
-    'The rows of a tracked table as they were, as JSON: the rows that are there now with everything that was committed later taken back. Arguments: table that the caller may SELECT; time. Redacted columns that changed later come as digests. Errors: 42704 not tracked, 42501 no right to read it, 55000 before the table was tracked, or a TRUNCATE of more than 10 000 rows stands in between';
+    'The rows of a tracked table as they were, as JSON: the rows that are there now with everything that was committed later taken back. Arguments: table that the caller may SELECT; time. Redacted columns that changed later come as digests. Errors: 42704 not tracked, 42501 no right to read it, 55000 before the table was tracked, tracked no more, or a TRUNCATE of more than 10 000 rows stands in between';
 
 CREATE FUNCTION dbnet.as_of(relation regclass, event bigint) RETURNS SETOF jsonb
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp

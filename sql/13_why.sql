@@ -128,7 +128,7 @@ BEGIN
                          || CASE WHEN activity.detail ? 'suppressed' THEN ', suppressed it' WHEN activity.detail ? 'changed' THEN ', rewrote it' ELSE '' END
            WHEN 'R' THEN 'device report on ' || dbnet.table_text(activity.relation)
            ELSE CASE WHEN activity.detail ? 'foreign_key' THEN format('foreign key %s: ', activity.detail ->> 'foreign_key') ELSE '' END
-                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(activity.text, 160) END END,
+                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*', ''), 160) END END,
            CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
            CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' END);
     detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
@@ -239,7 +239,7 @@ BEGIN
             IF activity.started_by IS NOT NULL THEN
                 waiting := activity.started_by || waiting;
                 depths := depth + 1 || depths;
-            ELSIF NOT transaction.id = ANY (told) THEN
+            ELSIF step < most AND NOT transaction.id = ANY (told) THEN
                 told := told || transaction.id;
                 SELECT * INTO session FROM dbnet.session AS s WHERE s.id = transaction.session;
                 step := step + 1;
@@ -401,7 +401,8 @@ BEGIN
         depths := array_fill(depth + 1, ARRAY[cardinality(following)]) || depths;
     END LOOP;
     IF step = 0 THEN
-        RAISE EXCEPTION 'there is no event %', start USING ERRCODE = 'undefined_object';
+        RAISE EXCEPTION 'there is no event %', start USING ERRCODE = 'undefined_object',
+            HINT = 'dbnet.history() and dbnet.timeline() show events; older ones are gone when dbnet.provenance_retention is over.';
     END IF;
 END
 $$;

@@ -13,13 +13,12 @@ CREATE FUNCTION dbnet.answer_undo_steps(caller oid, event bigint, activity bigin
     AS $$
 #variable_conflict use_variable
 DECLARE
-    first bigint;
-    last bigint;
     part dbnet.activity;
     wanted dbnet.entity_version[] := '{}';
     version dbnet.entity_version;
     tracked dbnet.tracked_relation;
     ran bigint[];
+    ids bigint[];
 BEGIN
     IF num_nonnulls(event, activity, transaction) <> 1 THEN
         RAISE EXCEPTION 'dbnet.undo() needs an event, an activity or a transaction' USING ERRCODE = 'invalid_parameter_value',
@@ -49,6 +48,21 @@ BEGIN
             RAISE EXCEPTION 'nothing is on record of transaction %', transaction USING ERRCODE = 'undefined_object';
         END IF;
     END IF;
+    ids := ARRAY(SELECT v.id FROM unnest(wanted) AS v);
+    -- Newest first; but a row comes back before what its going took with it: by ON DELETE or ON UPDATE of a foreign key, or by TRUNCATE,
+    -- of which tables that others reference come first.
+    WITH RECURSIVE taken AS MATERIALIZED (
+        SELECT v, v.id, v.relation, CASE WHEN a.detail ? 'foreign_key' THEN a.started_by END AS parent, CASE WHEN a.name = 'TRUNCATE TABLE' THEN a.id END AS truncate
+        FROM unnest(wanted) AS v LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true),
+    referring AS (
+        SELECT t.number, t.relation, 0 AS depth FROM dbnet.tracked_relation AS t WHERE t.number IN (SELECT g.relation FROM taken AS g WHERE g.truncate IS NOT NULL)
+        UNION SELECT t.number, t.relation, r.depth + 1 FROM referring AS r JOIN pg_constraint AS c ON c.confrelid = r.relation AND c.contype = 'f' AND c.conrelid <> c.confrelid
+            JOIN dbnet.tracked_relation AS t ON t.relation = c.conrelid WHERE r.depth < 30),
+    placed AS (
+        SELECT g.id, coalesce(g.truncate, g.id) AS place, coalesce((SELECT max(r.depth) FROM referring AS r WHERE r.number = g.relation AND g.truncate IS NOT NULL), 0) AS depth
+        FROM taken AS g LEFT JOIN taken AS p ON p.id = g.parent WHERE p.id IS NULL
+        UNION ALL SELECT g.id, p.place, p.depth + 1 FROM placed AS p JOIN taken AS g ON g.parent = p.id)
+    SELECT coalesce(array_agg(g.v ORDER BY p.place DESC, p.depth, p.id DESC), '{}') INTO wanted FROM placed AS p JOIN taken AS g ON g.id = p.id;
     step := 0;
     FOREACH version IN ARRAY wanted LOOP
         CONTINUE WHEN version.operation IN ('R', 'T'); -- told with the other one of the pair; with the rows
@@ -67,7 +81,7 @@ BEGIN
         -- What has been taken back in the steps before does not stand in the way.
         later := (SELECT min(v.id) FROM dbnet.entity_version AS v
                   WHERE v.relation = version.relation AND v.key_hash = version.key_hash AND v.id > version.id
-                  AND NOT EXISTS (SELECT FROM unnest(wanted) AS w WHERE w.id = v.id)
+                  AND v.id <> ALL (ids)
                   AND (v.operation IN ('I', 'D', 'R') OR version.operation = 'I' OR EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new ? c)));
         redacted := EXISTS (SELECT FROM unnest(tracked.redacted_columns) AS c WHERE coalesce(version.old, '{}') ? c::text);
         RETURN NEXT;

@@ -25,6 +25,7 @@ DECLARE
     hash bigint;
     object_name text;
     object_namespace text;
+    readable integer[] := ARRAY(SELECT t.number FROM dbnet.tracked_relation AS t WHERE dbnet.may_read_history(caller, t.relation));
 BEGIN
     IF relation IS NOT NULL THEN
         tracked := dbnet.tracked_number(caller, relation);
@@ -42,10 +43,12 @@ BEGIN
                concat(dbnet.table_text(v.relation), ' ' || dbnet.key_text(v.key, t.key_columns)),
                concat(dbnet.operation_word(v.operation), ': ' || nullif(dbnet.change_text(v.operation, v.key, v.old, v.new), '')),
                CASE WHEN a.kind = 'R' THEN 'device' ELSE dbnet.who_text(first_of, s) END, v.id
-        FROM dbnet.entity_version AS v JOIN dbnet.tracked_relation AS t ON t.number = v.relation AND dbnet.may_read_history(caller, t.relation)
+        FROM (SELECT * FROM dbnet.entity_version AS e
+              WHERE e.id BETWEEN first AND last AND e.relation = ANY (readable) AND (tracked IS NULL OR e.relation = tracked) AND (hash IS NULL OR e.key_hash = hash)
+              ORDER BY e.id DESC LIMIT most) AS v
+        JOIN dbnet.tracked_relation AS t ON t.number = v.relation
         LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true LEFT JOIN LATERAL dbnet.activity_by_id(a.transaction) AS first_of ON true
         LEFT JOIN dbnet.session AS s ON s.id = first_of.session
-        WHERE v.id BETWEEN first AND last AND (tracked IS NULL OR v.relation = tracked) AND (hash IS NULL OR v.key_hash = hash)
         UNION ALL
         SELECT c.at, 'device', concat(c.relation::text, ' ', CASE WHEN c.namespace <> '' THEN c.namespace || '/' END, c.name), d.what, c.role::text, c.id
         FROM dbnet.actuation AS c, dbnet.describe_call(caller, c) AS d

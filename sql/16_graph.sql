@@ -1,6 +1,6 @@
 -- What led to an event, or followed from it, as a graph for other tools.
 
--- Nodes: a entity (version of a row, device call), b activity, c agent. Edges by PROV's names.
+-- Nodes: e… entity (version of a row), a… activity, g… agent (who made a transaction). Edges by PROV's names.
 CREATE FUNCTION dbnet.graph_edges(event bigint)
     RETURNS TABLE (edge text, from_id text, to_id text)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -22,7 +22,7 @@ CREATE FUNCTION dbnet.answer_graph_edges(caller oid, event bigint)
         UNION ALL SELECT 'used', 'a' || c.id, 'e' || c.cause FROM call AS c WHERE c.cause IN (SELECT id FROM version)
         UNION ALL SELECT 'wasInformedBy', 'a' || v.activity, 'a' || v.cause FROM version AS v WHERE v.cause IN (SELECT id FROM call)
         UNION ALL SELECT 'used', 'a' || u.activity, 'e' || u.version FROM dbnet.used_version AS u WHERE u.activity IN (SELECT id FROM activity) AND u.version IN (SELECT id FROM version)
-        UNION ALL SELECT 'wasAssociatedWith', 'a' || a.id, 'g' || t.session FROM activity AS a, dbnet.activity_by_id(a.transaction) AS t
+        UNION ALL SELECT 'wasAssociatedWith', 'a' || a.id, 'g' || a.transaction FROM activity AS a
             WHERE a.parent IS NULL AND a.transaction IN (SELECT s.event FROM step AS s WHERE s.kind = 'who')) AS edges(edge, from_id, to_id)
     $$;
 COMMENT ON FUNCTION dbnet.answer_graph_edges(oid, bigint) IS 'Internal: answers dbnet.graph_edges()';
@@ -33,14 +33,10 @@ CREATE FUNCTION dbnet.graph(event bigint, format text DEFAULT 'dot') RETURNS tex
 #variable_conflict use_column
 DECLARE
     nodes jsonb := (SELECT jsonb_agg(DISTINCT jsonb_build_object('id', n.id, 'sort', n.sort, 'label', n.what, 'kind', n.kind, 'at', n.at)) FROM (
-        SELECT CASE s.kind WHEN 'row' THEN 'e' || s.event WHEN 'who' THEN 'g' || coalesce((SELECT e.to_id FROM dbnet.graph_edges(graph.event) AS e
-                   WHERE e.edge = 'wasAssociatedWith' AND e.from_id = 'a' || s.event LIMIT 1), 'g' || s.event) ELSE 'a' || s.event END AS id,
+        SELECT CASE s.kind WHEN 'row' THEN 'e' WHEN 'who' THEN 'g' ELSE 'a' END || s.event AS id,
                CASE s.kind WHEN 'row' THEN 'entity' WHEN 'who' THEN 'agent' ELSE 'activity' END AS sort, s.what, s.kind, s.at
         FROM dbnet.why_steps(graph.event, 500) AS s) AS n);
-    quoted text;
 BEGIN
-    -- An agent's id has been found with its letter.
-    nodes := (SELECT jsonb_agg(CASE WHEN n ->> 'id' LIKE 'gg%' THEN n || jsonb_build_object('id', substr(n ->> 'id', 2)) ELSE n END ORDER BY n ->> 'at', n ->> 'id') FROM jsonb_array_elements(nodes) AS n);
     CASE graph.format
     WHEN 'dot' THEN
         RETURN concat(E'digraph why {\n  rankdir = BT;\n',
@@ -80,4 +76,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.graph(bigint, text) IS
-    'What led to an event as a graph. Arguments: event; format: dot (Graphviz) | mermaid | prov-json (W3C member submission PROV-JSON) | provn (W3C PROV-N): versions of rows are entities, statements, calls, activations and device calls activities, sessions agents. Errors: 42704 there is no such event, 22023 unknown format';
+    'What led to an event as a graph. Arguments: event; format: dot (Graphviz) | mermaid | prov-json (W3C member submission PROV-JSON) | provn (W3C PROV-N): versions of rows are entities, statements, calls, activations and device calls activities, who made a transaction is an agent. Errors: 42704 there is no such event, 22023 unknown format';

@@ -50,13 +50,16 @@ CREATE FUNCTION dbnet.gaps(wanted regclass DEFAULT NULL) RETURNS TABLE (relation
 DECLARE
     tracked record;
 BEGIN
+    IF gaps.wanted IS NOT NULL AND NOT EXISTS (SELECT FROM dbnet.tracked_relation AS t WHERE t.relation = gaps.wanted) THEN
+        PERFORM FROM dbnet.newest_versions(gaps.wanted); -- says what is wrong with it
+    END IF;
     RETURN QUERY SELECT * FROM dbnet.configuration_gaps() AS c WHERE gaps.wanted IS NULL OR c.relation = gaps.wanted;
     FOR tracked IN SELECT t.relation AS table_id, t.key_columns, t.tracked_since, t.redacted_columns FROM dbnet.tracked_relation AS t
                    WHERE t.enabled AND t.relation IS NOT NULL AND (t.relation = gaps.wanted OR gaps.wanted IS NULL AND t.number >= 100
                         AND has_table_privilege(t.relation, 'SELECT') AND NOT row_security_active(t.relation)) LOOP
         -- By content, so that an update that changed nothing is none; and by who wrote it where nothing is known of the content.
         RETURN QUERY EXECUTE format($query$
-            WITH present AS (SELECT to_jsonb(t) AS line, t.xmin AS writer FROM %1$s AS t),
+            WITH present AS (SELECT to_jsonb(t.*) AS line, t.xmin AS writer FROM %1$s AS t),
                  seen AS MATERIALIZED (SELECT * FROM dbnet.newest_versions($1))
             SELECT $1, dbnet.key_text(coalesce(s.key, (SELECT jsonb_object_agg(c, p.line -> c) FROM unnest($2::text[]) AS c)), $2),
                    CASE WHEN s.event IS NULL THEN 'written without a record, by transaction ' || p.writer::text
@@ -77,7 +80,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.gaps(regclass) IS
-    'What escaped the record. Argument: one tracked table that the caller may SELECT, NULL = all of them, but DBNet''s own. Rows: table; row, NULL = the table; what: a row that is not as its newest record says, one that was written, deleted or brought back without a record (with the trigger disabled, by a rewriting ALTER TABLE, with dbnet.provenance off), a trigger that is missing, disabled or not ALWAYS, DDL that may have changed rows, tables that are tracked no more, failures to record; since when; event that it is compared with. Errors: 42501 no right to read it';
+    'What escaped the record. Argument: one tracked table that the caller may SELECT, NULL = all of them, but DBNet''s own. Rows: table; row, NULL = the table; what: a row that is not as its newest record says, one that was written, deleted or brought back without a record (with the trigger disabled, by a rewriting ALTER TABLE, with dbnet.provenance off), a trigger that is missing, disabled or not ALWAYS, DDL that may have changed rows, tables that are tracked no more, failures to record; since when; event that it is compared with. Errors: 42501 no right to read it, 42704 not tracked';
 
 -- A time as text may stand in the session's zone; on record it stands in UTC.
 CREATE FUNCTION dbnet.utc(value jsonb, known jsonb) RETURNS jsonb
@@ -137,7 +140,10 @@ BEGIN
     RETURN QUERY
     SELECT NULL::bigint, v.transaction, v.id, 'its transaction was removed' FROM (
         SELECT a.transaction, a.id FROM dbnet.activity AS a WHERE a.id BETWEEN first AND last AND a.root IS NULL
-            AND NOT EXISTS (SELECT FROM dbnet.activity_by_id(a.transaction) AS t WHERE t.root IS NOT NULL)) AS v;
+            AND NOT EXISTS (SELECT FROM dbnet.activity_by_id(a.transaction) AS t WHERE t.root IS NOT NULL)
+        UNION ALL SELECT e.activity, e.id FROM dbnet.entity_version AS e WHERE e.id BETWEEN first AND last
+            AND e.activity >= (SELECT min(a.id) FROM dbnet.activity AS a) AND NOT EXISTS (SELECT FROM dbnet.activity AS a WHERE a.id = e.activity)
+            AND NOT coalesce((SELECT e.id < t.id + t.events FROM dbnet.activity AS t WHERE t.root IS NOT NULL AND t.id <= e.id ORDER BY t.id DESC LIMIT 1), false)) AS v;
     FOR sealed IN SELECT * FROM dbnet.provenance_block ORDER BY number LOOP
         block := sealed.number;
         IF previous IS NOT NULL AND sealed.previous IS DISTINCT FROM previous THEN

@@ -140,6 +140,9 @@ void define_all() {
     DefineCustomEnumVariable("dbnet.provenance_on_error", "What becomes of a change that cannot be recorded.",
                              "warning: it is made, with a WARNING; error: its transaction fails.", &provenance_on_error,
                              OnError::warning, on_error_words, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+    define_integer("dbnet.provenance_buffer_limit", "Memory for what is to go on record of one transaction.",
+                   "A transaction that changes more is written in parts as it goes on.", &provenance_buffer_limit, 64,
+                   1024 * 1024, PGC_SUSET, GUC_UNIT_KB);
     DefineCustomStringVariable(
         "dbnet.traceparent", "W3C trace context of what the session does.",
         "Goes on record with each transaction; a comment /*traceparent='…'*/ in a statement does the "

@@ -44,7 +44,7 @@ Frame *asking_frame() noexcept {
 
 const TrackedTable &required_table(Oid relation) {
     const TrackedTable &table = *tracked_table(relation);
-    if (table.is_tracked)
+    if (table.is_known)
         return table;
     const char *name = get_rel_name(relation);
     throw pg::error(ERRCODE_UNDEFINED_OBJECT,
@@ -153,6 +153,23 @@ DBNET_FUNCTION(dbnet_key_of) {
     const Jsonb *key = nullptr;
     pg::call([&] { key = parse_key(required_table(relation), PG_GETARG_TEXT_PP(1)); });
     PG_RETURN_JSONB_P(key);
+}
+
+DBNET_FUNCTION(dbnet_key_columns) {
+    const Oid relation = PG_GETARG_OID(0);
+    const ArrayType *result = nullptr;
+    pg::call([&] {
+        const TrackedTable &table = required_table(relation);
+        auto *names = static_cast<Datum *>(palloc(sizeof(Datum) * (table.key_count + 1)));
+        for (int index = 0; index < table.key_count; ++index) {
+            const std::string_view column = table.columns[table.keys[index]].name;
+            auto *name = static_cast<NameData *>(palloc0(sizeof(NameData)));
+            memcpy(NameStr(*name), column.data(), column.size());
+            names[index] = NameGetDatum(name);
+        }
+        result = construct_array(names, table.key_count, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR);
+    });
+    PG_RETURN_POINTER(result);
 }
 
 DBNET_FUNCTION(dbnet_used) {

@@ -251,24 +251,4 @@ DBNET_FUNCTION(dbnet_replay) {
     return Datum{0};
 }
 
-DBNET_FUNCTION(dbnet_key_columns) {
-    const Oid relation = PG_GETARG_OID(0);
-    Datum result{};
-    pg::call([&] {
-        const TrackedTable &table = *tracked_table(relation);
-        if (!table.is_tracked)
-            throw pg::error(ERRCODE_UNDEFINED_OBJECT, "the table is not tracked")
-                .hint("Mirrors and DBNet's configuration are; SELECT dbnet.track('…') begins with others.");
-        auto *names = static_cast<Datum *>(palloc(sizeof(Datum) * (table.key_count + 1)));
-        for (int index = 0; index < table.key_count; ++index) {
-            auto *name = static_cast<NameData *>(palloc0(sizeof(NameData)));
-            memcpy(NameStr(*name), table.columns[table.keys[index]].name.data(),
-                   table.columns[table.keys[index]].name.size());
-            names[index] = NameGetDatum(name);
-        }
-        result = PointerGetDatum(construct_array(names, table.key_count, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR));
-    });
-    return result;
-}
-
 } // namespace dbnet::provenance

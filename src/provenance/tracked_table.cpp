@@ -70,7 +70,7 @@ enum {
 
 // A line of dbnet.tracked_relation; texts are in the current context.
 struct Line {
-    bool is_found = false;
+    bool is_found = false, is_enabled = false;
     int32 number = 0;
     int key_count = 0, redacted_count = 0;
     Datum *keys = nullptr, *redacted = nullptr; // names
@@ -90,9 +90,8 @@ Line find_line(Oid relation) {
         bool is_null = false;
         if (DatumGetObjectId(heap_getattr(tuple, column_relation, columns, &is_null)) != relation || is_null)
             continue;
-        if (!DatumGetBool(heap_getattr(tuple, column_enabled, columns, &is_null)))
-            break;
         line.is_found = true;
+        line.is_enabled = DatumGetBool(heap_getattr(tuple, column_enabled, columns, &is_null));
         line.number = DatumGetInt32(heap_getattr(tuple, column_number, columns, &is_null));
         deconstruct_array(DatumGetArrayTypePCopy(heap_getattr(tuple, column_key_columns, columns, &is_null)), NAMEOID,
                           NAMEDATALEN, false, TYPALIGN_CHAR, &line.keys, nullptr, &line.key_count);
@@ -159,11 +158,13 @@ void fill_columns(TrackedTable &table, const Line &line, Relation relation, Memo
         const auto found = std::find_if(table.columns, table.columns + table.count,
                                         [&](const TrackedColumn &column) { return column.name == name; });
         if (found == table.columns + table.count) {
-            table.lost_key = pstrdup(name);
+            if (line.is_enabled)
+                table.lost_key = pstrdup(name);
             return;
         }
         table.keys[table.key_count++] = static_cast<int>(found - table.columns);
     }
+    table.is_known = true;
     if (table.has_redacted)
         table.digest_key = read_digest_key();
 }
@@ -171,16 +172,16 @@ void fill_columns(TrackedTable &table, const Line &line, Relation relation, Memo
 void fill(TrackedTable &table, Relation relation, MemoryContext context) {
     Oid root = RelationGetRelid(relation);
     Line line = find_line(root);
-    if (!line.is_found && relation->rd_rel->relispartition) {
+    if (!line.is_enabled && relation->rd_rel->relispartition) {
         const List *ancestors = get_partition_ancestors(root);
-        for (int index = 0; index < list_length(ancestors) && !line.is_found; ++index) {
+        for (int index = 0; index < list_length(ancestors) && !line.is_enabled; ++index) {
             root = list_nth_oid(ancestors, index);
             line = find_line(root);
         }
     }
     if (!line.is_found)
         return;
-    table.is_tracked = true;
+    table.is_tracked = line.is_enabled;
     table.number = line.number;
     table.root = root;
     table.all_activations = line.all_activations;

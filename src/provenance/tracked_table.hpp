@@ -23,6 +23,7 @@ struct TrackedColumn {
 // A table, or one partition of a tracked table.
 struct TrackedTable {
     bool is_tracked = false;
+    bool is_known = false;        // is or was tracked: number and columns are there
     int32 number = 0;             // dbnet.tracked_relation.number
     Oid root = InvalidOid;        // the table itself
     bool all_activations = false; // every activation of its triggers is recorded

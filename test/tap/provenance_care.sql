@@ -1,0 +1,122 @@
+-- dbnet.gaps: what escaped the record. dbnet.verify and digest: what was changed, removed, added or put in another order.
+SELECT no_plan();
+CREATE SCHEMA net;
+CREATE TABLE net.gap (id int PRIMARY KEY, a text, n numeric, at timestamptz);
+CREATE TABLE net.chain (id int PRIMARY KEY, a int);
+SELECT lives_ok(format('SELECT dbnet.track(%L)', name), name) FROM unnest(ARRAY['net.gap', 'net.chain']) AS wanted(name);
+CREATE VIEW gaps AS SELECT key, regexp_replace(gap, 'transaction \d+', 'transaction n') AS gap, event IS NOT NULL AS compared FROM dbnet.gaps('net.gap');
+
+-- No gaps -----------------------------------------------------------------------------------------------------------------------------------
+INSERT INTO net.gap SELECT i, 'x' || i, i + 0.50, '2026-01-01' FROM generate_series(1, 9) AS i;
+SELECT is_empty('TABLE gaps', 'nothing escaped');
+UPDATE net.gap SET a = a WHERE id = 1;
+SELECT is_empty('TABLE gaps', 'nor an UPDATE that changes nothing');
+SET session_replication_role = replica;
+UPDATE net.gap SET a = 'replica' WHERE id = 2;
+RESET session_replication_role;
+SELECT is_empty('TABLE gaps', 'session_replication_role = replica is recorded as all else');
+SET TimeZone = 'America/New_York';
+SELECT is_empty('TABLE gaps', 'times in another zone are the same');
+RESET TimeZone;
+BEGIN; SAVEPOINT a; UPDATE net.gap SET a = 'no'; ROLLBACK TO a; COMMIT;
+UPDATE net.gap SET id = 50 WHERE id = 5;
+DELETE FROM net.gap WHERE id = 6;
+ALTER TABLE net.gap ADD COLUMN later int;
+VACUUM FULL net.gap;
+SELECT is_empty('TABLE gaps', 'what savepoints took back, other keys, deleted rows, new columns, VACUUM FULL');
+
+-- Gaps --------------------------------------------------------------------------------------------------------------------------------------
+SET dbnet.provenance = off;
+UPDATE net.gap SET a = 'unseen' WHERE id = 1;
+DELETE FROM net.gap WHERE id = 2;
+INSERT INTO net.gap VALUES (6, 'back'), (20, 'new');
+RESET dbnet.provenance;
+SELECT results_eq('SELECT * FROM gaps ORDER BY key', $$VALUES ('1', 'changed without a record, by transaction n: a', true), ('2', 'deleted without a record', true),
+    ('20', 'written without a record, by transaction n', false), ('6', 'came back without a record, by transaction n', true)$$, 'dbnet.provenance = off: rows that were changed, deleted, made and brought back');
+UPDATE net.gap SET a = 'seen' WHERE id = 1;
+SELECT is_empty($$SELECT * FROM gaps WHERE key = '1'$$, 'once more on record');
+INSERT INTO net.gap VALUES (2, 'again');
+DELETE FROM net.gap WHERE id IN (6, 20);
+SELECT is_empty('TABLE gaps', 'all are');
+
+ALTER TABLE net.gap DISABLE TRIGGER dbnet_track;
+SELECT results_eq('SELECT * FROM gaps ORDER BY gap', $$VALUES (NULL, 'its trigger is disabled: changes are not recorded', false),
+    (NULL, 'may have changed rows without a record: ALTER TABLE net.gap DISABLE TRIGGER dbnet_track', true)$$, 'a disabled trigger');
+ALTER TABLE net.gap ENABLE TRIGGER dbnet_track;
+SELECT results_eq($$SELECT * FROM gaps WHERE NOT compared$$, $$VALUES (NULL, 'its trigger does not fire in every mode of session_replication_role', false)$$, 'one that is not ALWAYS');
+DROP TRIGGER dbnet_track ON net.gap;
+SELECT results_eq($$SELECT * FROM gaps WHERE NOT compared$$, $$VALUES (NULL, 'its trigger is missing: changes are not recorded', false)$$, 'one that is missing');
+SELECT isnt_empty($$SELECT * FROM gaps WHERE gap = 'may have changed rows without a record: DROP TRIGGER dbnet_track ON net.gap'$$, 'and how it went');
+SELECT lives_ok($$SELECT dbnet.track('net.gap')$$, 'track makes it anew');
+SELECT is_empty('SELECT * FROM gaps WHERE NOT compared', 'and all is well');
+ALTER TABLE net.gap ALTER COLUMN n TYPE numeric USING n * 2;
+SELECT isnt_empty($$SELECT * FROM gaps WHERE gap = 'may have changed rows without a record: ALTER TABLE net.gap ALTER COLUMN n TYPE numeric USING n * 2'$$, 'ALTER TYPE USING');
+SELECT is((SELECT count(*) FROM gaps WHERE gap = 'changed without a record, by transaction n: n'), 6::bigint, 'has changed these rows');
+SELECT lives_ok($$SELECT dbnet.untrack('net.chain')$$, 'untrack');
+SELECT results_eq($$SELECT relation::text, gap FROM dbnet.gaps('net.chain') WHERE event IS NULL$$, $$VALUES ('net.chain', 'tracked no more')$$, 'tracked no more');
+SELECT lives_ok($$SELECT dbnet.track('net.chain')$$, 'and again');
+SELECT throws_ok($$SELECT * FROM dbnet.gaps('pg_class')$$, '42704', 'table pg_class is not tracked', 'a table that is not tracked');
+
+-- The chain ------------------------------------------------------------------------------------------------------------------------------------
+SELECT is_empty('SELECT * FROM dbnet.verify()', 'nothing was tampered with');
+SELECT is_empty('SELECT * FROM dbnet.digest()', 'nothing is sealed yet');
+INSERT INTO net.chain SELECT i, 0 FROM generate_series(1, 3) AS i;
+DO $$ BEGIN FOR i IN 1..20 LOOP UPDATE net.chain SET a = a + 1 WHERE id = 1 + i % 3; COMMIT; END LOOP; END $$;
+SELECT lives_ok($$SELECT dbnet.used('net.chain', '1'); UPDATE net.chain SET a = 0 WHERE id = 1$$, 'a read');
+-- As the mirror worker seals: of four transactions each.
+CREATE PROCEDURE pg_temp.seal() LANGUAGE plpgsql AS $$
+DECLARE
+    previous bytea;
+    block bigint[];
+BEGIN
+    FOR block IN SELECT array_agg(id ORDER BY id) FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / 4 AS part FROM dbnet.transaction) AS t GROUP BY part ORDER BY part LOOP
+        INSERT INTO dbnet.provenance_block (number, transactions, previous, root)
+            SELECT (SELECT count(*) + 1 FROM dbnet.provenance_block), block, previous, sha256(coalesce(previous, '') || (SELECT string_agg(root, '' ORDER BY id) FROM dbnet.transaction WHERE id = ANY (block)))
+            RETURNING provenance_block.root INTO previous;
+    END LOOP;
+END $$;
+CALL pg_temp.seal();
+SELECT is_empty('SELECT * FROM dbnet.verify()', 'nor what is sealed');
+SELECT results_eq('SELECT block, root, transactions FROM dbnet.digest()', $$SELECT (SELECT max(number) FROM dbnet.provenance_block), (SELECT encode(root, 'hex') FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1),
+    (SELECT count(*) FROM dbnet.transaction)$$, 'digest');
+
+-- Each kind of tampering, in a transaction that is rolled back.
+SELECT id AS event, activity FROM dbnet.entity_version WHERE operation = 'U' AND relation = (SELECT number FROM dbnet.tracked_relation WHERE relation = 'net.chain'::regclass) ORDER BY id OFFSET 10 LIMIT 1 \gset
+SELECT transaction AS in_transaction FROM dbnet.activity WHERE id = :activity \gset
+SELECT number AS in_block FROM dbnet.provenance_block WHERE :in_transaction = ANY (transactions) \gset
+-- Findings, with the names of block, transaction and event that were tampered with.
+CREATE FUNCTION pg_temp.findings(tampering text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE found text;
+BEGIN
+    EXECUTE tampering;
+    SELECT string_agg(concat_ws(' ', block, transaction, event, finding), '; ' ORDER BY block, transaction, event, finding) INTO found FROM dbnet.verify();
+    RAISE EXCEPTION USING ERRCODE = 'P1234', MESSAGE = coalesce(found, 'nothing');
+EXCEPTION WHEN SQLSTATE 'P1234' THEN
+    RETURN sqlerrm;
+END $$;
+SELECT is(pg_temp.findings(format(tampering, :event, :in_transaction, :in_block)), format(wanted, :event, :in_transaction, :in_block), tampering) FROM (VALUES
+    ('UPDATE dbnet.entity_version SET new = ''{"a": 99}'' WHERE id = %1$s', '%2$s %1$s the record was changed'),
+    ('UPDATE dbnet.entity_version SET old = NULL WHERE id = %1$s', '%2$s %1$s the record was changed'),
+    ('UPDATE dbnet.entity_version SET new = ''{"a": 99}'', checksum = (''x'' || encode(substr(dbnet.event_hash(v), 1, 4), ''hex''))::bit(32)::integer FROM dbnet.entity_version AS v WHERE v.id = %1$s AND entity_version.id = v.id',
+        '%2$s %1$s the record was changed'),
+    ('UPDATE dbnet.activity SET role = ''innocent'' WHERE id = %2$s', '%2$s %2$s the record was changed'),
+    ('UPDATE dbnet.activity SET reason = ''planned'' WHERE id = %2$s', '%2$s %2$s the record was changed'),
+    ('DELETE FROM dbnet.entity_version WHERE id = %1$s', '%2$s %1$s the record was removed'),
+    ('INSERT INTO dbnet.entity_version SELECT * FROM dbnet.entity_version WHERE id = %1$s', '%2$s %1$s the record stands twice'),
+    ('DELETE FROM dbnet.activity WHERE id = %2$s; DELETE FROM dbnet.entity_version WHERE id = %1$s', '%3$s %2$s the transaction was removed'),
+    ('DELETE FROM dbnet.activity WHERE id = %2$s', '%3$s %2$s the transaction was removed; %2$s %1$s its transaction was removed'),
+    ('UPDATE dbnet.activity SET root = sha256(root) WHERE id = %2$s', '%3$s the block is not as it was sealed; %2$s the transaction is not as it was recorded'),
+    ('UPDATE dbnet.provenance_block SET transactions = (SELECT array_agg(t ORDER BY t DESC) FROM unnest(transactions) AS t) WHERE number = %3$s', '%3$s the block is not as it was sealed'),
+    ('UPDATE dbnet.session SET session_user_name = ''innocent''', '')
+) AS t(tampering, wanted) WHERE wanted <> '';
+SELECT matches(pg_temp.findings('UPDATE dbnet.session SET session_user_name = ''innocent'''), '^\d+ the transaction is not as it was recorded; ', 'another user: every transaction of the session');
+SELECT is(pg_temp.findings(format('UPDATE dbnet.provenance_block SET root = sha256(root) WHERE number = %s', :in_block)),
+    format('%s the block is not as it was sealed; %s the block does not follow the one before: one was changed, removed or put elsewhere', :in_block, :in_block + 1), 'a block''s root');
+SELECT is(pg_temp.findings(format('DELETE FROM dbnet.provenance_block WHERE number = %s', :in_block)),
+    format('%s the block does not follow the one before: one was changed, removed or put elsewhere', :in_block + 1), 'a removed block');
+SELECT is(pg_temp.findings(format('UPDATE dbnet.provenance_block SET number = -number WHERE number IN (%1$s, %1$s + 1); UPDATE dbnet.provenance_block SET number = CASE -number WHEN %1$s THEN %1$s + 1 ELSE %1$s END WHERE number < 0', :in_block)),
+    format('%1$s the block does not follow the one before: one was changed, removed or put elsewhere; %2$s the block does not follow the one before: one was changed, removed or put elsewhere; %3$s the block does not follow the one before: one was changed, removed or put elsewhere',
+        :in_block, :in_block + 1, :in_block + 2), 'blocks in another order');
+SELECT is_empty('SELECT * FROM dbnet.verify()', 'all of it was rolled back');
+SELECT is_empty(format('SELECT * FROM dbnet.verify(until => %L)', (SELECT dbnet.event_time(:event) - interval '1 ms')), 'an earlier time');
+SELECT * FROM finish();

@@ -1,0 +1,126 @@
+-- dbnet.undo: of an event, an activity, a transaction, of an undo; what stands in the way; literals of every type.
+SELECT no_plan();
+CREATE SCHEMA net;
+CREATE TYPE net.colour AS ENUM ('red', 'green');
+CREATE TYPE net.point AS (x int, y text);
+CREATE DOMAIN net.small AS int CHECK (VALUE < 100);
+CREATE TABLE net.pool (name text PRIMARY KEY, replicas int, image text);
+CREATE TABLE net.node (id int PRIMARY KEY, pool text REFERENCES net.pool ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE net.kinds (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t text, n numeric, f float8, b boolean, j jsonb, js json, a int[], ta text[], c net.colour, p net.point,
+    pa net.point[], d net.small, at timestamptz, day date, i interval, by bytea, u uuid, ip inet, r int4range, twice numeric GENERATED ALWAYS AS (n * 2) STORED);
+CREATE TABLE net.secret (id int PRIMARY KEY, password text, note text);
+SELECT lives_ok(format('SELECT dbnet.track(%L)', name), name) FROM unnest(ARRAY['net.pool', 'net.node', 'net.kinds']) AS wanted(name);
+SELECT lives_ok($$SELECT dbnet.track('net.secret', redact => '{password}')$$, 'net.secret');
+CREATE FUNCTION net.scale() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.node SELECT n, NEW.name FROM generate_series(1, NEW.replicas) AS n ON CONFLICT DO NOTHING; RETURN NULL; END $$;
+CREATE TRIGGER scale AFTER UPDATE ON net.pool FOR EACH ROW WHEN (NEW.replicas > OLD.replicas) EXECUTE FUNCTION net.scale();
+CREATE FUNCTION pg_temp.newest(relation regclass, key text) RETURNS bigint LANGUAGE sql AS $$ SELECT event FROM dbnet.history(relation, key, most => 1) $$;
+
+-- One event -------------------------------------------------------------------------------------------------------------------------------
+INSERT INTO net.pool VALUES ('web', 0, 'nginx:1');
+UPDATE net.pool SET image = 'nginx:2' WHERE name = 'web';
+SELECT pg_temp.newest('net.pool', 'web') AS changed \gset
+SELECT results_eq(format('SELECT step, relation, key, statement, outcome FROM dbnet.undo(event => %s)', :changed),
+    $$VALUES (1, 'net.pool'::regclass, 'web', $s$UPDATE net.pool SET image = 'nginx:1' WHERE name IS NOT DISTINCT FROM 'web'$s$, 'would be done')$$, 'a dry run says what it would do');
+SELECT is((SELECT image FROM net.pool), 'nginx:2', 'and does nothing');
+-- Other columns do not stand in the way.
+UPDATE net.pool SET replicas = 1 WHERE name = 'web';
+DELETE FROM net.node;
+SELECT is((SELECT outcome FROM dbnet.undo(event => :changed, dry_run => false)), 'done', 'it is done');
+SELECT results_eq('SELECT * FROM net.pool', $$VALUES ('web', 1, 'nginx:1')$$, 'the column is as it was, the other as it is');
+SELECT results_eq($$SELECT cause, why FROM dbnet.history('net.pool', 'web', most => 1) AS h, LATERAL (SELECT detail ->> 'reason' FROM dbnet.why_steps(h.event) WHERE kind = 'who' LIMIT 1) AS w(why)$$,
+    format($$VALUES (%s::bigint, 'undo')$$, :changed), 'the undo is on record with its cause');
+
+-- An undo is taken back like anything else.
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.pool', 'web'), dry_run => false)), 'done', 'undo of an undo');
+SELECT is((SELECT image FROM net.pool), 'nginx:2', 'brings the change back');
+
+-- Later changes of the same column stand in the way ------------------------------------------------------------------------------------------
+SELECT throws_ok(format('SELECT * FROM dbnet.undo(event => %s, dry_run => false)', :changed), '55000', 'later changes stand in the way', 'refused');
+CREATE FUNCTION pg_temp.detail(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE detail text; hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN concat_ws(' | ', detail, nullif(hint, ''));
+END $$;
+SELECT matches(pg_temp.detail(format('SELECT * FROM dbnet.undo(event => %s, dry_run => false)', :changed)),
+    '^event \d+ at .*: UPDATE of \{"name": "web"\} \| Take those back first, or change the rows by hand\.$', 'with a list of them');
+SELECT matches((SELECT outcome FROM dbnet.undo(event => :changed)), '^event \d+ stands in the way$', 'the dry run tells, too');
+SELECT is((SELECT image FROM net.pool), 'nginx:2', 'nothing was changed');
+
+-- An activity: everything that ran within it -----------------------------------------------------------------------------------------------------
+UPDATE net.pool SET replicas = 3 WHERE name = 'web';
+SELECT is((SELECT count(*) FROM net.node), 3::bigint, 'a trigger made nodes');
+SELECT transaction AS grown, (SELECT activity FROM dbnet.history('net.node', '2')) AS inserting FROM dbnet.history('net.pool', 'web', most => 1) \gset
+SELECT results_eq(format('SELECT step, key, statement, outcome FROM dbnet.undo(activity => %s)', :inserting),
+    $$VALUES (1, '3', $s$DELETE FROM net.node WHERE id IS NOT DISTINCT FROM '3'$s$, 'would be done'), (2, '2', $s$DELETE FROM net.node WHERE id IS NOT DISTINCT FROM '2'$s$, 'would be done'),
+             (3, '1', $s$DELETE FROM net.node WHERE id IS NOT DISTINCT FROM '1'$s$, 'would be done')$$, 'of the trigger''s statement');
+-- A transaction.
+SELECT results_eq(format('SELECT step, relation::text, key, outcome FROM dbnet.undo(transaction => %L, dry_run => false)', :'grown'),
+    $$VALUES (1, 'net.node', '3', 'done'), (2, 'net.node', '2', 'done'), (3, 'net.node', '1', 'done'), (4, 'net.pool', 'web', 'done')$$, 'of the transaction');
+SELECT is((SELECT replicas FROM net.pool), 1, 'the pool is as before');
+SELECT is((SELECT count(*) FROM net.node), 0::bigint, 'the nodes are gone');
+
+-- Cascades, keys that change, rows that come and go in one transaction ---------------------------------------------------------------------------
+UPDATE net.pool SET replicas = 2;
+UPDATE net.pool SET name = 'edge';
+SELECT transaction AS renamed FROM dbnet.history('net.pool', 'edge', most => 1) \gset
+SELECT is((SELECT string_agg(statement || ' -> ' || outcome, E'\n' ORDER BY step) FROM dbnet.undo(transaction => :'renamed')),
+$$UPDATE net.pool SET name = 'web' WHERE name IS NOT DISTINCT FROM 'edge' -> would be done
+UPDATE net.node SET pool = 'web' WHERE id IS NOT DISTINCT FROM '2' -> would be done
+UPDATE net.node SET pool = 'web' WHERE id IS NOT DISTINCT FROM '1' -> would be done$$, 'a changed key and its cascade');
+SELECT is((SELECT count(*) FROM dbnet.undo(transaction => :'renamed', dry_run => false)), 3::bigint, 'is taken back');
+SELECT results_eq('SELECT DISTINCT pool, name FROM net.node, net.pool', $$VALUES ('web', 'web')$$, 'both');
+UPDATE net.pool SET name = 'edge';
+DELETE FROM net.pool;
+SELECT transaction AS deleted FROM dbnet.history('net.pool', 'edge', most => 1) \gset
+SELECT is((SELECT string_agg(key || ' ' || outcome, ', ' ORDER BY step) FROM dbnet.undo(transaction => :'deleted', dry_run => false)), 'edge done, 1 done, 2 done', 'a DELETE and its cascade');
+SELECT results_eq('SELECT name, replicas, image FROM net.pool', $$VALUES ('edge', 2, 'nginx:2')$$, 'the row is there again');
+SELECT is((SELECT count(*) FROM net.node WHERE pool = 'edge'), 2::bigint, 'with those that pointed to it');
+BEGIN;
+INSERT INTO net.pool VALUES ('short', 1, 'a');
+UPDATE net.pool SET image = 'b' WHERE name = 'short';
+DELETE FROM net.pool WHERE name = 'short';
+INSERT INTO net.pool VALUES ('short', 2, 'c');
+COMMIT;
+SELECT is((SELECT string_agg(outcome, ', ') FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.pool', 'short', most => 1)), dry_run => false)), 'done, done, done, done', 'a row that came, went and came');
+SELECT is_empty($$SELECT FROM net.pool WHERE name = 'short'$$, 'is gone');
+TRUNCATE net.pool CASCADE;
+SELECT is((SELECT count(*) FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.pool', 'edge', most => 1)), dry_run => false)), 3::bigint, 'a TRUNCATE');
+SELECT results_eq('SELECT name, replicas, image FROM net.pool', $$VALUES ('edge', 2, 'nginx:2')$$, 'its rows are back');
+
+-- Every type ------------------------------------------------------------------------------------------------------------------------------------------
+INSERT INTO net.kinds (t, n, f, b, j, js, a, ta, c, p, pa, d, at, day, i, by, u, ip, r) VALUES
+    (E'it''s \\ "text"\n', 1.50, 0.1, true, '{"a": [1, null, "x"]}', '{"b":  1}', '{1,NULL,3}', '{"a b",NULL,"c\"d"}', 'green', '(1,"a,b")', '{"(1,x)","(2,)"}', 5,
+     '2026-01-01 12:00:00+02', '2026-02-03', '1 day 2 hours', '\x00ff', '00000000-0000-0000-0000-000000000001', '10.0.0.1/24', '[1,5)'),
+    (NULL, NULL, 'NaN', NULL, 'null', 'null', '{}', NULL, NULL, NULL, NULL, NULL, 'infinity', NULL, NULL, NULL, NULL, NULL, 'empty');
+CREATE TABLE net.copy AS SELECT * FROM net.kinds;
+SELECT max(id) AS filled FROM dbnet.transaction \gset
+UPDATE net.kinds SET t = 'x', n = 2, f = 3, b = false, j = '1', js = '2', a = NULL, ta = '{}', c = 'red', p = '(2,)', pa = '{}', d = 6, at = now(), day = now(), i = '1 s', by = '', u = gen_random_uuid(), ip = '::1', r = '(,)';
+SELECT is((SELECT count(*) FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.kinds', '1', most => 1)), dry_run => false)), 2::bigint, 'an UPDATE of every column');
+SELECT results_eq('SELECT t::text FROM net.kinds AS t ORDER BY id', 'SELECT t::text FROM net.copy AS t ORDER BY id', 'all values are as they were');
+DELETE FROM net.kinds;
+SELECT is((SELECT count(*) FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.kinds', '1', most => 1)), dry_run => false)), 2::bigint, 'a DELETE');
+SELECT results_eq('SELECT t::text FROM net.kinds AS t ORDER BY id', 'SELECT t::text FROM net.copy AS t ORDER BY id', 'all values are as they were, the generated ones too');
+SELECT results_eq(format('SELECT t::text FROM dbnet.as_of(NULL::net.kinds, %s::bigint) AS t ORDER BY id', :filled), 'SELECT t::text FROM net.copy AS t ORDER BY id', 'as_of reads them, too');
+
+-- What cannot be done ------------------------------------------------------------------------------------------------------------------------------------
+INSERT INTO net.secret VALUES (1, 'x', 'a');
+UPDATE net.secret SET password = 'y';
+SELECT throws_ok(format('SELECT * FROM dbnet.undo(event => %s, dry_run => false)', pg_temp.newest('net.secret', '1')), '55000', 'values of redacted columns are not on record', 'a redacted value');
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.secret', '1'))), 'a redacted value is not on record', 'which the dry run tells');
+UPDATE net.secret SET note = 'b';
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.secret', '1'), dry_run => false)), 'done', 'other columns of such a row');
+INSERT INTO net.pool VALUES ('ghost', 1, 'a');
+SET dbnet.provenance = off;
+DELETE FROM net.pool WHERE name = 'ghost';
+RESET dbnet.provenance;
+SELECT throws_ok(format('SELECT * FROM dbnet.undo(event => %s, dry_run => false)', pg_temp.newest('net.pool', 'ghost')), '55000', 'step 1 has found 0 rows', 'a row that is not as on record');
+SELECT throws_ok('SELECT * FROM dbnet.undo()', '22023', 'dbnet.undo() needs an event, an activity or a transaction', 'nothing is named');
+SELECT throws_ok($$SELECT * FROM dbnet.undo(event => 1, transaction => '1')$$, '22023', 'dbnet.undo() needs an event, an activity or a transaction', 'two are');
+SELECT throws_ok('SELECT * FROM dbnet.undo(event => 1)', '42704', 'event 1 is no change of a row', 'no event');
+SELECT throws_ok('SELECT * FROM dbnet.undo(activity => 1)', '42704', 'there is no activity 1', 'no activity');
+SELECT throws_ok($$SELECT * FROM dbnet.undo(transaction => '1')$$, '42704', 'nothing is on record of transaction 1', 'no transaction');
+SELECT * FROM finish();
