@@ -182,7 +182,8 @@ CREATE FUNCTION dbnet.answer_suppressed(caller oid, relation regclass, key text,
     FROM dbnet.tracked_relation AS t, dbnet.activity AS a
     WHERE t.number = dbnet.tracked_number(caller, answer_suppressed.relation) AND a.relation = t.number AND a.kind = 'G' AND a.detail ? 'suppressed'
     AND a.id BETWEEN answer_suppressed.first AND answer_suppressed.last
-    AND (answer_suppressed.key IS NULL OR a.detail -> 'key' = dbnet.key_of(answer_suppressed.relation, answer_suppressed.key))
+    AND (answer_suppressed.key IS NULL
+         OR dbnet.key_hash(t.key_columns, a.detail -> 'key') = dbnet.key_hash(t.key_columns, dbnet.key_of(answer_suppressed.relation, answer_suppressed.key)))
     ORDER BY a.id DESC LIMIT 3
     $$;
 COMMENT ON FUNCTION dbnet.answer_suppressed(oid, regclass, text, bigint, bigint) IS 'Internal: answers dbnet.suppressed()';

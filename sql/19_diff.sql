@@ -235,9 +235,16 @@ BEGIN
             good_step := NULL;
         ELSIF b IS NULL THEN
             bad_step := NULL;
+        ELSIF jsonb_typeof(g -> 'detail') = 'null' OR jsonb_typeof(b -> 'detail') = 'null' THEN
+            NULL; -- the caller may not read one of the tables
         ELSIF g ->> 'kind' = 'row' THEN
-            good_image := dbnet.row_images((g ->> 'event')::bigint);
-            bad_image := dbnet.row_images((b ->> 'event')::bigint);
+            BEGIN
+                good_image := dbnet.row_images((g ->> 'event')::bigint);
+                bad_image := dbnet.row_images((b ->> 'event')::bigint);
+            EXCEPTION WHEN undefined_object THEN -- the table was dropped: what changed is all that is known
+                SELECT NULL::"char" AS operation, g -> 'detail' -> 'key' AS key, g -> 'detail' -> 'old' AS old, g -> 'detail' -> 'new' AS new INTO good_image;
+                SELECT NULL::"char" AS operation, b -> 'detail' -> 'key' AS key, b -> 'detail' -> 'old' AS old, b -> 'detail' -> 'new' AS new INTO bad_image;
+            END;
             SELECT from_values || array_agg(f.value), to_values || array_agg(bad_image.key -> f.key) INTO from_values, to_values
                 FROM jsonb_each(good_image.key) AS f WHERE f.value <> bad_image.key -> f.key HAVING count(*) > 0;
             from_values := coalesce(from_values, '{}');
