@@ -29,6 +29,20 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.answer_versions_since(oid, bigint) IS 'Internal: answers dbnet.versions_since()';
 
+CREATE FUNCTION dbnet.key_document(relation regclass, key text) RETURNS TABLE (document jsonb, columns name[])
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.key_document(regclass, text) IS
+    'Internal, for dbnet.why_not(): dbnet.key_of() for who may read the table, and the columns of its key. Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
+CREATE FUNCTION dbnet.answer_key_document(caller oid, relation regclass, key text) RETURNS TABLE (document jsonb, columns name[])
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM dbnet.tracked_number(caller, relation);
+    RETURN QUERY SELECT dbnet.key_of(relation, key), dbnet.key_columns(relation);
+END
+$$;
+COMMENT ON FUNCTION dbnet.answer_key_document(oid, regclass, text) IS 'Internal: answers dbnet.key_document()';
+
 CREATE FUNCTION dbnet.changes(relation regclass, key text, first bigint, last bigint, most integer)
     RETURNS TABLE (event bigint, key text, operation "char", old jsonb, new jsonb, activations jsonb)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -486,7 +500,7 @@ BEGIN
         event := change.event;
         at := dbnet.event_time(event);
         kind := 'row';
-        what := format('%s was written: %s; dbnet.why(%s) tells why', concat_ws(' ', relation, coalesce(key, change.key)), concat_ws(': ', dbnet.operation_word(change.operation), nullif(dbnet.change_text(change.operation, dbnet.key_of(relation, change.key), change.old, change.new), '')), event);
+        what := format('%s was written: %s; dbnet.why(%s) tells why', concat_ws(' ', relation, coalesce(key, change.key)), concat_ws(': ', dbnet.operation_word(change.operation), nullif(dbnet.change_text(change.operation, (SELECT d.document FROM dbnet.key_document(relation, change.key) AS d), change.old, change.new), '')), event);
         RETURN NEXT;
         step := step + 1;
     END LOOP;
@@ -496,7 +510,7 @@ BEGIN
         kind := 'row';
         IF key IS NOT NULL THEN
             EXECUTE format('SELECT to_jsonb(t) FROM %s AS t WHERE %s', relation,
-                           (SELECT string_agg(format('%I = %s', c, dbnet.column_literal(relation, c, dbnet.key_of(relation, key) -> c::text)), ' AND ') FROM unnest(dbnet.key_columns(relation)) AS c)) INTO line;
+                           (SELECT string_agg(format('%I = %s', c, dbnet.column_literal(relation, c, d.document -> c::text)), ' AND ') FROM dbnet.key_document(relation, key) AS d, unnest(d.columns) AS c)) INTO line;
         END IF;
         what := format('no change of %s is on record%s%s', concat_ws(' ', relation, key), span, CASE WHEN key IS NULL THEN '' WHEN line IS NULL THEN '; there is no such row now' ELSE '; the row is there, from before' END);
         RETURN NEXT;

@@ -54,7 +54,7 @@ GRANT EXECUTE ON FUNCTION
     dbnet.newest_event(regclass, text, timestamptz), dbnet.step_line(integer, timestamptz, text, text),
     dbnet.undo_steps(bigint, bigint, xid8), dbnet.column_literal(regclass, name, jsonb), dbnet.graph_edges(bigint),
     dbnet.newest_versions(regclass), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb),
-    dbnet.key_of(regclass, text), dbnet.versions_since(bigint), dbnet.row_images(bigint), dbnet.changes(regclass, text, bigint, bigint, integer),
+    dbnet.key_document(regclass, text), dbnet.versions_since(bigint), dbnet.row_images(bigint), dbnet.changes(regclass, text, bigint, bigint, integer),
     dbnet.writers(regclass, bigint, bigint), dbnet.suppressed(regclass, text, bigint, bigint), dbnet.device_obstacles(regclass, text),
     dbnet.trigger_condition(oid), dbnet.condition_holds(oid, jsonb, jsonb), dbnet.condition_values(text, jsonb, jsonb),
     dbnet.trigger_events(oid), dbnet.trigger_wants(oid, "char", jsonb), dbnet.why_not_fired(oid, record),
