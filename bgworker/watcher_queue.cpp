@@ -42,7 +42,7 @@ void EventQueue::push(QueuedEvent event) {
 bool EventQueue::drop(const mirror::Key &key, const std::string &resource_version) {
     const auto known = by_key_.find(key);
     if (known == by_key_.end() || known->second->kind != QueuedEvent::Kind::present || known->second->authoritative ||
-        known->second->resource_version != resource_version)
+        !known->second->as_of.empty() || known->second->resource_version != resource_version)
         return false;
     erase(known);
     return true;

@@ -83,7 +83,7 @@ SELECT is_empty($$SELECT * FROM net.kept AS k, LATERAL (VALUES (dbnet.graph(k.at
     ((SELECT string_agg(h::text, '') FROM dbnet.blame('net.open', '1') AS h))) AS answer(text) WHERE answer.text LIKE '%canary%' OR answer.text LIKE '%mine%'$$, 'no answer holds what it may not read');
 SELECT is(left(pg_temp.error(statement), 18), '42501 | permission', statement) FROM unnest(ARRAY[
     $$SELECT dbnet.verify()$$, $$SELECT dbnet.digest()$$, $$SELECT dbnet.track('net.open')$$, $$SELECT dbnet.answer_why_steps(10, 1, 1)$$, $$SELECT dbnet.answer_track(10, 'net.open', '{}', 'all', NULL)$$,
-    $$SELECT dbnet.replay(100, '{id}', 0)$$, $$SELECT dbnet.version_by_id(1)$$, $$SELECT dbnet.take_event()$$, $$SELECT dbnet.key_of('net.open', '1')$$]) AS asked(statement);
+    $$SELECT dbnet.replay(100, '{id}', 0)$$, $$SELECT dbnet.version_by_id(1)$$, $$SELECT dbnet.take_event()$$]) AS asked(statement);
 -- It may ask, but what is done has its own rights.
 SELECT is(pg_temp.error($$SELECT dbnet.undo((SELECT event FROM dbnet.history('net.open', '101')), dry_run => false)$$), '42501 | permission denied for table open', 'undo needs the right to write');
 RESET ROLE;

@@ -57,12 +57,16 @@ TEST(EventQueue, DropsOnlyTheVersionThatIsRecorded) {
     rewound.authoritative = true;
     queue.push(std::move(rewound));
     queue.push(dbnet::bgworker::removed_event({7, "", "d"}, "uid"));
+    QueuedEvent listed = event("e", "6");
+    listed.as_of = "9";
+    queue.push(std::move(listed));
+    EXPECT_FALSE(queue.drop({7, "", "e"}, "6")) << "a list is asked for when rows may be missing";
     EXPECT_FALSE(queue.drop({7, "", "a"}, "2"));
     EXPECT_TRUE(queue.drop({7, "", "b"}, "4"));
     EXPECT_FALSE(queue.drop({7, "", "b"}, "4"));
     EXPECT_FALSE(queue.drop({7, "", "c"}, "5"));
     EXPECT_FALSE(queue.drop({7, "", "d"}, ""));
-    EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"a3", "c5", "d"}));
+    EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"a3", "c5", "d", "e6"}));
     EXPECT_EQ(queue.bytes(), 0u);
 }
 

@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 use Demo::Screen;
 use Demo::Timeline;
+use Encode ();
 use JSON::PP ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(sleep);
@@ -207,6 +208,14 @@ sub tell_time {
     return;
 }
 
+# So many characters at most; the text is UTF-8.
+sub shortened {
+    my ($text, $most) = @_;
+    my $characters = Encode::decode('UTF-8', $text);
+    return $text if length $characters <= $most;
+    return Encode::encode('UTF-8', substr($characters, 0, $most - 1) . "\x{2026}");
+}
+
 sub tell_why {
     my ($timeline) = @_;
     Demo::Screen::heading('8. Why was this node provisioned, and by whom?');
@@ -216,7 +225,7 @@ SQL
     Demo::Screen::sql(short_names($sql));
     line();
     my @steps = split /\n/, $example->query($sql);
-    line('    ' . short_names($_)) for @steps;
+    line('    ' . shortened(short_names($_), 96)) for @steps;
     die "dbnet.why() does not lead from the call to the traffic and its client\n"
       if $steps[0] !~ /apply Node .* 201/ || !grep({ /ingress_rps \d+ \S+ \d+/ } @steps) || $steps[-1] !~ /who\s+telemetry/;
     line();
