@@ -131,7 +131,7 @@ BEGIN
                 || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*', ''), 160) END END,
            CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
            CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' END);
-    detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'text', activity.text, 'arguments', activity.arguments,
+    detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
          'detail', activity.detail, 'role', activity.role, 'rows', activity.rows, 'microseconds', activity.duration, 'code', activity.code)) END;
 END
 $$;
@@ -375,7 +375,7 @@ BEGIN
             SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_version(caller, version) AS d;
             SELECT a.* INTO activity FROM dbnet.activity_by_id(version.activity) AS a;
             SELECT t.* INTO transaction FROM dbnet.activity_by_id(activity.transaction) AS t;
-            following := ARRAY(SELECT a.id FROM dbnet.activity AS a WHERE a.id > event AND a.id < transaction.id + transaction.events AND a.started_by = event
+            following := ARRAY(SELECT a.id FROM dbnet.activity AS a WHERE a.id > transaction.id AND a.id < transaction.id + transaction.events AND a.started_by = event
                                UNION SELECT a.id FROM dbnet.actuation AS a WHERE a.cause = event
                                UNION SELECT u.activity FROM dbnet.used_version AS u WHERE u.version = event
                                UNION SELECT a.id FROM dbnet.activity AS a WHERE a.cause = event AND a.name <> 'continued' ORDER BY 1);

@@ -45,14 +45,23 @@ GRANT EXECUTE ON FUNCTION
     dbnet.as_of(regclass, timestamptz), dbnet.as_of(regclass, bigint), dbnet.as_of(anyelement, timestamptz), dbnet.as_of(anyelement, bigint),
     dbnet.why(bigint), dbnet.why(regclass, text, timestamptz), dbnet.why_steps(bigint, integer),
     dbnet.impact(bigint), dbnet.impact_steps(bigint, integer), dbnet.undo(bigint, bigint, xid8, boolean),
-    dbnet.timeline(tstzrange, regclass, text, integer), dbnet.graph(bigint, text), dbnet.gaps(regclass)
+    dbnet.timeline(tstzrange, regclass, text, integer), dbnet.graph(bigint, text), dbnet.gaps(regclass),
+    dbnet.why_not(regclass, text, timestamptz, timestamptz), dbnet.why_not_steps(regclass, text, timestamptz, timestamptz), dbnet.diff(bigint, bigint, boolean)
     TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION
     dbnet.key_text(jsonb, name[]), dbnet.key_hash(name[], jsonb), dbnet.key_columns(regclass), dbnet.operation_word("char"),
     dbnet.changes_since(regclass, bigint), dbnet.rows_as_of(regclass, bigint), dbnet.last_event_at(timestamptz),
     dbnet.newest_event(regclass, text, timestamptz), dbnet.step_line(integer, timestamptz, text, text),
     dbnet.undo_steps(bigint, bigint, xid8), dbnet.column_literal(regclass, name, jsonb), dbnet.graph_edges(bigint),
-    dbnet.newest_versions(regclass), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb)
+    dbnet.newest_versions(regclass), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb),
+    dbnet.key_of(regclass, text), dbnet.versions_since(bigint), dbnet.row_images(bigint), dbnet.changes(regclass, text, bigint, bigint, integer),
+    dbnet.writers(regclass, bigint, bigint), dbnet.suppressed(regclass, text, bigint, bigint), dbnet.device_obstacles(regclass, text),
+    dbnet.trigger_condition(oid), dbnet.condition_holds(oid, jsonb, jsonb), dbnet.condition_values(text, jsonb, jsonb),
+    dbnet.trigger_events(oid), dbnet.trigger_wants(oid, "char", jsonb), dbnet.why_not_fired(oid, record),
+    dbnet.why_not_written(regclass, text, bigint, bigint, text, integer, regclass[]), dbnet.change_text("char", jsonb, jsonb, jsonb),
+    dbnet.short_text(text, integer), dbnet.short_value(jsonb), dbnet.step_shape(text, text, jsonb), dbnet.aligned(text[], text[]),
+    dbnet.substituted(jsonb, jsonb[], jsonb[]), dbnet.differing(jsonb, jsonb), dbnet.tried(text[], regclass, jsonb), dbnet.again(bigint, jsonb),
+    dbnet.outcome_text(jsonb, regclass), dbnet.outcome_is(jsonb, text, jsonb)
     TO dbnet_viewer;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.

@@ -7,7 +7,8 @@ packages="make g++ perl openssl curl git
  libgtest-dev libipc-run-perl"
 # Another server than Debian's own brings its own headers and pgTAP.
 if ! "${PG_CONFIG:-pg_config}" --version 2>/dev/null | grep -qE 'PostgreSQL (16|17|18)'; then
-    packages="$packages postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap"
+    packages="$packages postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap
+ postgresql-plperl-15 postgresql-plpython3-15"
 fi
 missing=
 for package in $packages; do

@@ -64,8 +64,9 @@ void note_ddl(ObjectAccessType access, const char *what, const TrackedTable *tab
         frame->relation = table->number;
     keep_activity(frame);
     Record *record = frame->recorded_in == transaction_serial() ? open_record(frame->activity) : nullptr;
-    if (record == nullptr || record->activity.detail != nullptr)
-        return; // the first object that a statement touches is the one that it names
+    // The first object that a statement touches is the one that it names; but a table's triggers go before the table.
+    if (record == nullptr || (record->activity.detail != nullptr && strcmp(what, "table") != 0))
+        return;
     const MemoryContext before = MemoryContextSwitchTo(record_memory());
     JsonbField field;
     field.name = word_for(access);
@@ -80,16 +81,16 @@ void look_at(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void
         return;
     if (class_id == RelationRelationId) {
         if (access == OAT_POST_CREATE && sub_id == 0)
-            return; // a new table is not tracked; a new column is one of a table
+            return; // a new table is not tracked; a new column is one of the table's
         if (const TrackedTable *table = tracked_table(object); table->is_tracked)
-            note_ddl(access, "table", table);
+            note_ddl(sub_id != 0 ? OAT_POST_ALTER : access, "table", table);
     } else if (class_id == TriggerRelationId) {
         const Oid relation = table_of_trigger(object);
         if (const TrackedTable *table = OidIsValid(relation) ? tracked_table(relation) : nullptr;
             table != nullptr && table->is_tracked)
             note_ddl(access, "trigger", table);
     } else if (class_id == ProcedureRelationId) {
-        if (wants_frame(object) || function_info(object)->is_tracked)
+        if (wants_frame(object)) // no more is asked: in a cascade the types of its arguments may be gone
             note_ddl(access, "function", nullptr);
     }
 }

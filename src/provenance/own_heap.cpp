@@ -47,18 +47,24 @@ OwnHeap::OwnHeap(Oid table, std::span<const Oid> types) : heap_(opened(table)) {
         is_as_made =
             TupleDescAttr(columns, index)->atttypid == types[index] && !TupleDescAttr(columns, index)->attisdropped;
     if (!is_as_made)
-        throw unfit(table, "has other columns than DBNet made");
+        reject("has other columns than DBNet made");
     const List *ids = RelationGetIndexList(heap_);
     if (list_length(ids) > most_indexes)
-        throw unfit(table, "has indexes of somebody else");
+        reject("has indexes of somebody else");
     for (int index = 0; index < list_length(ids); ++index) {
         indexes_[index] = index_open(list_nth_oid(ids, index), RowExclusiveLock);
         is_partial_[index] = !heap_attisnull(indexes_[index]->rd_indextuple, Anum_pg_index_indpred, nullptr);
         ++index_count_;
         if (indexes_[index]->rd_rel->relam != BTREE_AM_OID || indexes_[index]->rd_index->indisunique ||
             !heap_attisnull(indexes_[index]->rd_indextuple, Anum_pg_index_indexprs, nullptr))
-            throw unfit(table, "has indexes of somebody else");
+            reject("has indexes of somebody else");
     }
+}
+
+void OwnHeap::reject(const char *why) {
+    const Oid table = RelationGetRelid(heap_);
+    close();
+    throw unfit(table, why);
 }
 
 void OwnHeap::close() {

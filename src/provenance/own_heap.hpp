@@ -14,10 +14,10 @@ namespace dbnet::provenance {
 
 class OwnHeap {
 public:
-    // Throws pg::error, with nothing written, when the table is not as `types` (of its columns) say, has an index more
-    // than we know, or is locked by somebody.
+    // Throws pg::error, with nothing written and nothing left open, when the table is not as `types` (of its columns)
+    // say, has an index more than we know, or is locked by somebody.
     OwnHeap(Oid table, std::span<const Oid> types);
-    void close(); // no destructor: what an error leaves open the transaction closes
+    void close(); // no destructor: what an error of PostgreSQL's leaves open the transaction closes
 
     TupleDesc columns() const { return RelationGetDescr(heap_); }
     // Values and nulls as columns() has them.
@@ -28,6 +28,7 @@ public:
 private:
     static constexpr int most_indexes = 4, most_together = 256;
 
+    [[noreturn]] void reject(const char *why);
     void insert_into_indexes(HeapTuple row);
 
     Relation heap_;

@@ -3,6 +3,7 @@
 
 #include "capture/recorder.hpp"
 #include "provenance/ddl_hooks.hpp"
+#include "provenance/failures.hpp"
 #include "provenance/function_hooks.hpp"
 #include "provenance/function_info.hpp"
 #include "provenance/own_tables.hpp"
@@ -19,7 +20,14 @@ namespace {
 EventId last_flushed = 0;
 
 capture::RowVersions row(Oid, const TriggerData &fired) {
-    const capture::RowVersions versions = pg::call([&] { return record_row(fired); });
+    capture::RowVersions versions{};
+    try {
+        versions = pg::call([&] { return record_row(fired); });
+    } catch (const pg::error &error) {
+        if (settings::provenance_on_error == settings::OnError::error)
+            throw;
+        count_failure("a row", error.what());
+    }
     flush_if_large();
     return versions;
 }

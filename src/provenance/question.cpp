@@ -1,6 +1,6 @@
 // dbnet.why() and its kin ask, in their caller's name, for what the tables of provenance hold, which nobody may read.
-// The answer to dbnet.NAME(…) is given by dbnet.answer_NAME(caller oid, …), SQL that runs with the extension's rights, checks
-// the caller's rights on every table that it tells of, and calls no code of users'. Runs in backends.
+// The answer to dbnet.NAME(…) is given by dbnet.answer_NAME(caller oid, …), SQL that runs with the extension's rights,
+// checks the caller's rights on every table that it tells of, and calls no code of users'. Runs in backends.
 #include "pg/guard.hpp"
 
 extern "C" {
@@ -49,8 +49,8 @@ Question question_of(FunctionCallInfo fcinfo) {
     return question;
 }
 
-// Runs f with the extension's rights; inside pg::call. An error aborts the (sub)transaction, which gives the caller back its
-// identity.
+// Runs f with the extension's rights; inside pg::call. An error aborts the (sub)transaction, which gives the caller
+// back its identity.
 template<class F> void with_our_rights(F f) {
     Oid user = InvalidOid;
     int security_context = 0;
@@ -63,8 +63,8 @@ template<class F> void with_our_rights(F f) {
 }
 
 void answer(Question &question, ReturnSetInfo *result) {
-    const Portal portal = SPI_cursor_open_with_args(nullptr, question.sql, question.count, question.types, question.values,
-                                                    question.nulls, true, 0);
+    const Portal portal = SPI_cursor_open_with_args(nullptr, question.sql, question.count, question.types,
+                                                    question.values, question.nulls, true, 0);
     for (;;) {
         SPI_cursor_fetch(portal, true, rows_at_once);
         if (SPI_processed == 0)
@@ -93,7 +93,8 @@ DBNET_FUNCTION(dbnet_request) {
     pg::call([&] {
         Question question = question_of(fcinfo);
         with_our_rights([&] {
-            SPI_execute_with_args(question.sql, question.count, question.types, question.values, question.nulls, false, 0);
+            SPI_execute_with_args(question.sql, question.count, question.types, question.values, question.nulls, false,
+                                  0);
         });
     });
     PG_RETURN_VOID();

@@ -115,6 +115,26 @@ uint64 version_key(int32 relation, int64 key_hash) noexcept {
     return static_cast<uint64>(key_hash) ^ (static_cast<uint64>(relation) * UINT64CONST(0x9e3779b97f4a7c15));
 }
 
+// Into the chain of versions of its key, newest first. A trigger of the row that ran before ours, or one of another row
+// of the same statement, may have changed it again: that is recorded first and was made by a later command.
+void link_version(RecordNumber number) {
+    Version &version = record_at(number).version;
+    const uint64 key = version_key(version.relation, version.key_hash);
+    RecordNumber later = 0;
+    auto before = static_cast<RecordNumber>(records->keys.find(key));
+    while (before > records->flushed && version.command != InvalidCommandId &&
+           record_at(before).version.command != InvalidCommandId &&
+           record_at(before).version.command > version.command) {
+        later = before;
+        before = record_at(before).version.previous;
+    }
+    version.previous = before;
+    if (later != 0)
+        record_at(later).version.previous = number;
+    else
+        records->keys.put(key, number);
+}
+
 const char *name_of_role(Oid role) {
     if (role_name == nullptr || role_of_name != role) {
         const char *name = GetUserNameFromId(role, true);
@@ -243,18 +263,39 @@ uint32 count_them() noexcept {
     return count;
 }
 
-// In order, but the first activity comes first: a trigger may have been promised a version before anything else was
-// there.
-void number_them(EventId transaction) noexcept {
-    uint32 first = 0;
-    while (first < records->in_part() &&
-           !(records->list[first].is_written && records->list[first].kind == Record::Kind::activity))
-        ++first;
-    EventId next = transaction + 1;
-    for (uint32 index = 0; index < records->in_part(); ++index) {
-        Record &record = records->list[index];
-        record.event = !record.is_written || transaction == 0 ? 0 : index == first ? transaction : next++;
+// Gives the record its id, after the activities within which it is: a number that was promised before anything else was
+// there may be lower than theirs; and after earlier versions of the same row: they may have been recorded later.
+void number_one(uint32 index, EventId &next) noexcept {
+    Record &record = records->list[index];
+    if (!record.is_written || record.event != 0)
+        return;
+    const RecordNumber above = record.kind == Record::Kind::version    ? record.version.activity
+                               : record.kind == Record::Kind::activity ? record.activity.parent
+                                                                       : record.use.activity;
+    if (above > records->flushed && records->list[above - records->flushed - 1].event == 0)
+        number_one(above - records->flushed - 1, next);
+    if (record.kind == Record::Kind::version) {
+        RecordNumber before = record.version.previous;
+        while (before > records->flushed && !record_at(before).is_written)
+            before = record_at(before).version.previous;
+        if (before > records->flushed && record_at(before).event == 0)
+            number_one(before - records->flushed - 1, next);
     }
+    record.event = next++;
+}
+
+// In order of recording. The first id, which the transaction goes by, is an activity's, whatever was promised before.
+void number_them(EventId transaction) noexcept {
+    for (uint32 index = 0; index < records->in_part(); ++index)
+        records->list[index].event = 0;
+    if (transaction == 0)
+        return;
+    EventId next = transaction;
+    for (uint32 index = 0; index < records->in_part() && next == transaction; ++index)
+        if (records->list[index].kind == Record::Kind::activity)
+            number_one(index, next);
+    for (uint32 index = 0; index < records->in_part(); ++index)
+        number_one(index, next);
 }
 
 // Frames that go on (a procedure that commits) know from now on under which event they are on record.
@@ -419,18 +460,18 @@ ActivityReference activity_without_frame(const char *name) {
     return {last, 0};
 }
 
-RecordNumber add_version(const Version &version) {
+RecordNumber add_version(const Version &version, RecordNumber promised) {
     Record record{};
     record.kind = Record::Kind::version;
     record.version = version;
     RecordNumber number = reserved_version(version.relation, version.key_hash);
-    if (number != 0 && version.operation != 'I')
+    if (number == 0 || version.operation == 'I')
+        number = promised;
+    if (number != 0)
         record_at(number).version = version;
     else
         number = append(record);
-    const uint64 key = version_key(version.relation, version.key_hash);
-    record_at(number).version.previous = static_cast<RecordNumber>(records->keys.find(key));
-    records->keys.put(key, number);
+    link_version(number);
     if (Record *above = open_record(version.activity); above != nullptr)
         above->activity.has_followed = true;
     return number;

@@ -39,7 +39,7 @@ struct Version {
     RecordNumber activity;
     EventId activity_event; // when activity is 0: one of an earlier transaction
     RecordNumber pair;
-    RecordNumber previous; // version of the same key in this transaction
+    RecordNumber previous; // the version of the same key before it, in this transaction
     int32 relation;
     int64 key_hash;
     CommandId command;
@@ -96,7 +96,8 @@ void finish_activity(Frame *frame) noexcept;
 // An activity that has no frame: what a replication worker applies.
 ActivityReference activity_without_frame(const char *name);
 
-RecordNumber add_version(const Version &version);
+// `promised`: a number that is reserved for it; 0: none.
+RecordNumber add_version(const Version &version, RecordNumber promised = 0);
 RecordNumber add_use(const Use &use);
 
 // ---- finding versions ----

@@ -1,7 +1,8 @@
 // A table backwards in time: what its rows held before everything that is on record since an event. Runs in backends.
 //
-// Events are read in their order. Of each row that was there at the start the first old value of a column counts; a row that
-// is deleted is complete with its image, and what comes up under its key later is another row. Keys that change are followed.
+// Events are read in their order. Of each row that was there at the start the first old value of a column counts; a row
+// that is deleted is complete with its image, and what comes up under its key later is another row. Keys that change
+// are followed.
 #include "provenance/event_clock.hpp"
 #include "provenance/own_tables.hpp"
 #include "provenance/tracked_table.hpp"
@@ -223,7 +224,8 @@ DBNET_FUNCTION(dbnet_replay) {
         Datum *names = nullptr;
         deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, nullptr,
                           &replay.table.key_count);
-        replay.table.columns = static_cast<TrackedColumn *>(palloc0(sizeof(TrackedColumn) * (replay.table.key_count + 1)));
+        replay.table.columns =
+            static_cast<TrackedColumn *>(palloc0(sizeof(TrackedColumn) * (replay.table.key_count + 1)));
         replay.table.keys = static_cast<int *>(palloc0(sizeof(int) * (replay.table.key_count + 1)));
         for (int index = 0; index < replay.table.key_count; ++index) {
             replay.table.columns[index].name = NameStr(*DatumGetName(names[index]));

@@ -82,14 +82,13 @@ Jsonb *key_of(const TrackedTable &table, TupleTableSlot *row) {
     return kept(make_object(fields, count));
 }
 
-// Without columns that are null.
+// Without columns that are NULL; one that holds JSON's null is there.
 Jsonb *image_of(const TrackedTable &table, TupleTableSlot *row) {
     JsonbField *fields = room_for_fields(table);
     int count = 0;
     for (int index = 0; index < table.count; ++index) {
-        const JsonbField field = field_of(table, table.columns[index], row);
-        if (field.kind != JsonbField::Kind::null)
-            fields[count++] = field;
+        if (!value_of(table.columns[index], row).is_null)
+            fields[count++] = field_of(table, table.columns[index], row);
     }
     return kept(make_object(fields, count));
 }
@@ -176,7 +175,7 @@ ActivityReference activity_of_row(const TrackedTable &table, CommandId command, 
 // The row's number is one that a trigger or a foreign key before ours has been promised, if there is one.
 RecordNumber add(const Version &version, Oid table, const ItemPointerData *place) {
     RecordNumber promised = place != nullptr ? reserved_at(table, *place) : 0;
-    const RecordNumber number = add_version(version);
+    const RecordNumber number = add_version(version, promised);
     if (promised != 0 && promised != number)
         record_at(promised).version.alias = number; // open, or it would not be found
     if (place != nullptr)
@@ -269,11 +268,10 @@ capture::RowVersions record_delete(const TrackedTable &table, const TriggerData 
 
 constexpr int64 truncated_key = 0; // no key hashes to it but by chance
 
-// PostgreSQL may ask for a table twice.
-bool is_truncated_already(const TrackedTable &table, const Version &version) noexcept {
-    const RecordNumber number = newest_version(table.number, truncated_key);
-    const Record *record = open_record(number);
-    return record != nullptr && record->version.activity == version.activity && record->version.operation == 'T';
+// PostgreSQL may ask for a table twice. A table that was truncated is noted at a place where no row is.
+bool is_truncated_already(Oid table, const ItemPointerData &nowhere, RecordNumber activity) {
+    const Record *record = open_record(version_at(table, nowhere, false));
+    return record != nullptr && !record->version.is_dropped && record->version.activity == activity;
 }
 
 constexpr int32 first_number_of_users = 100; // dbnet.tracked_relation.number; below are our own tables
@@ -330,7 +328,9 @@ void record_truncate(Oid id) {
     const Relation relation = table_open(id, AccessExclusiveLock);
     const bool is_parent =
         relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions are told of, each by itself
-    if (is_parent || is_truncated_already(table, version)) {
+    ItemPointerData nowhere;
+    ItemPointerSetInvalid(&nowhere);
+    if (is_parent || is_truncated_already(id, nowhere, version.activity)) {
         table_close(relation, NoLock);
         return;
     }
@@ -338,7 +338,8 @@ void record_truncate(Oid id) {
     truncate.operation = 'T';
     truncate.key = kept(make_object(nullptr, 0));
     truncate.key_hash = truncated_key;
-    const uint32 first = add_version(truncate);
+    const RecordNumber first = add_version(truncate);
+    note_place(id, nowhere, first);
     const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *row = table_slot_create(relation, nullptr);
     const TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);

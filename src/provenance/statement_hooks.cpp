@@ -52,6 +52,10 @@ void set_text(Frame *frame, const char *query, int location, int length) {
         ++frame->text;
         --frame->text_length;
     }
+    while (frame->text_length > 0 && strchr(" \t\r\n", frame->text[frame->text_length - 1]) != nullptr)
+        --frame->text_length;
+    if (frame->text_length == 0) // BEGIN ATOMIC keeps none
+        frame->text = nullptr;
 }
 
 bool writes(const PlannedStmt &planned) noexcept {

@@ -282,11 +282,21 @@ void seal(const OwnHeap &heap, Row &row, int checksum, Sha256 &root) {
     root.add(bytes_of(digest));
 }
 
+// Numbers of the records in the order of their events, which is not always that of recording.
+const RecordNumber *in_order(EventId transaction, uint32 count) {
+    auto *order = static_cast<RecordNumber *>(palloc_extended(sizeof(RecordNumber) * count, MCXT_ALLOC_HUGE));
+    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number)
+        if (const EventId event = record_at(number).event; event != 0)
+            order[event - transaction] = number;
+    return order;
+}
+
 // The first activity is left for the end: it takes the root.
-void write_activities(OwnHeap &heap, EventId transaction, uint32 count, const Session &who, Row &first, Sha256 &root) {
-    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
-        const Record &record = record_at(number);
-        if (record.kind != Record::Kind::activity || record.event == 0)
+void write_activities(OwnHeap &heap, const RecordNumber *order, uint32 count, EventId transaction, const Session &who,
+                      Row &first, Sha256 &root) {
+    for (uint32 place = 0; place < count; ++place) {
+        const Record &record = record_at(order[place]);
+        if (record.kind != Record::Kind::activity)
             continue;
         const bool is_first = record.event == transaction;
         Row other;
@@ -313,10 +323,11 @@ void write_first(OwnHeap &heap, Row &first, Sha256 &root) {
     heap.insert(first.values, first.nulls);
 }
 
-template<class F> void write_others(OwnHeap &heap, Record::Kind kind, Sha256 &root, F fill) {
-    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
-        const Record &record = record_at(number);
-        if (record.kind != kind || record.event == 0)
+template<class F>
+void write_others(OwnHeap &heap, const RecordNumber *order, uint32 count, Record::Kind kind, Sha256 &root, F fill) {
+    for (uint32 place = 0; place < count; ++place) {
+        const Record &record = record_at(order[place]);
+        if (record.kind != kind)
             continue;
         Row row;
         fill(row, record);
@@ -340,33 +351,42 @@ void store(EventId transaction, uint32 count) {
     const Amount found = amount();
     OwnHeap activity_heap(activities, activity_types);
     std::optional<OwnHeap> version_heap, use_heap;
-    if (found.versions)
-        version_heap.emplace(partition_of(Ring::entity_version, transaction), version_types);
-    if (found.uses)
-        use_heap.emplace(own_table(OwnTable::used_version), use_types);
-
-    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
-        const Record &record = record_at(number);
-        if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
-            store_source(*record.activity.function);
+    const auto close_all = [&] {
+        activity_heap.close();
+        if (version_heap)
+            version_heap->close();
+        if (use_heap)
+            use_heap->close();
+        MemoryContextSwitchTo(before);
+        MemoryContextDelete(context);
+    };
+    const Session *who = nullptr;
+    try {
+        if (found.versions)
+            version_heap.emplace(partition_of(Ring::entity_version, transaction), version_types);
+        if (found.uses)
+            use_heap.emplace(own_table(OwnTable::used_version), use_types);
+        for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
+            const Record &record = record_at(number);
+            if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
+                store_source(*record.activity.function);
+        }
+        who = &session_on_record(transaction);
+    } catch (const pg::error &) {
+        close_all();
+        throw;
     }
-    const Session &who = session_on_record(transaction);
     Sha256 root;
-    root.add(bytes_of(who.digest));
+    root.add(bytes_of(who->digest));
     Row first;
-    write_activities(activity_heap, transaction, count, who, first, root);
+    const RecordNumber *order = in_order(transaction, count);
+    write_activities(activity_heap, order, count, transaction, *who, first, root);
     if (version_heap)
-        write_others(*version_heap, Record::Kind::version, root, fill_version);
+        write_others(*version_heap, order, count, Record::Kind::version, root, fill_version);
     if (use_heap)
-        write_others(*use_heap, Record::Kind::use, root, fill_use);
+        write_others(*use_heap, order, count, Record::Kind::use, root, fill_use);
     write_first(activity_heap, first, root);
-    activity_heap.close();
-    if (version_heap)
-        version_heap->close();
-    if (use_heap)
-        use_heap->close();
-    MemoryContextSwitchTo(before);
-    MemoryContextDelete(context);
+    close_all();
 }
 
 void store_ended(bool is_committed) noexcept {

@@ -157,13 +157,11 @@ void fill_columns(TrackedTable &table, const Line &line, Relation relation, Memo
         const char *name = NameStr(*DatumGetName(line.keys[key]));
         const auto found = std::find_if(table.columns, table.columns + table.count,
                                         [&](const TrackedColumn &column) { return column.name == name; });
-        if (found == table.columns + table.count && !line.is_enabled)
+        if (found == table.columns + table.count) {
+            if (line.is_enabled)
+                table.lost_key = pstrdup(name);
             return;
-        if (found == table.columns + table.count)
-            throw pg::error(ERRCODE_UNDEFINED_COLUMN, "tracked table " +
-                                                          std::string(RelationGetRelationName(relation)) +
-                                                          " has lost its key column \"" + name + '"')
-                .hint("Give the column its name back, or run dbnet.untrack and dbnet.track.");
+        }
         table.keys[table.key_count++] = static_cast<int>(found - table.columns);
     }
     table.is_known = true;
@@ -226,9 +224,7 @@ std::string_view text_of(const JsonbField &field) {
     return {};
 }
 
-} // namespace
-
-const TrackedTable *tracked_table(Relation relation) {
+const TrackedTable *look_up(Relation relation) {
     const Oid id = RelationGetRelid(relation);
     Entry *entry = find_entry(id);
     if (entry->is_known)
@@ -252,17 +248,33 @@ const TrackedTable *tracked_table(Relation relation) {
     return &entry->table;
 }
 
+// Raised when nothing is open that would have to be closed.
+const TrackedTable *usable(const TrackedTable *table, Oid relation) {
+    if (table->lost_key == nullptr)
+        return table;
+    const char *name = get_rel_name(relation);
+    throw pg::error(ERRCODE_UNDEFINED_COLUMN, std::string("tracked table ") + (name != nullptr ? name : "") +
+                                                  " has lost its key column \"" + table->lost_key + '"')
+        .hint("Give the column its name back, or run dbnet.untrack and dbnet.track.");
+}
+
+} // namespace
+
+const TrackedTable *tracked_table(Relation relation) {
+    return usable(look_up(relation), RelationGetRelid(relation));
+}
+
 const TrackedTable *tracked_table(Oid relation) {
     if (Entry *entry = find_entry(relation); entry->is_known)
-        return &entry->table;
+        return usable(&entry->table, relation);
     const Relation opened = try_relation_open(relation, AccessShareLock);
     if (opened == nullptr) {
         static const TrackedTable none;
         return &none;
     }
-    const TrackedTable *table = tracked_table(opened);
+    const TrackedTable *table = look_up(opened);
     relation_close(opened, AccessShareLock);
-    return table;
+    return usable(table, relation);
 }
 
 int64 key_hash(const TrackedTable &table, const Jsonb *key) {

@@ -32,8 +32,9 @@ struct TrackedTable {
     int count = 0;
     TrackedColumn *columns = nullptr; // in jsonb's order of names
     int key_count = 0;
-    int *keys = nullptr;         // places in columns, in the order of dbnet.tracked_relation.key_columns
-    std::string_view digest_key; // of redacted values
+    int *keys = nullptr;            // places in columns, in the order of dbnet.tracked_relation.key_columns
+    std::string_view digest_key;    // of redacted values
+    const char *lost_key = nullptr; // the key column that is gone: nothing can be recorded
 };
 
 // Never null; valid until the end of the transaction. Raises 42703 when the table has lost a key column.

@@ -1,6 +1,7 @@
 // Values as jsonb (see value.hpp). Backends; inside pg::call.
 #include "provenance/value.hpp"
 
+#include "pg/finally.hpp"
 #include "pg/guard.hpp"
 #include "pg/spi.hpp"
 #include "provenance/failures.hpp"
@@ -8,10 +9,15 @@
 extern "C" {
 #include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
 #include "utils/datetime.h"
+#include "utils/float.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -88,8 +94,45 @@ void set_number_text(JsonbField &field, const char *text) {
         field.set(std::string_view(text));
 }
 
+// How a session likes to see values must not show on record: runs f, which writes one, with times in ISO 8601 and UTC
+// and the other settings as PostgreSQL has them by itself.
+template<class F> void in_fixed_form(F f) {
+    pg_tz *const utc = pg_tzset("UTC");
+    if (DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES && bytea_output == BYTEA_OUTPUT_HEX &&
+        extra_float_digits > 0 && session_timezone == utc)
+        return f();
+    const int dates = DateStyle, intervals = IntervalStyle, bytes = bytea_output, digits = extra_float_digits;
+    pg_tz *const zone = session_timezone;
+    DateStyle = USE_ISO_DATES;
+    IntervalStyle = INTSTYLE_POSTGRES;
+    bytea_output = BYTEA_OUTPUT_HEX;
+    extra_float_digits = 1;
+    session_timezone = utc;
+    pg::finally(f, [=] {
+        DateStyle = dates;
+        IntervalStyle = intervals;
+        bytea_output = bytes;
+        extra_float_digits = digits;
+        session_timezone = zone;
+    });
+}
+
+void set_output(JsonbField &field, const ValueForm &form, Datum value) {
+    in_fixed_form(
+        [&] { field.set(std::string_view(OutputFunctionCall(const_cast<FmgrInfo *>(&form.function), value))); });
+}
+
 void set_composed(JsonbField &field, const ValueForm &form, Datum value) {
-    field.set(DatumGetJsonbP(FunctionCall1(const_cast<FmgrInfo *>(&form.function), value)));
+    in_fixed_form([&] { field.set(DatumGetJsonbP(FunctionCall1(const_cast<FmgrInfo *>(&form.function), value))); });
+}
+
+void set_floating(JsonbField &field, const ValueForm &form, Datum value) {
+    auto *text = static_cast<char *>(palloc(DOUBLE_SHORTEST_DECIMAL_LEN));
+    if (form.type == FLOAT4OID)
+        float_to_shortest_decimal_buf(DatumGetFloat4(value), text);
+    else
+        double_to_shortest_decimal_buf(DatumGetFloat8(value), text);
+    set_number_text(field, text);
 }
 
 // An output function or a cast to json may be anybody's, and may fail.
@@ -115,7 +158,7 @@ ValueForm form_of(Oid declared, MemoryContext context) {
     ValueForm form;
     form.type = getBaseType(declared);
     form.kind = kind_of(form.type);
-    if (form.kind == ValueForm::Kind::output || form.kind == ValueForm::Kind::floating) {
+    if (form.kind == ValueForm::Kind::output) {
         Oid output = InvalidOid;
         bool is_varlena = false;
         getTypeOutputInfo(form.type, &output, &is_varlena);
@@ -143,7 +186,7 @@ void set_value(JsonbField &field, const ValueForm &form, Datum value) {
     case ValueForm::Kind::int8:
         return field.set(int64_to_numeric(DatumGetInt64(value)));
     case ValueForm::Kind::floating:
-        return set_number_text(field, OutputFunctionCall(const_cast<FmgrInfo *>(&form.function), value));
+        return set_floating(field, form, value);
     case ValueForm::Kind::numeric: {
         const Numeric number = DatumGetNumeric(value);
         if (numeric_is_nan(number) || numeric_is_inf(number))
@@ -168,7 +211,7 @@ void set_value(JsonbField &field, const ValueForm &form, Datum value) {
         return field.set(std::string_view(text));
     }
     case ValueForm::Kind::output:
-        return field.set(std::string_view(OutputFunctionCall(const_cast<FmgrInfo *>(&form.function), value)));
+        return set_output(field, form, value);
     case ValueForm::Kind::composed:
         return set_composed(field, form, value);
     case ValueForm::Kind::foreign:

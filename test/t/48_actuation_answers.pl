@@ -97,6 +97,16 @@ is($mirrors->wait_synced, '', 'settled');
 is($mirrors->config('held-back')->{data}{a}, '2', 'the object of the new row is there');
 isnt($mirrors->config('held-back')->{metadata}{uid}, $uid, 'and is another one');
 
+# Somebody else's object: its row goes with it, also when a compare has found it ending.
+$api->expect_success($api->create($maps, { metadata => { name => 'ending', labels => $api->labels, finalizers => ['example.com/one'] }, data => { a => '1' } }));
+$node->wait_for(q{SELECT count(*) FROM net.configs WHERE name = 'ending'}, 'an object of somebody else', expected => '1');
+$api->expect_success($api->delete("$maps/ending"));
+$node->wait_for(q{SELECT live->'metadata' ? 'deletionTimestamp' FROM dbnet.object WHERE name = 'ending'}, 'is being deleted');
+$node->psql_ok(q{SELECT dbnet.resync('net.configs')}, 'a compare');
+phase_like('ending', 'waiting_deleted', '%finalizers%', '%finalizers%', 'finds it so');
+$api->expect_success($api->patch("$maps/ending", { metadata => { finalizers => undef } }));
+$node->wait_for(q{SELECT (SELECT count(*) FROM net.configs WHERE name = 'ending') + (SELECT count(*) FROM dbnet.object WHERE name = 'ending')}, 'row and record go with it', expected => '0');
+
 # --- an object that somebody replaces by one of the same name is not taken from them unasked ---
 $node->psql_ok(join('', map { $mirrors->config_row($_, { a => '1' }) } qw(replaced flagged)), 'insert');
 is($mirrors->wait_synced, '', 'settled');

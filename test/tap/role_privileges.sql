@@ -17,10 +17,13 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['adopt', 'as_of', 'blame', 'changes_since', 'column_literal', 'configuration_gaps', 'describe', 'event_at', 'event_time', 'expect', 'fields', 'gaps', 'get',
-          'graph', 'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_hash', 'key_text', 'last_event_at', 'newest_event',
-          'newest_versions', 'object', 'operation_word', 'plan', 'preview', 'release', 'rows_as_of', 'set', 'set_cause', 'step_line', 'timeline', 'undo', 'undo_steps',
-          'unset', 'used', 'utc', 'wait_synced', 'why', 'why_steps', 'worker_status'],
+    ARRAY['adopt', 'again', 'aligned', 'as_of', 'blame', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
+          'configuration_gaps', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'expect', 'fields', 'gaps', 'get', 'graph',
+          'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_hash', 'key_of', 'key_text', 'last_event_at',
+          'newest_event', 'newest_versions', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'release', 'row_images',
+          'rows_as_of', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'tried',
+          'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_steps', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
+          'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'worker_status', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'digest', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');

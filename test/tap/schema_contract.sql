@@ -66,7 +66,7 @@ SELECT is(
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
       WHERE pronamespace = 'dbnet'::regnamespace AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
-        AND prokind <> 'a' AND prosqlbody IS NULL AND NOT coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'$$,
+        AND prosqlbody IS NULL AND prokind <> 'a' AND NOT coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'$$,
     'functions in other languages than C fix search_path');
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND prosecdef$$,

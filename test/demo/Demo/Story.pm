@@ -218,7 +218,7 @@ SQL
     my @steps = split /\n/, $example->query($sql);
     line('    ' . short_names($_)) for @steps;
     die "dbnet.why() does not lead from the call to the traffic and its client\n"
-      if $steps[0] !~ /apply Node .* 201/ || !grep({ /ingress_rps \d+ . \d+/ } @steps) || $steps[-1] !~ /who\s+telemetry/;
+      if $steps[0] !~ /apply Node .* 201/ || !grep({ /ingress_rps \d+ \S+ \d+/ } @steps) || $steps[-1] !~ /who\s+telemetry/;
     line();
     paragraph('From the device call back to the row that it was made for, the procedure and the trigger that wrote it, the traffic that fired it, and the client.');
     return;
