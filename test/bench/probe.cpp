@@ -13,9 +13,9 @@
 //                                                            prints the time in µs
 //   probe load <conninfo> <rows/s> <seconds>                 inserts into bench.load at a steady pace;
 //                                                            prints rows/s reached
-//   probe backend <conninfo> <one> <other> <count> <blocks>  runs one statement and the other in turn, each time in
-//                                                            <count> transactions; prints per block the CPU seconds
-//                                                            that the backend took for each: "<one> <other>"
+//   probe backend <conninfo> <count> <blocks> <statement>…   runs the statements in turn, each time in <count>
+//                                                            transactions; prints per block the CPU seconds that the
+//                                                            backend took for each, in their order
 #include <curl/curl.h>
 #include <libpq-fe.h>
 #include <sys/resource.h>
@@ -227,29 +227,34 @@ long long backend_nanoseconds(int pid) {
 }
 
 // One connection and short blocks: what else happens on the machine meets both statements alike.
-void backend(const char *conninfo, const char *one, const char *other, int count, int blocks) {
+void backend(const char *conninfo, int count, int blocks, char **statements, int number) {
     PGconn *connection = connect(conninfo);
     PQclear(run(connection, "SET synchronous_commit = off"));
-    for (const auto &[name, statement] : {std::pair("one", one), std::pair("other", other)}) {
-        PGresult *prepared = PQprepare(connection, name, statement, 0, nullptr);
+    for (int index = 0; index < number; ++index) {
+        PGresult *prepared = PQprepare(connection, std::to_string(index).c_str(), statements[index], 0, nullptr);
         if (PQresultStatus(prepared) != PGRES_COMMAND_OK)
             fail(PQerrorMessage(connection));
         PQclear(prepared);
     }
-    const auto block = [&](const char *name) {
+    const auto block = [&](int index) {
         const long long before = backend_nanoseconds(PQbackendPID(connection));
         for (int i = 0; i < count; ++i) {
-            PGresult *result = PQexecPrepared(connection, name, 0, nullptr, nullptr, nullptr, 0);
-            if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            PGresult *result =
+                PQexecPrepared(connection, std::to_string(index).c_str(), 0, nullptr, nullptr, nullptr, 0);
+            if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
                 fail(PQerrorMessage(connection));
             PQclear(result);
         }
         return (backend_nanoseconds(PQbackendPID(connection)) - before) / 1e9;
     };
-    block("one"), block("other"); // plans and caches
+    for (int index = 0; index < number; ++index)
+        block(index); // plans and caches
+    std::vector<double> seconds(number);
     for (int i = 0; i < blocks; ++i) {
-        const double first = block(i % 2 ? "other" : "one"), second = block(i % 2 ? "one" : "other");
-        std::printf("%.9f %.9f\n", i % 2 ? second : first, i % 2 ? first : second);
+        for (int index = 0; index < number; ++index)
+            seconds[(index + i) % number] = block((index + i) % number);
+        for (int index = 0; index < number; ++index)
+            std::printf("%.9f%c", seconds[index], index + 1 < number ? ' ' : '\n');
     }
 }
 
@@ -270,8 +275,8 @@ int main(int argc, char **argv) {
         rows(argv[2], argv[3], argv[4], std::atoi(argv[5]));
     else if (command == "load" && argc == 5)
         load(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
-    else if (command == "backend" && argc == 7)
-        backend(argv[2], argv[3], argv[4], std::atoi(argv[5]), std::atoi(argv[6]));
+    else if (command == "backend" && argc > 5)
+        backend(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), argv + 5, argc - 5);
     else
         fail("see the head of test/bench/probe.cpp for its subcommands");
     return 0;

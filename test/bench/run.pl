@@ -206,9 +206,100 @@ sub capture_cost {
 sub extra_cost {
     my ($name, $statement, $rows, $count, $blocks) = @_;
     my @pairs = map { [ map { 1e6 / $count / $rows * $_ } split ' ' ] } split /\n/,
-        run_probe('backend', $node->connstr('postgres'), sprintf($statement, 'untracked'), sprintf($statement, 'tracked'), $count, $blocks);
+        run_probe('backend', $node->connstr('postgres'), $count, $blocks, sprintf($statement, 'untracked'), sprintf($statement, 'tracked'));
     result($name, median(map { $_->[1] - $_->[0] } @pairs), 'µs of CPU', $blocks, median(map { $_->[0] } @pairs));
     settled('tracked', 1000);
+}
+
+# --- what it costs to have every change on record, beside an audit trigger in PL/pgSQL that records the same facts ---
+sub provenance {
+    return if !wanted('provenance.');
+    $node->safe_psql('postgres', 'CREATE DATABASE provenance');
+    $node->safe_psql('provenance', 'CREATE EXTENSION dbnet');
+    $node->safe_psql('provenance', slurp("$ENV{DBNET_TOP}/test/bench/audit.sql"));
+    my $rows = PostgreSQL::Test::Utils::tempdir('copy') . '/rows';
+    PostgreSQL::Test::Utils::append_to_file($rows, qq{1\tnginx:1.29\t{"app": "web", "team": "edge"}\tx\n} x 10_000);
+    provenance_ratio('', 500, 40, 1, 'UPDATE audit.%s SET replicas = replicas + 1 WHERE id = (SELECT 1 + floor(random() * 1000)::int)');
+    provenance_ratio('insert_', 1, 7, 10_000, q{INSERT INTO audit.%s (replicas, image, labels, note) SELECT n, 'nginx:1.29', '{"app": "web", "team": "edge"}', 'x' FROM generate_series(1, 10000) AS n});
+    provenance_ratio('copy_', 1, 7, 10_000, "COPY audit.%s (replicas, image, labels, note) FROM '$rows'");
+    provenance_ratio('update_', 1, 7, 10_000, 'UPDATE audit.%s SET replicas = replicas + 1 WHERE id BETWEEN 1001 AND 11000');
+    provenance_clients();
+    provenance_calls();
+    provenance_size();
+    provenance_questions();
+    $node->safe_psql('postgres', 'DROP DATABASE provenance WITH (FORCE)');
+}
+
+sub slurp { return PostgreSQL::Test::Utils::slurp_file($_[0]) }
+
+# Extra CPU of the tracked table ÷ extra CPU of the audited one; and that extra in µs for each of `$rows` rows.
+sub provenance_ratio {
+    my ($infix, $count, $blocks, $rows, $statement) = @_;
+    my @blocks = map { [ split ' ' ] } split /\n/,
+        run_probe('backend', $node->connstr('provenance'), $count, $blocks, map { sprintf $statement, $_ } qw(plain tracked audited));
+    my $us = 1e6 / $count / $rows;
+    my ($plain, $tracked, $audited) = map { my $column = $_; median(map { $us * $_->[$column] } @blocks) } 0 .. 2;
+    result("provenance.${infix}extra_cpu_ratio", ($tracked - $plain) / ($audited - $plain), 'ratio', $blocks, 0.5);
+    result("provenance.${infix}extra_us", $tracked - $plain, 'µs of CPU', $blocks, $audited - $plain);
+}
+
+# Eight clients that change rows of one table.
+sub provenance_clients {
+    my $script = PostgreSQL::Test::Utils::tempdir('hot') . '/update';
+    my %tps;
+    for my $run (1 .. 3) {
+        for my $table (qw(plain tracked audited)) {
+            PostgreSQL::Test::Utils::append_to_file("$script.$table", "\\set id random(1, 1000)\nUPDATE audit.$table SET replicas = replicas + 1 WHERE id = :id;\n") if $run == 1;
+            my $out;
+            IPC::Run::run([ 'pgbench', '-n', '-M', 'prepared', '-c', 8, '-j', 2, '-T', 4, '-f', "$script.$table", $node->connstr('provenance') ], '>', \$out) or die "pgbench: $out";
+            push @{ $tps{$table} }, $out =~ /tps = ([\d.]+)/;
+        }
+    }
+    result('provenance.clients_8_tps', median(@{ $tps{tracked} }), 'tps', 3, median(@{ $tps{audited} }));
+    result('provenance.clients_8_untracked_tps', median(@{ $tps{plain} }), 'tps', 3);
+}
+
+# A call of a PL/pgSQL function that changes nothing, with and without a frame.
+sub provenance_calls {
+    my $statement = 'SELECT count(audit.no_op(n)) FROM generate_series(1, 100000) AS n';
+    my (@on, @off);
+    for my $run (1 .. 7) {
+        push @on, split /\n/, run_probe('backend', $node->connstr('provenance'), 1, 3, $statement);
+        push @off, split /\n/, run_probe('backend', $node->connstr('provenance') . q{ options='-c dbnet.provenance=off'}, 1, 3, $statement);
+    }
+    result('provenance.call_us', 10 * (median(@on) - median(@off)), 'µs of CPU', scalar @on, 0.5);
+}
+
+sub bytes_on_record {
+    return $node->safe_psql('provenance', q{SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'dbnet'::regnamespace AND relkind = 'r' AND relname ~ '^(activity|entity_version|session|code|used_version)'});
+}
+
+sub events_on_record { return $node->safe_psql('provenance', 'SELECT sum(events) FROM dbnet.transaction') }
+
+# Bytes, with indexes, of each event: in transactions of one row, and of 10 000.
+sub provenance_size {
+    my ($bytes, $events) = (bytes_on_record(), events_on_record());
+    run_probe('backend', $node->connstr('provenance'), 20_000, 1, 'UPDATE audit.tracked SET replicas = replicas + 1 WHERE id = (SELECT 1 + floor(random() * 1000)::int)');
+    my ($bytes_single, $events_single) = (bytes_on_record(), events_on_record());
+    result('provenance.bytes_per_event', ($bytes_single - $bytes) / ($events_single - $events), 'bytes', $events_single - $events, 350);
+    run_probe('backend', $node->connstr('provenance'), 10, 1, 'UPDATE audit.tracked SET replicas = replicas + 1 WHERE id BETWEEN 1001 AND 11000');
+    result('provenance.bulk_bytes_per_event', (bytes_on_record() - $bytes_single) / (events_on_record() - $events_single), 'bytes', events_on_record() - $events_single, 350);
+}
+
+# One million events of a table of 10 000 rows, and a chain of eight changes that triggers made.
+sub provenance_questions {
+    my $first = $node->safe_psql('provenance', q{
+        INSERT INTO audit.asked (id, replicas, image, labels, note) SELECT n, 1, 'nginx:1.29', '{"app": "web", "team": "edge"}', 'x' FROM generate_series(1, 10000) AS n;
+        SELECT max(id) FROM dbnet.transaction});
+    run_probe('backend', $node->connstr('provenance'), 50, 1, 'UPDATE audit.asked SET replicas = replicas + 1'); # twice: for the caches, and for the measurement
+    $node->safe_psql('provenance', 'INSERT INTO audit.chain_1 VALUES (1, 1); ANALYZE');
+    my $events = events_on_record();
+    my $ms = sub { my ($count, $blocks, $statement) = @_; return median(map { 1000 * $_ / $count } split /\n/, run_probe('backend', $node->connstr('provenance'), $count, $blocks, $statement)) };
+    my $depth = $node->safe_psql('provenance', q{SELECT count(*) FROM dbnet.why('audit.chain_8', '1') AS line WHERE line ~ ' row '});
+    die "the chain has $depth changes" if $depth != 8;
+    result('provenance.why_ms', $ms->(20, 5, q{SELECT count(*) FROM dbnet.why('audit.chain_8', '1')}), 'ms of CPU', $events, 10);
+    result('provenance.history_ms', $ms->(20, 5, q{SELECT count(*) FROM dbnet.history('audit.asked', '77')}), 'ms of CPU', $events);
+    result('provenance.as_of_ms', $ms->(1, 5, "SELECT count(*) FROM dbnet.as_of('audit.asked'::regclass, $first)"), 'ms of CPU', $events, 1000);
 }
 
 # --- the paper's Example 1, on servers of its own: see test/demo ---
@@ -322,6 +413,7 @@ actuation_rows();
 commit_to_request();
 event_to_row();
 capture_cost();
+provenance();
 import_objects();
 $node->stop;
 open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";
