@@ -68,7 +68,9 @@ BEGIN
                       UNION ALL SELECT a.id, a.events FROM dbnet.activity AS a WHERE a.cause = transaction AND a.name = 'continued')
         SELECT FROM part AS p JOIN dbnet.entity_version AS v ON v.id >= p.id AND v.id < p.id + p.events WHERE v.relation = ANY (unreadable)
         UNION ALL
-        SELECT FROM part AS p JOIN dbnet.activity AS a ON a.id >= p.id AND a.id < p.id + p.events WHERE a.kind = 'D' AND a.relation = ANY (unreadable));
+        SELECT FROM part AS p JOIN dbnet.activity AS a ON a.id >= p.id AND a.id < p.id + p.events WHERE a.relation = ANY (unreadable)
+            OR a.status IN ('f', 'b') -- of what was rolled back no version tells
+            OR EXISTS (SELECT FROM dbnet.used_version AS u WHERE u.activity = a.id AND u.relation = ANY (unreadable)));
 END
 $$;
 COMMENT ON FUNCTION dbnet.hides_text(integer[], bigint, integer) IS 'Internal: whether statements and arguments of a transaction are kept from a role. Arguments: dbnet.unreadable_tables(); first event and number of events of the transaction';

@@ -24,6 +24,7 @@ extern "C" {
 #include "catalog/pg_trigger.h"
 #include "commands/extension.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
@@ -82,6 +83,8 @@ void look_at(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void
     if (class_id == RelationRelationId) {
         if (access == OAT_POST_CREATE && sub_id == 0)
             return; // a new table is not tracked; a new column is one of the table's
+        if (get_rel_persistence(object) == RELPERSISTENCE_TEMP)
+            return; // sessions make and drop many
         if (const TrackedTable *table = tracked_table(object); table->is_tracked)
             note_ddl(sub_id != 0 ? OAT_POST_ALTER : access, "table", table);
     } else if (class_id == TriggerRelationId) {

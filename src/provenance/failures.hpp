@@ -16,10 +16,12 @@ uint64 failure_count() noexcept;
 // For hooks: runs f, which records `what`. Our own errors become a WARNING, or an ERROR; PostgreSQL's pass through, for
 // only the end of the (sub)transaction could mend what they leave.
 template<class F> void or_warn(const char *what, F f) {
-    pg::enter([what, f] {
+    const MemoryContext memory = CurrentMemoryContext;
+    pg::enter([what, f, memory] {
         try {
             f();
         } catch (const pg::error &error) {
+            MemoryContextSwitchTo(memory);
             if (settings::provenance_on_error == settings::OnError::error)
                 throw;
             count_failure(what, error.what());

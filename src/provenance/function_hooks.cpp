@@ -16,6 +16,7 @@ extern "C" {
 #include "storage/itemptr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/expandeddatum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 }
@@ -58,7 +59,7 @@ Jsonb *arguments_of(const Frame &frame) {
         }
         const Oid type = get_fn_expr_argtype(call->flinfo, index);
         if (OidIsValid(type))
-            set_value(field, form_of(type, CurrentMemoryContext), call->args[index].value);
+            set_value(field, form_of(type, CurrentMemoryContext, false), call->args[index].value);
     }
     return make_object(fields, function.argument_count);
 }
@@ -212,6 +213,18 @@ void begin_call(Frame *frame, const TriggerData *fired) {
         keep_activity(frame);
 }
 
+// A function owns the arrays and rows that it may write to in place: what it changes would be changed, or gone, when it
+// is recorded. It gets them read-only, and copies what it changes.
+void protect_arguments(const FunctionInfo &function, FunctionCallInfo call) {
+    for (int index = 0; index < function.argument_count && index < call->nargs; ++index) {
+        int16 length = function.argument_lengths[index];
+        if (length == 0)
+            if (const Oid type = get_fn_expr_argtype(call->flinfo, index); OidIsValid(type))
+                length = get_typlen(type);
+        call->args[index].value = MakeExpandedObjectReadOnly(call->args[index].value, call->args[index].isnull, length);
+    }
+}
+
 // Stands in for every function that has a frame.
 extern "C" Datum dbnet_called_function(FunctionCallInfo call) {
     Frame *frame = top_frame();
@@ -227,6 +240,7 @@ extern "C" Datum dbnet_called_function(FunctionCallInfo call) {
     const HeapTuple given = fired == nullptr                           ? nullptr
                             : TRIGGER_FIRED_BY_UPDATE(fired->tg_event) ? fired->tg_newtuple
                                                                        : fired->tg_trigtuple;
+    protect_arguments(*frame->function, call);
     const Datum result = frame->original(call);
     if (fired != nullptr && is_recording())
         or_warn("what a trigger did", [=] { note_intervention(frame, *fired, given, result); });

@@ -45,9 +45,11 @@ struct Entry {
 };
 
 HTAB *entries = nullptr;
+uint64 changes = 0;           // that invalidations have told of
 bool tracked_is_stale = true; // dbnet.tracked_function is to be read again
 
 extern "C" void dbnet_function_changed(Datum, int, uint32 hash) {
+    ++changes;
     if (entries == nullptr)
         return;
     HASH_SEQ_STATUS scan;
@@ -77,7 +79,13 @@ bool may_be_inlined(const HeapTuple tuple, Form_pg_proc proc) {
     const Datum source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &is_null);
     if (is_null)
         return false;
-    const List *statements = raw_parser(TextDatumGetCString(source), RAW_PARSE_DEFAULT);
+    const char *body = TextDatumGetCString(source);
+    const List *statements = NIL;
+    try { // the parser holds nothing that the end of a transaction would have to mend
+        pg::call([&] { statements = raw_parser(body, RAW_PARSE_DEFAULT); });
+    } catch (const pg::pg_error &) {
+        return false; // the call will say so
+    }
     if (list_length(statements) != 1)
         return false;
     const Node *statement = linitial_node(RawStmt, statements)->stmt;
@@ -102,11 +110,12 @@ bool is_tracked(Oid function) {
     if (tracked_is_stale) {
         if (tracked != nullptr)
             hash_destroy(tracked);
+        tracked = nullptr;
+        const uint64 before_reading = changes;
         HASHCTL control{};
         control.keysize = sizeof(Oid);
         control.entrysize = sizeof(Oid);
         tracked = hash_create("DBNet tracked functions", 16, &control, HASH_ELEM | HASH_BLOBS);
-        tracked_is_stale = false;
         const Oid table = own_table(OwnTable::tracked_function);
         if (OidIsValid(table)) {
             const Relation relation = table_open(table, AccessShareLock);
@@ -121,6 +130,7 @@ bool is_tracked(Oid function) {
             UnregisterSnapshot(snapshot);
             table_close(relation, AccessShareLock);
         }
+        tracked_is_stale = changes != before_reading; // then once more at the next question
     }
     return hash_search(tracked, &function, HASH_FIND, nullptr) != nullptr;
 }
@@ -142,6 +152,7 @@ Entry *find_entry(Oid function) {
     }
     if (entry->is_known)
         return entry;
+    const uint64 before_reading = changes;
     const HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
     entry->has_details = false;
     entry->hash = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function));
@@ -151,7 +162,7 @@ Entry *find_entry(Oid function) {
         ReleaseSysCache(tuple);
         entry->info.is_wanted = wanted || is_tracked(function);
     }
-    entry->is_known = true;
+    entry->is_known = changes == before_reading;
     return entry;
 }
 
@@ -198,6 +209,7 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
     char **names = nullptr, *modes = nullptr;
     const int all = get_func_arg_info(tuple, &types, &names, &modes);
     info.argument_types = static_cast<Oid *>(palloc0(sizeof(Oid) * (all + 1)));
+    info.argument_lengths = static_cast<int16 *>(palloc0(sizeof(int16) * (all + 1)));
     info.shown_names = static_cast<const char **>(palloc0(sizeof(char *) * (all + 1)));
     info.argument_forms = static_cast<ValueForm *>(palloc0(sizeof(ValueForm) * (all + 1)));
     info.argument_order = static_cast<int *>(palloc0(sizeof(int) * (all + 1)));
@@ -210,8 +222,9 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
         info.argument_types[count] = types[index];
         const bool is_named = names != nullptr && names[index] != nullptr && names[index][0] != '\0';
         info.shown_names[count] = is_named ? names[index] : psprintf("$%d", count + 1);
+        info.argument_lengths[count] = IsPolymorphicType(types[index]) ? 0 : get_typlen(types[index]);
         if (!IsPolymorphicType(types[index]))
-            info.argument_forms[count] = form_of(types[index], context);
+            info.argument_forms[count] = form_of(types[index], context, false);
         info.argument_order[count] = count;
         ++count;
     }

@@ -17,6 +17,7 @@ struct FunctionInfo {
     Oid stored_in = InvalidOid;   // the table that is known to hold the source: dbnet.code
     int argument_count = 0;
     Oid *argument_types = nullptr;
+    int16 *argument_lengths = nullptr; // as pg_type.typlen; 0: polymorphic
     ValueForm *argument_forms = nullptr;
     int *argument_order = nullptr;      // jsonb's order of names
     const char **shown_names = nullptr; // names, $1 where there is none; in the order of arguments

@@ -21,11 +21,13 @@ EventId last_flushed = 0;
 
 capture::RowVersions row(Oid, const TriggerData &fired) {
     capture::RowVersions versions{};
+    const MemoryContext memory = CurrentMemoryContext;
     try {
         versions = pg::call([&] { return record_row(fired); });
     } catch (const pg::error &error) {
         if (settings::provenance_on_error == settings::OnError::error)
             throw;
+        MemoryContextSwitchTo(memory);
         count_failure("a row", error.what());
     }
     flush_if_large();

@@ -8,6 +8,7 @@
 #include "provenance/function_hooks.hpp"
 #include "provenance/function_info.hpp"
 #include "provenance/number_index.hpp"
+#include "provenance/own_tables.hpp"
 #include "provenance/store.hpp"
 #include "provenance/traceparent.hpp"
 #include "settings.hpp"
@@ -18,6 +19,7 @@ extern "C" {
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "storage/itemptr.h"
+#include "utils/snapmgr.h"
 }
 
 namespace dbnet::provenance {
@@ -367,11 +369,13 @@ extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransacti
 
 bool is_recording() noexcept {
     return settings::provenance && pg::shared() != nullptr && !is_flushing && !IsParallelWorker() &&
-           (records == nullptr || !records->is_overfull);
+           !RecoveryInProgress() && !HistoricSnapshotActive() && (records == nullptr || !records->is_overfull);
 }
 
 MemoryContext record_memory() {
-    return begun().part;
+    if (begun().is_written)
+        retire(); // before anything of the next part is there
+    return records->part;
 }
 
 uint32 record_count() noexcept {
@@ -408,7 +412,7 @@ ActivityReference activity_of(Frame *frame) {
     activity.parent_event = parent.event;
     activity.subtransaction = frame->subtransaction;
     activity.duration = activity.rows = -1;
-    begun();
+    record_memory(); // the part that it belongs to has begun
     describe(activity, frame);
     if (frame->duration < 0) {
         activity.frame = frame;
@@ -568,13 +572,20 @@ EventId flush() {
     if (!has_activity()) // all that was written here belongs to activities of an earlier part
         pg::call([] { record_at(activity_without_frame("continued").number).is_written = true; });
     records->is_written = true;
+    if (!pg::call([] { return OidIsValid(own_table(OwnTable::code)); })) { // the transaction has dropped the extension
+        number_them(0);
+        release_frames();
+        return 0;
+    }
     const uint32 count = count_them();
     EventId transaction = take_events(count);
     number_them(transaction);
     is_flushing = true;
+    const MemoryContext memory = CurrentMemoryContext;
     try {
         pg::call([&] { store(transaction, count); });
     } catch (const pg::error &error) { // nothing is written yet: see store()
+        MemoryContextSwitchTo(memory);
         if (settings::provenance_on_error == settings::OnError::error)
             throw;
         transaction = 0;

@@ -237,7 +237,7 @@ DBNET_FUNCTION(dbnet_replay) {
         control.hcxt = CurrentMemoryContext;
         replay.slots = hash_create("DBNet replay", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
         const EventId since = PG_GETARG_INT64(2);
-        const EventId now = take_events(1);
+        const EventId now = next_event();
         // At most once around the ring: what is older has been emptied.
         const int64 first = now == 0 ? 0 : since >> 51, last = now == 0 ? 15 : now >> 51;
         for (int64 period = first > last - 15 ? first : last - 15; period <= last; ++period)

@@ -39,8 +39,10 @@ struct Entry {
 };
 
 HTAB *entries = nullptr;
+uint64 changes = 0; // that invalidations have told of
 
 extern "C" void dbnet_tracked_table_changed(Datum, Oid relation) {
+    ++changes;
     if (entries == nullptr)
         return;
     const bool all = !OidIsValid(relation) || relation == own_table_if_known(OwnTable::tracked_relation);
@@ -146,7 +148,7 @@ void fill_columns(TrackedTable &table, const Line &line, Relation relation, Memo
         column.by_value = attribute->attbyval;
         column.is_key = is_in(NameStr(attribute->attname), line.keys, line.key_count);
         column.is_redacted = !column.is_key && is_in(NameStr(attribute->attname), line.redacted, line.redacted_count);
-        column.form = form_of(attribute->atttypid, context);
+        column.form = form_of(attribute->atttypid, context, true);
         table.has_redacted |= column.is_redacted;
         table.columns[table.count++] = column;
     }
@@ -238,13 +240,18 @@ const TrackedTable *look_up(Relation relation) {
         AllocSetContextCreateInternal(CurTransactionContext, "DBNet tracked table", ALLOCSET_SMALL_SIZES);
     const MemoryContext before = MemoryContextSwitchTo(context);
     TrackedTable table;
+    const uint64 before_reading = changes;
     fill(table, relation, context);
     MemoryContextSwitchTo(before);
-    MemoryContextSetParent(context, TopMemoryContext);
-    entry = find_entry(id); // looking things up may have let invalidations in
-    entry->context = context;
+    const bool is_worth_memory = table.number != 0;
+    if (is_worth_memory)
+        MemoryContextSetParent(context, TopMemoryContext);
+    else
+        MemoryContextDelete(context); // of what was never tracked nothing is kept
+    entry = find_entry(id);
+    entry->context = is_worth_memory ? context : nullptr;
     entry->table = table;
-    entry->is_known = true;
+    entry->is_known = changes == before_reading; // else it may be out of date already: once more at the next question
     return &entry->table;
 }
 

@@ -138,7 +138,9 @@ void set_floating(JsonbField &field, const ValueForm &form, Datum value) {
 // An output function or a cast to json may be anybody's, and may fail.
 void set_foreign(JsonbField &field, const ValueForm &form, Datum value) {
     try {
-        pg::in_subtransaction([&] { pg::call([&] { set_composed(field, form, value); }); });
+        pg::in_subtransaction([&] {
+            pg::call([&] { form.may_cast ? set_composed(field, form, value) : set_output(field, form, value); });
+        });
     } catch (const pg::pg_error &error) {
         count_failure("a value of a column or argument", error.message());
         JsonbField note;
@@ -154,11 +156,12 @@ void set_foreign(JsonbField &field, const ValueForm &form, Datum value) {
 
 } // namespace
 
-ValueForm form_of(Oid declared, MemoryContext context) {
+ValueForm form_of(Oid declared, MemoryContext context, bool may_cast) {
     ValueForm form;
     form.type = getBaseType(declared);
     form.kind = kind_of(form.type);
-    if (form.kind == ValueForm::Kind::output) {
+    form.may_cast = may_cast;
+    if (form.kind == ValueForm::Kind::output || (form.kind == ValueForm::Kind::foreign && !may_cast)) {
         Oid output = InvalidOid;
         bool is_varlena = false;
         getTypeOutputInfo(form.type, &output, &is_varlena);

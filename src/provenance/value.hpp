@@ -27,11 +27,14 @@ struct ValueForm {
     };
     Kind kind = Kind::output;
     Oid type = InvalidOid; // of the value: a domain's base type
+    bool may_cast = true;  // kind foreign: by to_jsonb(), else by the output function
     FmgrInfo function{};   // output function, or to_jsonb
 };
 
-// Allocates in `context` what the form needs.
-ValueForm form_of(Oid type, MemoryContext context);
+// Allocates in `context` what the form needs. `may_cast`: a user's cast to json may run, with the rights of who is the
+// user then: for a table's columns, whose owner could have a trigger run as well. Never for arguments, which are read
+// when something below the call is recorded, perhaps with other rights. Output functions are superusers' alone.
+ValueForm form_of(Oid type, MemoryContext context, bool may_cast);
 
 // Sets all but the name. What cannot be read (an error in a user's code) becomes {"unreadable": "<the error>"}.
 void set_value(JsonbField &field, const ValueForm &form, Datum value);

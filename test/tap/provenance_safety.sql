@@ -1,0 +1,50 @@
+-- What a user's own code could do to the record, or by it.
+SELECT no_plan();
+CREATE SCHEMA lab;
+CREATE TABLE lab.row (id integer PRIMARY KEY, note text);
+SELECT dbnet.track('lab.row');
+CREATE ROLE mallory;
+GRANT USAGE, CREATE ON SCHEMA lab TO mallory;
+
+-- A cast of a user's does not run when an argument is recorded, perhaps with the rights of somebody else.
+CREATE TABLE lab.ran (role name);
+GRANT INSERT ON lab.ran TO PUBLIC;
+CREATE FUNCTION lab.write() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO lab.row VALUES ((SELECT coalesce(max(id), 0) + 1 FROM lab.row)) $$;
+SET ROLE mallory;
+CREATE TYPE lab.mood AS ENUM ('well');
+CREATE FUNCTION lab.leak(lab.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN INSERT INTO lab.ran VALUES (current_user); RETURN '"x"'; END $$;
+CREATE CAST (lab.mood AS json) WITH FUNCTION lab.leak(lab.mood);
+CREATE FUNCTION lab.trap(moods lab.mood[]) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM lab.write(); END $$;
+SELECT lab.trap('{well}');
+RESET ROLE;
+SELECT is_empty('SELECT * FROM lab.ran', 'a cast of a user does not run for an argument');
+SELECT is((SELECT arguments FROM dbnet.activity WHERE kind = 'C' AND name LIKE 'lab.trap%'), '{"moods": "{well}"}', 'which is recorded as its text');
+
+-- What a function changes of an array that it may write to in place is recorded as it was given.
+CREATE FUNCTION lab.changes(numbers integer[]) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN numbers[1] := 5; numbers := NULL; PERFORM lab.write(); RETURN 1; END $$;
+DO $$
+DECLARE
+    numbers integer[] := '{1}';
+BEGIN
+    numbers := array_append(numbers, 2);
+    PERFORM lab.changes(array_append(numbers, 3));
+END
+$$;
+SELECT is((SELECT arguments FROM dbnet.activity WHERE kind = 'C' AND name LIKE 'lab.changes%'), '{"numbers": [1, 2, 3]}', 'an argument is recorded as it was given');
+
+-- A function that cannot be parsed can be replaced and dropped.
+SET check_function_bodies = off;
+CREATE FUNCTION lab.broken() RETURNS integer LANGUAGE sql AS 'SELEC 1';
+RESET check_function_bodies;
+SELECT lives_ok('ALTER FUNCTION lab.broken() COST 5', 'a function with a body that is wrong can be altered');
+SELECT throws_ok('SELECT lab.broken()', '42601', NULL, 'a call says what is wrong');
+SELECT lives_ok('DROP FUNCTION lab.broken()', 'and dropped');
+
+-- Asked for every table, dbnet.gaps() runs no cast of a type's owner.
+CREATE TABLE lab.moody (id integer PRIMARY KEY, mood lab.mood);
+INSERT INTO lab.moody VALUES (1, 'well');
+SELECT dbnet.track('lab.moody');
+SELECT is((SELECT gap FROM dbnet.gaps() WHERE relation = 'lab.moody'::regclass), 'rows not looked at, for a column has a type of its own: SELECT * FROM dbnet.gaps(''lab.moody'')', 'gaps says what it has not looked at');
+SELECT is_empty('SELECT * FROM lab.ran', 'no cast has run');
+
+SELECT * FROM finish();
