@@ -51,8 +51,8 @@ public:
     // Up to `limit` events in order of arrival; those whose object `is_held` stay.
     std::vector<QueuedEvent> take(size_t limit, const std::function<bool(const mirror::Key &)> &is_held);
 
-    // Drops the object's event if it shows just this version. False: there is none. What a list has shown stays: its row may
-    // be gone, by a TRUNCATE say, though the version is recorded.
+    // Drops the object's event if it shows just this version. False: there is none. What a list has shown stays: its
+    // row may be gone, by a TRUNCATE say, though the version is recorded.
     bool drop(const mirror::Key &key, const std::string &resource_version);
 
     // Drops the object's event if it shows this incarnation, which is known to be gone.
