@@ -52,6 +52,10 @@ void Actuator::configure(std::shared_ptr<const mirror::Catalog> catalog) {
         queue_.redo(entry);
     });
     queue_.line_up();
+    std::erase_if(outdated_, [&](const auto &known) {
+        const mirror::Mirror *mirror = catalog_->find(known.first);
+        return !mirror || mirror->generation != known.second.generation;
+    });
     std::erase_if(plans_, [&](const auto &plan) { return queue_.find(plan.first) == nullptr; });
     totals_.clear();
 }
@@ -132,6 +136,19 @@ void Actuator::note_report(const mirror::Key &key) {
 bool Actuator::in_flight(const mirror::Key &key) {
     const Entry *entry = queue_.find(key);
     return entry && (entry->state == Entry::State::in_flight || entry->state == Entry::State::finished);
+}
+
+std::string Actuator::schema_problem(uint32_t relation) const {
+    const auto known = outdated_.find(relation);
+    const mirror::Mirror *mirror = catalog_->find(relation);
+    if (known == outdated_.end() || !mirror)
+        return {};
+    std::string paths;
+    for (const std::string &path : known->second.paths)
+        paths += (paths.empty() ? "" : ", ") + path;
+    return "the schema of kind " + mirror->resource.kind + " has changed, and rows that set " + paths +
+           " wait: " + known->second.message + ". SELECT * FROM dbnet.refresh_schema('" + mirror->qualified_name +
+           "'); tells what has changed";
 }
 
 std::string Actuator::closed_reason(const mirror::Mirror &mirror) const {

@@ -82,6 +82,11 @@ public:
     // The mirrors with commits of which dbnet.object does not tell yet, and the oldest of those.
     std::map<uint32_t, uint64_t> untold() const { return queue_.untold(); }
 
+    // What the server refuses of the mirror because its kind's schema has changed; empty: nothing that is known.
+    std::string schema_problem(uint32_t relation) const;
+    // Whatever was refused is to be tried once more. False: nothing was.
+    bool forget_schema_problem(uint32_t relation) { return outdated_.erase(relation) > 0; }
+
     // Why nothing may be sent for the mirror; empty: it may.
     std::string closed_reason(const mirror::Mirror &mirror) const;
     // Nothing yet, but that will be known in a moment: what is to be sent stays in the queue.
@@ -136,6 +141,12 @@ private:
         bool overloaded = false;     // closed because the server asked for it
         std::string message, reason; // of the last failure
     };
+    // Of one mirror: fields that the server's schema has no more, or in another type. Rows that set them are not sent.
+    struct Outdated {
+        int64_t generation = 0; // of the mirror's configuration
+        std::set<std::string> paths;
+        std::string message; // the server's words about one of them
+    };
     struct Total {
         int64_t count = 0;
         int64_t counted_ms = 0;
@@ -156,6 +167,7 @@ private:
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, int64_t now_ms);
+    bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     int64_t total_of(uint32_t relation, int64_t now_ms);
     void note_total(uint32_t relation, int change);
@@ -212,6 +224,7 @@ private:
     std::unordered_map<uint32_t, mirror::MassChangeGate> gates_;
     std::unordered_map<uint32_t, Total> totals_;
     Fights fights_;
+    std::map<uint32_t, Outdated> outdated_;
     int64_t recorded_ms_ = 0; // when waiting objects were last looked through
     std::minstd_rand random_{std::random_device()()};
 };

@@ -47,10 +47,45 @@ Verdict server_wide(Verdict result) {
     return result;
 }
 
+// Fields that were sent as the recorded schema has them, and that the server's schema has not. An object whose own
+// fields do not fit the schema any more is refused in other words: that tells nothing of what was sent.
+std::set<std::string> outdated_paths(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping) {
+    std::set<std::string> outdated;
+    if (outcome.message.find("typed patch object") == std::string::npos)
+        return outdated;
+    for (const kubernetes::Cause &cause : outcome.causes) {
+        const auto field = kubernetes::FieldPath::from_server(cause.field);
+        const bool is_gone = cause.message.find("field not declared in schema") != std::string::npos;
+        const bool is_retyped = cause.message.starts_with("expected ");
+        for (const std::string &path : attempt.paths) {
+            const mirror::Column *column = mapping.by_path(path);
+            // What lies below a column is the row's own word, unless its rules have let it pass.
+            if (column && !field.empty() &&
+                ((is_gone && field.contains(column->field)) ||
+                 (is_retyped && column->rules && column->field.contains(field))))
+                outdated.insert(path);
+        }
+    }
+    return outdated;
+}
+
+Verdict judge_schema(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping) {
+    Verdict result = verdict(outcome, Next::stop, Phase::invalid);
+    result.outdated = outdated_paths(outcome, attempt, mapping);
+    if (!result.outdated.empty()) {
+        result.phase = Phase::pending;
+        result.reason = "SchemaChanged";
+    }
+    return result;
+}
+
 Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
                        const std::vector<std::string> &respected_managers) {
-    static const std::string stamp_field =
-        kubernetes::FieldPath::from_server(std::string(".metadata.annotations.") + mirror::stamp_annotation).text();
+    static const std::string stamp_field = [] {
+        std::string path = ".metadata.annotations."; // in steps: GCC 12 warns of a sum here
+        path += mirror::stamp_annotation;
+        return kubernetes::FieldPath::from_server(path).text();
+    }();
     mirror::ConflictQuestion question;
     question.enforce = attempt.enforce;
     std::set<std::string> adopted;
@@ -105,7 +140,7 @@ Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapp
         return verdict(outcome, Next::stop, Phase::invalid);
     case Outcome::schema_500:
         if (attempt.number >= schema_attempts)
-            return verdict(outcome, Next::stop, Phase::invalid);
+            return judge_schema(outcome, attempt, mapping);
         return again(outcome, attempt, random, waiting);
     case Outcome::denied:
         return verdict(outcome, Next::stop, Phase::denied);

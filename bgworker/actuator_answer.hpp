@@ -40,6 +40,8 @@ struct Verdict {
     int64_t delay_ms = 0;
     bool server_wide = false; // nothing of this server will do better before delay_ms are over
     bool overload = false;    // fewer requests at a time would do better
+    // Paths sent that the kind's schema has no more, or in another type: no row that sets them will do better.
+    std::set<std::string> outdated;
 };
 
 // A retry's delay: 200 ms doubled per attempt up to 60 s, times 0.75 to 1.25 by `random` in [0, 1).

@@ -242,6 +242,13 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         return send(entry, plan, mirror);
     }
 
+    if (!verdict.outdated.empty()) {
+        Outdated &known = outdated_[key.relation];
+        known.generation = mirror.generation;
+        known.paths.insert(verdict.outdated.begin(), verdict.outdated.end());
+        known.message = verdict.message;
+    }
+
     Finished finished;
     finished.write = write_for(entry, plan);
     finished.next = verdict.next;

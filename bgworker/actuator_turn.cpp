@@ -466,6 +466,14 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         break;
     }
 
+    if (decision.action != Action::release && sets_outdated(mirror, decision.fields)) {
+        // As above: the mirror is compared when its schema is another.
+        write.phase = Phase::pending;
+        write.message = "the kind's schema has changed: dbnet.mirror_status says what the server refuses";
+        write.reason = "SchemaChanged";
+        return conclude(Outcome::Kind::settled, true);
+    }
+
     Plan plan;
     plan.lane = lane_name(mirror);
     plan.field_manager = mirror.field_manager;
@@ -504,6 +512,12 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     }
     plan.decision = std::move(decision);
     outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}, 0});
+}
+
+bool Actuator::sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const {
+    const auto known = outdated_.find(mirror.relation);
+    return known != outdated_.end() &&
+           std::ranges::any_of(known->second.paths, [&](const std::string &path) { return fields.contains(path); });
 }
 
 int64_t Actuator::total_of(uint32_t relation, int64_t now_ms) {

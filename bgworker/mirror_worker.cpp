@@ -253,7 +253,11 @@ private:
                 compare_.request(relation, true);
     }
     bool in_flight(const mirror::Key &key) override { return actuator_.in_flight(key); }
-    void served_again(uint32_t relation) override { compare_.request(relation, true); }
+    void listed_anew(uint32_t relation, bool was_missing) override {
+        if (actuator_.forget_schema_problem(relation) || was_missing)
+            compare_.request(relation, true);
+    }
+    std::string schema_problem(uint32_t relation) override { return actuator_.schema_problem(relation); }
     void seen(const SeenObject &object) override {
         if (const mirror::Mirror *mirror = catalog_->find(object.key.relation);
             mirror && mirror->resource.kind == "CustomResourceDefinition")

@@ -96,6 +96,7 @@ void Watcher::turn() {
         if (!entry.watch->has_complete_list()) { // once it is complete, from the beginning
             entry.search_absent = true;
             entry.searched_to = {};
+            entry.anew = true;
         }
         if (now < entry.busy_until)
             continue;
@@ -184,8 +185,8 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
         entry.watch->reflector().is_kind_missing())
         return;
     entry.listed = true;
-    if (std::exchange(entry.missing, false))
-        client_.served_again(entry.watch->mirror().relation);
+    if (std::exchange(entry.anew, false))
+        client_.listed_anew(entry.watch->mirror().relation, std::exchange(entry.missing, false));
 }
 
 // Objects that are recorded and that a complete list does not have are gone, however they went. Those recorded with a
@@ -231,6 +232,11 @@ Watcher::State Watcher::state_of(const Entry &entry) const {
     state.message = reflector.message();
     if (reflector.state() == Reflector::State::synced && !entry.listed)
         state.state = to_text(Reflector::State::starting);
+    if (std::string problem = client_.schema_problem(mirror.relation);
+        !problem.empty() && reflector.state() == Reflector::State::synced) {
+        state.state = to_text(Reflector::State::degraded);
+        state.message = std::move(problem);
+    }
     if (!mirror.connection || !mirror.problem.empty()) {
         state.state = to_text(Reflector::State::degraded);
         state.message = mirror.connection ? mirror.problem : mirror.connection_error;

@@ -27,8 +27,10 @@ public:
     virtual void server_answers(const mirror::Mirror &mirror) = 0;
     // Who else writes to the mirror's server, in words; empty: nobody.
     virtual std::string rival(const mirror::Mirror &mirror) = 0;
-    // The mirror's kind, which the server had ceased to serve, is listed again: every row is to be compared.
-    virtual void served_again(uint32_t relation) = 0;
+    // Everything of the mirror has been listed anew; `was_missing`: the server had ceased to serve its kind.
+    virtual void listed_anew(uint32_t relation, bool was_missing) = 0;
+    // Actuator::schema_problem().
+    virtual std::string schema_problem(uint32_t relation) = 0;
 
 protected:
     ~WatcherClient() = default;
@@ -77,6 +79,7 @@ private:
     struct Entry {
         std::unique_ptr<MirrorWatch> watch;
         bool listed = false;  // see has_listed()
+        bool anew = true;     // a list has begun since the client was told of one
         bool missing = false; // the server did not serve the kind when it was last asked
         // The search for recorded objects that the last complete list does not have.
         bool search_absent = false;

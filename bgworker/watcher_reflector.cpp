@@ -10,6 +10,16 @@ namespace dbnet::bgworker {
 
 using kubernetes::Outcome;
 
+namespace {
+
+// A list is to follow, not a watch: the kind may come back with none of its objects, and what waits for it goes on
+// after a list.
+bool is_not_served(const Outcome &outcome) {
+    return outcome.kind == Outcome::kind_missing || outcome.kind == Outcome::not_found;
+}
+
+} // namespace
+
 const char *to_text(Reflector::State state) noexcept {
     switch (state) {
     case Reflector::State::starting:
@@ -181,8 +191,8 @@ void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
         return;
     }
     degrade(outcome);
-    if (outcome.kind == Outcome::kind_missing || outcome.kind == Outcome::not_found) {
-        begin_list(ListKind::consistent); // the kind may come back with none of its objects
+    if (is_not_served(outcome)) {
+        begin_list(ListKind::consistent);
         after(Action::list, now, outcome);
         return;
     }
@@ -232,6 +242,11 @@ void Reflector::on_probe(const Outcome &outcome, const std::string &newest_versi
         return;
     }
     degrade(outcome);
+    if (is_not_served(outcome)) {
+        begin_list(ListKind::consistent);
+        after(Action::list, now, outcome);
+        return;
+    }
     after(Action::probe, now, outcome);
 }
 

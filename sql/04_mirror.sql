@@ -146,7 +146,7 @@ CREATE TABLE dbnet.mirror_state (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker says of each mirror; not dumped';
 COMMENT ON COLUMN dbnet.mirror_state.relation IS 'the mirror';
-COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
+COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, or the kind''s schema has changed (see dbnet.refresh_schema); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_state.message IS 'what is wrong, in the server''s words where there are any';
 COMMENT ON COLUMN dbnet.mirror_state.listed IS 'objects seen by the running or last list';
 COMMENT ON COLUMN dbnet.mirror_state.expected IS 'objects the server announced for that list; NULL = it did not say';

@@ -21,6 +21,7 @@ SELECT object.relation,
                WHEN 'Unauthorized' THEN 'Give credentials that the server accepts (ALTER USER MAPPING, or a new token in the file); it is sent then.'
                WHEN 'NotFound' THEN 'Create what is missing in the cluster (message says what), or delete the row; it is tried again until then.'
                WHEN 'Forbidden' THEN 'Nothing if the namespace is made again: it is sent then. Else delete the row.'
+               WHEN 'SchemaChanged' THEN 'Mend what dbnet.refresh_schema() of the mirror shows; it is sent then, or when the schema is as it was.'
                ELSE meaning.next_step END
        ELSE meaning.next_step END AS next_step,
        object.attempts,
@@ -112,7 +113,7 @@ COMMENT ON COLUMN dbnet.mirror_status.kind IS 'kind of the objects';
 COMMENT ON COLUMN dbnet.mirror_status.namespace IS 'the one namespace that is mirrored; NULL = all';
 COMMENT ON COLUMN dbnet.mirror_status.label_selector IS 'only objects that match; empty = all';
 COMMENT ON COLUMN dbnet.mirror_status.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
-COMMENT ON COLUMN dbnet.mirror_status.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails; disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
+COMMENT ON COLUMN dbnet.mirror_status.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, or the kind''s schema has changed (see dbnet.refresh_schema); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_status.message IS 'what is wrong, in the server''s words where there are any';
 COMMENT ON COLUMN dbnet.mirror_status.paused_reason IS 'why nothing is sent; NULL = not paused';
 COMMENT ON COLUMN dbnet.mirror_status.listed IS 'objects seen by the running or last list';

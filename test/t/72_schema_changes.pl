@@ -132,6 +132,21 @@ $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'large'
 is($api->get("$widgets/large")->{body}{spec}{size}, 'XL', 'is sent');
 $node->query_is(q{SELECT size, claimed, phase FROM net.widgets JOIN dbnet.object USING (name) WHERE name = 'seen' AND relation = 'net.widgets'::regclass}, '3|{}|', 'what was observed is nobody\'s wish in another type either');
 
+# --- a field goes while rows set it: the mirror says so once, and those rows wait ---
+define(size => { type => 'string' }, ports => $second{ports});
+$node->psql_ok(q{INSERT INTO net.widgets (name, size, weight) SELECT 'g' || i, 'S', i FROM generate_series(1, 3) AS i; INSERT INTO net.widgets (name, size) VALUES ('h', 'S')}, 'rows with the field, and one without');
+$node->wait_for(q{SELECT state = 'degraded' AND message LIKE 'the schema of kind Widget has changed, and rows that set spec.weight wait: %spec.weight: field not declared in schema. SELECT * FROM dbnet.refresh_schema(''net.widgets'')%'
+    FROM dbnet.mirror_status WHERE relation = 'net.widgets'::regclass}, 'the mirror says so');
+$node->wait_for(q{SELECT string_agg(name || ' ' || phase || ' ' || needs_action || ' ' || coalesce(reason, '-'), ', ' ORDER BY name) FROM dbnet.object_status WHERE name ~ '^(g.|h)$' AND relation = 'net.widgets'::regclass},
+    'the rows wait', expected => 'g1 pending false SchemaChanged, g2 pending false SchemaChanged, g3 pending false SchemaChanged, h synced false -');
+$node->psql_ok(q{INSERT INTO net.widgets (name, size, weight) VALUES ('g4', 'S', 4)}, 'one more');
+$node->wait_for(q{SELECT reason = 'SchemaChanged' FROM dbnet.object_status WHERE name = 'g4' AND relation = 'net.widgets'::regclass}, 'waits too');
+$node->query_is(q{SELECT count(*) FROM dbnet.actuation WHERE name = 'g4'}, '0', 'and is not sent');
+define(size => { type => 'string' }, ports => $second{ports}, weight => $second{weight});
+$node->wait_for(q{SELECT count(*) = 5 FROM dbnet.object_status WHERE name ~ '^(g.|h)$' AND relation = 'net.widgets'::regclass AND phase = 'synced'}, 'all is sent when the field is back');
+is($api->get("$widgets/g4")->{body}{spec}{weight}, 4, 'and is there');
+$node->wait_for(q{SELECT state = 'synced' AND message IS NULL FROM dbnet.mirror_status WHERE relation = 'net.widgets'::regclass}, 'the mirror is well');
+
 # --- the kind is not served for a while: nothing is empty, nothing fails, and all goes on by itself ---
 my $rows = $node->safe_psql('postgres', 'SELECT count(*) FROM net.widgets');
 serve(0);
@@ -155,7 +170,7 @@ $node->wait_for(q{SELECT count(*) = 1 FROM net.definitions WHERE name = 'widgets
 $api->expect_success($api->delete("$definitions/widgets.changes.dbnet.io"));
 $node->wait_for(q{SELECT count(*) = 0 FROM net.definitions WHERE name = 'widgets.changes.dbnet.io'}, 'the definition is gone');
 $node->wait_for(q{SELECT bool_and(state = 'degraded') FROM dbnet.mirror_status WHERE kind = 'Widget'}, 'the mirrors of its kind say so');
-$node->query_is(q{SELECT string_agg(name, ' ' ORDER BY name) FROM net.widgets}, 'large later mine', 'rows that DBNet made stay');
+$node->query_is(q{SELECT string_agg(name, ' ' ORDER BY name) FROM net.widgets}, 'g1 g2 g3 g4 h large later mine', 'rows that DBNet made stay');
 $node->query_is(q{SELECT DISTINCT phase FROM dbnet.object WHERE relation = 'net.widgets'::regclass}, 'absent', 'and say that their objects were deleted');
 my $spec = definition(weight => { type => 'integer' })->{spec};
 my ($names, $versions) = map { DBNet::Api::quote($json->encode($_)) } $spec->{names}, $spec->{versions};
@@ -163,7 +178,7 @@ $node->psql_ok(qq{BEGIN; INSERT INTO net.widgets (name, weight) VALUES ('first',
     INSERT INTO net.definitions VALUES ('widgets.changes.dbnet.io', 'changes.dbnet.io', $names, 'Namespaced', $versions); COMMIT}, 'an object and its definition in one transaction');
 $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'first' AND relation = 'net.widgets'::regclass}, 'the object follows its definition');
 is($api->get("$widgets/first")->{body}{spec}{weight}, 1, 'and is there');
-$node->query_is(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.widgets'::regclass AND phase = 'absent'}, '3', 'what was deleted is not made again unasked');
+$node->query_is(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.widgets'::regclass AND phase = 'absent'}, '8', 'what was deleted is not made again unasked');
 
 $node->no_crash_in_log;
 done_testing();

@@ -66,7 +66,7 @@ $old->backup('base', backup_options => ['--checkpoint=fast']);
 my $clone = clone('lease_clone', 'base');
 $clone->start;
 wait_disarmed($clone, "$owner, another server of this database, writes to the cluster: it holds lease $space/dbnet-%", 'a clone is told who writes');
-$clone->query_is(q{SELECT state FROM dbnet.mirror_status WHERE relation = 'net.labels'::regclass}, 'synced', 'a mirror that only looks goes on there');
+$clone->wait_for(q{SELECT state FROM dbnet.mirror_status WHERE relation = 'net.labels'::regclass}, 'a mirror that only looks goes on there', expected => 'synced');
 my $before = calls($clone);
 $clone->psql_ok(q{UPDATE net.configs SET data = '{"v": "clone"}' WHERE name = 'a'; INSERT INTO net.configs VALUES ('made-by-clone', '{"v": "1"}')}, 'changes on the clone');
 $clone->wait_for(q{SELECT count(*) FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'pending' AND message LIKE 'disarmed: %another server of this database%'}, 'wait there', expected => '2');

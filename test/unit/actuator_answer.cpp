@@ -82,6 +82,32 @@ TEST_F(ActuatorAnswer, SurroundingsThatAreMissingAreAskedForOften) {
     EXPECT_GT(judged(Outcome::retry).delay_ms, 40'000);
 }
 
+TEST_F(ActuatorAnswer, AFieldThatTheSchemaHasNoMoreIsTheMirrorsTrouble) {
+    attempt.number = 5;
+    attempt.paths = {"data"};
+    outcome.message =
+        "failed to create typed patch object (a/b; v1, Kind=ConfigMap): .data: field not declared in schema";
+    outcome.causes = {{"", "data", "", "field not declared in schema"}};
+    const Verdict gone = judged(Outcome::schema_500);
+    EXPECT_EQ(gone.next, Next::stop);
+    EXPECT_EQ(gone.phase, Phase::pending);
+    EXPECT_EQ(gone.reason, "SchemaChanged");
+    EXPECT_EQ(gone.outdated, std::set<std::string>{"data"});
+
+    outcome.causes = {{"", "data.a", "", "field not declared in schema"}};
+    EXPECT_EQ(judged(Outcome::schema_500).phase, Phase::invalid) << "what lies below is the row's own word";
+    outcome.causes = {{"", "data.a", "", "expected string, got &value.valueUnstructured{Value:5}"}};
+    EXPECT_TRUE(judged(Outcome::schema_500).outdated.empty()) << "nobody knows what the field took";
+    mapping.columns[0].rules = dbnet::mirror::ValueRules::parse(R"({"type": "object", "values": "int64"})");
+    EXPECT_EQ(judged(Outcome::schema_500).outdated, std::set<std::string>{"data"}) << "its rules let the value pass";
+    outcome.message = "failed to create manager for existing fields: failed to convert new object (a/b; v1, "
+                      "Kind=ConfigMap) to smd typed: .data.a: expected string";
+    EXPECT_TRUE(judged(Outcome::schema_500).outdated.empty()) << "it is about what the object has";
+    outcome.message = "failed to create typed patch object (a/b; v1, Kind=ConfigMap): .data.a: expected string";
+    attempt.paths = {};
+    EXPECT_TRUE(judged(Outcome::schema_500).outdated.empty()) << "it was not sent";
+}
+
 TEST_F(ActuatorAnswer, SchemaErrorsStopAfterFiveTries) {
     attempt.number = 4;
     EXPECT_EQ(judged(Outcome::schema_500).next, Next::again);

@@ -282,6 +282,20 @@ TEST_F(ReflectorTest, MissingKindIsListedAgainAndNeverTakenForEmpty) {
     EXPECT_TRUE(reflector.has_listed()) << "what was listed before stays";
 }
 
+TEST_F(ReflectorTest, KindThatAProbeDoesNotFindIsListedAgain) {
+    watching("100");
+    reflector.on_watch_end(false, "reset", now);
+    now = reflector.due();
+    start(Action::probe);
+    reflector.on_probe(failure(Outcome::kind_missing, 404), "", now);
+    EXPECT_TRUE(reflector.is_kind_missing());
+    expect_delay(1600);
+    EXPECT_EQ(start(Action::list).resource_version, "") << "no watch goes on from what was there before";
+    reflector.on_page("130", "", 0, -1);
+    EXPECT_FALSE(reflector.is_kind_missing());
+    EXPECT_EQ(start(Action::watch).resource_version, "130");
+}
+
 TEST_F(ReflectorTest, QuietWatchThatIsNotRefusedIsTakenForAccepted) {
     watching();
     reflector.on_watch_failure(failure(Outcome::denied, 403), now);
