@@ -208,7 +208,6 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
     Oid *types = nullptr;
     char **names = nullptr, *modes = nullptr;
     const int all = get_func_arg_info(tuple, &types, &names, &modes);
-    info.argument_types = static_cast<Oid *>(palloc0(sizeof(Oid) * (all + 1)));
     info.argument_lengths = static_cast<int16 *>(palloc0(sizeof(int16) * (all + 1)));
     info.shown_names = static_cast<const char **>(palloc0(sizeof(char *) * (all + 1)));
     info.argument_forms = static_cast<ValueForm *>(palloc0(sizeof(ValueForm) * (all + 1)));
@@ -219,7 +218,6 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
         const bool is_procedure = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->prokind == PROKIND_PROCEDURE;
         if (mode == PROARGMODE_TABLE || (mode == PROARGMODE_OUT && !is_procedure))
             continue;
-        info.argument_types[count] = types[index];
         const bool is_named = names != nullptr && names[index] != nullptr && names[index][0] != '\0';
         info.shown_names[count] = is_named ? names[index] : psprintf("$%d", count + 1);
         info.argument_lengths[count] = IsPolymorphicType(types[index]) ? 0 : get_typlen(types[index]);

@@ -16,7 +16,6 @@ struct FunctionInfo {
     int64 code = 0;               // dbnet.code.id: start of the SHA-256 of language, name and source
     Oid stored_in = InvalidOid;   // the table that is known to hold the source: dbnet.code
     int argument_count = 0;
-    Oid *argument_types = nullptr;
     int16 *argument_lengths = nullptr; // as pg_type.typlen; 0: polymorphic
     ValueForm *argument_forms = nullptr;
     int *argument_order = nullptr;      // jsonb's order of names

@@ -611,12 +611,12 @@ void flush_if_large() {
         flush();
         pg::call([] { retire(); });
     } else if (size > limit * savepoint_allowance) {
-        records->is_overfull = true;
         const pg::error overfull(
             ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             "more has changed inside a savepoint than dbnet.provenance_buffer_limit lets be remembered");
         if (settings::provenance_on_error == settings::OnError::error)
-            throw overfull;
+            throw overfull; // whoever catches it meets it again: nothing goes by unrecorded
+        records->is_overfull = true;
         count_failure("the rest of a transaction", overfull.what());
     }
 }

@@ -47,4 +47,23 @@ SELECT dbnet.track('lab.moody');
 SELECT is((SELECT gap FROM dbnet.gaps() WHERE relation = 'lab.moody'::regclass), 'rows not looked at, for a column has a type of its own: SELECT * FROM dbnet.gaps(''lab.moody'')', 'gaps says what it has not looked at');
 SELECT is_empty('SELECT * FROM lab.ran', 'no cast has run');
 
+-- Who catches the error of a savepoint that holds too much does not go on unrecorded.
+SET dbnet.provenance_on_error = error;
+SET dbnet.provenance_buffer_limit = '64kB';
+CREATE TABLE lab.much (id integer PRIMARY KEY, note text);
+SELECT dbnet.track('lab.much');
+DO $$
+BEGIN
+    BEGIN
+        INSERT INTO lab.much SELECT i, repeat('x', 100) FROM generate_series(1, 5000) AS i;
+    EXCEPTION WHEN program_limit_exceeded THEN
+        NULL;
+    END;
+    INSERT INTO lab.much VALUES (0, 'after');
+END
+$$;
+SELECT set_eq('SELECT id FROM lab.much', ARRAY[0], 'what was too much was refused');
+SELECT is((SELECT operation FROM dbnet.history('lab.much', '0')), 'INSERT', 'and what came after is on record');
+RESET dbnet.provenance_buffer_limit;
+RESET dbnet.provenance_on_error;
 SELECT * FROM finish();
