@@ -62,7 +62,7 @@ if ($demo) {
     exec $^X, 'test/demo/run.pl' or die "test/demo/run.pl: $!\n";
 }
 
-my ($passed, $failed, %skipped) = (0, 0);
+my ($passed, $failed, %skipped, @failures) = (0, 0);
 run_unit();
 run_fuzz();
 run_regress('regress', "$pgxs_test/regress/pg_regress", 'test', 'sql', 'sql', '--temp-config=test/dbnet.conf');
@@ -75,6 +75,7 @@ unlink $ENV{DBNET_TEST_KUBECONFIG} if $ENV{DBNET_TEST_KUBECONFIG};
 my $skips = 0;
 $skips += $skipped{$_} for keys %skipped;
 print "\nSkipped:\n", map { "  $skipped{$_} x $_\n" } sort keys %skipped if $skips;
+print "\nFailed:\n", @failures if @failures;    # once more, where whoever sees only the end of the output finds it
 print "\n$passed passed, $failed failed", ($skips ? ", $skips skipped" : ''), "\n";
 exit($failed || !$passed ? 1 : 0);
 
@@ -180,7 +181,9 @@ sub report {
     return if !$bad || !open my $in, '<', $log;
     my @lines = <$in>;
     my @telling = grep { $lines[$_] =~ /^\s*not ok|^\s*#  |FAILED|Failure|ERROR|^[-+]/ } 0 .. $#lines;
-    print map { "    $lines[$_]" } @telling > 40 ? @telling[0 .. 39] : @telling;
+    my @told = map { "    $lines[$_]" } @telling > 40 ? @telling[0 .. 39] : @telling;
+    push @failures, "  $name\n", @told;
+    print @told;
 }
 
 sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; return scalar(<$in>) // '' }
