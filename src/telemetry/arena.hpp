@@ -1,0 +1,48 @@
+// Memory that is given back all at once: what a batch of telemetry refers to. Pure C++.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace dbnet::telemetry {
+
+class Arena {
+public:
+    static constexpr size_t alignment = 8;
+
+    // Uninitialized, aligned to 8 bytes, valid until reset() or rewind(). Raises std::bad_alloc.
+    char *allocate(size_t size) {
+        size = (size + alignment - 1) & ~(alignment - 1);
+        if (size > room_)
+            grow(size);
+        char *taken = next_;
+        next_ += size;
+        room_ -= size;
+        return taken;
+    }
+
+    // Forgets everything; keeps the largest block for the next round.
+    void reset() noexcept;
+
+    // Bytes held.
+    size_t footprint() const noexcept { return footprint_; }
+
+private:
+    static constexpr size_t block_size = 256 * 1024;
+
+    struct Block {
+        std::unique_ptr<char[]> memory;
+        size_t size;
+    };
+
+    void grow(size_t size);
+
+    std::vector<Block> blocks_;
+    char *next_ = nullptr;
+    size_t room_ = 0;
+    size_t footprint_ = 0;
+};
+
+} // namespace dbnet::telemetry
