@@ -58,6 +58,14 @@ size_t length_of(const Framing &framing) noexcept {
     return length;
 }
 
+// What has arrived and nobody reads any more: the kernel answers its loss with a reset, and the client may lose the
+// answer by that.
+void discard_input(int descriptor) noexcept {
+    char piece[16 * 1024];
+    for (int i = 0; i < 64 && recv(descriptor, piece, sizeof piece, MSG_DONTWAIT) > 0; i++)
+        continue;
+}
+
 } // namespace
 
 void HttpCallbacks::add(HttpServer &server, std::vector<MHD_OptionItem> &options) {
@@ -223,8 +231,10 @@ MHD_Result HttpCallbacks::send(Exchange &exchange) noexcept {
     exchange.server_.expect_within(*client, exchange.server_.limits_.idle);
     if (exchange.response_ == nullptr)
         return MHD_NO; // no memory
-    if (exchange.must_close_)
+    if (exchange.must_close_) {
         MHD_add_response_header(exchange.response_, "Connection", "close");
+        discard_input(client->descriptor);
+    }
     return MHD_queue_response(exchange.connection_, static_cast<unsigned>(exchange.status_), exchange.response_);
 }
 

@@ -231,6 +231,8 @@ TEST_F(HttpServerTest, RefusesHeadersAboveTheLimit) {
     EXPECT_TRUE(has_status(ask(with_header_of(15'000), "\r\n\r\n"), 200));
     EXPECT_TRUE(has_status(ask(with_header_of(17'000), "\r\n\r\n"), 431));
     EXPECT_TRUE(has_status(ask(with_header_of(200'000), "\r\n\r\n"), 431));
+    const std::string answer_to_more = ask_until_closed(with_header_of(17'000) + std::string(100'000, 'x'));
+    EXPECT_TRUE(has_status(answer_to_more, 431)) << "not lost by what follows";
     std::string many = "GET / HTTP/1.1\r\nHost: a\r\n";
     for (int i = 0; i < 3000; i++)
         many += "a:b\r\n";
