@@ -84,6 +84,12 @@ void OtlpApplication::on_refused(Exchange &exchange, int status, std::string_vie
     or_unavailable(exchange, [&] { respond(exchange, route_of(exchange), status, reason); });
 }
 
+void OtlpApplication::on_stop() noexcept {
+    take_calls();
+    take_readiness();
+    take_metrics();
+}
+
 std::vector<OtlpCall> OtlpApplication::take_calls() noexcept {
     waiting_bytes_ = 0;
     return std::exchange(calls_, {});

@@ -44,6 +44,7 @@ private:
     void on_headers(Exchange &exchange) noexcept override;
     void on_request(Exchange &exchange) noexcept override;
     void on_refused(Exchange &exchange, int status, std::string_view reason) noexcept override;
+    void on_stop() noexcept override;
 
     void respond(Exchange &exchange, const OtlpRoute &route, int status, std::string_view message) noexcept;
     void count(const OtlpRoute &route, int status) noexcept;

@@ -357,9 +357,11 @@ TEST_F(HttpServerTest, SurvivesClientsThatLeaveAtAnyTime) {
 
 TEST_F(HttpServerTest, AnswersWhatWaitsWhenItStops) {
     const int client = connect(), idle = connect();
-    send(client, post("/later", "Content-Length: 1\r\n", "x"));
+    const std::string request = post("/later", "Content-Length: 1\r\n", "x");
+    send(client, request + request);
     run_until([&] { return application.waiting.size() == 1 && server().connections() == 2; });
     stop();
+    EXPECT_EQ(application.seen.size(), 1) << "the next is not begun";
     const std::string answer = receive_all(client);
     EXPECT_TRUE(has_status(answer, 503));
     EXPECT_NE(answer.find("Retry-After: 1"), answer.npos);
