@@ -156,12 +156,13 @@ GatewayIngest::Verdict GatewayIngest::take(const OtlpCall &call) {
     if (call.compression != Compression::none) {
         const size_t limit = static_cast<size_t>(settings::gateway_body_limit) * 1024;
         std::string &unpacked = unpacked_.emplace_back();
-        switch (inflate(call.compression, body, limit, unpacked)) {
-        case telemetry::Inflated::malformed:
+        const auto inflate = call.compression == Compression::gzip ? telemetry::inflate_gzip : telemetry::inflate_zstd;
+        switch (inflate(body, limit, unpacked)) {
+        case telemetry::Inflated::broken:
             return {400, "the body cannot be decompressed as its Content-Encoding says", {}};
         case telemetry::Inflated::too_large:
             return {413, "the request's body is too large when it is decompressed", {}};
-        case telemetry::Inflated::whole:
+        case telemetry::Inflated::ok:
             body = unpacked;
         }
     }

@@ -1,7 +1,6 @@
 // What a request to the gateway is for, told by its method, path and headers. Pure C++; gateway worker.
 #pragma once
 
-#include "telemetry/inflate.hpp"
 #include "telemetry/otlp.hpp"
 
 #include <optional>
@@ -10,7 +9,7 @@
 
 namespace dbnet::gateway {
 
-using telemetry::Compression;
+enum class Compression : uint8_t { none, gzip, zstd };
 
 struct OtlpRoute {
     enum class Kind : uint8_t { otlp, health, readiness, metrics, refused };

@@ -1,10 +1,8 @@
-// Decompression within a limit; see the header. Both libraries want the whole room at once, and the sizes that packed
-// data promises are anybody's: room starts at a promise that is likely, and doubles.
+// Inflating bodies; see the header. Any process that takes telemetry.
 #include "telemetry/inflate.hpp"
 
 #include <libdeflate.h>
 #include <zstd.h>
-#include <zstd_errors.h>
 
 #include <algorithm>
 #include <memory>
@@ -13,86 +11,75 @@
 namespace dbnet::telemetry {
 namespace {
 
-constexpr size_t likely_ratio = 64; // more than this a promise is not believed at first
-constexpr size_t first_room = 4096;
+// Room grows from what the packed size makes likely, so that a small body that claims nothing gets no big buffer.
+constexpr size_t least_room = 16 * 1024;
 
-// Calls attempt(room, used) with more and more room until it says what it is.
-template<class Attempt>
-Inflated with_room(size_t promised, size_t packed, size_t limit, std::string &text, Attempt attempt) {
-    const size_t likely = std::max(first_room, packed * likely_ratio);
-    for (size_t room = std::min({std::max(promised, packed), likely, limit});; room = std::min(room * 2, limit)) {
-        text.resize(room);
-        size_t used = 0;
-        const Inflated result = attempt(text.data(), room, used);
-        if (result == Inflated::too_large && room < limit)
-            continue;
-        text.resize(result == Inflated::whole ? used : 0);
-        return result;
-    }
+size_t first_room(size_t packed, size_t limit) {
+    return std::min(limit, std::max(least_room, packed * 8));
 }
 
-Inflated inflate_members(libdeflate_decompressor *decompressor, std::string_view packed, char *out, size_t room,
-                         size_t &used) {
-    do {
-        size_t taken = 0, made = 0;
-        switch (libdeflate_gzip_decompress_ex(decompressor, packed.data(), packed.size(), out + used, room - used,
-                                              &taken, &made)) {
-        case LIBDEFLATE_SUCCESS:
-            break;
-        case LIBDEFLATE_INSUFFICIENT_SPACE:
-            return Inflated::too_large;
-        default:
-            return Inflated::malformed;
-        }
-        packed.remove_prefix(taken);
-        used += made;
-    } while (!packed.empty());
-    return Inflated::whole;
-}
-
-Inflated gunzip(std::string_view packed, size_t limit, std::string &text) {
-    const std::unique_ptr<libdeflate_decompressor, decltype(&libdeflate_free_decompressor)> decompressor(
-        libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
-    if (!decompressor)
+libdeflate_decompressor *decompressor() {
+    static libdeflate_decompressor *const shared = libdeflate_alloc_decompressor(); // lives as long as the process
+    if (shared == nullptr)
         throw std::bad_alloc();
-    // The last four bytes are the size of the last member, little-endian.
-    size_t promised = 0;
-    for (size_t i = 0; i < 4 && i < packed.size(); i++)
-        promised = promised << 8 | static_cast<unsigned char>(packed[packed.size() - 1 - i]);
-    return with_room(promised, packed.size(), limit, text, [&](char *out, size_t room, size_t &used) {
-        return inflate_members(decompressor.get(), packed, out, room, used);
-    });
-}
-
-Inflated unzstd(std::string_view packed, size_t limit, std::string &text) {
-    const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
-    if (!context)
-        throw std::bad_alloc();
-    const unsigned long long promised = ZSTD_getFrameContentSize(packed.data(), packed.size());
-    const bool is_known = promised != ZSTD_CONTENTSIZE_UNKNOWN && promised != ZSTD_CONTENTSIZE_ERROR;
-    return with_room(is_known ? promised : 0, packed.size(), limit, text, [&](char *out, size_t room, size_t &used) {
-        used = ZSTD_decompressDCtx(context.get(), out, room, packed.data(), packed.size());
-        if (!ZSTD_isError(used))
-            return packed.empty() ? Inflated::malformed : Inflated::whole;
-        if (ZSTD_getErrorCode(used) == ZSTD_error_memory_allocation)
-            throw std::bad_alloc();
-        return ZSTD_getErrorCode(used) == ZSTD_error_dstSize_tooSmall ? Inflated::too_large : Inflated::malformed;
-    });
+    return shared;
 }
 
 } // namespace
 
-Inflated inflate(Compression compression, std::string_view packed, size_t limit, std::string &text) {
-    switch (compression) {
-    case Compression::gzip:
-        return gunzip(packed, limit, text);
-    case Compression::zstd:
-        return unzstd(packed, limit, text);
-    case Compression::none:
-        break;
+// libdeflate wants all of the output at once and says when it had too little room; a member is then inflated again.
+Inflated inflate_gzip(std::string_view packed, size_t limit, std::string &plain) {
+    size_t done = 0;
+    plain.resize(first_room(packed.size(), limit));
+    do {
+        size_t read = 0, written = 0;
+        const libdeflate_result result = libdeflate_gzip_decompress_ex(
+            decompressor(), packed.data(), packed.size(), plain.data() + done, plain.size() - done, &read, &written);
+        if (result == LIBDEFLATE_INSUFFICIENT_SPACE) {
+            if (plain.size() >= limit)
+                return Inflated::too_large;
+            plain.resize(std::min(limit, std::max(plain.size() * 2, least_room)));
+            continue;
+        }
+        if (result != LIBDEFLATE_SUCCESS)
+            return Inflated::broken;
+        done += written;
+        packed.remove_prefix(read);
+    } while (!packed.empty());
+    plain.resize(done);
+    return Inflated::ok;
+}
+
+Inflated inflate_zstd(std::string_view packed, size_t limit, std::string &plain) {
+    constexpr int largest_window = 23; // 8 MiB, what RFC 8878 asks every decoder of HTTP bodies to have
+    const std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream *)> stream(ZSTD_createDStream(), ZSTD_freeDStream);
+    if (!stream)
+        throw std::bad_alloc();
+    ZSTD_DCtx_setParameter(stream.get(), ZSTD_d_windowLogMax, largest_window);
+    plain.resize(first_room(packed.size(), limit));
+    ZSTD_inBuffer in{packed.data(), packed.size(), 0};
+    ZSTD_outBuffer out{plain.data(), plain.size(), 0};
+    size_t left = 1; // of the frame; 0 at its end
+    while (in.pos < in.size || left > 0) {
+        const size_t read = in.pos, written = out.pos;
+        left = ZSTD_decompressStream(stream.get(), &out, &in);
+        if (ZSTD_isError(left))
+            return Inflated::broken;
+        if (out.pos == out.size && left > 0) {
+            if (out.size >= limit) {
+                // Full: a frame of exactly the limit still has its end to read, which needs no room.
+                if (in.pos == read && out.pos == written)
+                    return Inflated::too_large;
+                continue;
+            }
+            plain.resize(std::min(limit, std::max(plain.size() * 2, least_room)));
+            out = {plain.data(), plain.size(), out.pos};
+        } else if (in.pos == read && out.pos == written && left > 0) {
+            return Inflated::broken; // cut off
+        }
     }
-    text.assign(packed.substr(0, limit));
-    return packed.size() > limit ? Inflated::too_large : Inflated::whole;
+    plain.resize(out.pos);
+    return Inflated::ok;
 }
 
 } // namespace dbnet::telemetry

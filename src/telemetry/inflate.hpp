@@ -1,19 +1,16 @@
-// Compressed bodies of requests. Pure C++.
+// Compressed bodies: gzip (of one or several members) and zstd, never to more than a limit. Pure C++.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace dbnet::telemetry {
 
-enum class Compression : uint8_t { none, gzip, zstd };
+enum class Inflated { ok, too_large, broken };
 
-enum class Inflated : uint8_t { whole, malformed, too_large };
-
-// Decompresses gzip (one or more members) or zstd (one or more frames) into `text`, which is no longer than `limit`
-// then: what would be is too_large, however small the packed form. Raises std::bad_alloc only.
-Inflated inflate(Compression compression, std::string_view packed, size_t limit, std::string &text);
+// Replaces `plain`; when the answer is not ok, what is in it is of no use. Raises std::bad_alloc only.
+Inflated inflate_gzip(std::string_view packed, size_t limit, std::string &plain);
+Inflated inflate_zstd(std::string_view packed, size_t limit, std::string &plain);
 
 } // namespace dbnet::telemetry
