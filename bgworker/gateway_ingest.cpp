@@ -60,6 +60,8 @@ bool has_records(const telemetry::Batch &batch) {
 void GatewayIngest::serve(std::span<const OtlpCall> calls) {
     while (!calls.empty())
         calls = calls.subspan(serve_together(calls));
+    batch_.clear();
+    unpacked_.clear();
 }
 
 // Returns how many were answered: as many as fit into a transaction.

@@ -7,6 +7,7 @@
 #include "telemetry/batch.hpp"
 
 #include <chrono>
+#include <deque>
 #include <map>
 #include <span>
 #include <string>
@@ -47,7 +48,7 @@ private:
     gateway::OtlpApplication &application_;
     telemetry::Batch batch_;
     std::vector<Verdict> verdicts_;                             // of the running transaction, in the order of its calls
-    std::vector<std::string> unpacked_;                         // bodies in the batch that were compressed
+    std::deque<std::string> unpacked_;                          // bodies in the batch that were compressed
     size_t bytes_ = 0;                                          // of all bodies in the batch, unpacked
     std::map<std::string, gateway::Token, std::less<>> tokens_; // asked for in the transaction, by what was sent
     std::string problem_, reported_;
