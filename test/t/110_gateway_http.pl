@@ -179,7 +179,7 @@ subtest 'a trigger of a user refuses one request and not its neighbours, and run
         CREATE TABLE seen (name text, who name); GRANT INSERT ON seen TO PUBLIC;
         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NEW.name = 'poison' THEN RAISE EXCEPTION 'poison is not taken'; END IF;
-            INSERT INTO seen VALUES (NEW.name, current_user); RETURN NULL; END $$;
+            INSERT INTO public.seen VALUES (NEW.name, current_user); RETURN NULL; END $$;
         CREATE TRIGGER look AFTER INSERT ON otel.spans FOR EACH ROW EXECUTE FUNCTION look()});
     my @clients = map { $gateway->connect } 1 .. 6;
     my $session = $node->background_psql('postgres');    # holds the gateway for a moment, so that all come together

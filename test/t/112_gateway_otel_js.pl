@@ -38,7 +38,7 @@ for my $form ('proto', 'json') {
         $node->query_is(qq{SELECT coalesce(value_int, value_double) FROM otel.number_points $metric AND m.name = 'requests'}, $count, "$service: a counter");
         $node->query_is(qq{SELECT value_double FROM otel.number_points $metric AND m.name = 'temperature'}, '21.5', "$service: a gauge");
         $node->query_is(qq{SELECT count, sum, min, max FROM otel.histogram_points $metric AND m.name = 'latency'}, "$count|1225|0|49", "$service: a histogram");
-        $node->query_is(qq{SELECT count, zero_count, sum FROM otel.exp_histogram_points $metric AND m.name = 'latency.exponential'}, "$count|1|1225",
+        $node->query_is(qq{SELECT count, zero_count, sum FROM otel.exponential_histogram_points $metric AND m.name = 'latency.exponential'}, "$count|1|1225",
             "$service: an exponential histogram");
         $node->query_is(qq{
             SELECT count(*), min(severity_text), count(*) FILTER (WHERE body = to_jsonb('line ' || (attributes->>'i')))
