@@ -28,7 +28,7 @@ PG_CPPFLAGS = -Isrc -I. -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev
 WARNINGS = -Wall -Wextra -Werror
 # Line tables and no more, whatever PostgreSQL was built with: enough for a backtrace, a quarter less time to compile.
 PG_CXXFLAGS = -std=c++20 -g1 $(WARNINGS) -Wno-register -fvisibility=hidden -fvisibility-inlines-hidden -MMD -MP
-SHLIB_LINK = -lcrypto -lcurl -lyaml-cpp -lsimdjson -ldeflate -lzstd -lstdc++
+SHLIB_LINK = -lcrypto -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lstdc++
 # The bitcode rule of PGXS ignores PG_CXXFLAGS, and inlining across an extension's functions gains DBNet nothing.
 override with_llvm = no
 
@@ -44,7 +44,7 @@ EXTRA_CLEAN += build $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
 
 # PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/%
+TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/% build/otel_js/%
 ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 include test/tests.mk
 else ifneq ($(wildcard $(PGXS)),)

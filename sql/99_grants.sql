@@ -14,6 +14,12 @@ GRANT EXECUTE ON FUNCTION dbnet.is_report(), dbnet.get(jsonb, text), dbnet.set(j
 GRANT EXECUTE ON FUNCTION dbnet.set_cause(bigint, text), dbnet.used(regclass, text), dbnet.event_time(bigint), dbnet.event_at(timestamptz)
     TO PUBLIC;
 
+-- The client API gives nobody more than plain statements do.
+GRANT EXECUTE ON FUNCTION dbnet.create_schema(text, boolean, text), dbnet.create_table(text, jsonb, jsonb, boolean, text, boolean),
+    dbnet.create_procedure(text, text, jsonb, text, text, boolean, text),
+    dbnet.create_trigger(text, text, text, jsonb, jsonb, text, text, text, jsonb, text, text, boolean),
+    dbnet.call_procedure(text, jsonb), dbnet.execute(text, jsonb), dbnet.wrap_transaction(jsonb)
+    TO PUBLIC;
 -- Telemetry: who reads status reads it, who delivers it adds to it and reads nothing.
 REVOKE ALL ON ALL TABLES IN SCHEMA otel FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA otel FROM PUBLIC;
@@ -104,6 +110,12 @@ GRANT EXECUTE ON FUNCTION
     dbnet.track_function(regprocedure), dbnet.untrack_function(regprocedure)
     TO dbnet_admin;
 GRANT SELECT ON dbnet.arming TO dbnet_admin;
+
+-- Tokens (50_token.sql): a viewer sees those of its roles, what they are made of is for nobody. -----------------------------------
+GRANT SELECT ON dbnet.token, dbnet.token_status TO dbnet_viewer;
+GRANT SELECT (token, last_used_at, last_client) ON dbnet.token_secret TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.token_problem(dbnet.token), dbnet.role_problem(dbnet.token), dbnet.privilege_beyond(oid) TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.create_token(regrole, text, interval, text, jsonb, timestamptz, boolean), dbnet.revoke_token(text) TO dbnet_admin;
 
 -- Rows -----------------------------------------------------------------------------------------------------------------
 -- A viewer sees the mirrors whose whole table it could read: with row-level security on the table for it, none.
