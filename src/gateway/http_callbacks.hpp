@@ -1,0 +1,33 @@
+// Private to the HTTP server: what libmicrohttpd calls. No exception leaves any of them.
+#pragma once
+
+#include "gateway/http_server.hpp"
+
+#include <microhttpd.h>
+
+#include <vector>
+
+namespace dbnet::gateway {
+
+struct HttpCallbacks {
+    // Options that make the library call the functions below with `server`.
+    static void add(HttpServer &server, std::vector<MHD_OptionItem> &options);
+
+    static MHD_Result on_access(void *server, MHD_Connection *connection, const char *url, const char *method,
+                                const char *version, const char *data, size_t *size, void **context) noexcept;
+
+private:
+    static void on_connection(void *server, MHD_Connection *connection, void **context,
+                              MHD_ConnectionNotificationCode code) noexcept;
+    static void *on_request_line(void *server, const char *uri, MHD_Connection *connection) noexcept;
+    static void on_completed(void *server, MHD_Connection *connection, void **context,
+                             MHD_RequestTerminationCode code) noexcept;
+
+    static MHD_Result start(Exchange &exchange, const char *url, const char *method) noexcept;
+    static void receive(Exchange &exchange, std::string_view piece) noexcept;
+    static MHD_Result finish(Exchange &exchange) noexcept;
+    static MHD_Result send(Exchange &exchange) noexcept;
+    static void refuse(Exchange &exchange, int status, std::string_view reason) noexcept;
+};
+
+} // namespace dbnet::gateway
