@@ -233,43 +233,6 @@ void HttpCallbacks::refuse(Exchange &exchange, int status, std::string_view reas
     exchange.server_.application_.on_refused(exchange, status, reason);
 }
 
-Exchange::~Exchange() {
-    server_.in_flight_bytes_ -= counted_bytes_;
-    if (response_)
-        MHD_destroy_response(response_);
-}
-
-std::optional<std::string_view> Exchange::header(const char *name) const noexcept {
-    const char *value = MHD_lookup_connection_value(connection_, MHD_HEADER_KIND, name);
-    return value ? std::optional<std::string_view>(value) : std::nullopt;
-}
-
-std::optional<std::string_view> Exchange::parameter(const char *name) const noexcept {
-    const char *value = MHD_lookup_connection_value(connection_, MHD_GET_ARGUMENT_KIND, name);
-    return value ? std::optional<std::string_view>(value) : std::nullopt;
-}
-
-void Exchange::respond(int status, std::initializer_list<Header> headers, std::string_view body) noexcept {
-    server_.in_flight_bytes_ -= counted_bytes_;
-    counted_bytes_ = 0;
-    is_answered_ = true;
-    status_ = status;
-    response_ = MHD_create_response_from_buffer(body.size(), const_cast<char *>(body.data()), MHD_RESPMEM_MUST_COPY);
-    std::string().swap(body_); // `body` may have been it
-    for (const Header &header : headers)
-        if (response_ && MHD_add_response_header(response_, header.name, header.value.c_str()) != MHD_YES) {
-            MHD_destroy_response(response_); // no memory, or no text for a header
-            response_ = nullptr;
-        }
-    if (!is_waiting_)
-        return;
-    is_waiting_ = false;
-    (previous_ ? previous_->next_ : server_.waiting_) = next_;
-    if (next_)
-        next_->previous_ = previous_;
-    MHD_resume_connection(connection_);
-}
-
 } // namespace dbnet::gateway
 
 #include "pg/no_postgres.hpp"

@@ -3,7 +3,7 @@
 
 #include "gateway/http_callbacks.hpp"
 #include "gateway/http_error.hpp"
-#include "gateway/listen_address.hpp"
+#include "gateway/listen_socket.hpp"
 
 #include <microhttpd.h>
 #include <sys/resource.h>
@@ -41,10 +41,10 @@ unsigned fitting_connections(unsigned wanted) {
 
 } // namespace
 
-HttpServer::HttpServer(std::string_view listen, HttpApplication &application, const HttpLimits &limits,
+HttpServer::HttpServer(const ListenAddress &address, HttpApplication &application, const HttpLimits &limits,
                        std::shared_ptr<const TlsCredentials> tls)
     : application_(application), limits_(limits), tls_(std::move(tls)) {
-    ListenSocket socket(listen);
+    ListenSocket socket(address);
     port_ = socket.port();
     limits_.connections = fitting_connections(limits.connections);
     connections_.reserve(limits_.connections);

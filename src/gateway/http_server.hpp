@@ -1,7 +1,7 @@
 // An HTTP/1.1 server without threads: libmicrohttpd driven from its user's own wait loop through one descriptor. It
 // keeps the protocol and the limits; what requests mean is its user's. Pure C++; gateway and client API workers.
 //
-//     HttpServer server("127.0.0.1:4318", application, limits, {});
+//     HttpServer server(*parse_listen_address("127.0.0.1:4318"), application, limits, nullptr);
 //     while (true) { wait for server.descriptor() to be readable, at most server.timeout_ms(); server.run(); … }
 //
 // run() calls the application back; nothing else does, but for respond(), which calls nothing. A request is answered
@@ -9,6 +9,7 @@
 #pragma once
 
 #include "gateway/http_exchange.hpp"
+#include "gateway/listen_address.hpp"
 #include "gateway/tls_credentials.hpp"
 
 #include <chrono>
@@ -48,7 +49,7 @@ public:
 class HttpServer {
 public:
     // Listens from now on; TLS when `tls` is not nullptr. Raises HttpError.
-    HttpServer(std::string_view listen, HttpApplication &application, const HttpLimits &limits,
+    HttpServer(const ListenAddress &address, HttpApplication &application, const HttpLimits &limits,
                std::shared_ptr<const TlsCredentials> tls);
     // Answers what is not answered with 503 and closes every connection.
     ~HttpServer();
@@ -56,7 +57,7 @@ public:
     HttpServer &operator=(const HttpServer &) = delete;
 
     int descriptor() const noexcept { return descriptor_; } // readable when run() has something to do
-    int port() const noexcept { return port_; }
+    uint16_t port() const noexcept { return port_; }
     size_t connections() const noexcept { return connections_.size(); }
     size_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
 
@@ -96,7 +97,7 @@ private:
     std::shared_ptr<const TlsCredentials> tls_;
     MHD_Daemon *daemon_ = nullptr;
     int descriptor_ = -1;
-    int port_ = 0;
+    uint16_t port_ = 0;
     size_t in_flight_bytes_ = 0;
     std::vector<std::unique_ptr<Connection>> connections_;
     Clock::time_point next_deadline_ = Clock::time_point::max(); // no connection's is earlier
