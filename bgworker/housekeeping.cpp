@@ -51,6 +51,8 @@ const pg::Statement select_sealed{
     "SELECT transactions[cardinality(transactions)] FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1"};
 const pg::Statement select_oldest_running{"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"};
 
+const pg::Statement remove_tokens{"SELECT dbnet.remove_ended_tokens()"};
+
 constexpr int most_sealed = 10'000; // transactions of a block
 const pg::Statement insert_block{R"sql(
     INSERT INTO dbnet.provenance_block AS b (number, transactions, previous, root)
@@ -117,6 +119,7 @@ void Housekeeping::remove_old() {
         pg::execute(remove_uses, kept);
         pg::execute(remove_sessions, kept - day);
         pg::execute(remove_blocks, kept);
+        pg::execute(remove_tokens);
     });
 }
 

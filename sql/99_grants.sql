@@ -80,6 +80,12 @@ GRANT EXECUTE ON FUNCTION
     TO dbnet_admin;
 GRANT SELECT ON dbnet.arming TO dbnet_admin;
 
+-- Tokens (50_token.sql): a viewer sees those of its roles, what they are made of is for nobody. -----------------------------------
+GRANT SELECT ON dbnet.token, dbnet.token_status TO dbnet_viewer;
+GRANT SELECT (token, last_used_at, last_client) ON dbnet.token_secret TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.token_problem(dbnet.token), dbnet.role_problem(dbnet.token), dbnet.privilege_beyond(oid) TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.create_token(regrole, text, interval, text, jsonb, timestamptz, boolean), dbnet.revoke_token(text) TO dbnet_admin;
+
 -- Rows -----------------------------------------------------------------------------------------------------------------
 -- A viewer sees the mirrors whose whole table it could read: with row-level security on the table for it, none.
 DO $$

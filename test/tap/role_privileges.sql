@@ -20,20 +20,21 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['adopt', 'again', 'aligned', 'as_of', 'blame', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
           'configuration_gaps', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'expect', 'fields', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_document', 'key_hash', 'key_text', 'last_event_at',
-          'newest_event', 'newest_versions', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'release', 'row_images',
-          'rows_as_of', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'tried',
+          'newest_event', 'newest_versions', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
+          'rows_as_of', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_steps', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
           'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'worker_status', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'digest', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
-    ARRAY['alter_mirror', 'claim', 'mirror', 'refresh_schema', 'track', 'track_function', 'unmirror', 'untrack', 'untrack_function'], 'functions that dbnet_admin has beside');
+    ARRAY['alter_mirror', 'claim', 'create_token', 'mirror', 'refresh_schema', 'revoke_token', 'track', 'track_function', 'unmirror', 'untrack',
+          'untrack_function'], 'functions that dbnet_admin has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['event_at', 'event_time', 'get', 'is_report', 'set', 'set_cause', 'unset', 'used'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
-          'paused_server', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
+          'paused_server', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$, ARRAY['arming'],
@@ -46,6 +47,7 @@ FROM unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin', 'dbnet_ingest
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.object', name, 'SELECT'), 'object.' || name || ' is not readable')
 FROM unnest(ARRAY['live', 'base', 'applied']) AS hidden(name);
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.tombstone', 'last_body', 'SELECT'), 'tombstone.last_body is not readable');
+SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.token_secret', 'hash', 'SELECT'), 'token_secret.hash is not readable');
 
 SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND proname LIKE 'answer\_%'
                    AND has_function_privilege('dbnet_admin', oid, 'EXECUTE')$$, 'what answers with the extension''s rights is for nobody');

@@ -11,7 +11,7 @@ SELECT fdw_privs_are('dbnet_kubernetes', 'public', ARRAY[]::text[]);
 
 SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
     'tracked_relation', 'tracked_function', 'session', 'activity', 'activity_00', 'activity_15', 'entity_version', 'entity_version_00', 'entity_version_15', 'used_version', 'code',
-    'provenance_block']) AS wanted(name);
+    'provenance_block', 'token', 'token_secret']) AS wanted(name);
 SELECT has_view('dbnet', 'transaction', 'transaction');
 SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
