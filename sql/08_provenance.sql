@@ -272,7 +272,7 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.code', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.provenance_block', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_relation', 'WHERE number >= 100');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_relation_number', '');
-SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_function', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_function', 'WHERE function::text NOT LIKE ''dbnet.%''');
 
 -- Functions ------------------------------------------------------------------------------------------------------------
 

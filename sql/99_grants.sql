@@ -14,6 +14,13 @@ GRANT EXECUTE ON FUNCTION dbnet.is_report(), dbnet.get(jsonb, text), dbnet.set(j
 GRANT EXECUTE ON FUNCTION dbnet.set_cause(bigint, text), dbnet.used(regclass, text), dbnet.event_time(bigint), dbnet.event_at(timestamptz)
     TO PUBLIC;
 
+-- The client API gives nobody more than plain statements do.
+GRANT EXECUTE ON FUNCTION dbnet.create_schema(text, boolean, text), dbnet.create_table(text, jsonb, jsonb, boolean, text, boolean),
+    dbnet.create_procedure(text, text, jsonb, text, text, boolean, text),
+    dbnet.create_trigger(text, text, text, jsonb, jsonb, text, text, text, jsonb, text, text, boolean),
+    dbnet.call_procedure(text, jsonb), dbnet.execute(text, jsonb), dbnet.wrap_transaction(jsonb)
+    TO PUBLIC;
+
 GRANT dbnet_viewer TO dbnet_operator;
 GRANT dbnet_operator TO dbnet_admin;
 

@@ -18,6 +18,7 @@
 extern "C" {
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "commands/extension.h"
 #include "storage/itemptr.h"
 #include "utils/snapmgr.h"
 }
@@ -368,8 +369,9 @@ extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransacti
 } // namespace
 
 bool is_recording() noexcept {
-    return settings::provenance && pg::shared() != nullptr && !is_flushing && !IsParallelWorker() &&
-           !RecoveryInProgress() && !HistoricSnapshotActive() && (records == nullptr || !records->is_overfull);
+    return settings::provenance && pg::shared() != nullptr && !is_flushing && !creating_extension &&
+           !IsParallelWorker() && !RecoveryInProgress() && !HistoricSnapshotActive() &&
+           (records == nullptr || !records->is_overfull);
 }
 
 MemoryContext record_memory() {

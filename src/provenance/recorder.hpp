@@ -69,8 +69,8 @@ struct Record {
     };
 };
 
-// Settings and process allow it: nothing is recorded in parallel workers, without shared memory, or with
-// dbnet.provenance off.
+// Settings and process allow it: nothing is recorded in parallel workers, without shared memory, of an extension's
+// script, or with dbnet.provenance off.
 bool is_recording() noexcept;
 
 // ---- records of the running transaction ----
