@@ -223,11 +223,17 @@ COMMENT ON COLUMN dbnet.token_status.privileged IS 'A superuser said that its ro
 -- For the workers ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.check_token(hash bytea, scope text, OUT token bigint, OUT name text, OUT role oid, OUT role_name name,
-                                  OUT connection_limit integer, OUT resource_attributes jsonb, OUT status integer, OUT message text)
+                                  OUT connection_limit integer, OUT login text, OUT resource_attributes jsonb, OUT status integer, OUT message text)
     RETURNS SETOF record
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT t.id, t.name, t.role::oid, r.rolname, r.rolconnlimit, t.resource_attributes,
+    SELECT t.id, t.name, t.role::oid, r.rolname, r.rolconnlimit,
+           -- What a session takes over when it begins.
+           r.rolsuper::text || (SELECT coalesce(pg_catalog.string_agg(d.setdatabase || ':' || d.setrole || ':' || d.xmin, ' '), '')
+                                FROM pg_catalog.pg_db_role_setting AS d
+                                WHERE d.setrole IN (0, t.role) AND d.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database
+                                                                                         WHERE datname = pg_catalog.current_database()))),
+           t.resource_attributes,
            CASE WHEN dbnet.token_problem(t) IS NOT NULL THEN 401 WHEN t.scope <> $2 OR dbnet.role_problem(t) IS NOT NULL THEN 403 ELSE 200 END,
            coalesce(dbnet.token_problem(t), CASE WHEN t.scope <> $2 THEN pg_catalog.format('the token is for scope %s alone', t.scope) END,
                     dbnet.role_problem(t))
@@ -235,7 +241,7 @@ BEGIN ATOMIC
     WHERE s.hash = $1;
 END;
 COMMENT ON FUNCTION dbnet.check_token(bytea, text) IS
-    'Internal: what a token lets in. Arguments: its SHA-256; the scope in which it is shown. No row: there is no such token. status: 200 = it is good, 401, 403; message: why it is not';
+    'Internal: what a token lets in. Arguments: its SHA-256; the scope in which it is shown. No row: there is no such token. login: another text when the role''s settings have changed; status: 200 = it is good, 401, 403; message: why it is not';
 
 CREATE FUNCTION dbnet.note_token_use(token bigint, client text) RETURNS void
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

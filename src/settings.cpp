@@ -36,6 +36,10 @@ char *gateway_key_file = nullptr;
 char *gateway_client_ca_file = nullptr;
 int gateway_body_limit = 65536;
 char *api_listen = nullptr;
+int api_sessions = 4;
+int api_idle_timeout = 60;
+int api_statement_timeout = 30'000;
+int api_row_limit = 10'000;
 bool provenance = true;
 int provenance_on_error = OnError::warning;
 int provenance_buffer_limit = 16384;
@@ -174,6 +178,16 @@ void define_all() {
     define_text("dbnet.api_listen", "Address at which the database serves its client API (HTTP).",
                 "host:port; empty: none. Set it for one database: ALTER DATABASE … SET.", &api_listen, PGC_SUSET,
                 dbnet_check_listen_address);
+    define_integer("dbnet.api_sessions", "Processes that serve requests of the client API, at most.",
+                   "Each serves one role at a time and takes one of max_worker_processes. More requests wait.",
+                   &api_sessions, 1, 256, PGC_SIGHUP, 0);
+    define_integer("dbnet.api_idle_timeout", "Time after which a process of the client API without requests ends.",
+                   nullptr, &api_idle_timeout, 1, 86400, PGC_SIGHUP, GUC_UNIT_S);
+    define_integer("dbnet.api_statement_timeout", "Longest time that a request to the client API may take.",
+                   "A shorter statement_timeout of the role counts.", &api_statement_timeout, 1, 86'400'000, PGC_SIGHUP,
+                   GUC_UNIT_MS);
+    define_integer("dbnet.api_row_limit", "Rows that a query of the client API answers at most.",
+                   "What is cut off is told by \"truncated\".", &api_row_limit, 1, INT_MAX, PGC_SIGHUP, 0);
     DefineCustomBoolVariable("dbnet.provenance", "Records who changed what, and why.",
                              "Off: this session's changes are missing in dbnet.why() and dbnet.history(); dbnet.gaps() "
                              "tells of them.",

@@ -26,6 +26,10 @@ extern char *gateway_key_file;         // dbnet.gateway_key_file: PEM
 extern char *gateway_client_ca_file;   // dbnet.gateway_client_ca_file: PEM; set: clients must have a certificate of it
 extern int gateway_body_limit;         // dbnet.gateway_body_limit: kB of a request's body, also when it is unpacked
 extern char *api_listen;               // dbnet.api_listen: host:port of the client API, empty: none
+extern int api_sessions;               // dbnet.api_sessions: processes that serve requests of the client API, at most
+extern int api_idle_timeout;           // dbnet.api_idle_timeout: s
+extern int api_statement_timeout;      // dbnet.api_statement_timeout: ms of a request
+extern int api_row_limit;              // dbnet.api_row_limit: rows that a query answers
 
 extern bool provenance;             // dbnet.provenance: false records nothing in this session (superusers)
 extern int provenance_on_error;     // dbnet.provenance_on_error: one of OnError

@@ -23,6 +23,10 @@ std::optional<std::string_view> Exchange::parameter(const char *name) const noex
     return value ? std::optional<std::string_view>(value) : std::nullopt;
 }
 
+int Exchange::socket() const noexcept {
+    return MHD_get_connection_info(connection_, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
 void Exchange::respond(int status, std::initializer_list<Header> headers, std::string_view body) noexcept {
     server_.in_flight_bytes_ -= counted_bytes_;
     counted_bytes_ = 0;

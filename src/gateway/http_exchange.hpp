@@ -30,6 +30,8 @@ public:
     std::optional<std::string_view> parameter(const char *name) const noexcept;
     // The client's address in numbers.
     const std::string &client() const noexcept { return *client_; }
+    // The client's socket, to see it hang up while it waits for an answer; as long as the exchange lives.
+    int socket() const noexcept;
     // What has been received of the body, decoded from chunks; all of it in on_request(). May be moved out.
     std::string &body() noexcept { return body_; }
 

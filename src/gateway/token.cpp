@@ -10,8 +10,8 @@ namespace {
 constexpr std::string_view prefix = "dbnet_";
 
 const pg::Statement select_token{
-    "SELECT token, name, role, role_name, connection_limit, resource_attributes, status, message"
-    " FROM dbnet.check_token($1, $2)"};
+    "SELECT token, name, role, role_name, connection_limit, login, resource_attributes, status,"
+    " message FROM dbnet.check_token($1, $2)"};
 const pg::Statement note_token_use{"SELECT dbnet.note_token_use($1, $2)"};
 
 std::string base64url(const unsigned char *bytes, size_t size) {
@@ -49,14 +49,15 @@ Token check_token(std::string_view token, const char *scope) {
         checked.message = "the token is not known, or was revoked";
         return checked;
     }
-    checked.status = static_cast<int>(found.integer(0, 6));
-    checked.message = found.text(0, 7);
+    checked.status = static_cast<int>(found.integer(0, 7));
+    checked.message = found.text(0, 8);
     checked.id = found.integer(0, 0);
     checked.name = found.text(0, 1);
     checked.role = found.oid(0, 2);
     checked.role_name = found.text(0, 3);
     checked.connection_limit = static_cast<int>(found.integer(0, 4));
-    checked.resource_attributes = found.text(0, 5);
+    checked.login = found.text(0, 5);
+    checked.resource_attributes = found.text(0, 6);
     return checked;
 }
 

@@ -23,6 +23,7 @@ struct Token {
     Oid role = InvalidOid;
     std::string role_name;
     int connection_limit = -1;       // of the role; -1: none
+    std::string login;               // another text when the role's settings or rank have changed: log in anew
     std::string resource_attributes; // JSON object: what everything delivered with it gets
 };
 
