@@ -97,6 +97,7 @@ private:
     std::shared_ptr<const TlsCredentials> tls_;
     MHD_Daemon *daemon_ = nullptr;
     int descriptor_ = -1;
+    bool has_answers_ = false; // given outside run(), which sends them: the library does not always say so
     uint16_t port_ = 0;
     size_t in_flight_bytes_ = 0;
     std::vector<std::unique_ptr<Connection>> connections_;
