@@ -220,6 +220,10 @@ ApiAnswer run(const ApiRequest &request, const ApiRoute &route) {
             const std::string result = route.action == ApiAction::list ? list(route, request) : call(route, request);
             answer.body = std::string("{\"") + route.result + "\": " + result + "}";
         }
+        const int64 limit = int64{settings::gateway_body_limit} * 1024;
+        if (static_cast<int64>(answer.body.size()) > limit) // undone, not left without an answer
+            throw pg::error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                            "the answer is larger than " + std::to_string(limit / 1024) + " kB");
         if (GetDatabaseEncoding() != PG_UTF8)
             answer.body = std::string(pg::call([&]() -> const char * {
                 return pg_server_to_any(answer.body.c_str(), static_cast<int>(answer.body.size()), PG_UTF8);
