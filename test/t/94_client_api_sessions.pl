@@ -129,4 +129,30 @@ $node->append_conf('postgresql.conf', "dbnet.api_listen = '0.0.0.0:$port'");
 $node->restart;
 $node->wait_for(q{SELECT last_error LIKE '%not a loopback address%' FROM dbnet.worker WHERE process = 'api worker'}, 'without TLS nothing beyond loopback');
 
+
+# --- with TLS it is served, also beyond loopback, and certificates of clients are asked for when somebody signs them ---
+my $files = PostgreSQL::Test::Utils::tempdir();
+for my $name ('server', 'client') {
+    PostgreSQL::Test::Utils::run_log([ 'openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', "/CN=$name",
+        '-addext', 'subjectAltName = IP:127.0.0.1', '-keyout', "$files/$name.key", '-out', "$files/$name.pem" ]);
+}
+$node->append_conf('postgresql.conf', "dbnet.gateway_certificate_file = '$files/server.pem'\ndbnet.gateway_key_file = '$files/server.key'");
+$node->restart;
+my $curl = sub {
+    my ($out) = PostgreSQL::Test::Utils::run_command([ 'curl', '-s', '--max-time', '30', '--retry', '20', '--retry-connrefused', '--retry-delay', '1', '--cacert', "$files/server.pem",
+        '-H', "Authorization: Bearer $token{a}", @_, "https://127.0.0.1:$port/api/v1/schemas?schema=public" ]);
+    return $out;
+};
+like($curl->(), qr/"name": "public"/, 'served with TLS');
+$node->append_conf('postgresql.conf', "dbnet.gateway_client_ca_file = '$files/client.pem'");
+$node->reload;
+my $refused = '?';
+for (1 .. 100) { # until the worker has read the configuration
+    $refused = $curl->();
+    last if $refused eq '';
+    select undef, undef, undef, 0.1;
+}
+is($refused, '', 'a client without certificate is refused');
+like($curl->('--cert', "$files/client.pem", '--key', "$files/client.key"), qr/"name": "public"/, 'one with a certificate comes in');
+
 done_testing();
