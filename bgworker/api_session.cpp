@@ -47,7 +47,7 @@ emit_log_hook_type previous_log_hook = nullptr;
 
 // A role that may not log in, a database without room: the client is told what the log is told.
 extern "C" void dbnet_session_failure(ErrorData *data) {
-    if (data->elevel >= FATAL && segment != nullptr && pg_atomic_read_u32(&segment->is_ready) == 0) {
+    if (data->elevel >= ERROR && segment != nullptr && pg_atomic_read_u32(&segment->is_ready) == 0) {
         strlcpy(segment->failure_state, unpack_sql_state(data->sqlerrcode), sizeof segment->failure_state);
         strlcpy(segment->failure, data->message != nullptr ? data->message : "", sizeof segment->failure);
     }
@@ -126,7 +126,16 @@ std::string list(const ApiRoute &route, const ApiRequest &request) {
 std::string call(const ApiRoute &route, const ApiRequest &request) {
     Jsonb *body = body_object(request);
     Jsonb *result = nullptr;
-    pg::call([&] { result = gateway::call_by_name(route.target, body); });
+    try {
+        pg::call([&] { result = gateway::call_by_name(route.target, body); });
+    } catch (const pg::error &caught) {
+        if (caught.sqlstate() != ERRCODE_UNDEFINED_FUNCTION)
+            throw;
+        // The function is there: it is the body that has other members.
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "the body's members are not those of the route")
+            .detail(caught.detail_text())
+            .hint("GET /api/v1/openapi.json tells them.");
+    }
     return text_of(result);
 }
 
@@ -211,6 +220,10 @@ ApiAnswer run(const ApiRequest &request, const ApiRoute &route) {
             const std::string result = route.action == ApiAction::list ? list(route, request) : call(route, request);
             answer.body = std::string("{\"") + route.result + "\": " + result + "}";
         }
+        const int64 limit = int64{settings::gateway_body_limit} * 1024;
+        if (static_cast<int64>(answer.body.size()) > limit) // undone, not left without an answer
+            throw pg::error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                            "the answer is larger than " + std::to_string(limit / 1024) + " kB");
         if (GetDatabaseEncoding() != PG_UTF8)
             answer.body = std::string(pg::call([&]() -> const char * {
                 return pg_server_to_any(answer.body.c_str(), static_cast<int>(answer.body.size()), PG_UTF8);
@@ -341,6 +354,7 @@ DBNET_WORKER_MAIN(dbnet_api_session_main) {
         accept_signals();
         queues = attach(DatumGetUInt32(argument));
         BackgroundWorkerInitializeConnectionByOid(segment->database, segment->role, 0);
+        process_session_preload_libraries(); // auditing is often done by one
         pg_atomic_write_u32(&segment->is_ready, 1);
         pgstat_report_activity(STATE_IDLE, nullptr);
     });

@@ -231,9 +231,18 @@ private:
             answer(pending, {SessionOutcome::Kind::no_room, {}, "53300", "too many requests wait for a session"}, 429);
     }
 
+    // Called by the pool, too, so nothing may be thrown.
     void answer(std::list<Pending>::iterator pending, SessionOutcome &&outcome, int status = 0) noexcept {
         Exchange &exchange = *pending->exchange;
         forget(pending);
+        try {
+            respond(exchange, std::move(outcome), status);
+        } catch (const std::bad_alloc &) {
+            exchange.respond(503, {}, "");
+        }
+    }
+
+    void respond(Exchange &exchange, SessionOutcome &&outcome, int status) {
         if (outcome.kind == SessionOutcome::Kind::answered) {
             if (const auto answer = ApiAnswer::from_bytes(outcome.answer)) {
                 const Header type{"Content-Type", answer->is_csv ? "text/csv; charset=utf-8" : json_type};

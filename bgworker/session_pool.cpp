@@ -170,8 +170,10 @@ bool SessionPool::find_session_for(const std::shared_ptr<SessionJob> &job, Sessi
     for (Session &session : sessions_) {
         if (session.is_over || session.role != job->role)
             continue;
-        if (session.is_idle() && session.login != job->login) {
-            session.close(); // the role's settings have changed since it began
+        // The role's settings have changed since it began, or it may have fewer sessions now.
+        if (session.is_idle() &&
+            (session.login != job->login || (job->connection_limit >= 0 && own >= job->connection_limit))) {
+            session.close();
             continue;
         }
         ++own;

@@ -82,7 +82,7 @@ BEGIN
     RETURN (SELECT concat_ws(', ',
         concat(coalesce(session.session_user_name, '?'),
                CASE WHEN coalesce(transaction.transaction_role, transaction.role) <> session.session_user_name THEN ' as ' || coalesce(transaction.transaction_role, transaction.role) END),
-        CASE WHEN session.process <> 'client backend' THEN session.process
+        CASE WHEN session.process NOT IN ('client backend', 'dbnet api session') THEN session.process
              WHEN session.application_name <> '' THEN session.application_name END,
         CASE WHEN session.client_address IS NOT NULL THEN 'from ' || host(session.client_address)
              WHEN session.process = 'client backend' THEN 'from this machine' END,

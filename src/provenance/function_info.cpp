@@ -215,8 +215,7 @@ void fill_arguments(FunctionInfo &info, const HeapTuple tuple, MemoryContext con
     int count = 0;
     for (int index = 0; index < all; ++index) {
         const char mode = modes != nullptr ? modes[index] : PROARGMODE_IN;
-        const bool is_procedure = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->prokind == PROKIND_PROCEDURE;
-        if (mode == PROARGMODE_TABLE || (mode == PROARGMODE_OUT && !is_procedure))
+        if (mode == PROARGMODE_TABLE || mode == PROARGMODE_OUT)
             continue;
         const bool is_named = names != nullptr && names[index] != nullptr && names[index][0] != '\0';
         info.shown_names[count] = is_named ? names[index] : psprintf("$%d", count + 1);

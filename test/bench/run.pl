@@ -306,6 +306,8 @@ sub provenance_questions {
 # --- the paper's Example 1, on servers of its own: see test/demo ---
 sub paper {
     return if !wanted('paper.');
+    client_api_setup() if wanted('paper.client_api_ratio');
+    return if !wanted('paper.setup') && !wanted('paper.example1_ms');
     my $cluster = DBNet::Api->start(node_ready_delay_ms => 50, pods_running => 1);
     my $database = DBNet::Cluster->started('paper', fsync => 1, conf => "track_commit_timestamp = on\n");
     my $example = Demo::Example1->new($database, $cluster);
@@ -335,6 +337,44 @@ sub paper_setup {
     $database->safe_psql('postgres', 'DROP ROLE telemetry');
     result('paper.setup_ms', median(@{ $ms{dbnet} }), 'ms', 7, 350);
     result('paper.setup_ratio', median(map { $ms{dbnet}[$_] / $ms{bare}[$_] } 0 .. 6), 'ratio', 7, median(@{ $ms{bare} }));
+}
+
+# The paper's counts (7 schemas, 7 tables, 9 procedures, 5 triggers) through dbnet.create_…() and as plain statements, in the
+# same database, each a transaction.
+sub client_api_setup {
+    my $database = DBNet::Cluster->started('client_api', fsync => 1);
+    my (@plain, @api);
+    for my $i (1 .. 7) {
+        push @plain, "CREATE SCHEMA s$i";
+        push @api,   "SELECT dbnet.create_schema('s$i')";
+    }
+    for my $i (1 .. 7) {
+        push @plain, "CREATE TABLE s$i.t (name text PRIMARY KEY, zone text NOT NULL, cpu numeric DEFAULT 0 CHECK (cpu >= 0), traffic double precision)";
+        push @api,   qq{SELECT dbnet.create_table('s$i.t', '[{"name": "name", "type": "text", "primary_key": true}, {"name": "zone", "type": "text", "not_null": true},
+            {"name": "cpu", "type": "numeric", "default": "0", "check": "cpu >= 0"}, {"name": "traffic", "type": "double precision"}]')};
+    }
+    for my $i (1 .. 9) {
+        my $schema = 's' . ($i > 7 ? $i - 7 : $i);
+        my ($returns, $body) = $i <= 5 ? ('trigger', "BEGIN UPDATE $schema.t SET cpu = 1 WHERE name = NEW.zone; RETURN NULL; END") : (undef, "BEGIN UPDATE $schema.t SET cpu = 0; END");
+        push @plain, $returns ? "CREATE FUNCTION $schema.p$i() RETURNS trigger LANGUAGE plpgsql AS '$body'" : "CREATE PROCEDURE $schema.p$i() LANGUAGE plpgsql AS '$body'";
+        push @api, "SELECT dbnet.create_procedure('$schema.p$i', '$body'" . ($returns ? ", returns => 'trigger'" : '') . ')';
+    }
+    for my $i (1 .. 5) {
+        push @plain, "CREATE TRIGGER g AFTER UPDATE ON s$i.t FOR EACH ROW WHEN (NEW.traffic > 100) EXECUTE FUNCTION s$i.p$i()";
+        push @api,   "SELECT dbnet.create_trigger('g', 's$i.t', 's$i.p$i', '[\"update\"]', condition => 'NEW.traffic > 100')";
+    }
+    my $clock = 'SELECT extract(epoch FROM clock_timestamp())';
+    my %ms;
+    for my $run (1 .. 9) {
+        for my $kind ($run % 2 ? qw(plain api) : qw(api plain)) {
+            $database->safe_psql('postgres', 'CHECKPOINT');
+            my @clock = split /\n/, $database->safe_psql('postgres', join ";\n", $clock, ($kind eq 'api' ? @api : @plain), $clock);
+            push @{ $ms{$kind} }, 1000 * ($clock[-1] - $clock[0]);
+            $database->safe_psql('postgres', join ' ', map { "DROP SCHEMA s$_ CASCADE;" } 1 .. 7);
+        }
+    }
+    result('paper.client_api_ratio', median(map { $ms{api}[$_] / $ms{plain}[$_] } 0 .. 8), 'ratio', 9, median(@{ $ms{plain} }));
+    $database->stop;
 }
 
 # DBNet's and PostgreSQL's own time from the traffic that is too much to the metrics recalculated with the new node.

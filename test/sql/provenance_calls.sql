@@ -26,6 +26,13 @@ BEGIN
 END
 $$;
 CALL add_node(1, note => 'one');
+CREATE PROCEDURE count_nodes(above int, OUT counted bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE node SET note = 'counted' WHERE id > above;
+    GET DIAGNOSTICS counted = ROW_COUNT;
+END
+$$;
+CALL count_nodes(0, NULL);
 SELECT add_two(2, 'two', 'of many');
 SELECT * FROM chain.show();
 

@@ -17,20 +17,22 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['adopt', 'again', 'aligned', 'as_of', 'blame', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
-          'configuration_gaps', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'expect', 'fields', 'gaps', 'get', 'graph',
+    ARRAY['adopt', 'again', 'aligned', 'as_of', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
+          'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_document', 'key_hash', 'key_text', 'last_event_at',
           'newest_event', 'newest_versions', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
           'rows_as_of', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_steps', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
-          'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'worker_status', 'writers'],
+          'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'worker_status', 'wrap_transaction', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'digest', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
     ARRAY['alter_mirror', 'claim', 'create_token', 'mirror', 'refresh_schema', 'revoke_token', 'track', 'track_function', 'unmirror', 'untrack',
           'untrack_function'], 'functions that dbnet_admin has beside');
-SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, ARRAY['event_at', 'event_time', 'get', 'is_report', 'set', 'set_cause', 'unset', 'used'], 'functions of dbnet_ingest');
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, 
+    ARRAY['call_procedure', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'event_at', 'event_time', 'execute', 'get', 'is_report', 'set', 'set_cause',
+          'unset', 'used', 'wrap_transaction'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
