@@ -1,4 +1,4 @@
-// Decisions of the launcher about one database (see database_worker.hpp).
+// Decisions of the launcher about one worker of a database (see database_worker.hpp).
 #include "bgworker/database_worker.hpp"
 
 #include <algorithm>
@@ -21,14 +21,26 @@ using pg::WorkerState;
 bool is_shortage_reported = false;
 bool is_overflow_reported = false;
 
+// Indexed by WorkerKind.
+constexpr struct {
+    const char *name, *function;
+} processes[] = {
+    {"dbnet launcher", "dbnet_launcher_main"},
+    {"dbnet mirror worker", "dbnet_mirror_worker_main"},
+    {"dbnet gateway worker", "dbnet_gateway_worker_main"},
+    {"dbnet policy worker", "dbnet_policy_worker_main"},
+    {"dbnet api worker", "dbnet_api_worker_main"},
+};
+
 } // namespace
 
 // A copy of what the slot says.
 struct DatabaseWorker::View {
-    enum class Process { none, alive, unwanted } process = Process::none;
+    enum class Process { none, alive, unwanted } process = Process::none; // unwanted: on its way out
     WorkerState state = WorkerState::stopped;
     bool extension_seen = false;
-    bool is_stopped = false; // a requested stop is complete, the slot is free again
+    bool is_wanted = true;
+    bool is_stopped = false; // a stop is complete, the slot is free again
     int64 since_ms = 0;
 };
 
@@ -45,7 +57,7 @@ DatabaseWorker::Step DatabaseWorker::step(int64 now_ms, bool may_start) {
     const View view = look();
     if (view.is_stopped) {
         drop_handle();
-        is_absent_ = true;
+        is_absent_ = kind_ == WorkerKind::mirror;
         is_started_ = false;
         return {never, false};
     }
@@ -53,6 +65,8 @@ DatabaseWorker::Step DatabaseWorker::step(int64 now_ms, bool may_start) {
         return {never, false}; // its end, or the end of the transaction that wants it, wakes us
     if (view.process == View::Process::alive)
         return watch(view, now_ms);
+    if (!view.is_wanted)
+        return {never, false}; // what makes it wanted wakes us
     if (is_started_)
         judge_end(view, now_ms);
     if (is_absent_)
@@ -64,7 +78,7 @@ DatabaseWorker::Step DatabaseWorker::step(int64 now_ms, bool may_start) {
 
 bool DatabaseWorker::forget() {
     const bool is_gone = pg::with_shared_lock(*pg::shared(), [this] {
-        WorkerSlot *slot = pg::find_slot(database_, WorkerKind::mirror);
+        WorkerSlot *slot = pg::find_slot(database_, kind_);
         if (slot == nullptr)
             return true;
         if (slot->pid == 0 && slot->state != WorkerState::starting && slot->holds == 0) {
@@ -82,16 +96,19 @@ bool DatabaseWorker::forget() {
 DatabaseWorker::View DatabaseWorker::look() {
     return pg::with_shared_lock(*pg::shared(), [this] {
         View view;
-        WorkerSlot *slot = pg::find_slot(database_, WorkerKind::mirror);
+        view.is_wanted = pg::is_wanted(database_, kind_);
+        WorkerSlot *slot = pg::find_slot(database_, kind_);
         if (slot == nullptr)
             return view;
         view.state = slot->state;
         view.extension_seen = slot->extension_seen;
         view.since_ms = slot->since / 1000;
-        if (slot->request == WorkerRequest::stop && slot->pid == 0 && slot->holds == 0) {
+        const bool is_over =
+            kind_ == WorkerKind::mirror ? slot->request == WorkerRequest::stop && slot->holds == 0 : !view.is_wanted;
+        if (is_over && slot->pid == 0) {
             pg::free_slot(*slot); // one that is registered but not attached finds no slot and ends
             view.is_stopped = true;
-        } else if (slot->request == WorkerRequest::stop || slot->holds > 0) {
+        } else if (!view.is_wanted) {
             if (slot->pid != 0)
                 kill(slot->pid, SIGTERM);
             view.process = View::Process::unwanted;
@@ -135,9 +152,9 @@ void DatabaseWorker::judge_end(const View &view, int64 now_ms) {
     due_ms_ = now_ms;
     if (view.state == WorkerState::failed)
         delay_next_try(now_ms);
-    else if (!view.extension_seen && !is_requested_)
+    else if (kind_ == WorkerKind::mirror && !view.extension_seen && !is_requested_)
         is_absent_ = pg::with_shared_lock(*pg::shared(), [this] {
-            WorkerSlot *slot = pg::find_slot(database_, WorkerKind::mirror);
+            WorkerSlot *slot = pg::find_slot(database_, kind_);
             if (slot && (slot->request != WorkerRequest::none || slot->holds > 0))
                 return false;
             if (slot)
@@ -149,10 +166,10 @@ void DatabaseWorker::judge_end(const View &view, int64 now_ms) {
 DatabaseWorker::Step DatabaseWorker::start(int64 now_ms) {
     enum class Slot { ready, unwanted, none };
     const Slot found = pg::with_shared_lock(*pg::shared(), [this] {
-        WorkerSlot *slot = pg::find_or_take_slot(*pg::shared(), database_, WorkerKind::mirror);
+        WorkerSlot *slot = pg::find_or_take_slot(*pg::shared(), database_, kind_);
         if (slot == nullptr)
             return Slot::none;
-        if (slot->holds > 0 || slot->pid != 0 || slot->request == WorkerRequest::stop)
+        if (slot->pid != 0 || !pg::is_wanted(database_, kind_))
             return Slot::unwanted;
         pg::set_state(*slot, WorkerState::starting);
         slot->extension_seen = false;
@@ -164,8 +181,8 @@ DatabaseWorker::Step DatabaseWorker::start(int64 now_ms) {
     if (found == Slot::none) {
         if (!is_overflow_reported)
             pg::warning(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-                        "DBNet serves no more than " + std::to_string(pg::Shared::slot_count - 1) +
-                            " databases of a server: further ones wait",
+                        "DBNet runs no more than " + std::to_string(pg::Shared::slot_count - 1) +
+                            " workers on a server: further ones wait",
                         "Drop the extension where it is not needed, or move databases to another server.");
         is_overflow_reported = true;
         delay_next_try(now_ms);
@@ -184,10 +201,11 @@ DatabaseWorker::Step DatabaseWorker::start(int64 now_ms) {
 bool DatabaseWorker::register_process() {
     const bool is_registered = pg::call([this] {
         BackgroundWorker worker{};
-        strlcpy(worker.bgw_name, "dbnet mirror worker", sizeof worker.bgw_name);
-        strlcpy(worker.bgw_type, "dbnet mirror worker", sizeof worker.bgw_type);
+        const auto &process = processes[static_cast<size_t>(kind_)];
+        strlcpy(worker.bgw_name, process.name, sizeof worker.bgw_name);
+        strlcpy(worker.bgw_type, process.name, sizeof worker.bgw_type);
         strlcpy(worker.bgw_library_name, "dbnet", sizeof worker.bgw_library_name);
-        strlcpy(worker.bgw_function_name, "dbnet_mirror_worker_main", sizeof worker.bgw_function_name);
+        strlcpy(worker.bgw_function_name, process.function, sizeof worker.bgw_function_name);
         worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
         worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
         worker.bgw_restart_time = BGW_NEVER_RESTART; // the launcher does it, with delays
@@ -201,8 +219,9 @@ bool DatabaseWorker::register_process() {
     if (!is_registered && !is_shortage_reported)
         pg::warning(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
                     "DBNet cannot start a worker: all background worker slots are in use",
-                    "Raise max_worker_processes: DBNet takes one for its launcher and one for each database with the "
-                    "extension. It goes on trying.");
+                    "Raise max_worker_processes: DBNet takes one for its launcher and, for each database with the "
+                    "extension, one and one more for each of gateway, policies and client API in use. It goes on "
+                    "trying.");
     is_shortage_reported = !is_registered;
     return is_registered;
 }
@@ -214,7 +233,7 @@ bool DatabaseWorker::has_died_unseen() const {
 
 void DatabaseWorker::give_up_start(const char *reason) {
     pg::with_shared_lock(*pg::shared(), [&] {
-        WorkerSlot *slot = pg::find_slot(database_, WorkerKind::mirror);
+        WorkerSlot *slot = pg::find_slot(database_, kind_);
         if (slot == nullptr || slot->state != WorkerState::starting)
             return;
         pg::set_last_error(*slot, reason);

@@ -1,5 +1,6 @@
-// What the launcher knows and decides about the worker of one database: when to start it, whether it came up in time,
-// how to judge its end, when to try again. Launcher process.
+// What the launcher knows and decides about one worker of one database: when to start it, whether it came up in time,
+// how to judge its end, when to try again. A companion of the mirror worker is there while it is wanted. Launcher
+// process.
 #pragma once
 
 #include "pg/shared_memory.hpp"
@@ -12,7 +13,7 @@ class DatabaseWorker {
 public:
     static constexpr int64 never = -1;
 
-    explicit DatabaseWorker(Oid database) noexcept : database_(database) {}
+    DatabaseWorker(Oid database, pg::WorkerKind kind) noexcept : database_(database), kind_(kind) {}
     DatabaseWorker(const DatabaseWorker &) = delete;
     DatabaseWorker &operator=(const DatabaseWorker &) = delete;
 
@@ -49,7 +50,8 @@ private:
     void delay_next_try(int64 now_ms) noexcept;
 
     Oid database_;
-    bool is_absent_ = false;      // looked at: no extension here, nothing to do until a request
+    pg::WorkerKind kind_;
+    bool is_absent_ = false;      // of a mirror worker: looked at, no extension here, nothing to do until a request
     bool is_requested_ = false;   // since the last process started: what that one saw may be old
     bool is_started_ = false;     // a process was registered, or found running; its end is to be judged
     bool is_told_to_end_ = false; // it did not come up in time

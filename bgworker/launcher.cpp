@@ -7,6 +7,8 @@
 // database, two at a time; later only databases that a hook reports (created, extension created, connections allowed)
 // are looked at.
 //
+// The companions of a mirror worker are started when it has said that its database wants them.
+//
 // What the launcher knows beyond the slots in shared memory is only when to try again: if it dies, its successor finds
 // the running workers in their slots and tries the others at once. It sleeps without a time limit when nothing is due.
 #include "bgworker/launcher.hpp"
@@ -16,6 +18,7 @@
 #include "pg/spi.hpp"
 
 #include <algorithm>
+#include <list>
 #include <map>
 
 extern "C" {
@@ -39,7 +42,25 @@ using pg::WorkerState;
 constexpr int starting_at_once = 2;
 constexpr int restart_seconds = 5; // of the launcher itself, by the postmaster
 
-using Workers = std::map<Oid, DatabaseWorker>;
+// Of one database.
+struct DatabaseWorkers {
+    explicit DatabaseWorkers(Oid database) : mirror(database, WorkerKind::mirror) {
+        for (const WorkerKind kind : pg::companion_kinds)
+            companions.emplace_back(database, kind);
+    }
+    DatabaseWorker mirror;
+    std::list<DatabaseWorker> companions;
+
+    // The database is gone. True when nothing of it is left.
+    bool forget() {
+        bool is_gone = mirror.forget(); // first, so that none of the others is wanted any more
+        for (DatabaseWorker &companion : companions)
+            is_gone &= companion.forget();
+        return is_gone;
+    }
+};
+
+using Workers = std::map<Oid, DatabaseWorkers>;
 
 // The databases that may have workers: no templates, connections allowed, not half dropped.
 std::vector<Oid> list_databases() {
@@ -93,13 +114,13 @@ void take_requests(Shared &memory, Workers &workers) {
         }
     });
     for (const Oid database : databases)
-        workers.try_emplace(database, database).first->second.request();
+        workers.try_emplace(database, database).first->second.mirror.request();
     // In some database the extension was created, and no slot was left to say which: look into all that have none.
     static uint64 seen_overflow = 0;
     if (const uint64 overflow = pg_atomic_read_u64(&memory.overflow); overflow != seen_overflow) {
         seen_overflow = overflow;
         for (auto &[database, worker] : workers)
-            worker.reconsider();
+            worker.mirror.reconsider();
     }
 }
 
@@ -108,11 +129,16 @@ long step_all(Workers &workers) {
     const int64 now = GetCurrentTimestamp() / 1000;
     int64 due = DatabaseWorker::never;
     int starting = 0;
-    for (auto &[database, worker] : workers) {
+    const auto step_one = [&](DatabaseWorker &worker) {
         const DatabaseWorker::Step step = worker.step(now, starting < starting_at_once);
         starting += step.is_starting;
         if (step.due_ms != DatabaseWorker::never && (due == DatabaseWorker::never || step.due_ms < due))
             due = step.due_ms;
+    };
+    for (auto &[database, worker] : workers) {
+        step_one(worker.mirror);
+        for (DatabaseWorker &companion : worker.companions)
+            step_one(companion);
     }
     return due == DatabaseWorker::never ? -1 : static_cast<long>(std::max<int64>(due - now, 0));
 }

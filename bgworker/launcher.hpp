@@ -1,5 +1,5 @@
-// The launcher: the one static background worker. Starts a mirror worker in every database that has the extension and
-// starts it again when it ends.
+// The launcher: the one static background worker. Starts a mirror worker in every database that has the extension, its
+// companions where they are wanted, and starts them again when they end.
 #pragma once
 
 namespace dbnet::bgworker {

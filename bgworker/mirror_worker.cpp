@@ -1,6 +1,7 @@
 // The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, leases,
 // intents and requests, answers, watch events and reports, compares, care of what is on record. It sleeps in one place.
 #include "bgworker/actuator.hpp"
+#include "bgworker/companions.hpp"
 #include "bgworker/compare.hpp"
 #include "bgworker/housekeeping.hpp"
 #include "bgworker/leases.hpp"
@@ -190,6 +191,7 @@ private:
         watcher_.configure(catalog_);
         actuator_.configure(catalog_);
         compare_.configure(catalog_);
+        pg::want_companions(process_.slot(), wanted_companions());
         next_compare_ms_ = std::min(next_compare_ms_, compare_due_ms()); // a load must not put it off
         if (settings::compare_interval <= 0)
             next_compare_ms_ = INT64_MAX;

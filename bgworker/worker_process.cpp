@@ -4,6 +4,8 @@
 #include "pg/index_plans.hpp"
 #include "pg/spi.hpp"
 
+#include <utility>
+
 extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -16,6 +18,7 @@ extern "C" {
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -25,7 +28,6 @@ extern "C" {
 namespace dbnet::bgworker {
 namespace {
 
-using pg::WorkerRequest;
 using pg::WorkerSlot;
 using pg::WorkerState;
 
@@ -36,6 +38,7 @@ struct Extension {
 };
 Extension served{};
 WorkerSlot *own_slot = nullptr;
+Oid own_database = InvalidOid;
 
 // Runs after the process left the list of backends of its database: who waits for the database may go on then.
 void release_slot(int code, Datum) noexcept {
@@ -43,7 +46,7 @@ void release_slot(int code, Datum) noexcept {
         pg::Shared &memory = *pg::shared();
         pg::with_shared_lock(memory, [&] {
             WorkerSlot &slot = *own_slot;
-            const bool is_wanted_end = code == 0 || slot.holds > 0 || slot.request == WorkerRequest::stop;
+            const bool is_wanted_end = code == 0 || slot.restarting || !pg::is_wanted(own_database, slot.kind);
             if (!is_wanted_end && slot.state != WorkerState::failed)
                 pg::set_last_error(slot,
                                    "ended by a FATAL error or a termination request; the server log has the reason");
@@ -61,9 +64,11 @@ bool attach(Oid database, pg::WorkerKind kind) {
     pg::Shared &memory = pg::require_shared();
     return pg::with_shared_lock(memory, [&] {
         WorkerSlot *slot = pg::find_slot(database, kind);
-        if (slot == nullptr || slot->pid != 0 || slot->holds > 0 || slot->request == WorkerRequest::stop)
+        if (slot == nullptr || slot->pid != 0 || !pg::is_wanted(database, kind))
             return false;
         own_slot = slot;
+        own_database = database;
+        slot->restarting = false;
         slot->pid = MyProcPid;
         pg_atomic_write_u32(&slot->process_number, static_cast<uint32>(pg::compat::my_process_number()) + 1);
         return true;
@@ -128,8 +133,16 @@ Extension read_extension() {
     return found;
 }
 
-// First in each transaction, before any other lock: DROP EXTENSION waits for us or we for it, never both.
+// No time limit for the locks of its scope: what is done without the lock would be an error that ends the process.
+struct Patience {
+    int before = std::exchange(LockTimeout, 0);
+    ~Patience() { LockTimeout = before; }
+};
+
+// First in each transaction, before any other lock: DROP EXTENSION waits for us or we for it, never both. While it is
+// undecided there is nothing else to do.
 void check_extension() {
+    const Patience patience;
     const Extension found = pg::call([] {
         LockDatabaseObject(ExtensionRelationId, served.oid, 0, AccessShareLock);
         return read_extension();

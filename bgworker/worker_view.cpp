@@ -14,7 +14,19 @@ using pg::WorkerSlot;
 using pg::WorkerState;
 
 const char *name_of(WorkerKind kind) {
-    return kind == WorkerKind::launcher ? "launcher" : "mirror worker";
+    switch (kind) {
+    case WorkerKind::launcher:
+        return "launcher";
+    case WorkerKind::mirror:
+        return "mirror worker";
+    case WorkerKind::gateway:
+        return "gateway worker";
+    case WorkerKind::policy:
+        return "policy worker";
+    case WorkerKind::api:
+        return "api worker";
+    }
+    return "unknown";
 }
 
 const char *name_of(WorkerState state) {

@@ -2,6 +2,7 @@
 // run outside transactions.
 #include "settings.hpp"
 
+#include "gateway/listen_address.hpp"
 #include "pg/guard.hpp"
 #include "provenance/traceparent.hpp"
 
@@ -29,6 +30,12 @@ int report_lock_timeout = 50;
 int report_statement_timeout = 1000;
 int requests_in_flight = 64;
 int capture_buffer_limit = 8192;
+char *gateway_listen = nullptr;
+char *gateway_certificate_file = nullptr;
+char *gateway_key_file = nullptr;
+char *gateway_client_ca_file = nullptr;
+int gateway_body_limit = 65536;
+char *api_listen = nullptr;
 bool provenance = true;
 int provenance_on_error = OnError::warning;
 int provenance_buffer_limit = 16384;
@@ -88,6 +95,24 @@ extern "C" bool dbnet_check_traceparent(char **value, void **, GucSource) {
     return false;
 }
 
+extern "C" bool dbnet_check_listen_address(char **value, void **, GucSource) {
+    try {
+        if (**value == '\0' || gateway::parse_listen_address(*value))
+            return true;
+    } catch (const std::bad_alloc &) {
+        return false;
+    }
+    GUC_check_errdetail(
+        "An address is written host:port, the host as a number or localhost: 127.0.0.1:4318, [::1]:4318.");
+    return false;
+}
+
+void define_text(const char *name, const char *short_text, const char *long_text, char **variable, GucContext who,
+                 GucStringCheckHook check) {
+    DefineCustomStringVariable(name, short_text, long_text, variable, "", who, GUC_SUPERUSER_ONLY, check, nullptr,
+                               nullptr);
+}
+
 void define_integer(const char *name, const char *short_text, const char *long_text, int *variable, int lowest,
                     int highest, GucContext who, int flags) {
     DefineCustomIntVariable(name, short_text, long_text, variable, *variable, lowest, highest, who, flags, nullptr,
@@ -138,6 +163,22 @@ void define_all() {
     define_integer("dbnet.capture_buffer_limit", "Memory for the changes that one transaction makes to mirrors.",
                    "A transaction with more changes makes the worker compare its mirrors instead.",
                    &capture_buffer_limit, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+    define_text("dbnet.gateway_listen", "Address at which the database takes OpenTelemetry data (OTLP/HTTP).",
+                "host:port; empty: none. Set it for one database: ALTER DATABASE … SET. Beyond loopback it needs "
+                "dbnet.gateway_certificate_file, and senders need a token.",
+                &gateway_listen, PGC_SUSET, dbnet_check_listen_address);
+    define_text("dbnet.gateway_certificate_file", "Certificate of DBNet's listeners (PEM, with its chain).",
+                "Empty: plain HTTP.", &gateway_certificate_file, PGC_SIGHUP, nullptr);
+    define_text("dbnet.gateway_key_file", "Private key to dbnet.gateway_certificate_file (PEM).", nullptr,
+                &gateway_key_file, PGC_SIGHUP, nullptr);
+    define_text("dbnet.gateway_client_ca_file", "Certificates of those who sign certificates of clients (PEM).",
+                "Set: who has no such certificate is refused.", &gateway_client_ca_file, PGC_SIGHUP, nullptr);
+    define_integer("dbnet.gateway_body_limit", "Largest body of a request to DBNet's listeners.",
+                   "Counts before and after it is unpacked.", &gateway_body_limit, 64, 1024 * 1024, PGC_SIGHUP,
+                   GUC_UNIT_KB);
+    define_text("dbnet.api_listen", "Address at which the database serves its client API (HTTP).",
+                "host:port; empty: none. Set it for one database: ALTER DATABASE … SET.", &api_listen, PGC_SUSET,
+                dbnet_check_listen_address);
     DefineCustomBoolVariable("dbnet.provenance", "Records who changed what, and why.",
                              "Off: this session's changes are missing in dbnet.why() and dbnet.history(); dbnet.gaps() "
                              "tells of them.",

@@ -20,6 +20,13 @@ extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
 extern int requests_in_flight;       // dbnet.requests_in_flight: per worker
 extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
+extern char *gateway_listen;           // dbnet.gateway_listen: host:port of the OTLP receiver, empty: none
+extern char *gateway_certificate_file; // dbnet.gateway_certificate_file: PEM, of both listeners; empty: no TLS
+extern char *gateway_key_file;         // dbnet.gateway_key_file: PEM
+extern char *gateway_client_ca_file;   // dbnet.gateway_client_ca_file: PEM; set: clients must have a certificate of it
+extern int gateway_body_limit;         // dbnet.gateway_body_limit: kB of a request's body, also when it is unpacked
+extern char *api_listen;               // dbnet.api_listen: host:port of the client API, empty: none
+
 extern bool provenance;             // dbnet.provenance: false records nothing in this session (superusers)
 extern int provenance_on_error;     // dbnet.provenance_on_error: one of OnError
 extern int provenance_buffer_limit; // dbnet.provenance_buffer_limit: kB per transaction, above: it is written in parts

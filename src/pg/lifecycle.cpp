@@ -38,10 +38,27 @@ struct Owed {
     bool extension_exists;  // dbnet, at PRE_COMMIT
     bool databases_changed; // the list of databases, or what they allow
     bool servers_changed;   // servers, user mappings, foreign-data wrappers
+    Oid resettled;          // a database whose settings of ours were changed
 };
 Owed owed{};
 
 // ---- before the statement -------------------------------------------------------------------------------------------
+
+// Under the lock.
+void end_all(Shared &memory, Oid database) {
+    for_each_slot(memory, database, [](const WorkerSlot &slot) {
+        if (slot.pid != 0)
+            kill(slot.pid, SIGTERM);
+    });
+}
+
+bool has_process(Shared &memory, Oid database) {
+    return with_shared_lock(memory, [&] {
+        bool found = false;
+        for_each_slot(memory, database, [&](const WorkerSlot &slot) { found |= slot.pid != 0; });
+        return found;
+    });
+}
 
 void stop_and_hold(Oid database) {
     Shared &memory = *shared();
@@ -51,22 +68,18 @@ void stop_and_hold(Oid database) {
         WorkerSlot *found = find_or_take_slot(memory, database, WorkerKind::mirror);
         if (found) {
             ++found->holds;
-            if (found->pid != 0)
-                kill(found->pid, SIGTERM);
+            end_all(memory, database);
         }
         return found;
     });
     if (slot == nullptr)
         return;
     owed.held[owed.held_count++] = slot;
-    call([&] {
-        const TimestampTz started = GetCurrentTimestamp();
-        ConditionVariablePrepareToSleep(&memory.changed);
-        while (*const_cast<volatile int32 *>(&slot->pid) != 0 &&
-               !TimestampDifferenceExceeds(started, GetCurrentTimestamp(), stop_limit_ms))
-            ConditionVariableTimedSleep(&memory.changed, 1000, PG_WAIT_EXTENSION);
-        ConditionVariableCancelSleep();
-    });
+    const TimestampTz started = GetCurrentTimestamp();
+    call([&] { ConditionVariablePrepareToSleep(&memory.changed); });
+    while (has_process(memory, database) && !TimestampDifferenceExceeds(started, GetCurrentTimestamp(), stop_limit_ms))
+        call([&] { ConditionVariableTimedSleep(&memory.changed, 1000, PG_WAIT_EXTENSION); });
+    call([] { ConditionVariableCancelSleep(); });
 }
 
 // Only for who may do it: others get PostgreSQL's error, and the worker goes on.
@@ -123,7 +136,8 @@ void before_statement(const Node *statement) {
 
 // What a statement changes, decided before it runs: afterwards its parse tree may be gone.
 struct Effect {
-    bool databases, servers, prepared_commit;
+    bool databases = false, servers = false, prepared_commit = false;
+    Oid resettled = InvalidOid;
 };
 
 bool concerns_servers(ObjectType type) {
@@ -135,7 +149,7 @@ Effect effect_of(const Node *statement) {
     case T_DropdbStmt:
     case T_CreatedbStmt:
     case T_AlterDatabaseStmt:
-        return {.databases = true, .servers = false, .prepared_commit = false};
+        return {.databases = true};
     case T_AlterFdwStmt:
     case T_CreateForeignServerStmt:
     case T_AlterForeignServerStmt:
@@ -144,26 +158,23 @@ Effect effect_of(const Node *statement) {
     case T_DropUserMappingStmt:
     case T_DropOwnedStmt:
     case T_ReassignOwnedStmt:
-        return {.databases = false, .servers = true, .prepared_commit = false};
+        return {.servers = true};
+    case T_AlterDatabaseSetStmt: {
+        const auto *set = reinterpret_cast<const AlterDatabaseSetStmt *>(statement);
+        const bool is_ours =
+            set->setstmt->kind == VAR_RESET_ALL || pg_strncasecmp(set->setstmt->name, "dbnet.", 6) == 0;
+        return {.resettled = is_ours ? call([&] { return get_database_oid(set->dbname, true); }) : InvalidOid};
+    }
     case T_DropStmt:
-        return {.databases = false,
-                .servers = concerns_servers(reinterpret_cast<const DropStmt *>(statement)->removeType),
-                .prepared_commit = false};
+        return {.servers = concerns_servers(reinterpret_cast<const DropStmt *>(statement)->removeType)};
     case T_RenameStmt:
-        return {.databases = false,
-                .servers = concerns_servers(reinterpret_cast<const RenameStmt *>(statement)->renameType),
-                .prepared_commit = false};
+        return {.servers = concerns_servers(reinterpret_cast<const RenameStmt *>(statement)->renameType)};
     case T_AlterOwnerStmt:
-        return {.databases = false,
-                .servers = concerns_servers(reinterpret_cast<const AlterOwnerStmt *>(statement)->objectType),
-                .prepared_commit = false};
+        return {.servers = concerns_servers(reinterpret_cast<const AlterOwnerStmt *>(statement)->objectType)};
     case T_GrantStmt:
-        return {.databases = false,
-                .servers = concerns_servers(reinterpret_cast<const GrantStmt *>(statement)->objtype),
-                .prepared_commit = false};
+        return {.servers = concerns_servers(reinterpret_cast<const GrantStmt *>(statement)->objtype)};
     case T_TransactionStmt:
-        return {.databases = false,
-                .servers = false,
+        return {.servers = false,
                 .prepared_commit =
                     reinterpret_cast<const TransactionStmt *>(statement)->kind == TRANS_STMT_COMMIT_PREPARED};
     default:
@@ -174,6 +185,8 @@ Effect effect_of(const Node *statement) {
 void after_statement(Effect effect) noexcept {
     owed.databases_changed |= effect.databases;
     owed.servers_changed |= effect.servers;
+    if (OidIsValid(effect.resettled))
+        owed.resettled = effect.resettled;
     if (effect.prepared_commit) {
         // It may have created or dropped the extension, changed servers, or written rows: all of it is looked at.
         owed.extension_touched = owed.servers_changed = true;
@@ -186,8 +199,11 @@ extern "C" void dbnet_process_utility(PlannedStmt *planned, const char *query, b
                                       QueryEnvironment *environment, DestReceiver *destination,
                                       QueryCompletion *completion) {
     const Node *statement = planned->utilityStmt;
-    const Effect effect = effect_of(statement);
-    enter([statement] { before_statement(statement); });
+    Effect effect;
+    enter([&] {
+        effect = effect_of(statement);
+        before_statement(statement);
+    });
     // No guard: no C++ object is alive here, and the statement may end the transaction that a guard would restore.
     if (previous_process_utility)
         previous_process_utility(planned, query, read_only_tree, context, parameters, environment, destination,
@@ -218,8 +234,8 @@ void tell_launcher_about_extension(Shared &memory) {
             return;
         }
         slot->request = owed.extension_exists ? WorkerRequest::start : WorkerRequest::stop;
-        if (!owed.extension_exists && slot->pid != 0)
-            kill(slot->pid, SIGTERM);
+        if (!owed.extension_exists)
+            end_all(memory, MyDatabaseId);
     });
     wake_worker(MyDatabaseId); // an idle or running one sees the new version
     wake_launcher();
@@ -246,6 +262,8 @@ void settle_debts(bool is_committed) {
             pg_atomic_fetch_add_u64(&slot->configuration, 1);
         wake_worker(MyDatabaseId);
     }
+    if (is_committed && OidIsValid(owed.resettled))
+        restart_workers(owed.resettled);
     if (owed.databases_changed)
         request_rescan();
 }
@@ -259,7 +277,8 @@ extern "C" void dbnet_lifecycle_at_end(XactEvent event, void *) {
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:
     case XACT_EVENT_PREPARE:
-        if (owed.held_count > 0 || owed.extension_touched || owed.databases_changed || owed.servers_changed)
+        if (owed.held_count > 0 || owed.extension_touched || owed.databases_changed || owed.servers_changed ||
+            OidIsValid(owed.resettled))
             enter_noexcept([event] { settle_debts(event == XACT_EVENT_COMMIT); });
         owed = Owed{};
         break;

@@ -2,6 +2,7 @@
 #include "pg/shared_memory.hpp"
 
 #include <algorithm>
+#include <csignal>
 
 extern "C" {
 #include "storage/ipc.h"
@@ -29,10 +30,12 @@ void initialize(Shared &memory) {
     pg_atomic_init_u64(&memory.overflow, 0);
     pg_atomic_init_u64(&memory.last_tick, 0);
     pg_atomic_init_u64(&memory.provenance_failures, 0);
+    pg_atomic_init_u32(&memory.slots_in_use, 1);
     for (WorkerSlot &slot : memory.slots) {
         pg_atomic_init_u32(&slot.database, InvalidOid);
         pg_atomic_init_u32(&slot.process_number, 0);
         pg_atomic_init_u64(&slot.configuration, 0);
+        pg_atomic_init_u32(&slot.companions, 0);
         pg_atomic_init_u64(&slot.published_lsn, 0);
         pg_atomic_init_u64(&slot.processed_lsn, 0);
         pg_atomic_init_u64(&slot.questions, 0);
@@ -81,6 +84,7 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     pg_atomic_write_u32(&slot.database, InvalidOid);
     pg_atomic_write_u32(&slot.process_number, 0);
     pg_atomic_write_u64(&slot.configuration, 0);
+    pg_atomic_write_u32(&slot.companions, 0);
     pg_atomic_write_u64(&slot.published_lsn, 0);
     pg_atomic_write_u64(&slot.processed_lsn, 0);
     pg_atomic_write_u64(&slot.questions, 0);
@@ -89,7 +93,7 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     slot.used = used;
     slot.kind = kind;
     slot.request = WorkerRequest::none;
-    slot.extension_seen = false;
+    slot.extension_seen = slot.restarting = false;
     slot.pid = slot.holds = slot.starts = 0;
     slot.last_error[0] = '\0';
     set_state(slot, WorkerState::stopped);
@@ -129,7 +133,8 @@ WorkerSlot *find_slot(Oid database, WorkerKind kind) noexcept {
         return nullptr;
     if (kind == WorkerKind::launcher)
         return &attached->slots[0];
-    for (int i = 1; i < Shared::slot_count; ++i) {
+    const uint32 end = pg_atomic_read_u32(&attached->slots_in_use);
+    for (uint32 i = 1; i < end; ++i) {
         WorkerSlot &slot = attached->slots[i];
         if (pg_atomic_read_u32(&slot.database) == database && OidIsValid(database) && slot.kind == kind)
             return &slot;
@@ -143,6 +148,8 @@ WorkerSlot *find_or_take_slot(Shared &memory, Oid database, WorkerKind kind) noe
     for (int i = 1; i < Shared::slot_count; ++i) {
         if (!memory.slots[i].used) {
             clear(memory.slots[i], database, kind, true);
+            if (const uint32 end = static_cast<uint32>(i) + 1; end > pg_atomic_read_u32(&memory.slots_in_use))
+                pg_atomic_write_u32(&memory.slots_in_use, end);
             return &memory.slots[i];
         }
     }
@@ -166,8 +173,33 @@ void set_last_error(WorkerSlot &slot, std::string_view text) noexcept {
     slot.last_error[length] = '\0';
 }
 
-void wake_worker(Oid database) noexcept {
-    if (const WorkerSlot *slot = find_slot(database, WorkerKind::mirror))
+bool is_wanted(Oid database, WorkerKind kind) noexcept {
+    WorkerSlot *main = find_slot(database, WorkerKind::mirror);
+    if (main == nullptr)
+        return kind == WorkerKind::mirror; // a look whether it has the extension
+    if (main->holds > 0 || main->request == WorkerRequest::stop)
+        return false;
+    return kind == WorkerKind::mirror || (pg_atomic_read_u32(&main->companions) & 1u << static_cast<uint32>(kind)) != 0;
+}
+
+void want_companions(WorkerSlot &mirror_worker, uint32 kinds) noexcept {
+    if (pg_atomic_exchange_u32(&mirror_worker.companions, kinds) != kinds)
+        wake_launcher();
+}
+
+void restart_workers(Oid database) {
+    with_shared_lock(*attached, [&] {
+        for_each_slot(*attached, database, [](WorkerSlot &slot) {
+            if (slot.pid == 0)
+                return;
+            slot.restarting = true;
+            kill(slot.pid, SIGTERM);
+        });
+    });
+}
+
+void wake_worker(Oid database, WorkerKind kind) noexcept {
+    if (const WorkerSlot *slot = find_slot(database, kind))
         set_latch_of(*slot);
 }
 

@@ -13,7 +13,9 @@ extern "C" {
 
 namespace dbnet::pg {
 
-enum class WorkerKind : uint8 { launcher, mirror };
+// Every database with the extension has a mirror worker. The others are its companions, there while they are wanted.
+enum class WorkerKind : uint8 { launcher, mirror, gateway, policy, api };
+inline constexpr WorkerKind companion_kinds[] = {WorkerKind::gateway, WorkerKind::policy, WorkerKind::api};
 
 enum class WorkerState : uint8 {
     stopped,  // no process, none wanted at the moment
@@ -52,7 +54,9 @@ struct WorkerSlot {
     WorkerRequest request;
     bool extension_seen; // a worker found the extension in this database: shown in dbnet.worker
     int32 pid;           // 0: no process. Reset after the process has left the list of backends of its database
-    int32 holds;         // transactions that need the database free of workers until they end (DROP DATABASE …)
+    int32 holds;         // of a mirror worker: transactions that need the database free of all workers until they end
+                         // (DROP DATABASE …)
+    bool restarting;     // told to end so that another process takes its place at once
     int32 starts;        // processes registered since the slot was taken
     TimestampTz since;   // of `state`
     char last_error[256];
@@ -61,6 +65,7 @@ struct WorkerSlot {
     pg_atomic_uint32 database;
     pg_atomic_uint32 process_number; // 1 + index in ProcGlobal->allProcs; 0: no process
     pg_atomic_uint64 configuration;  // counts committed changes of servers, user mappings and foreign-data wrappers
+    pg_atomic_uint32 companions;     // of a mirror worker: bits (1 << kind) of those its database wants; outlives it
     pg_atomic_uint64 published_lsn;  // end of the newest commit record of a backend that wrote messages of ours
     pg_atomic_uint64 processed_lsn;  // tail position: every commit up to here has been taken in
     pg_atomic_uint64 questions;      // counts those who want to know the progress
@@ -68,7 +73,7 @@ struct WorkerSlot {
 };
 
 struct Shared {
-    static constexpr int slot_count = 128; // the launcher and one per database; more databases wait, with a WARNING
+    static constexpr int slot_count = 256; // the launcher and one per worker; more databases wait, with a WARNING
 
     uint8 cookie[16];           // random per server start; proves that a WAL message is ours
     LWLock lock;                // guards the slots; held for a few instructions, never across anything that can raise
@@ -77,6 +82,7 @@ struct Shared {
     pg_atomic_uint64 overflow;  // counts CREATE EXTENSIONs that found every slot taken
     pg_atomic_uint64 last_tick; // microseconds since 2000 of the newest event id (see provenance/event_clock.hpp)
     pg_atomic_uint64 provenance_failures; // what could not be recorded since the server's start
+    pg_atomic_uint32 slots_in_use;        // none from this index on is in use, or was since the server's start
     WorkerSlot slots[slot_count];
 };
 
@@ -108,8 +114,23 @@ void free_slot(WorkerSlot &slot) noexcept;
 void set_state(WorkerSlot &slot, WorkerState state) noexcept;
 void set_last_error(WorkerSlot &slot, std::string_view text) noexcept;
 
+// Calls f(slot) for each slot of the database. Under the lock.
+template<class F> void for_each_slot(Shared &memory, Oid database, F &&f) {
+    for (WorkerSlot &slot : memory.slots)
+        if (slot.used && slot.kind != WorkerKind::launcher && pg_atomic_read_u32(&slot.database) == database)
+            f(slot);
+}
+
+// Whether a worker of this kind is to run in the database: nobody holds or stops it, and of a companion that it is
+// asked for. Under the lock.
+bool is_wanted(Oid database, WorkerKind kind) noexcept;
+// Says which companions the database of the mirror worker wants (bits 1 << kind); the launcher sees to it.
+void want_companions(WorkerSlot &mirror_worker, uint32 kinds) noexcept;
+// Ends the workers of the database; the launcher starts others in their place, which see settings made since.
+void restart_workers(Oid database);
+
 // Set a latch: no lock, no allocation, cannot raise; nothing happens when there is no such process.
-void wake_worker(Oid database) noexcept;
+void wake_worker(Oid database, WorkerKind kind = WorkerKind::mirror) noexcept;
 void wake_launcher() noexcept;
 // Asks the launcher to look at the list of databases again.
 void request_rescan() noexcept;

@@ -25,6 +25,12 @@ SET dbnet.respected_managers = 'one,';
 SET dbnet.respected_managers = ',';
 RESET dbnet.respected_managers;
 
+-- addresses
+SET dbnet.gateway_listen = '127.0.0.1:4318';
+SET dbnet.gateway_listen = 'example.org:4318';
+SET dbnet.api_listen = '127.0.0.1';
+RESET dbnet.gateway_listen;
+
 -- the prefix is ours: a misspelt setting is an error
 SET dbnet.hold_object = 1;
 

@@ -53,6 +53,8 @@ running('COMMIT PREPARED does');
 my $session = $node->background_psql('postgres');
 $session->query_safe("BEGIN; $drop");
 $pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dbnet mirror worker'});
+$node->wait_for("SELECT count(*) FROM pg_locks WHERE pid = $pid AND NOT granted AND clock_timestamp() - waitstart > '500 ms'",
+    'the worker waits for an undecided DROP EXTENSION, longer than for other locks', expected => 1);
 $session->query_safe('ROLLBACK');
 $session->quit;
 is($node->worker_pid('mirror worker'), $pid, 'an undecided DROP EXTENSION does not end the worker');

@@ -18,7 +18,7 @@ $node->wait_for($state, 'a second one finds no room', expected => 'failed: no fr
 $node->wait_for(q{SELECT restarts >= 2 FROM dbnet.worker WHERE process = 'mirror worker'}, 'it is tried again', database => 'other');
 my $warnings = () = $node->log_since($position) =~ /WARNING:  DBNet cannot start a worker: all background worker slots are in use/g;
 is($warnings, 1, 'one WARNING for all tries');
-like($node->log_since($position), qr/HINT:  Raise max_worker_processes: DBNet takes one for its launcher and one for each database/, 'with a hint');
+like($node->log_since($position), qr/HINT:  Raise max_worker_processes: DBNet takes one for its launcher and, for each database with the extension, one/, 'with a hint');
 $node->query_is(q{SELECT state FROM dbnet.worker WHERE process = 'mirror worker'}, 'running', 'the first one is not disturbed');
 
 $node->safe_psql('postgres', 'DROP EXTENSION dbnet CASCADE');

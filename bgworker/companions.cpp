@@ -1,0 +1,25 @@
+// Companions of the mirror worker (see companions.hpp).
+#include "bgworker/companions.hpp"
+
+#include "pg/shared_memory.hpp"
+#include "settings.hpp"
+
+namespace dbnet::bgworker {
+namespace {
+
+constexpr uint32_t bit(pg::WorkerKind kind) noexcept {
+    return 1u << static_cast<uint32_t>(kind);
+}
+
+} // namespace
+
+uint32_t wanted_companions() {
+    uint32_t kinds = 0;
+    if (*settings::gateway_listen != '\0')
+        kinds |= bit(pg::WorkerKind::gateway);
+    if (*settings::api_listen != '\0')
+        kinds |= bit(pg::WorkerKind::api);
+    return kinds;
+}
+
+} // namespace dbnet::bgworker
