@@ -494,3 +494,132 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.scale_to(integer, double precision, double precision, integer, integer, double precision) IS
     'How many replicas there should be, by the formula of Kubernetes'' horizontal autoscaler: ceil(current × value ÷ target), current while value is within tolerance (0.1 = 10 %) of target, never less than min or more than max; 0 stays 0, and without a value current stays. Errors: 22023 an argument';
+
+-- What belongs to which group --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION dbnet.resource_value(resource otel.resources, name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE name WHEN 'service_name' THEN resource.service_name WHEN 'service_namespace' THEN resource.service_namespace
+                           WHEN 'service_instance_id' THEN resource.service_instance_id WHEN 'node' THEN resource.node WHEN 'pod' THEN resource.pod
+                           ELSE resource.attributes ->> regexp_replace(name, '^resource\.', '') END $$;
+COMMENT ON FUNCTION dbnet.resource_value(otel.resources, text) IS 'Internal: what a resource has under a name of match or group_by';
+
+CREATE FUNCTION dbnet.kind_text(kind smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT coalesce(('{unspecified,internal,server,client,producer,consumer}'::text[])[kind + 1], kind::text) $$;
+COMMENT ON FUNCTION dbnet.kind_text(smallint) IS 'Internal: name of a kind of spans';
+
+CREATE FUNCTION dbnet.is_among(actual text, wanted jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT coalesce(CASE WHEN jsonb_typeof(wanted) = 'array' THEN EXISTS (SELECT FROM jsonb_array_elements_text(wanted) AS e(element) WHERE e.element = actual)
+                               ELSE actual = wanted #>> '{}' END, false) $$;
+COMMENT ON FUNCTION dbnet.is_among(text, jsonb) IS 'Internal: whether a value is what match says, or one of these';
+
+CREATE FUNCTION dbnet.policy_series(metric text) RETURNS TABLE (series_id bigint, is_delta boolean, is_cumulative boolean)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT s.series_id, m.type = 2 AND m.aggregation_temporality = 1, m.type = 2 AND m.aggregation_temporality = 2 AND m.is_monotonic
+          FROM otel.metrics AS m JOIN otel.series AS s ON s.metric_id = m.metric_id WHERE m.name = metric $$;
+COMMENT ON FUNCTION dbnet.policy_series(text) IS 'Internal: series of a metric. Rows: series; its points are increases; its points are a counter';
+
+-- $2: resource of spans and logs, series of metrics; $3: kind or severity; $4: grouping of the pane.
+CREATE FUNCTION dbnet.policy_group(policy dbnet.policy, subject bigint, number smallint, pane_grouping jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    resource otel.resources;
+    attributes jsonb := '{}';
+    grouping jsonb := '{}';
+    wanted record;
+    name text;
+BEGIN
+    IF policy.source = 'metrics' THEN
+        SELECT r.* INTO resource FROM otel.series AS s JOIN otel.metrics AS m ON m.metric_id = s.metric_id JOIN otel.resources AS r ON r.resource_id = m.resource_id WHERE s.series_id = subject;
+        attributes := (SELECT s.attributes FROM otel.series AS s WHERE s.series_id = subject);
+    ELSE
+        SELECT r.* INTO resource FROM otel.resources AS r WHERE r.resource_id = subject;
+    END IF;
+    FOR wanted IN SELECT key, value FROM jsonb_each(policy.match) LOOP
+        IF dbnet.is_resource_name(wanted.key) THEN
+            IF NOT dbnet.is_among(dbnet.resource_value(resource, wanted.key), wanted.value) THEN
+                RETURN NULL;
+            END IF;
+        ELSIF policy.source = 'metrics' THEN
+            IF wanted.key <> 'metric' AND NOT dbnet.is_among(coalesce(attributes ->> wanted.key, resource.attributes ->> wanted.key), wanted.value) THEN
+                RETURN NULL;
+            END IF;
+        ELSIF wanted.key = 'kind' THEN
+            IF NOT dbnet.is_among(dbnet.kind_text(number), wanted.value) AND NOT dbnet.is_among(number::text, wanted.value) THEN
+                RETURN NULL;
+            END IF;
+        ELSIF wanted.key = 'minimum_severity' AND number < dbnet.severity_number(wanted.value #>> '{}') THEN
+            RETURN NULL;
+        END IF; -- others are counted in panes of their own
+    END LOOP;
+    FOREACH name IN ARRAY policy.group_by LOOP
+        grouping := grouping || jsonb_build_object(name, CASE
+            WHEN dbnet.is_resource_name(name) THEN to_jsonb(dbnet.resource_value(resource, name))
+            WHEN policy.source = 'metrics' THEN coalesce(attributes -> name, resource.attributes -> name)
+            WHEN name = 'kind' THEN to_jsonb(dbnet.kind_text(number))
+            WHEN name = 'severity_number' THEN to_jsonb(number)
+            ELSE pane_grouping -> name END);
+    END LOOP;
+    RETURN grouping;
+END
+$$;
+COMMENT ON FUNCTION dbnet.policy_group(dbnet.policy, bigint, smallint, jsonb) IS 'Internal: the group to which a pane or series belongs; NULL: it does not match. Arguments: policy; resource, or series of metrics; kind or severity; grouping of the pane';
+
+CREATE FUNCTION dbnet.is_span_of_policy(policy dbnet.policy, name text, kind smallint, status_code smallint, attributes jsonb, grouping jsonb) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM (SELECT m.key, m.value FROM dbnet.policy_pane_rule(policy) AS r, jsonb_each(r.match) AS m
+                     UNION ALL SELECT g.key, g.value FROM jsonb_each(grouping) AS g WHERE NOT dbnet.is_resource_name(g.key)) AS wanted
+        WHERE CASE wanted.key WHEN 'name' THEN to_jsonb(is_span_of_policy.name) WHEN 'kind' THEN to_jsonb(dbnet.kind_text(is_span_of_policy.kind)) WHEN 'status_code' THEN to_jsonb(is_span_of_policy.status_code)
+                              ELSE is_span_of_policy.attributes -> wanted.key END IS DISTINCT FROM wanted.value AND jsonb_typeof(wanted.value) <> 'null')
+    $$;
+COMMENT ON FUNCTION dbnet.is_span_of_policy(dbnet.policy, text, smallint, smallint, jsonb, jsonb) IS 'Internal: whether a span is one of those that a group counts, for samples';
+
+-- What the policy worker writes ----------------------------------------------------------------------------------------------
+
+CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at timestamptz, grouping jsonb, decision text, reason text, state text, value double precision, count bigint,
+                                      window_start timestamptz, window_end timestamptz, trace_ids otel.trace_id[], error text) RETURNS dbnet.policy_event
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT event, at, (policy).name, (policy).version, (policy).owner, grouping, decision,
+           CASE WHEN decision = 'act' AND (policy).mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
+           window_start, window_end, coalesce(trace_ids, '{}'), (policy).mode, CASE WHEN decision = 'act' THEN (policy).action END,
+           CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE (policy).mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
+           0, nullif(error, ''), NULL::timestamptz, NULL::xid8, NULL::timestamptz
+    $$;
+COMMENT ON FUNCTION dbnet.policy_event_of(dbnet.policy, bigint, timestamptz, jsonb, text, text, text, double precision, bigint, timestamptz, timestamptz, otel.trace_id[], text) IS
+    'Internal: a decision as a row of dbnet.policy_event';
+
+CREATE FUNCTION dbnet.policy_obstacle(policy dbnet.policy, grouping jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    last dbnet.policy_event;
+    settled_at timestamptz;
+BEGIN
+    IF EXISTS (SELECT FROM unnest(policy.reads) AS m WHERE NOT dbnet.fresh(m, policy.max_staleness)) THEN
+        RETURN 'stale mirror';
+    END IF;
+    IF policy.settle_interval IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO last FROM dbnet.policy_event AS e WHERE e.policy = policy.name AND e.grouping = grouping AND e.action_state IN ('waiting', 'done') ORDER BY e.id DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- What the action changed on devices, as far as it is still under way; what has failed is not waited for.
+    IF last.action_state = 'waiting' OR EXISTS (SELECT FROM dbnet.object AS o WHERE o.commit_transaction = last.transaction
+            AND (o.phase IN ('pending', 'applying', 'deleting', 'waiting_deleted', 'uncertain') OR o.health IN ('in_progress', 'terminating'))) THEN
+        RETURN 'settling';
+    END IF;
+    settled_at := greatest(last.finished_at, (SELECT max(o.changed_at) FROM dbnet.object AS o WHERE o.commit_transaction = last.transaction));
+    RETURN CASE WHEN settled_at > clock_timestamp() - policy.settle_interval THEN 'settling' END;
+END
+$$;
+COMMENT ON FUNCTION dbnet.policy_obstacle(dbnet.policy, jsonb) IS 'Internal: what keeps a group from acting beside its own rules: stale mirror | settling; NULL = nothing';

@@ -26,7 +26,7 @@ constexpr const char *reason_texts[] = {"",
                                         "settling",
                                         "stale mirror",
                                         "only_if is false",
-                                        "shadow"};
+                                        "error"};
 static_assert(std::size(reason_texts) == reason_count);
 
 bool holds(const Rules &rules, const Observation &observation) {
@@ -92,6 +92,11 @@ std::optional<State> state_of(std::string_view text) noexcept {
     if (found == std::end(state_texts))
         return std::nullopt;
     return static_cast<State>(found - std::begin(state_texts));
+}
+
+Reason reason_of(std::string_view text) noexcept {
+    const auto *found = std::find(std::begin(reason_texts), std::end(reason_texts), text);
+    return found == std::end(reason_texts) ? Reason::none : static_cast<Reason>(found - std::begin(reason_texts));
 }
 
 const char *text_of(Comparison comparison) noexcept {

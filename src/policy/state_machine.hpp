@@ -56,8 +56,10 @@ enum class Reason : std::uint8_t {
     only_if,     // is false
     shadow,      // the policy is to decide only
 };
-constexpr int reason_count = static_cast<int>(Reason::shadow) + 1;
+constexpr int reason_count = static_cast<int>(Reason::failed) + 1;
 const char *text_of(Reason reason) noexcept;
+// Reason::none when there is none of these words.
+Reason reason_of(std::string_view text) noexcept;
 
 enum class Verdict : std::uint8_t {
     nothing,
