@@ -329,16 +329,16 @@ CREATE FUNCTION dbnet.policy_of(caller oid, name text) RETURNS dbnet.policy
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    found dbnet.policy;
+    known dbnet.policy;
 BEGIN
-    SELECT * INTO found FROM dbnet.policy AS p WHERE p.name = policy_of.name;
+    SELECT * INTO known FROM dbnet.policy AS p WHERE p.name = policy_of.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no policy "%"', name USING ERRCODE = 'undefined_object', HINT = 'SELECT policy FROM dbnet.policy_status;';
     END IF;
-    IF NOT pg_has_role(caller, found.owner::oid, 'USAGE') THEN
-        RAISE EXCEPTION 'must be owner of policy "%"', name USING ERRCODE = 'insufficient_privilege', HINT = format('It belongs to %s.', found.owner);
+    IF NOT pg_has_role(caller, known.owner::oid, 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of policy "%"', name USING ERRCODE = 'insufficient_privilege', HINT = format('It belongs to %s.', known.owner);
     END IF;
-    RETURN found;
+    RETURN known;
 END
 $$;
 COMMENT ON FUNCTION dbnet.policy_of(oid, text) IS 'Internal: a policy of the role. Errors: 42704 there is none, 42501 it is another''s';
@@ -529,7 +529,7 @@ CREATE FUNCTION dbnet.policy_group(policy dbnet.policy, subject bigint, number s
 DECLARE
     resource otel.resources;
     attributes jsonb := '{}';
-    grouping jsonb := '{}';
+    found jsonb := '{}';
     wanted record;
     name text;
 BEGIN
@@ -557,24 +557,24 @@ BEGIN
         END IF; -- others are counted in panes of their own
     END LOOP;
     FOREACH name IN ARRAY policy.group_by LOOP
-        grouping := grouping || jsonb_build_object(name, CASE
+        found := found || jsonb_build_object(name, CASE
             WHEN dbnet.is_resource_name(name) THEN to_jsonb(dbnet.resource_value(resource, name))
             WHEN policy.source = 'metrics' THEN coalesce(attributes -> name, resource.attributes -> name)
             WHEN name = 'kind' THEN to_jsonb(dbnet.kind_text(number))
             WHEN name = 'severity_number' THEN to_jsonb(number)
             ELSE pane_grouping -> name END);
     END LOOP;
-    RETURN grouping;
+    RETURN found;
 END
 $$;
 COMMENT ON FUNCTION dbnet.policy_group(dbnet.policy, bigint, smallint, jsonb) IS 'Internal: the group to which a pane or series belongs; NULL: it does not match. Arguments: policy; resource, or series of metrics; kind or severity; grouping of the pane';
 
-CREATE FUNCTION dbnet.is_span_of_policy(policy dbnet.policy, name text, kind smallint, status_code smallint, attributes jsonb, grouping jsonb) RETURNS boolean
+CREATE FUNCTION dbnet.is_span_of_policy(policy dbnet.policy, name text, kind smallint, status_code smallint, attributes jsonb, group_values jsonb) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT NOT EXISTS (
         SELECT FROM (SELECT m.key, m.value FROM dbnet.policy_pane_rule(policy) AS r, jsonb_each(r.match) AS m
-                     UNION ALL SELECT g.key, g.value FROM jsonb_each(grouping) AS g WHERE NOT dbnet.is_resource_name(g.key)) AS wanted
+                     UNION ALL SELECT g.key, g.value FROM jsonb_each(group_values) AS g WHERE NOT dbnet.is_resource_name(g.key)) AS wanted
         WHERE CASE wanted.key WHEN 'name' THEN to_jsonb(is_span_of_policy.name) WHEN 'kind' THEN to_jsonb(dbnet.kind_text(is_span_of_policy.kind)) WHEN 'status_code' THEN to_jsonb(is_span_of_policy.status_code)
                               ELSE is_span_of_policy.attributes -> wanted.key END IS DISTINCT FROM wanted.value AND jsonb_typeof(wanted.value) <> 'null')
     $$;
@@ -582,11 +582,11 @@ COMMENT ON FUNCTION dbnet.is_span_of_policy(dbnet.policy, text, smallint, smalli
 
 -- What the policy worker writes ----------------------------------------------------------------------------------------------
 
-CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at timestamptz, grouping jsonb, decision text, reason text, state text, value double precision, count bigint,
+CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at timestamptz, group_values jsonb, decision text, reason text, state text, value double precision, count bigint,
                                       window_start timestamptz, window_end timestamptz, trace_ids otel.trace_id[], error text) RETURNS dbnet.policy_event
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT event, at, (policy).name, (policy).version, (policy).owner, grouping, decision,
+    SELECT event, at, (policy).name, (policy).version, (policy).owner, group_values, decision,
            CASE WHEN decision = 'act' AND (policy).mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
            window_start, window_end, coalesce(trace_ids, '{}'), (policy).mode, CASE WHEN decision = 'act' THEN (policy).action END,
            CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE (policy).mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
@@ -595,7 +595,7 @@ CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at time
 COMMENT ON FUNCTION dbnet.policy_event_of(dbnet.policy, bigint, timestamptz, jsonb, text, text, text, double precision, bigint, timestamptz, timestamptz, otel.trace_id[], text) IS
     'Internal: a decision as a row of dbnet.policy_event';
 
-CREATE FUNCTION dbnet.policy_obstacle(policy dbnet.policy, grouping jsonb) RETURNS text
+CREATE FUNCTION dbnet.policy_obstacle(policy dbnet.policy, group_values jsonb) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_variable
@@ -609,7 +609,7 @@ BEGIN
     IF policy.settle_interval IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO last FROM dbnet.policy_event AS e WHERE e.policy = policy.name AND e.grouping = grouping AND e.action_state IN ('waiting', 'done') ORDER BY e.id DESC LIMIT 1;
+    SELECT * INTO last FROM dbnet.policy_event AS e WHERE e.policy = policy.name AND e.grouping = group_values AND e.action_state IN ('waiting', 'done') ORDER BY e.id DESC LIMIT 1;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;

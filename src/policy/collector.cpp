@@ -219,9 +219,9 @@ bool Collector::collect(const Definition &policy, Span seconds, Panes &panes) {
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds) {
     if (policy.source != Source::spans && policy.source != Source::logs)
         return "{}";
-    const pg::Result found = pg::execute(policy.source == Source::spans ? sample_of_spans : sample_of_logs,
-                                         policy.number, subjects_[group], seconds.first, seconds.last, group,
-                                         policy.has_own_panes);
+    const pg::Result found =
+        pg::execute(policy.source == Source::spans ? sample_of_spans : sample_of_logs, policy.number, subjects_[group],
+                    seconds.first, seconds.last, group, policy.has_own_panes);
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

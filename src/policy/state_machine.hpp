@@ -54,7 +54,7 @@ enum class Reason : std::uint8_t {
     settling,    // objects of the last action are not ready, or not for long enough
     stale,       // a mirror that the policy reads was not heard from
     only_if,     // is false
-    shadow,      // the policy is to decide only
+    failed,      // looking at it raised an error
 };
 constexpr int reason_count = static_cast<int>(Reason::failed) + 1;
 const char *text_of(Reason reason) noexcept;
