@@ -51,9 +51,10 @@ BEGIN
     IF p.time_window < interval '1 second' OR p.time_window > interval '1 day' THEN
         RAISE EXCEPTION 'time_window is not 1 second to 1 day: %', p.time_window USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF p.minimum_count < 0 OR p.max_actions < 1 THEN
-        RAISE EXCEPTION '%', CASE WHEN p.minimum_count < 0 THEN 'minimum_count is negative' ELSE 'max_actions is less than 1' END
-            USING ERRCODE = 'invalid_parameter_value', HINT = CASE WHEN p.max_actions < 1 THEN 'mode => ''shadow'' decides without acting.' END;
+    IF p.minimum_count < 0 THEN
+        RAISE EXCEPTION 'minimum_count is negative' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF p.max_actions < 1 THEN
+        RAISE EXCEPTION 'max_actions is less than 1' USING ERRCODE = 'invalid_parameter_value', HINT = 'mode => ''shadow'' decides without acting.';
     END IF;
 
     -- What is measured.
@@ -72,7 +73,7 @@ BEGIN
         END IF;
     ELSIF p.aggregate IS NOT NULL THEN
         RAISE EXCEPTION 'a policy on % has no aggregate', p.source USING ERRCODE = 'invalid_parameter_value',
-            HINT = CASE p.source WHEN 'query' THEN 'The query says what the value is.' END;
+            HINT = CASE p.source WHEN 'query' THEN 'The query says what the value is.' ELSE 'It has no value: it acts when it is due.' END;
     END IF;
 
     -- The condition.
@@ -83,7 +84,8 @@ BEGIN
     ELSIF (p.threshold IS NULL OR p.operator IS NULL) AND p.source <> 'query' OR p.threshold IS NULL AND p.operator IS NOT NULL AND p.source = 'query' THEN
         RAISE EXCEPTION 'policy "%" has no threshold', p.name USING ERRCODE = 'invalid_parameter_value',
             HINT = CASE WHEN p.source = 'spans' THEN 'Durations are in milliseconds, rates per second, error rates from 0 to 1.'
-                        WHEN p.source = 'query' THEN 'Without operator and threshold each row of the query is a condition that holds.' END;
+                        WHEN p.source = 'query' THEN 'Without operator and threshold each row of the query is a condition that holds.'
+                        ELSE 'As in operator => ''>'', threshold => 10.' END;
     END IF;
     IF p.operator IS NOT NULL AND p.operator NOT IN ('>', '>=', '<', '<=', '=', '<>', '!=') THEN
         RAISE EXCEPTION 'there is no operator "%"', p.operator USING ERRCODE = 'invalid_parameter_value', HINT = 'Operators are > >= < <= = and <>.';
@@ -106,11 +108,14 @@ BEGIN
     -- What is looked at.
     IF NOT is_telemetry AND p.source <> 'transitions' AND (p.match <> '{}' OR p.group_by <> '{}') THEN
         RAISE EXCEPTION 'match and group_by are for spans, metrics, logs and transitions' USING ERRCODE = 'invalid_parameter_value',
-            HINT = CASE p.source WHEN 'query' THEN 'Further columns of the query make groups.' END;
+            HINT = CASE p.source WHEN 'query' THEN 'Further columns of the query make groups.' ELSE 'A timer or schedule looks at nothing.' END;
     END IF;
     IF array_position(p.group_by, NULL) IS NOT NULL OR cardinality(p.group_by) > 8
        OR cardinality(p.group_by) <> (SELECT count(DISTINCT name) FROM unnest(p.group_by) AS n(name)) THEN
         RAISE EXCEPTION 'group_by is not up to 8 different names' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(p.match) <> 'object' THEN
+        RAISE EXCEPTION 'match is no JSON object' USING ERRCODE = 'invalid_parameter_value', HINT = 'As in {"service_name": "checkout", "node": ["n1", "n2"]}.';
     END IF;
     SELECT key INTO wrong FROM jsonb_each(p.match) WHERE jsonb_typeof(value) IN ('object', 'null')
         OR jsonb_typeof(value) = 'array' AND (jsonb_array_length(value) = 0
@@ -154,7 +159,7 @@ BEGIN
     ELSIF p.source = 'timer' AND p.every IS NULL THEN
         RAISE EXCEPTION 'a timer needs every' USING ERRCODE = 'invalid_parameter_value', HINT = 'every => ''10 minutes''.';
     ELSIF p.source = 'cron' AND p.schedule IS NULL THEN
-        RAISE EXCEPTION 'a policy on cron needs schedule' USING ERRCODE = 'invalid_parameter_value', HINT = 'schedule => ''0 3 * * *'' is every day at three o''''clock.';
+        RAISE EXCEPTION 'a policy on cron needs schedule' USING ERRCODE = 'invalid_parameter_value', HINT = 'schedule => ''0 3 * * *'' is every day at three o''clock.';
     ELSIF p.query IS NOT NULL AND p.source <> 'query' OR p.every IS NOT NULL AND p.source NOT IN ('query', 'timer') OR p.schedule IS NOT NULL AND p.source <> 'cron' THEN
         RAISE EXCEPTION '% has no meaning for a policy on %', CASE WHEN p.query IS NOT NULL AND p.source <> 'query' THEN 'query' WHEN p.schedule IS NOT NULL AND p.source <> 'cron' THEN 'schedule' ELSE 'every' END, p.source
             USING ERRCODE = 'invalid_parameter_value';
