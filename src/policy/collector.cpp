@@ -48,6 +48,7 @@ const pg::Statement are_points_new{R"sql(
     WHERE p.number = $1 AND EXISTS (
         SELECT FROM otel.number_points AS t
         WHERE t.series_id = s.series_id AND t.time >= timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 second'
+        AND t.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 second'
         AND t.time < timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second'
         AND ($4 = '' OR age(t.xmin) <= age(nullif($4, '')::xid))) LIMIT 1
 )sql"};
@@ -55,7 +56,8 @@ const pg::Statement read_points{R"sql(
     SELECT v.second, v.series_id, count(*), sum(v.value), min(v.value), max(v.value),
            (array_agg(v.value ORDER BY v.time DESC))[1], sum(CASE WHEN v.is_delta THEN v.value
                WHEN v.is_cumulative AND v.before IS NOT NULL
-               THEN CASE WHEN v.value < v.before OR v.start <> v.start_before THEN v.value ELSE v.value - v.before END ELSE 0 END)
+               THEN CASE WHEN v.value < v.before OR v.start <> v.start_before THEN v.value ELSE v.value - v.before END ELSE 0 END),
+           CASE WHEN $4 THEN array_agg(v.value) END
     FROM (SELECT extract(epoch FROM date_trunc('second', t.time) - timestamptz '2000-01-01 00:00:00+00')::bigint AS second,
                  t.time, t.series_id, s.is_delta, s.is_cumulative, t.start_time_unix_nano AS start,
                  coalesce(t.value_double, t.value_int) AS value,
@@ -63,6 +65,7 @@ const pg::Statement read_points{R"sql(
           FROM dbnet.policy AS p, dbnet.policy_series(p.match ->> 'metric') AS s,
                LATERAL (SELECT * FROM otel.number_points AS n WHERE n.series_id = s.series_id
                         AND n.time >= timestamptz '2000-01-01 00:00:00+00' + ($2 - 300) * interval '1 second'
+                        AND n.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + ($2 - 300) * interval '1 second'
                         AND n.time < timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second'
                         AND n.flags & 1 = 0) AS t
           WHERE p.number = $1
@@ -114,6 +117,31 @@ const pg::Statement sample_of_logs{R"sql(
     WHERE $1 > 0 AND $5 <> '' AND $6 IS NOT NULL
 )sql"};
 
+int digit_of(char character) noexcept {
+    return character <= '9' ? character - '0' : (character | ' ') - 'a' + 10;
+}
+
+// As otel.sketch is printed: \x and hexadecimal digits.
+telemetry::ExponentialHistogram sketch_of(std::string_view text) {
+    std::string bytes;
+    for (size_t index = 2; index + 1 < text.size(); index += 2)
+        bytes += static_cast<char>(digit_of(text[index]) << 4 | digit_of(text[index + 1]));
+    telemetry::ExponentialHistogram sketch;
+    sketch.parse(bytes);
+    return sketch;
+}
+
+// As double precision[] is printed.
+telemetry::ExponentialHistogram sketch_of_values(std::string_view text) {
+    telemetry::ExponentialHistogram sketch;
+    for (size_t start = 1; start < text.size();) {
+        const size_t end = std::min(text.find_first_of(",}", start), text.size());
+        sketch.add(std::strtod(std::string(text.substr(start, end - start)).c_str(), nullptr));
+        start = end + 1;
+    }
+    return sketch;
+}
+
 double number(const pg::Result &result, size_t row, size_t column) {
     const char *text = result.at(row, column);
     return text ? std::strtod(text, nullptr) : 0;
@@ -156,7 +184,8 @@ bool Collector::collect_panes(const Definition &policy, Span seconds, Panes &pan
         pane.sum = number(found, row, 6);
         pane.min = number(found, row, 7);
         pane.max = number(found, row, 8);
-        pane.sketch = found.text(row, 9);
+        if (with_sketches)
+            pane.values = sketch_of(found.text(row, 9));
         panes.of(group).add(found.integer(row, 0), pane);
     }
     return !renewed.empty();
@@ -165,7 +194,8 @@ bool Collector::collect_panes(const Definition &policy, Span seconds, Panes &pan
 bool Collector::collect_points(const Definition &policy, Span seconds, Panes &panes) {
     if (pg::execute(are_points_new, policy.number, seconds.first, seconds.last, seen_).rows() == 0)
         return false;
-    const pg::Result found = pg::execute(read_points, policy.number, seconds.first, seconds.last);
+    const bool with_values = policy.measure.aggregate == Aggregate::quantile;
+    const pg::Result found = pg::execute(read_points, policy.number, seconds.first, seconds.last, with_values);
     panes.clear();
     for (size_t row = 0; row < found.rows(); row++) {
         const std::string &group = group_of(policy, found.integer(row, 1), 0, "{}");
@@ -179,6 +209,8 @@ bool Collector::collect_points(const Definition &policy, Span seconds, Panes &pa
         pane.last = number(found, row, 6);
         pane.last_at = found.integer(row, 0);
         pane.increase = number(found, row, 7);
+        if (with_values)
+            pane.values = sketch_of_values(found.text(row, 8));
         panes.of(group).add(found.integer(row, 0), pane);
     }
     return true;

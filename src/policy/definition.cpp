@@ -70,6 +70,8 @@ Definition definition_of(const pg::Result &result, size_t row) {
     policy.is_grouped = reader.boolean();
     policy.aggregate_text = reader.text();
     policy.measure = measure_of(policy.aggregate_text).value_or(Measure{});
+    if (policy.source == Source::spans)
+        policy.measure.unit = 1e-6; // sketches of spans are of nanoseconds, values in milliseconds
     const std::string comparison = reader.text();
     Rules &rules = policy.rules;
     rules.comparison = comparison_of(comparison).value_or(Comparison::greater);

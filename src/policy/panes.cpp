@@ -27,7 +27,7 @@ constexpr Second floor_of(Time time) noexcept {
 std::optional<Measure> measure_of(std::string_view text) {
     for (const auto &[name, aggregate] : aggregates)
         if (text == name)
-            return Measure{aggregate, 0};
+            return Measure{aggregate};
     double percent = 0;
     if (!text.starts_with('p'))
         return std::nullopt;
@@ -44,6 +44,8 @@ void Pane::add(const Pane &other) {
     sum += other.sum;
     min = std::min(min, other.min);
     max = std::max(max, other.max);
+    if (other.values.count() > 0)
+        values.merge(other.values);
     if (other.last_at >= last_at) {
         last = other.last;
         last_at = other.last_at;
@@ -87,6 +89,8 @@ Observation Series::observe(const Measure &measure, Second first, Second last) c
         observation.value = if_any(all.last);
         break;
     case Aggregate::quantile:
+        if (all.values.count() > 0)
+            observation.value = all.values.quantile(measure.quantile) * measure.unit;
         break;
     case Aggregate::absent:
         break;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "policy/state_machine.hpp"
+#include "telemetry/exponential_histogram.hpp"
 
 #include <limits>
 #include <map>
@@ -20,6 +21,7 @@ enum class Aggregate : std::uint8_t { rate, error_rate, count, average, min, max
 struct Measure {
     Aggregate aggregate = Aggregate::count;
     double quantile = 0; // from 0 to 1, of Aggregate::quantile
+    double unit = 1;     // what is 1 in the sketches, in the unit of the value
 };
 
 // rate, error_rate, …, p50, p99.9; nullopt: no such aggregate.
@@ -31,7 +33,7 @@ struct Pane {
     double sum = 0, min = std::numeric_limits<double>::infinity(), max = -std::numeric_limits<double>::infinity();
     double last = 0;
     Time last_at = 0;
-    std::string sketch; // serialized exponential histogram of the values; empty: none was asked for
+    telemetry::ExponentialHistogram values; // empty, unless a quantile is asked for
 
     void add(const Pane &other);
 };
