@@ -98,9 +98,7 @@ Definition definition_of(const pg::Result &result, size_t row) {
     policy.time_zone = reader.text();
     policy.has_reads = reader.boolean();
     policy.created_at = *reader.time();
-    // Each row of a query without operator is a condition that holds: 1 > 0.
-    if (policy.source == Source::query && comparison.empty())
-        rules.threshold = 0;
+    rules.wants_presence = policy.source == Source::query && comparison.empty();
     return policy;
 }
 

@@ -32,6 +32,8 @@ static_assert(std::size(reason_texts) == reason_count);
 bool holds(const Rules &rules, const Observation &observation) {
     if (rules.wants_absence)
         return observation.count == 0;
+    if (rules.wants_presence)
+        return observation.count > 0;
     return observation.value && compare(*observation.value, rules.comparison, rules.threshold);
 }
 
@@ -43,8 +45,8 @@ bool is_within_hysteresis(const Rules &rules, const Observation &observation) {
 }
 
 bool is_near(const Rules &rules, const Observation &observation) {
-    return !rules.wants_absence && observation.value && observation.count >= rules.minimum_count &&
-           rules.comparison != Comparison::equal && rules.comparison != Comparison::not_equal &&
+    return !rules.wants_absence && !rules.wants_presence && observation.value &&
+           observation.count >= rules.minimum_count && rules.comparison != Comparison::equal && rules.comparison != Comparison::not_equal &&
            std::fabs(*observation.value - rules.threshold) <= near_miss * std::fabs(rules.threshold);
 }
 

@@ -12,13 +12,13 @@ my $act = q{action => 'net.act(dbnet.policy_event)', mode => 'act'};
 $node->query_is(q{SELECT count(*) FROM dbnet.worker WHERE process = 'policy worker'}, '0', 'no policy, no policy worker');
 
 # Reaction --------------------------------------------------------------------------------------------------------------------
-$policies->create(qq{'errors', 'spans', aggregate => 'error_rate', threshold => 0.1, group_by => '{node}', minimum_count => 20, time_window => '1 minute', $act});
+$policies->create(qq{'errors', 'spans', aggregate => 'error_rate', threshold => 0.1, group_by => '{node}', minimum_count => 20, time_window => '1 hour', $act});
 $node->worker_pid('policy worker');
 $policies->spans(node => 'n2', errors => 1);
 $policies->spans(node => 'n1', errors => 40);
 $node->wait_for(q{SELECT policy, place, value, count, who FROM net.done}, 'acts for the node that is bad, as its owner', expected => 'errors|n1|0.4|100|policy_owner');
 $node->query_is(q{SELECT decision, state, grouping, value, operator, threshold, count, window_end - window_start, trace_ids, mode, action_state, attempts, transaction IS NOT NULL
-    FROM dbnet.policy_event}, 'act|firing|{"node": "n1"}|0.4|>|0.1|100|00:01:00|{5b8efff798038103d269b633813fc60c}|act|done|1|t', 'the event says what was seen');
+    FROM dbnet.policy_event}, 'act|firing|{"node": "n1"}|0.4|>|0.1|100|01:00:00|{5b8efff798038103d269b633813fc60c}|act|done|1|t', 'the event says what was seen');
 $policies->spans(node => 'n1', errors => 50);
 $policies->spans(node => 'n3', errors => 50);
 $node->wait_for(q{SELECT string_agg(place, ' ' ORDER BY id) FROM net.done}, 'once each time it fires', expected => 'n1 n3');
@@ -72,8 +72,8 @@ $node->wait_for(decisions('careful'), 'only_if is false', expected => 'not actin
 $node->psql_ok('DELETE FROM net.maintenance', 'maintenance is over');
 $node->wait_for(decisions('careful'), 'acts as soon as it is true', expected => 'not acting:only_if is false act');
 $policies->control(f => [5]);
-$policies->create(sprintf(qq{'writes', 'query', threshold => 1, only_if => 'net.sneak()', $query, $act}, 'f')) if $node->psql_ok(
-    q{SET ROLE policy_owner; CREATE FUNCTION net.sneak() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.maintenance VALUES ('x'); RETURN true; END $$}, 'a condition that writes');
+$node->psql_ok(q{SET ROLE policy_owner; CREATE FUNCTION net.sneak() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.maintenance VALUES ('x'); RETURN true; END $$}, 'a condition that writes');
+$policies->create(sprintf(qq{'writes', 'query', threshold => 1, only_if => 'net.sneak()', $query, $act}, 'f'));
 $node->wait_for(q{SELECT decision, reason, error FROM dbnet.policy_event WHERE policy = 'writes'}, 'is refused, and says so',
     expected => 'not acting|error|only_if: cannot execute INSERT in a read-only transaction');
 
@@ -114,7 +114,7 @@ $policies->control(j => [5]);
 $policies->create(sprintf(qq{'gives_up', 'query', threshold => 1, action => 'net.fail(dbnet.policy_event)', mode => 'act', $query}, 'j'));
 for my $attempt (1 .. 4) {
     $node->wait_for(qq{SELECT attempts >= $attempt FROM dbnet.policy_event WHERE policy = 'gives_up'}, "attempt $attempt");
-    $node->safe_psql('postgres', q{UPDATE dbnet.policy_event SET next_attempt_at = NULL WHERE policy = 'gives_up'; UPDATE dbnet.policy SET enabled = true WHERE false});
+    $node->safe_psql('postgres', q{UPDATE dbnet.policy_event SET next_attempt_at = NULL WHERE policy = 'gives_up'});
 }
 $node->wait_for(q{SELECT action_state, error, attempts, finished_at IS NOT NULL FROM dbnet.policy_event WHERE policy = 'gives_up'}, 'gives up after five attempts', expected => 'failed|not ready|5|t');
 
@@ -160,7 +160,6 @@ $node->wait_for(q{SELECT place, value FROM net.done WHERE policy = 'flaps'}, 'ac
 $policies->create(qq{'ticks', 'timer', every => '100 ms', $act});
 $node->wait_for(q{SELECT count(*) > 2 FROM net.done WHERE policy = 'ticks'}, 'ticks');
 $node->psql_ok(q{SELECT dbnet.disable_policy('ticks')}, 'disable');
-$node->wait_for(q{SELECT count(*) = 0 FROM dbnet.policy_event WHERE policy = 'ticks' AND action_state = 'waiting' AND false}, 'disabled');
 $node->query_is(q{SELECT count(*) = count(DISTINCT event) FROM net.done WHERE policy = 'ticks'}, 't', 'each tick once');
 my $states = q{SELECT policy, grouping, state, acted_at FROM dbnet.policy_state WHERE policy IN ('errors', 'brakes', 'budget') ORDER BY 1, 2};
 my $before = $node->safe_psql('postgres', $states);

@@ -199,6 +199,14 @@ TEST(PolicyState, Absence) {
     EXPECT_EQ(trial.at(3, std::nullopt, 1).verdict, Verdict::resolve);
 }
 
+TEST(PolicyState, Presence) {
+    Trial trial{};
+    trial.rules.wants_presence = true;
+    EXPECT_EQ(trial.at(0, std::nullopt, 0).verdict, Verdict::nothing);
+    EXPECT_EQ(trial.at(1, -7, 1).verdict, Verdict::act) << "whatever the value";
+    EXPECT_EQ(trial.at(2, std::nullopt, 0).verdict, Verdict::resolve);
+}
+
 TEST(PolicyState, WhatElseStandsInTheWay) {
     Trial trial{above(1)};
     const Time now = trial.due(0);
