@@ -2,10 +2,13 @@
 #include "bgworker/companions.hpp"
 
 #include "pg/shared_memory.hpp"
+#include "pg/spi.hpp"
 #include "settings.hpp"
 
 namespace dbnet::bgworker {
 namespace {
+
+const pg::Statement has_policies{"SELECT FROM dbnet.policy WHERE enabled LIMIT 1"};
 
 constexpr uint32_t bit(pg::WorkerKind kind) noexcept {
     return 1u << static_cast<uint32_t>(kind);
@@ -19,6 +22,8 @@ uint32_t wanted_companions() {
         kinds |= bit(pg::WorkerKind::gateway);
     if (*settings::api_listen != '\0')
         kinds |= bit(pg::WorkerKind::api);
+    if (pg::in_transaction([] { return pg::execute(has_policies).affected(); }) > 0)
+        kinds |= bit(pg::WorkerKind::policy);
     return kinds;
 }
 

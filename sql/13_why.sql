@@ -170,7 +170,7 @@ CREATE FUNCTION dbnet.why_steps(event bigint, most integer DEFAULT 200)
     RETURNS TABLE (step integer, depth integer, at timestamptz, event bigint, kind text, what text, detail jsonb)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.why_steps(bigint, integer) IS
-    'What led to an event, newest first, as rows; dbnet.why() shows the same as text. Arguments: event; steps at most. Rows: step; depth: 0 the event itself, one more for each change of a row before it; when it was committed; event; kind device | row | statement | call | trigger | report | ddl | who | read; what, on one line; the same for programs. Steps on tables that the role may not read are there without values. Errors: 42704 there is no such event';
+    'What led to an event, newest first, as rows; dbnet.why() shows the same as text. Arguments: event; steps at most. Rows: step; depth: 0 the event itself, one more for each change of a row before it; when it was committed; event; kind device | row | statement | call | trigger | report | ddl | who | read | policy (a decision) | trace (that it names); what, on one line; the same for programs. Steps on tables that the role may not read are there without values. Errors: 42704 there is no such event';
 
 CREATE FUNCTION dbnet.answer_why_steps(caller oid, start bigint, most integer)
     RETURNS TABLE (step integer, depth integer, at timestamptz, event bigint, kind text, what text, detail jsonb)
@@ -190,6 +190,7 @@ DECLARE
     unreadable integer[] := dbnet.unreadable_tables(caller);
     hidden boolean;
     next bigint;
+    decision record; -- a step of dbnet.decision_steps()
 BEGIN
     step := 0;
     WHILE cardinality(waiting) > 0 AND step < most LOOP
@@ -270,6 +271,26 @@ BEGIN
                 waiting := call.cause || waiting;
                 depths := depth + 1 || depths;
             END IF;
+            CONTINUE;
+        END IF;
+
+        next := event;
+        hidden := true; -- until it is a decision
+        FOR decision IN SELECT * FROM dbnet.decision_steps(caller, next) LOOP
+            step := step + 1;
+            event := CASE WHEN decision.deeper = 0 THEN next END;
+            depth := depth + decision.deeper;
+            at := decision.at;
+            kind := decision.kind;
+            what := decision.what;
+            detail := decision.detail;
+            RETURN NEXT;
+            depth := depth - decision.deeper;
+            hidden := false;
+        END LOOP;
+        IF NOT hidden THEN
+            waiting := dbnet.policy_version_event(next) || waiting;
+            depths := depth + 1 || depths;
         END IF;
     END LOOP;
     IF step = 0 THEN
@@ -392,8 +413,12 @@ BEGIN
                                    UNION SELECT a.id FROM dbnet.activity AS a WHERE a.cause = event ORDER BY 1);
             ELSE
                 SELECT * INTO call FROM dbnet.actuation AS a WHERE a.id = event AND ((a.id >> 49) & 7) = ((event >> 49) & 7);
-                CONTINUE WHEN NOT FOUND;
-                SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_call(caller, call) AS d;
+                IF FOUND THEN
+                    SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_call(caller, call) AS d;
+                ELSE
+                    SELECT d.at, d.kind, d.what, d.detail INTO at, kind, what, detail FROM dbnet.decision_steps(caller, event) AS d LIMIT 1;
+                    CONTINUE WHEN NOT FOUND;
+                END IF;
                 following := ARRAY(SELECT v.id FROM dbnet.entity_version AS v WHERE v.cause = event UNION SELECT a.id FROM dbnet.activity AS a WHERE a.cause = event ORDER BY 1);
             END IF;
         END IF;

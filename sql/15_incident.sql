@@ -9,7 +9,7 @@ CREATE FUNCTION dbnet.timeline(during tstzrange, relation regclass DEFAULT NULL,
     RETURNS TABLE (at timestamptz, kind text, object text, what text, who text, event bigint)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.timeline(tstzrange, regclass, text, integer) IS
-    'What happened in a span of time, oldest first. Arguments: span; one table, NULL = all that the caller may read; one row of it, NULL = all; how many at most (the newest ones). Rows: when; kind change | device (a call) | report (of a device) | outside (a field was changed on the device by another manager) | held | ddl; which table and row; what, on one line; who; event, where it is one. Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
+    'What happened in a span of time, oldest first. Arguments: span; one table, NULL = all that the caller may read; one row of it, NULL = all; how many at most (the newest ones). Rows: when; kind change | device (a call) | report (of a device) | outside (a field was changed on the device by another manager) | held | ddl | policy (a decision; of one table: those that changed it) | errors (the share of failed spans of a service, from one minute to the next; not of one table); which table and row; what, on one line; who; event, where it is one. Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
 
 CREATE FUNCTION dbnet.answer_timeline(caller oid, during tstzrange, relation regclass, key text, most integer)
     RETURNS TABLE (happened_at timestamptz, kind text, object text, what text, who text, event bigint)
@@ -69,6 +69,14 @@ BEGIN
         FROM dbnet.object AS o JOIN dbnet.mirrored_relation AS r ON r.relation = o.relation, dbnet.outside_managers(o.managers) AS m
         WHERE m.set_at <@ during AND m.manager <> r.field_manager AND dbnet.may_read_history(caller, o.relation) AND (relation IS NULL OR o.relation = relation)
         AND (object_name IS NULL OR o.name = object_name AND (object_namespace IS NULL OR o.namespace = object_namespace))
+        UNION ALL
+        SELECT p.at, 'policy', p.policy, dbnet.decision_text(p), p.owner::text, p.id
+        FROM dbnet.policy_event AS p
+        WHERE p.id BETWEEN first AND last AND dbnet.may_read_decision(caller, p.owner)
+        AND (tracked IS NULL OR EXISTS (SELECT FROM dbnet.activity AS a JOIN dbnet.entity_version AS v ON v.id > a.id AND v.id < a.id + a.events
+                                        WHERE a.cause = p.id AND v.relation = tracked AND (hash IS NULL OR v.key_hash = hash)))
+        UNION ALL
+        SELECT e.at, 'errors', e.service, e.what, NULL, NULL FROM dbnet.error_rate_steps(caller, during) AS e WHERE tracked IS NULL
         ORDER BY 1 DESC, 6 DESC NULLS LAST LIMIT most) AS newest(happened_at, kind, object, what, who, event)
     ORDER BY newest.happened_at, newest.event;
 END

@@ -95,6 +95,16 @@ GRANT EXECUTE ON FUNCTION
     dbnet.outcome_text(jsonb, regclass), dbnet.outcome_is(jsonb, text, jsonb)
     TO dbnet_viewer;
 
+-- Policies: what is decided is for who may have it decided, and for operators.
+GRANT SELECT ON dbnet.policy, dbnet.policy_state, dbnet.policy_event, dbnet.policy_status TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.next_run(text, timestamptz, text), dbnet.fresh(regclass, interval),
+    dbnet.scale_to(integer, double precision, double precision, integer, integer, double precision), dbnet.backtest(text, timestamptz, timestamptz)
+    TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.enable_policy(text), dbnet.disable_policy(text) TO dbnet_operator;
+GRANT EXECUTE ON ROUTINE
+    dbnet.create_policy, dbnet.alter_policy, dbnet.drop_policy, dbnet.store_policy, dbnet.check_policy_query, dbnet.create_error_rate_policy, dbnet.create_latency_policy
+    TO dbnet_admin;
+
 -- Operator: sees and steers every mirror, also those whose rows it may not read.
 GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
     dbnet.resync(regclass), dbnet.retry(regclass, text), dbnet.approve(text), dbnet.reject(text),
@@ -134,6 +144,22 @@ BEGIN
         EXECUTE pg_catalog.format(
             'COMMENT ON POLICY viewer ON dbnet.%I IS ''What is of tables that the role may SELECT without row-level security''', protected);
         EXECUTE pg_catalog.format('COMMENT ON POLICY operator ON dbnet.%I IS ''Every table''', protected);
+    END LOOP;
+END
+$$;
+
+-- Decisions of a policy are for its owner, and for operators.
+DO $$
+DECLARE
+    protected record;
+BEGIN
+    FOR protected IN SELECT * FROM (VALUES ('policy', 'pg_catalog.pg_has_role(owner::oid, ''USAGE'')'), ('policy_event', 'pg_catalog.pg_has_role(owner::oid, ''USAGE'')'),
+                                           ('policy_state', 'EXISTS (SELECT FROM dbnet.policy AS p WHERE p.name = policy)')) AS v(name, condition) LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected.name);
+        EXECUTE pg_catalog.format('CREATE POLICY viewer ON dbnet.%I FOR SELECT TO dbnet_viewer USING (%s)', protected.name, protected.condition);
+        EXECUTE pg_catalog.format('CREATE POLICY operator ON dbnet.%I FOR SELECT TO dbnet_operator USING (true)', protected.name);
+        EXECUTE pg_catalog.format('COMMENT ON POLICY viewer ON dbnet.%I IS %L', protected.name, 'What is of policies of roles whose rights the role has');
+        EXECUTE pg_catalog.format('COMMENT ON POLICY operator ON dbnet.%I IS %L', protected.name, 'Every policy');
     END LOOP;
 END
 $$;

@@ -1,0 +1,26 @@
+// Runs what policies have decided: each event's action once, in a transaction of its own, as the policy's owner. Policy
+// worker.
+#pragma once
+
+#include "policy/state_machine.hpp"
+
+#include <string>
+
+namespace dbnet::bgworker {
+
+class PolicyActions {
+public:
+    // Something may wait that turn() has not seen.
+    void hurry() noexcept { due_ = 0; }
+
+    // Runs one action that is due, the oldest first, those that have failed last. True: there may be another.
+    bool turn(policy::Time now);
+
+    // When an action is tried again; INT64_MAX: none waits.
+    policy::Time due() const noexcept { return due_; }
+
+private:
+    policy::Time due_ = 0;
+};
+
+} // namespace dbnet::bgworker

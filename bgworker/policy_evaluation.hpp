@@ -1,0 +1,66 @@
+// One policy in the policy worker: what it measures, the states of its groups, and the decisions that it writes. What
+// it decides is in memory only once the transaction that has it on record is committed.
+#pragma once
+
+#include "policy/collector.hpp"
+
+#include <map>
+#include <memory>
+
+namespace dbnet::bgworker {
+
+class PolicyEvaluation {
+public:
+    // `listening_since`: since when telemetry could arrive.
+    PolicyEvaluation(policy::Definition definition, policy::Time listening_since);
+
+    const policy::Definition &definition() const noexcept { return policy_; }
+
+    // The states that the last worker left, and when it acted; inside a transaction.
+    void load();
+
+    // Evaluates if it is time to, or if there may be new data. In transactions of its own. True: an action waits.
+    bool turn(policy::Time now, bool may_have_data);
+
+    // When turn() has something to do without new data; INT64_MAX: never.
+    policy::Time due() const noexcept { return due_; }
+
+private:
+    struct Known {
+        policy::Group group;
+        policy::Observation observation;
+        policy::Time written_at = 0; // value and count
+        bool is_value_new = false;
+    };
+    struct Outcome {
+        std::string name;
+        policy::Group group;
+        policy::Observation observation;
+        policy::Decision decision;
+        std::string error;
+    };
+
+    void measure(policy::Time now);
+    void run_query(policy::Time now);
+    bool tick(policy::Time now);
+    bool decide(policy::Time now);
+    bool write(std::vector<Outcome> &outcomes, policy::Time now);
+    void adopt(std::vector<Outcome> &outcomes, policy::Budget budget, policy::Time now);
+    void look_for_obstacles(Outcome &outcome, policy::Time now);
+    void fail(policy::Time now, const std::string &message);
+    policy::Span window(policy::Time now) const noexcept { return policy::window_at(now, policy_.window); }
+
+    policy::Definition policy_;
+    policy::Time listening_since_;
+    policy::Collector collector_;
+    policy::Panes panes_;
+    policy::Budget budget_;
+    std::map<std::string, Known> groups_;
+    policy::Time due_ = 0;
+    policy::Time not_before_ = 0;        // what it costs is spread
+    policy::Time next_tick_ = INT64_MAX; // of a timer, schedule or query
+    std::string failure_;
+    policy::Time failed_at_ = 0;
+};
+
+} // namespace dbnet::bgworker

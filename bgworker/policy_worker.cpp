@@ -1,0 +1,119 @@
+// The policy worker of a database: main function and loop. Woken after every commit that brought telemetry or changed a
+// policy; else it sleeps until something is due by time, and for ever when nothing is.
+#include "bgworker/policy_actions.hpp"
+#include "bgworker/policy_evaluation.hpp"
+#include "bgworker/worker_process.hpp"
+#include "pg/spi.hpp"
+#include "settings.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "utils/timestamp.h"
+}
+
+namespace dbnet::bgworker {
+namespace {
+
+using policy::Time;
+
+constexpr Time remove_every = 600 * policy::second;
+
+// Every change takes a new generation, except that of a policy that is dropped.
+const pg::Statement look_at_policies{"SELECT coalesce(max(version), 0), count(*) FROM dbnet.policy"};
+const pg::Statement remove_events{
+    "DELETE FROM dbnet.policy_event WHERE ctid = ANY (ARRAY(SELECT ctid FROM dbnet.policy_event"
+    " WHERE id < dbnet.event_at(now() - $1 * interval '1 minute') AND action_state IS DISTINCT FROM 'waiting'"
+    " LIMIT 5000))"};
+
+class PolicyWorker {
+public:
+    explicit PolicyWorker(WorkerProcess &process) : process_(process), started_at_(GetCurrentTimestamp()) {}
+
+    [[noreturn]] void run() {
+        while (true) {
+            turn();
+            process_.wait(-1, timeout_ms());
+        }
+    }
+
+private:
+    void turn() {
+        load();
+        for (auto &[name, evaluation] : evaluations_)
+            if (evaluation->turn(GetCurrentTimestamp(), true))
+                actions_.hurry();
+        has_more_ = actions_.turn(GetCurrentTimestamp());
+        remove_old();
+    }
+
+    // Policies that were not changed go on as they are.
+    void load() {
+        std::map<std::string, std::unique_ptr<PolicyEvaluation>> loaded; // empty: it goes on
+        int64 newest = newest_, count = count_;
+        pg::in_transaction([&] {
+            const pg::Result found = pg::execute(look_at_policies);
+            newest = found.integer(0, 0);
+            count = found.integer(0, 1);
+            if (newest == newest_ && count == count_)
+                return;
+            for (policy::Definition &definition : policy::load_definitions()) {
+                std::unique_ptr<PolicyEvaluation> &evaluation = loaded[definition.name];
+                const auto known = evaluations_.find(definition.name);
+                if (known != evaluations_.end() && known->second->definition().version == definition.version)
+                    continue;
+                const Time listening_since = definition.has_own_panes ? GetCurrentTimestamp() : started_at_;
+                evaluation = std::make_unique<PolicyEvaluation>(std::move(definition), listening_since);
+                evaluation->load();
+            }
+        });
+        if (newest == newest_ && count == count_)
+            return;
+        for (auto &[name, evaluation] : loaded)
+            if (!evaluation)
+                evaluation = std::move(evaluations_[name]);
+        evaluations_ = std::move(loaded);
+        newest_ = newest;
+        count_ = count;
+        actions_.hurry();
+    }
+
+    void remove_old() {
+        const Time now = GetCurrentTimestamp();
+        if (now < next_removal_)
+            return;
+        next_removal_ = now + remove_every;
+        pg::in_transaction([] { pg::execute(remove_events, settings::provenance_retention); });
+    }
+
+    long timeout_ms() const {
+        if (has_more_)
+            return 0;
+        Time due = actions_.due();
+        for (const auto &[name, evaluation] : evaluations_)
+            due = std::min(due, evaluation->due());
+        if (due == INT64_MAX)
+            return -1;
+        return static_cast<long>(std::clamp<Time>((due - GetCurrentTimestamp() + 999) / 1000, 0, 3'600'000));
+    }
+
+    WorkerProcess &process_;
+    Time started_at_;
+    std::map<std::string, std::unique_ptr<PolicyEvaluation>> evaluations_;
+    PolicyActions actions_;
+    int64 newest_ = -1, count_ = -1; // of dbnet.policy when it was read
+    bool has_more_ = false;
+    Time next_removal_ = 0;
+};
+
+void run_policy_worker(WorkerProcess &process) {
+    PolicyWorker(process).run();
+}
+
+} // namespace
+} // namespace dbnet::bgworker
+
+DBNET_WORKER_MAIN(dbnet_policy_worker_main) {
+    dbnet::bgworker::run_worker_process(DatumGetObjectId(argument), dbnet::pg::WorkerKind::policy,
+                                        dbnet::bgworker::run_policy_worker);
+}

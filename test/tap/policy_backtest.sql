@@ -1,0 +1,76 @@
+-- dbnet.backtest on panes of the past: the decisions that there would have been, with every brake; and what keeps a policy from acting beside its rules.
+SELECT no_plan();
+CREATE ROLE backtest_owner;
+GRANT dbnet_admin TO backtest_owner;
+CREATE SCHEMA net;
+GRANT ALL ON SCHEMA net TO backtest_owner;
+INSERT INTO otel.resources (hash, service_name, node, attributes, dropped_attributes_count) VALUES
+    (md5('a')::uuid, 'shop', 'n1', '{"zone": "east"}', 0), (md5('b')::uuid, 'shop', 'n2', '{"zone": "west"}', 0), (md5('c')::uuid, 'cart', 'n3', '{}', 0);
+CREATE FUNCTION pg_temp.pane(at timestamptz, node text, count bigint, errors bigint, duration float8 DEFAULT 10) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO otel.span_pane (bucket, count, error_count, duration_sum, duration_min, duration_max, rule, resource_id, kind, worker, grouping, durations)
+    SELECT at, pane.count, errors, pane.count * duration * 1e6, duration * 1e6, duration * 1e6, 0, r.resource_id, 2, 1, '{}', '\x' FROM otel.resources AS r WHERE r.node = pane.node
+$$;
+-- An hour ago, to the second. n1: bad from second 10 to 19; n2: one bad span of one; n3 is another service.
+SELECT date_trunc('hour', now()) - interval '1 hour' AS start \gset
+SELECT otel.ensure_partitions(:'start', :'start');
+SELECT count(pg_temp.pane(:'start'::timestamptz + s * interval '1 s', 'n1', 100, CASE WHEN s BETWEEN 10 AND 19 THEN 50 ELSE 0 END)) FROM generate_series(0, 39) AS s;
+SELECT pg_temp.pane(:'start'::timestamptz + interval '5 s', 'n2', 1, 1);
+SELECT count(pg_temp.pane(:'start'::timestamptz + s * interval '1 s', 'n3', 100, 100)) FROM generate_series(0, 39) AS s;
+
+SET ROLE backtest_owner;
+CREATE FUNCTION pg_temp.test(name text, start timestamptz, until interval DEFAULT '1 minute') RETURNS TABLE (second integer, node text, decision text, reason text, value numeric, count bigint) LANGUAGE sql AS $$
+    SELECT extract(epoch FROM b.at - start)::integer, b.grouping ->> 'node', b.decision, b.reason, round(b.value::numeric, 3), b.count FROM dbnet.backtest(name, start, start + until) AS b
+$$;
+SELECT lives_ok($$SELECT dbnet.create_policy('errors', 'spans', match => '{"service_name": "shop"}', group_by => '{node}', aggregate => 'error_rate', threshold => 0.2, minimum_count => 10, time_window => '10 s')$$, 'a policy');
+SELECT results_eq(format($$SELECT second, node, decision, reason FROM pg_temp.test('errors', %L) WHERE node = 'n1'$$, :'start'),
+    $$VALUES (13, 'n1', 'not acting', 'just missed'), (14, 'n1', 'act', NULL), (25, 'n1', 'resolved', NULL)$$, 'second by second');
+SELECT results_eq(format($$SELECT second, decision, reason, count FROM pg_temp.test('errors', %L) WHERE node = 'n2'$$, :'start'), $$VALUES (5, 'not acting', 'below minimum count', 1::bigint)$$, 'one span of one is none');
+SELECT is_empty(format($$SELECT FROM pg_temp.test('errors', %L) WHERE node = 'n3'$$, :'start'), 'another service does not match');
+
+SELECT lives_ok($$SELECT dbnet.alter_policy('errors', hold_time => '4 s', clear_threshold => 0.05, keep_firing_for => '3 s')$$, 'slower');
+SELECT results_eq(format($$SELECT second, decision, reason, value FROM pg_temp.test('errors', %L) WHERE node = 'n1'$$, :'start'), $$VALUES
+    (13, 'not acting', 'just missed', 0.200), (18, 'act', NULL, 0.450), (25, 'not acting', 'within hysteresis', 0.200), (28, 'not acting', 'kept firing', 0.050), (30, 'resolved', NULL, 0.000)$$, 'hold time, hysteresis and keep_firing_for');
+
+SELECT lives_ok($$SELECT dbnet.create_policy('repeats', 'spans', match => '{"node": ["n1", "n2"]}', group_by => '{resource.zone}', aggregate => 'rate', threshold => 50, time_window => '1 s', repeat_interval => '10 s', cooldown => '15 s', max_actions => 2)$$, 'a policy that repeats');
+SELECT results_eq(format($$SELECT extract(epoch FROM at - %1$L)::integer, decision, reason FROM dbnet.backtest('repeats', %1$L, %1$L::timestamptz + interval '1 minute') WHERE decision <> 'not acting'$$, :'start'), $$VALUES
+    (0, 'act', NULL), (15, 'act', NULL), (40, 'resolved', NULL)$$, 'repeat, cooldown, budget');
+SELECT results_eq(format($$SELECT DISTINCT grouping, reason FROM dbnet.backtest('repeats', %1$L, %1$L::timestamptz + interval '1 minute') WHERE decision = 'not acting' ORDER BY 2$$, :'start'), $$VALUES
+    ('{"resource.zone": "east"}'::jsonb, 'cooling down'), ('{"resource.zone": "east"}', 'flap budget used')$$, 'and why it does not');
+
+SELECT lives_ok($$SELECT dbnet.create_policy('silence', 'spans', match => '{"node": "n1"}', aggregate => 'absent', time_window => '5 s')$$, 'absence');
+SELECT results_eq(format($$SELECT second, decision, count FROM pg_temp.test('silence', %L)$$, :'start'), $$VALUES (44, 'act', 0::bigint)$$, 'five seconds after the last span');
+SELECT lives_ok($$SELECT dbnet.create_policy('slow', 'spans', match => '{"node": "n1"}', aggregate => 'average', threshold => 9.5, time_window => '5 s')$$, 'durations are in milliseconds');
+SELECT results_eq(format($$SELECT second, decision, value FROM pg_temp.test('slow', %L)$$, :'start'), $$VALUES (0, 'act', 10.000), (44, 'resolved', NULL)$$, 'durations');
+
+SELECT is_empty(format($$SELECT FROM dbnet.policy_event$$), 'nothing of it is written');
+SELECT is_empty(format($$SELECT FROM dbnet.policy_state WHERE state <> 'inactive'$$), 'nor is any state');
+SELECT throws_ok(format($$SELECT dbnet.backtest('errors', %1$L, %1$L::timestamptz - interval '1 s')$$, :'start'), '22023', 'the times of a backtest are not up to 7 days, one after the other', 'backwards');
+SELECT throws_ok($$SELECT dbnet.backtest('errors', now() - interval '8 days', now())$$, '22023', 'the times of a backtest are not up to 7 days, one after the other', 'too long');
+SELECT throws_ok($$SELECT dbnet.backtest('nothing', now(), now())$$, '42704', 'there is no policy "nothing"', 'no policy');
+SELECT lives_ok($$SELECT dbnet.create_policy('clock', 'timer', every => '1 hour')$$, 'a timer');
+SELECT throws_ok($$SELECT dbnet.backtest('clock', now(), now())$$, '22023', 'policy "clock" measures nothing that is stored', 'a timer has no past');
+RESET ROLE;
+
+-- What stands in the way beside the rules ---------------------------------------------------------------------------------------------------------------
+CREATE TABLE net.nodes (name text PRIMARY KEY);
+UPDATE dbnet.policy SET reads = '{net.nodes}', settle_interval = '10 s' WHERE name = 'clock';
+CREATE FUNCTION pg_temp.obstacle() RETURNS text LANGUAGE sql AS $$ SELECT dbnet.policy_obstacle(p, '{}') FROM dbnet.policy AS p WHERE p.name = 'clock' $$;
+SELECT is(pg_temp.obstacle(), 'stale mirror', 'a mirror that is not fresh');
+INSERT INTO dbnet.mirror_state (relation, state, last_event_at) VALUES ('net.nodes', 'synced', now());
+SELECT is(pg_temp.obstacle(), NULL, 'nothing was done yet');
+INSERT INTO dbnet.policy_event (id, at, policy, policy_version, owner, grouping, decision, state, mode, action_state)
+    SELECT dbnet.take_event(), now(), 'clock', 1, owner, '{}', 'act', 'inactive', 'act', 'waiting' FROM dbnet.policy WHERE name = 'clock';
+SELECT is(pg_temp.obstacle(), 'settling', 'an action waits');
+UPDATE dbnet.policy_event SET action_state = 'done', transaction = '77', finished_at = now() - interval '1 hour';
+SELECT is(pg_temp.obstacle(), NULL, 'it was done long ago');
+INSERT INTO dbnet.object (relation, name, phase, health, commit_transaction, changed_at) VALUES ('net.nodes', 'n1', 'applying', NULL, '77', now() - interval '1 hour');
+SELECT is(pg_temp.obstacle(), 'settling', 'what it changed is on its way');
+UPDATE dbnet.object SET phase = 'synced', health = 'in_progress';
+SELECT is(pg_temp.obstacle(), 'settling', 'what it changed is not ready');
+UPDATE dbnet.object SET health = 'ready', changed_at = now();
+SELECT is(pg_temp.obstacle(), 'settling', 'ready, but not for long enough');
+UPDATE dbnet.object SET changed_at = now() - interval '11 s';
+SELECT is(pg_temp.obstacle(), NULL, 'ready for long enough');
+UPDATE dbnet.object SET health = 'failed', changed_at = now() - interval '11 s';
+SELECT is(pg_temp.obstacle(), NULL, 'what has failed is not waited for');
+SELECT * FROM finish();
