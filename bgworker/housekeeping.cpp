@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "mirror/operation_store.hpp"
 #include "pg/spi.hpp"
 #include "provenance/event_clock.hpp"
 #include "provenance/ring.hpp"
@@ -117,6 +118,7 @@ void Housekeeping::remove_old() {
         pg::execute(remove_uses, kept);
         pg::execute(remove_sessions, kept - day);
         pg::execute(remove_blocks, kept);
+        mirror::remove_old_operations(settings::actuation_retention);
     });
 }
 

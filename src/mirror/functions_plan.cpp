@@ -197,8 +197,8 @@ private:
 std::map<Oid, Changed> changed_mirrors() {
     std::map<Oid, Changed> mirrors;
     for (const auto &[change, cause] : capture::pending_changes()) {
-        if (change.operation == 'S')
-            continue; // configuration
+        if (change.operation == 'O' || change.operation == 'S')
+            continue; // not about rows
         Changed &changed = mirrors[change.relation];
         changed.updates += change.operation == 'U';
         changed.removes += change.operation == 'D';
