@@ -191,7 +191,7 @@ void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) 
                                                              target.mirror.server + "\"");
     if (!pg::execute(may_delete, Oid{pods.relation}).boolean(0, 0))
         throw denied(pods, "Who may DELETE a pod's row may evict it.");
-    arguments["pods"] = pods.relation;
+    arguments["pods"] = pods.qualified_name;
 }
 
 // The column that holds the annotation, if DBNet owns it: what others own is patched in place, and owning all of a

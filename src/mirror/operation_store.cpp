@@ -26,7 +26,8 @@ const pg::Statement load_open{R"sql(
            CASE WHEN h.id IS NULL THEN 'none' ELSE h.decision END, h.decided_by,
            (SELECT v.id FROM dbnet.entity_version AS v
             WHERE v.relation = (SELECT number FROM dbnet.tracked_relation AS t WHERE t.relation = 'dbnet.operation'::regclass)
-              AND v.key_hash = dbnet.key_hash(ARRAY['id']::name[], jsonb_build_object('id', o.id)) ORDER BY v.id LIMIT 1),
+              AND v.key_hash = dbnet.key_hash(ARRAY['id']::name[], jsonb_build_object('id', o.id))
+              AND v.operation = 'I' ORDER BY v.id DESC LIMIT 1),
            (SELECT jsonb_agg(jsonb_build_array(s.namespace, s.name, s.uid, s.state, s.message, s.reason, s.attempts) ORDER BY s.namespace, s.name)
             FROM dbnet.operation_step AS s WHERE s.operation = o.id)
     FROM dbnet.operation AS o

@@ -92,7 +92,7 @@ $node->query_is(qq{SELECT string_agg(DISTINCT state, ' ') FROM dbnet.operation_s
 my $event = $node->safe_psql('postgres', q{SELECT max(id) FROM dbnet.actuation WHERE operation = 'evict' AND http_status = 201});
 my $why = $node->safe_psql('postgres', "SELECT dbnet.why($event)");
 like($why, qr{evict Pod \Q$space\E/web-.*→ 201}, 'why of an eviction begins with the call');
-like($why, qr{insert dbnet\.operation $drain\b.*drain}, 'leads to the operation');
+like($why, qr{INSERT dbnet\.operation $drain: drain net\.nodes \Q$n1\E, grace_period 1, pods "net\.pods"}, 'leads to the operation');
 like($why, qr{SELECT dbnet\.drain\('net\.nodes', '\Q$n1\E'.*who .*postgres}s, 'and to the statement and who made it');
 
 # --- evict ---
@@ -172,6 +172,7 @@ ends_as($restart, 'failed', 'is not restarted');
 like(message($restart), qr/^can't restart paused deployment \(run rollout resume first\)/, 'in kubectl\'s words');
 
 # --- a node's row that is deleted with its drain ---
+$node->psql_ok(q{SELECT dbnet.alter_mirror('net.nodes', delete_foreign => true)}, 'nodes that others have made may be deleted');
 $node->query_is(qq{SELECT dbnet.uncordon('net.nodes', '$n1')}, '', 'room for what is drained next');
 is($mirrors->wait_synced, '', 'settled');
 $node->psql_ok(q{UPDATE net.deployments SET paused = false WHERE name = 'web'}, 'goes on');
