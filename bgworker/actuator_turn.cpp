@@ -22,10 +22,11 @@ mirror::HoldLimits hold_limits() {
 
 namespace {
 
-constexpr size_t ahead = 64;          // decisions per lane that wait for a free place on the line
-constexpr size_t save_batch = 32;     // answers that are worth a transaction while more are under way …
-constexpr int64_t save_after_ms = 10; // … or that many milliseconds
-constexpr int64_t quiet_ms = 200;     // what settles sooner leaves no trace of waiting
+constexpr size_t ahead = 64;              // decisions per lane that wait for a free place on the line
+constexpr size_t save_batch = 32;         // answers that are worth a transaction while more are under way …
+constexpr int64_t save_after_ms = 10;     // … or that many milliseconds
+constexpr int64_t drain_look_ms = 10'000; // the end of a drain is told; this is for what may have been missed
+constexpr int64_t quiet_ms = 200;         // what settles sooner leaves no trace of waiting
 constexpr size_t recorded_at_once = 200;
 constexpr size_t held_at_once = 500; // decisions in memory, of a transaction that is held
 
@@ -400,7 +401,10 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (decision.action == Action::remove && blocker && blocker->is_open) { // the end of the drain touches the object
         write.phase = Phase::deleting;
         write.message = drain_text(*blocker);
-        return conclude(Outcome::Kind::stopped, true);
+        outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, drain_look_ms});
+        if (entry.recorded != write.message)
+            writes_.push_back(std::move(write));
+        return;
     }
     // What an offline server is not sent is held all the same: whoever tests a policy wants to see that.
     const bool is_change = decision.action == Action::update || decision.action == Action::remove;

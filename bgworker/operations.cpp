@@ -22,9 +22,8 @@ mirror::ChangeClass class_of(const mirror::Operation &request) {
 
 void Operations::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     catalog_ = std::move(catalog);
-    for (auto &[id, running] : running_) // what was paused may go on
-        if (!running.waits)
-            running.due_ms = 0;
+    for (auto &[id, running] : running_)
+        running.closed_until_ms = 0; // what was paused may go on
 }
 
 void Operations::take(const Commit &commit) {
@@ -72,11 +71,7 @@ int Operations::timeout_ms() const {
     for (const auto &[id, running] : running_) {
         if (running.is_dirty)
             due = std::min(due, save_ms_);
-        if (!running.under_way && !running.is_over() && running.request.hold != mirror::HoldDecision::waiting)
-            due = std::min(due, running.due_ms);
-        for (const Pod &pod : running.pods)
-            if (pod.step.state == StepState::waiting && !pod.under_way && running.state == State::running)
-                due = std::min(due, std::max(pod.due_ms, running.waits ? running.due_ms : 0));
+        due = std::min(due, due_ms(running));
     }
     if (!log_.empty())
         due = std::min(due, save_ms_);

@@ -13,6 +13,7 @@
 #include "kubernetes/transport.hpp"
 #include "mirror/operation_store.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -58,8 +59,9 @@ private:
         Stage stage = Stage::look;
         State state = State::waiting;
         std::string message, reason;
-        int attempts = 0; // failed ones in a row, of the stage
-        int64_t due_ms = 0;
+        int attempts = 0;                          // failed ones in a row, of the stage
+        int64_t due_ms = 0;                        // of the stage; of the pods: when to look which are gone
+        int64_t closed_until_ms = 0;               // nothing may be sent; then it is looked again
         bool waits = false;                        // for due_ms, after a failure
         bool under_way = false;                    // a request of the operation as a whole
         bool is_dirty = false;                     // not on record as it is
@@ -70,6 +72,12 @@ private:
         int64_t poll_delay_ms = 0;
 
         bool is_over() const { return state != State::waiting && state != State::running; }
+        std::ptrdiff_t pods_asked() const {
+            return std::ranges::count_if(pods, [](const Pod &pod) { return pod.under_way; });
+        }
+        int64_t deadline_ms() const {
+            return request.timeout_ms < 0 || state == State::waiting ? INT64_MAX : started_ms + request.timeout_ms;
+        }
     };
 
     // operations.cpp: the tables.
@@ -79,6 +87,7 @@ private:
     void save();
 
     // operations_run.cpp: requests and answers.
+    static int64_t due_ms(const Running &running);
     void advance(Running &running, int64_t now_ms);
     std::string closed_reason(const Running &running, const mirror::Mirror &mirror) const;
     const mirror::Mirror *mirror_of_pod(const Running &running, const std::string &name_space) const;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t closed_ms = 1000;       // between two looks whether something may be sent again
 constexpr int64_t awaited_ms = 20;        // … when that will be known in a moment
-constexpr int64_t row_ms = 200;           // between two looks whether the node's row has had its way
+constexpr int64_t slowest_row_ms = 5000;  // between two looks whether the node's row has had its way
 constexpr int64_t first_poll_ms = 100;    // between two looks whether pods are gone, doubled …
 constexpr int64_t slowest_poll_ms = 1000; // … up to kubectl's pace
 constexpr std::ptrdiff_t at_once = 16;    // evictions of one operation under way
@@ -143,13 +143,15 @@ void Operations::advance(Running &running, int64_t now_ms) {
         return finish(running, State::cancelled, "rejected by " + request.decided_by);
     if (request.hold == mirror::HoldDecision::waiting)
         return;
+    if (now_ms < running.closed_until_ms)
+        return;
     if (actuator_.is_awaited(*mirror)) {
-        running.due_ms = std::max(running.due_ms, now_ms + awaited_ms);
+        running.closed_until_ms = now_ms + awaited_ms;
         return;
     }
     if (const std::string reason = closed_reason(running, *mirror); !reason.empty()) {
         running.waits = false;
-        running.due_ms = now_ms + closed_ms;
+        running.closed_until_ms = now_ms + closed_ms;
         return tell(running, reason);
     }
     if (running.state == State::waiting) {
@@ -159,15 +161,34 @@ void Operations::advance(Running &running, int64_t now_ms) {
     }
     if (!running.waits)
         tell(running, {});
-    const bool are_pods_asked = std::ranges::any_of(running.pods, [](const Pod &pod) { return pod.under_way; });
-    const int64_t deadline_ms = request.timeout_ms < 0 ? INT64_MAX : running.started_ms + request.timeout_ms;
-    if (now_ms >= deadline_ms && !are_pods_asked)
+    if (now_ms >= running.deadline_ms() && running.pods_asked() == 0)
         return finish_pods(running, now_ms);
     if (running.stage == Stage::pods)
         send_evictions(running, *mirror, now_ms);
     else if (now_ms >= running.due_ms)
         send_stage(running, *mirror);
-    running.due_ms = std::min(running.due_ms, std::max(deadline_ms, now_ms + 1));
+}
+
+// When advance() has something to do; what is under way is answered by itself.
+int64_t Operations::due_ms(const Running &running) {
+    if (running.is_over() || running.under_way || running.request.hold == mirror::HoldDecision::waiting)
+        return INT64_MAX;
+    const std::ptrdiff_t asked = running.pods_asked();
+    int64_t due = running.stage == Stage::pods ? INT64_MAX : running.due_ms;
+    bool is_left = running.stage != Stage::pods;
+    for (const Pod &pod : running.pods) {
+        const bool waits = pod.step.state == StepState::waiting, ends = pod.step.state == StepState::terminating;
+        is_left |= waits || ends;
+        if (ends)
+            due = std::min(due, running.due_ms);
+        else if (waits && !pod.under_way && asked < at_once)
+            due = std::min(due, pod.due_ms);
+    }
+    if (!is_left)
+        return 0;
+    if (asked == 0)
+        due = std::min(due, running.deadline_ms());
+    return std::max(due, running.closed_until_ms);
 }
 
 mirror::ActuationWrite Operations::line_for(const Running &running, const char *operation) const {
@@ -273,7 +294,8 @@ void Operations::answer_look(Running &running, const mirror::Mirror &mirror, kub
         if (!row_cordons(mirror) || request.is_row_deleted)
             return next_stage(running, Stage::patch);
         request_load(); // the row may be deleted by now
-        return wait(running, "waits until the node is cordoned, as its row says; see dbnet.object_status", row_ms);
+        return wait(running, "waits until the node is cordoned, as its row says; see dbnet.object_status",
+                    std::min(backoff_ms(++running.attempts, random()), slowest_row_ms));
     case Kind::evict:
         return;
     }
@@ -358,7 +380,7 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
     const auto is_left = [](const Pod &pod) {
         return pod.step.state == StepState::waiting || pod.step.state == StepState::terminating;
     };
-    auto free = at_once - std::ranges::count_if(running.pods, [](const Pod &pod) { return pod.under_way; });
+    auto free = at_once - running.pods_asked();
     for (Pod &pod : running.pods) {
         if (free <= 0)
             break;
@@ -385,8 +407,6 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
         std::ranges::any_of(running.pods, [](const Pod &pod) { return pod.step.state == StepState::terminating; });
     if (is_ending && now_ms >= running.due_ms)
         return send_stage(running, mirror);
-    if (!is_ending)
-        running.due_ms = INT64_MAX;
 }
 
 void Operations::answer_eviction(int64_t id, const kubernetes::PodOfNode &target, mirror::ActuationWrite &&line,
@@ -461,7 +481,7 @@ void Operations::answer_poll(Running &running, const mirror::Mirror &, kubernete
 // All that could be done is done, or the time is over.
 void Operations::finish_pods(Running &running, int64_t now_ms) {
     const mirror::Operation &request = running.request;
-    const bool is_late = request.timeout_ms >= 0 && now_ms >= running.started_ms + request.timeout_ms;
+    const bool is_late = now_ms >= running.deadline_ms();
     std::vector<mirror::OperationStep> steps;
     bool has_failed = running.stage != Stage::pods;
     for (Pod &pod : running.pods) {

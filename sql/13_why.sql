@@ -238,10 +238,13 @@ BEGIN
             hidden := dbnet.hides_text(unreadable, transaction.id, transaction.events);
             -- What ran within what, inside out; then what fired the outermost trigger, or who asked.
             LOOP
-                step := step + 1;
-                SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, hidden) AS d;
-                event := activity.id;
-                RETURN NEXT;
+                -- How a function of DBNet writes down what it was asked for is nothing that anybody has done.
+                IF activity.text IS NULL OR activity.text NOT LIKE 'INSERT INTO dbnet.operation (%' THEN
+                    step := step + 1;
+                    SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, hidden) AS d;
+                    event := activity.id;
+                    RETURN NEXT;
+                END IF;
                 FOR next IN SELECT coalesce(u.version, 0) FROM dbnet.used_version AS u WHERE u.activity = activity.id LOOP
                     waiting := waiting || next;
                     depths := depths || depth + 1;

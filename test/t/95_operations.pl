@@ -141,6 +141,12 @@ $node->query_is(qq{SELECT state, message FROM dbnet.operation_step WHERE operati
 $api->expect_success($api->patch("$budgets/web", { spec => { minAvailable => 2 } }));
 $api->wait_for_object("$budgets/web", sub { $_[0]{body}{status}{disruptionsAllowed} == 0 && $_[0]{body}{status}{observedGeneration} == $_[0]{body}{metadata}{generation} });
 ($pod) = map { $_->{metadata}{name} } pods_of('web');
+$api->expect_success($api->create($budgets, { apiVersion => 'policy/v1', kind => 'PodDisruptionBudget', metadata => { name => 'second' },
+    spec => { minAvailable => 0, selector => { matchLabels => { app => 'web' } } } }));
+my $confused = ask(qq{dbnet.evict('net.pods', '$pod')});
+ends_as($confused, 'failed', 'two budgets for one pod');
+like(message($confused), qr{This pod has more than one PodDisruptionBudget, which the eviction subresource does not support\.$}, 'are somebody\'s to mend');
+$api->expect_success($api->delete("$budgets/second"));
 my $late = ask(qq{dbnet.evict('net.pods', '$pod', timeout => '1 s')});
 ends_as($late, 'failed', 'a time limit');
 like(message($late), qr{^global timeout reached: 1 s; 0 of 1 pods gone; \Q$space\E/\Q$pod\E: Cannot evict pod}, 'says what it waited for');
