@@ -1,14 +1,17 @@
--- The policy of Example 2: a node whose requests fail, or take too long, is replaced. All of it
--- is asked for in one transaction. Traffic goes elsewhere at once; pods leave as their disruption
--- budgets allow; the old node goes when the last of them has gone.
+-- The policy of Example 2: a node whose requests fail, or take too long, is replaced. All of
+-- it is asked for in one transaction. Traffic goes elsewhere at once; pods leave as their
+-- disruption budgets allow; the old node goes when the last of them has gone.
 CREATE PROCEDURE policy.replace_node(node_name text) LANGUAGE plpgsql AS $$
 DECLARE
     scaler   net.autoscalers;
     new_node text;
 BEGIN
-    SELECT scaler_of.* INTO STRICT scaler
+    SELECT scaler_of.* INTO scaler
     FROM net.autoscalers AS scaler_of JOIN net.nodes AS node USING (pool)
     WHERE node.name = node_name FOR UPDATE OF scaler_of;
+    IF NOT FOUND THEN
+        RETURN; -- it has been replaced already
+    END IF;
 
     SELECT format('%s-%s', scaler.pool, 1 + max(substring(name FROM '\d+$')::integer))
     INTO new_node
