@@ -68,11 +68,6 @@ std::string rival_of(const mirror::ObjectRecord &object, const mirror::Decision 
     return "an unknown manager";
 }
 
-std::string drain_text(const mirror::Blocker &blocker) {
-    return "the object is to be drained first: operation " + std::to_string(blocker.operation) +
-           (blocker.is_open ? " is under way" : " has not been done: " + blocker.message);
-}
-
 std::string fight_message(const std::string &rival, const mirror::Decision &decision, int reverts) {
     std::string paths;
     for (const std::string &path : decision.changed)
@@ -400,7 +395,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     }
     if (decision.action == Action::remove && blocker && blocker->is_open) { // the end of the drain touches the object
         write.phase = Phase::deleting;
-        write.message = drain_text(*blocker);
+        write.message = blocker->text();
         outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, drain_look_ms});
         if (entry.recorded != write.message)
             writes_.push_back(std::move(write));
@@ -413,7 +408,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         !is_continued) {
         std::string doubt = copy_reason(entry, object);
         if (doubt.empty() && decision.action == Action::remove && blocker)
-            doubt = drain_text(*blocker);
+            doubt = blocker->text();
         if (doubt.empty())
             doubt = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
         if (!doubt.empty()) {

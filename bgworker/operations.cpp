@@ -13,9 +13,7 @@ constexpr int64_t after_failure_ms = 1000;
 
 // What takes something away is counted apart from what does not.
 mirror::ChangeClass class_of(const mirror::Operation &request) {
-    using Kind = mirror::Operation::Kind;
-    return request.kind == Kind::evict || request.kind == Kind::drain ? mirror::ChangeClass::remove
-                                                                      : mirror::ChangeClass::update;
+    return mirror::removes(request.kind) ? mirror::ChangeClass::remove : mirror::ChangeClass::update;
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-// dbnet.operation and its steps, many per statement (see operation_store.hpp). Mirror worker.
+// dbnet.operation and its steps, many per statement (see operation_store.hpp). Mirror worker and backends.
 #include "mirror/operation_store.hpp"
 
 #include "mirror/object_store.hpp"
@@ -78,6 +78,10 @@ const pg::Statement load_newest_drains{R"sql(
                   ORDER BY o.id DESC LIMIT 1) AS d ON d.state <> 'done'
 )sql"};
 
+const pg::Statement load_requested{
+    "SELECT namespace, name, operation, arguments FROM dbnet.operation WHERE relation = $1"
+    " AND transaction = pg_current_xact_id_if_assigned() AND finished_at IS NULL ORDER BY id"};
+
 const pg::Statement remove_old{"DELETE FROM dbnet.operation WHERE id = ANY (ARRAY(SELECT id FROM dbnet.operation"
                                " WHERE finished_at < clock_timestamp() - $1 * interval '1 minute' LIMIT 1000))"};
 
@@ -148,6 +152,10 @@ const char *to_text(Kind kind) {
     return kinds[static_cast<size_t>(kind)];
 }
 
+bool removes(Kind kind) {
+    return kind == Kind::evict || kind == Kind::drain;
+}
+
 std::vector<Operation> load_open_operations() {
     const pg::Result rows = pg::execute(load_open);
     std::vector<Operation> operations(rows.rows());
@@ -204,6 +212,21 @@ std::map<Key, Blocker> load_blockers(std::span<const Key> deleted) {
         blockers[{rows.oid(row, 0), std::string(rows.text(row, 1)), std::string(rows.text(row, 2))}] = {
             rows.integer(row, 3), rows.boolean(row, 4), std::string(rows.text(row, 5))};
     return blockers;
+}
+
+std::string Blocker::text() const {
+    return "the object is to be drained first: operation " + std::to_string(operation) +
+           (is_open ? " is under way" : " has not been done: " + message);
+}
+
+std::vector<RequestedOperation> load_requests(uint32_t relation) {
+    const pg::Result rows = pg::execute(load_requested, Oid{relation});
+    std::vector<RequestedOperation> requests;
+    for (size_t row = 0; row < rows.rows(); row++)
+        requests.push_back({{relation, std::string(rows.text(row, 0)), std::string(rows.text(row, 1))},
+                            static_cast<Kind>(place_of(kinds, rows.text(row, 2))),
+                            std::string(rows.text(row, 3))});
+    return requests;
 }
 
 void remove_old_operations(int64_t age_minutes) {

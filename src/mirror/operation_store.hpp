@@ -1,5 +1,5 @@
-// dbnet.operation and dbnet.operation_step as the mirror worker reads and writes them. All functions run inside a
-// worker's transaction and throw pg::pg_error.
+// dbnet.operation and dbnet.operation_step as the mirror worker reads and writes them, and dbnet.plan() reads them. All
+// functions run inside a transaction, with the extension's rights, and throw pg::pg_error.
 #pragma once
 
 #include "kubernetes/drain.hpp"
@@ -53,6 +53,7 @@ struct Operation {
 };
 
 const char *to_text(Operation::Kind kind);
+bool removes(Operation::Kind kind); // pods end by it
 
 // Those that are waiting or running, oldest first.
 std::vector<Operation> load_open_operations();
@@ -79,8 +80,18 @@ struct Blocker {
     int64_t operation = 0;
     bool is_open = false; // false: it has failed or was given up, in the transaction that deleted the row
     std::string message;
+
+    std::string text() const;
 };
 std::map<Key, Blocker> load_blockers(std::span<const Key> deleted);
+
+// What the running transaction has asked for of a mirror's objects, in that order.
+struct RequestedOperation {
+    Key key;
+    Operation::Kind kind = Operation::Kind::cordon;
+    std::string arguments; // JSON
+};
+std::vector<RequestedOperation> load_requests(uint32_t relation);
 
 // Lines of operations that were over before `age_minutes`.
 void remove_old_operations(int64_t age_minutes);

@@ -61,6 +61,14 @@ SELECT results_eq($$SELECT operation, relation::text, key COLLATE "default", sta
                  'ignore_daemonsets', true, 'delete_emptydir_data', true, 'force', true, 'disable_eviction', true, 'pod_selector', 'app=web'), true)$$,
     'are on record');
 SELECT ok(unschedulable, 'a drain cordons the row') FROM operations.nodes WHERE name = 'n1';
+SELECT results_eq($$SELECT mirror::text, key, operation, fields ->> 'pod_selector', verdict FROM dbnet.plan() WHERE operation IN ('cordon', 'drain', 'evict', 'restart') ORDER BY 1, 3$$,
+    $$VALUES ('operations.bare_nodes', 'n1', 'cordon', NULL, 'send'), ('operations.deployments', 'shop/web', 'restart', NULL, 'send'),
+             ('operations.nodes', 'n1', 'drain', 'app=web', 'send'), ('operations.pods', 'shop/web-1', 'evict', NULL, 'send')$$, 'dbnet.plan() shows them');
+SAVEPOINT before_delete;
+DELETE FROM operations.nodes WHERE name = 'n1';
+SELECT is(verdict, 'wait: the object is to be drained first: operation ' || (SELECT max(id) FROM dbnet.operation) || ' is under way', 'and that a deletion waits for a drain')
+FROM dbnet.plan() WHERE operation = 'delete';
+ROLLBACK TO before_delete;
 SELECT throws_ok(format('SELECT dbnet.wait_operation(%s)', max(id)), '25001', NULL, 'its end cannot be awaited before the commit') FROM dbnet.operation;
 SELECT throws_ok('SELECT dbnet.wait_operation(0)', '42704', 'there is no operation 0', 'nor that of none');
 SELECT throws_ok('SELECT dbnet.cancel_operation(0)', '42704', 'there is no operation 0', 'none can be given up');
