@@ -25,6 +25,7 @@
 #include "mirror/catalog.hpp"
 #include "mirror/mass_change.hpp"
 #include "mirror/object_store.hpp"
+#include "mirror/operation_store.hpp"
 
 namespace dbnet::bgworker {
 
@@ -166,7 +167,7 @@ private:
     static void look_up_versions(std::span<Entry *const> entries);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
-                    const mirror::RowFields *row, int64_t now_ms);
+                    const mirror::RowFields *row, const mirror::Blocker *blocker, int64_t now_ms);
     bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     int64_t total_of(uint32_t relation, int64_t now_ms);
@@ -231,6 +232,9 @@ private:
 
 // Decisions about the mirror need the live objects and who owns their fields.
 bool needs_live(const mirror::Mirror &mirror);
+
+// What the settings hold back; see mirror/mass_change.hpp.
+mirror::HoldLimits hold_limits();
 
 // Milliseconds of a monotonic clock.
 int64_t monotonic_ms();

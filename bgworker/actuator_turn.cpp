@@ -16,12 +16,17 @@ using mirror::Action;
 using mirror::Phase;
 using Next = Verdict::Next;
 
+mirror::HoldLimits hold_limits() {
+    return {settings::hold_objects, settings::hold_minimum, settings::hold_percent};
+}
+
 namespace {
 
-constexpr size_t ahead = 64;          // decisions per lane that wait for a free place on the line
-constexpr size_t save_batch = 32;     // answers that are worth a transaction while more are under way …
-constexpr int64_t save_after_ms = 10; // … or that many milliseconds
-constexpr int64_t quiet_ms = 200;     // what settles sooner leaves no trace of waiting
+constexpr size_t ahead = 64;              // decisions per lane that wait for a free place on the line
+constexpr size_t save_batch = 32;         // answers that are worth a transaction while more are under way …
+constexpr int64_t save_after_ms = 10;     // … or that many milliseconds
+constexpr int64_t drain_look_ms = 10'000; // the end of a drain is told; this is for what may have been missed
+constexpr int64_t quiet_ms = 200;         // what settles sooner leaves no trace of waiting
 constexpr size_t recorded_at_once = 200;
 constexpr size_t held_at_once = 500; // decisions in memory, of a transaction that is held
 
@@ -34,10 +39,6 @@ std::vector<const mirror::ObjectWrite *> pointers_to(std::span<const mirror::Obj
     for (const mirror::ObjectWrite &write : writes)
         pointers.push_back(&write);
     return pointers;
-}
-
-mirror::HoldLimits hold_limits() {
-    return {settings::hold_objects, settings::hold_minimum, settings::hold_percent};
 }
 
 // What a copy of this database has written since the two parted is not put back unasked: here may be the backup.
@@ -294,8 +295,17 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
                 outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
             continue;
         }
+        std::vector<mirror::Key> deleted;
         for (size_t i = 0; i < entries.size(); i++)
-            decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr, now_ms);
+            if (stored[i].tombstone)
+                deleted.push_back(keys[i]);
+        const auto blockers =
+            deleted.empty() ? std::map<mirror::Key, mirror::Blocker>() : mirror::load_blockers(deleted);
+        for (size_t i = 0; i < entries.size(); i++) {
+            const auto blocker = blockers.find(keys[i]);
+            decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr,
+                       blocker == blockers.end() ? nullptr : &blocker->second, now_ms);
+        }
     }
 }
 
@@ -317,7 +327,7 @@ void Actuator::look_up_versions(std::span<Entry *const> entries) {
 }
 
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
-                          const mirror::RowFields *row, int64_t now_ms) {
+                          const mirror::RowFields *row, const mirror::Blocker *blocker, int64_t now_ms) {
     std::optional<mirror::ObjectRecord> object = stored.object;
     const bool is_listed = mirror.is_offline || client_.has_listed(mirror.relation);
     const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
@@ -383,12 +393,22 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             return;
         }
     }
+    if (decision.action == Action::remove && blocker && blocker->is_open) { // the end of the drain touches the object
+        write.phase = Phase::deleting;
+        write.message = blocker->text();
+        outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, drain_look_ms});
+        if (entry.recorded != write.message)
+            writes_.push_back(std::move(write));
+        return;
+    }
     // What an offline server is not sent is held all the same: whoever tests a policy wants to see that.
     const bool is_change = decision.action == Action::update || decision.action == Action::remove;
     const bool is_continued = entry.continued_lsn != 0 && entry.continued_lsn == entry.cause.lsn;
     if (is_change && (is_open || mirror.is_offline) && situation.hold != mirror::HoldDecision::approved &&
         !is_continued) {
         std::string doubt = copy_reason(entry, object);
+        if (doubt.empty() && decision.action == Action::remove && blocker)
+            doubt = blocker->text();
         if (doubt.empty())
             doubt = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
         if (!doubt.empty()) {
@@ -438,7 +458,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         return conclude(Outcome::Kind::stopped, true);
     case Action::hold:
         if (situation.hold == mirror::HoldDecision::none)
-            holds_.push_back({entry.key, !row, entry.cause.transaction, decision.message});
+            holds_.push_back({entry.key, row ? "apply" : "delete", entry.cause.transaction, decision.message});
         return conclude(Outcome::Kind::stopped, true);
     case Action::restore:
         // The rejection stays on record until the row is seen to be as it was.

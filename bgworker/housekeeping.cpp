@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "mirror/operation_store.hpp"
 #include "pg/spi.hpp"
 #include "provenance/event_clock.hpp"
 #include "provenance/ring.hpp"
@@ -134,6 +135,7 @@ void Housekeeping::remove_old() {
         pg::execute(remove_sessions, kept - day);
         pg::execute(remove_blocks, kept);
         pg::execute(remove_tokens);
+        mirror::remove_old_operations(settings::actuation_retention);
     });
 }
 

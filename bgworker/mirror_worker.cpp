@@ -1,10 +1,12 @@
 // The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, leases,
-// intents and requests, answers, watch events and reports, compares, care of what is on record. It sleeps in one place.
+// intents and requests, operations, answers, watch events and reports, compares, care of what is on record. It sleeps
+// in one place.
 #include "bgworker/actuator.hpp"
 #include "bgworker/companions.hpp"
 #include "bgworker/compare.hpp"
 #include "bgworker/housekeeping.hpp"
 #include "bgworker/leases.hpp"
+#include "bgworker/operations.hpp"
 #include "bgworker/wal_tail.hpp"
 #include "bgworker/watcher.hpp"
 #include "bgworker/worker_process.hpp"
@@ -63,8 +65,9 @@ class MirrorWorker : ActuatorClient, WatcherClient, LeaseClient {
 public:
     explicit MirrorWorker(WorkerProcess &process)
         : process_(process), transport_(transport_limits()), tail_(cookie()), watcher_(transport_, *this),
-          leases_(transport_, *this), actuator_(transport_, *this), compare_(actuator_, *this),
-          housekeeping_([this](const std::string &message) { note_error(message); }) {}
+          leases_(transport_, *this), actuator_(transport_, *this),
+          operations_(transport_, actuator_, [this](const std::string &message) { note_error(message); }),
+          compare_(actuator_, *this), housekeeping_([this](const std::string &message) { note_error(message); }) {}
 
     ~MirrorWorker() { loaded_catalog = nullptr; }
 
@@ -88,6 +91,7 @@ private:
         transport_.run();
         leases_.turn();
         actuator_.turn(); // before the watcher: what was committed goes out first
+        operations_.turn();
         watcher_.turn();
         if (watcher_.take_configuration_changed())
             load();
@@ -131,9 +135,12 @@ private:
                     compare_.request(change.relation, true);
                 }
             actuator_.take(commit);
+            operations_.take(commit);
         }
-        if (progress.compare_due)
+        if (progress.compare_due) {
             compare_.request_all(true);
+            operations_.request_load();
+        }
         return progress.more;
     }
 
@@ -190,6 +197,7 @@ private:
         leases_.configure(catalog_);
         watcher_.configure(catalog_);
         actuator_.configure(catalog_);
+        operations_.configure(catalog_);
         compare_.configure(catalog_);
         pg::want_companions(process_.slot(), wanted_companions());
         next_compare_ms_ = std::min(next_compare_ms_, compare_due_ms()); // a load must not put it off
@@ -228,7 +236,8 @@ private:
         int64_t timeout = std::min(longest_sleep_ms, std::max<int64_t>(next_compare_ms_ - monotonic_ms(), 0));
         if (XactLastCommitEnd != flushed_)
             timeout = std::min(timeout, flush_ms);
-        for (const int other : {actuator_.timeout_ms(), watcher_.timeout_ms(), leases_.timeout_ms()})
+        for (const int other :
+             {actuator_.timeout_ms(), operations_.timeout_ms(), watcher_.timeout_ms(), leases_.timeout_ms()})
             if (other >= 0)
                 timeout = std::min<int64_t>(timeout, other);
         return timeout;
@@ -238,6 +247,7 @@ private:
     bool has_listed(uint32_t relation) override { return watcher_.has_listed(relation); }
     void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) override {
         watcher_.answered(key, resource_version, row_may_differ);
+        operations_.touch(key);
     }
     void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
     void look_up(const mirror::Key &key, const std::string &uid) override { watcher_.look_up(key, uid); }
@@ -267,6 +277,7 @@ private:
         if (object.what == Seen::reported)
             return actuator_.note_report(object.key);
         actuator_.touch(object.key, object.what == Seen::gone ? object.uid : std::string());
+        operations_.touch(object.key);
     }
     void server_answers(const mirror::Mirror &mirror) override { actuator_.server_answers(mirror); }
     void note_error(const std::string &message) override {
@@ -285,6 +296,7 @@ private:
     Watcher watcher_;
     Leases leases_;
     Actuator actuator_;
+    Operations operations_;
     Compare compare_;
     Housekeeping housekeeping_;
     std::shared_ptr<const mirror::Catalog> catalog_;

@@ -257,7 +257,7 @@ CREATE TABLE dbnet.held_change (
     relation    regclass NOT NULL,
     namespace   text COLLATE "C" NOT NULL DEFAULT '',
     name        text COLLATE "C" NOT NULL,
-    operation   text     NOT NULL CHECK (operation IN ('apply', 'delete')),
+    operation   text     NOT NULL CHECK (operation IN ('apply', 'delete', 'cordon', 'uncordon', 'evict', 'drain', 'restart')),
     transaction xid8,
     reason      text     NOT NULL,
     since       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -273,7 +273,7 @@ COMMENT ON COLUMN dbnet.held_change.id IS 'number of the held change; the smalle
 COMMENT ON COLUMN dbnet.held_change.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.held_change.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.held_change.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.held_change.operation IS 'apply | delete';
+COMMENT ON COLUMN dbnet.held_change.operation IS 'apply | delete, or what was asked for: cordon | uncordon | evict | drain | restart';
 COMMENT ON COLUMN dbnet.held_change.transaction IS 'transaction that made the change; NULL = found by a compare';
 COMMENT ON COLUMN dbnet.held_change.reason IS 'which limit or rule held it';
 COMMENT ON COLUMN dbnet.held_change.since IS 'when it was held';
@@ -343,11 +343,11 @@ COMMENT ON TABLE dbnet.actuation IS 'Every call that was to change a device, one
 COMMENT ON COLUMN dbnet.actuation.id IS 'event id: calls are in the order of their answers, and dbnet.event_time(id) is when it was recorded';
 COMMENT ON COLUMN dbnet.actuation.cause IS 'event whose change the call carried: the version of the row (dbnet.entity_version.id), or the transaction where none is recorded; of what a compare found the newest version of the row; NULL = nothing is recorded';
 COMMENT ON COLUMN dbnet.actuation.at IS 'when the answer arrived';
-COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror; of a drained pod that has none, that of its node';
 COMMENT ON COLUMN dbnet.actuation.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.actuation.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete | release (ownership alone: no value changes)';
-COMMENT ON COLUMN dbnet.actuation.paths IS 'fields that were sent or released; NULL for delete';
+COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete | release (ownership alone: no value changes), or what was asked for: cordon | uncordon | evict | restart | delete_pod (a drain without evictions)';
+COMMENT ON COLUMN dbnet.actuation.paths IS 'fields that were sent or released; NULL for delete and evict';
 COMMENT ON COLUMN dbnet.actuation.transaction IS 'newest transaction whose change the call carried; NULL = found by a compare';
 COMMENT ON COLUMN dbnet.actuation.commit_lsn IS 'its commit in the WAL';
 COMMENT ON COLUMN dbnet.actuation.role IS 'role that made that change';

@@ -140,7 +140,7 @@ GROUP BY relation, operation, transaction;
 COMMENT ON VIEW dbnet.held IS 'Changes that wait for dbnet.approve(id) or dbnet.reject(id): what one transaction did to one mirror in one way. Creates are never held';
 COMMENT ON COLUMN dbnet.held.id IS 'for dbnet.approve and dbnet.reject';
 COMMENT ON COLUMN dbnet.held.relation IS 'the mirror';
-COMMENT ON COLUMN dbnet.held.operation IS 'apply | delete';
+COMMENT ON COLUMN dbnet.held.operation IS 'apply | delete, or what was asked for: cordon | uncordon | evict | drain | restart';
 COMMENT ON COLUMN dbnet.held.transaction IS 'transaction that made the changes; NULL = found by a compare';
 COMMENT ON COLUMN dbnet.held.reason IS 'which limit or rule held them';
 COMMENT ON COLUMN dbnet.held.objects IS 'number of objects';

@@ -35,6 +35,17 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.arguments_text(jsonb) IS 'Arguments of a call, on one line';
 
+-- drain net.nodes n1, timeout 60
+CREATE FUNCTION dbnet.request_text(request jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN concat(request ->> 'operation', ' ', request ->> 'relation', ' ', nullif(request ->> 'namespace', '') || '/', request ->> 'name',
+                  ', ' || nullif(dbnet.change_text('I', '{}', NULL, request -> 'arguments'), ''));
+END
+$$;
+COMMENT ON FUNCTION dbnet.request_text(jsonb) IS 'What a row of dbnet.operation asks for, on one line';
+
 CREATE FUNCTION dbnet.table_text(number integer) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -112,7 +123,8 @@ BEGIN
         RETURN;
     END IF;
     what := concat(what, CASE WHEN version.operation <> 'T' THEN ' ' || dbnet.key_text(version.key, tracked.key_columns) END,
-                   ': ' || nullif(dbnet.change_text(version.operation, version.key, version.old, version.new), ''));
+                   ': ' || CASE WHEN tracked.relation = 'dbnet.operation'::regclass AND version.operation = 'I' THEN dbnet.request_text(version.new)
+                                ELSE nullif(dbnet.change_text(version.operation, version.key, version.old, version.new), '') END);
     detail := jsonb_strip_nulls(jsonb_build_object('relation', format('%I.%I', tracked.schema_name, tracked.table_name), 'key', version.key, 'old', version.old, 'new', version.new));
 END
 $$;
@@ -147,7 +159,8 @@ DECLARE
 BEGIN
     SELECT * INTO mirror FROM dbnet.mirrored_relation AS m WHERE m.relation = call.relation;
     kind := 'device';
-    what := concat(call.operation, ' ', coalesce(mirror.kind, call.relation::text));
+    what := CASE WHEN call.operation = 'evict' THEN 'evict Pod' WHEN call.operation = 'delete_pod' THEN 'delete Pod'
+                 ELSE concat(call.operation, ' ', coalesce(mirror.kind, call.relation::text)) END;
     IF NOT dbnet.may_read_history(caller, call.relation) THEN
         what := what || ' (you may not read it)';
         RETURN;
@@ -226,10 +239,13 @@ BEGIN
             hidden := dbnet.hides_text(unreadable, transaction.id, transaction.events);
             -- What ran within what, inside out; then what fired the outermost trigger, or who asked.
             LOOP
-                step := step + 1;
-                SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, hidden) AS d;
-                event := activity.id;
-                RETURN NEXT;
+                -- How a function of DBNet writes down what it was asked for is nothing that anybody has done.
+                IF activity.text IS NULL OR activity.text NOT LIKE 'INSERT INTO dbnet.operation (%' THEN
+                    step := step + 1;
+                    SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, hidden) AS d;
+                    event := activity.id;
+                    RETURN NEXT;
+                END IF;
                 FOR next IN SELECT coalesce(u.version, 0) FROM dbnet.used_version AS u WHERE u.activity = activity.id LOOP
                     waiting := waiting || next;
                     depths := depths || depth + 1;

@@ -53,7 +53,7 @@ GRANT dbnet_operator TO dbnet_admin;
 -- fields to who may SELECT the table.
 GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held, dbnet.warnings,
     dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation,
-    dbnet.tracked_relation
+    dbnet.tracked_relation, dbnet.operation, dbnet.operation_step, dbnet.operation_status
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
               health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
@@ -69,6 +69,10 @@ GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.
 -- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.
 GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]), dbnet.expect(regclass, text, text),
     dbnet.object(regclass, text) TO dbnet_viewer;
+-- Who may UPDATE a node's row may cordon it, who may DELETE a pod's row may evict it; who asked for an operation may give it up.
+GRANT EXECUTE ON FUNCTION dbnet.cordon(regclass, text), dbnet.uncordon(regclass, text), dbnet.evict(regclass, text, interval, interval),
+    dbnet.drain(regclass, text, regclass, interval, interval, boolean, boolean, boolean, boolean, text), dbnet.restart(regclass, text),
+    dbnet.cancel_operation(bigint), dbnet.wait_operation(bigint, interval) TO dbnet_viewer;
 -- Questions of provenance: each asks for the right on the tables of which it tells, and dbnet.undo() writes with the caller's. The
 -- others are what these are made of.
 GRANT EXECUTE ON FUNCTION
@@ -134,7 +138,8 @@ DECLARE
     protected text;
 BEGIN
     FOREACH protected IN ARRAY ARRAY['mirrored_relation', 'mirrored_column', 'mirror_state', 'object', 'tombstone',
-                                     'held_change', 'ownership_request', 'actuation', 'tracked_relation']
+                                     'held_change', 'ownership_request', 'actuation', 'tracked_relation',
+                                     'operation', 'operation_step']
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected);
         EXECUTE pg_catalog.format(

@@ -24,7 +24,7 @@ bool Buffer::SameKey::operator()(const ChangeView *left, const ChangeView *right
 Buffer::Buffer(std::pmr::memory_resource *memory, std::size_t limit) : limit_(limit), arena_(memory), whole_(memory) {}
 
 void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause) {
-    if (change.operation == 'C' || change.operation == 'S') {
+    if (change.operation == 'C' || change.operation == 'O' || change.operation == 'S') {
         if (!is_whole(change.relation, change.operation))
             whole_.push_back({change.relation, change.operation, {}, {}, 0});
         return;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint8_t version = 2;
 constexpr std::size_t header_size = 1 + std::tuple_size_v<Cookie> + sizeof(Header::role) + sizeof(Header::provenance);
-constexpr std::string_view operations = "IUDCS";
+constexpr std::string_view operations = "IUDCOS";
 
 template<typename Number> void put(std::string &bytes, Number value) {
     char raw[sizeof value];
@@ -114,7 +114,8 @@ std::vector<Change> shrunk(std::span<const Change> changes) {
     std::set<std::pair<char, std::uint32_t>> seen;
     std::vector<Change> left;
     for (const Change &change : changes) {
-        const char operation = change.operation == 'S' ? 'S' : 'C';
+        const bool is_kept = change.operation == 'O' || change.operation == 'S';
+        const char operation = is_kept ? change.operation : 'C';
         if (seen.emplace(operation, change.relation).second)
             left.push_back({change.relation, operation, {}, {}, 0});
     }

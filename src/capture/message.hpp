@@ -30,10 +30,12 @@ using Cookie = std::array<std::uint8_t, 16>; // random, made at server start, kn
 
 struct Change {
     std::uint32_t relation = 0; // oid of the mirror, or of the configuration table for 'S'
-    char operation = 0;         // I insert, U update, D delete, C compare the whole mirror, S configuration changed
-    std::string name_space;     // empty: cluster-scoped, and for C and S
-    std::string name;           // empty for C and S
-    std::uint64_t event = 0;    // id of the row's new version, or of the transaction if there is none; 0: not recorded
+    // I insert, U update, D delete, C compare the whole mirror, O operations are asked for or given up, S configuration
+    // changed
+    char operation = 0;
+    std::string name_space;  // empty: cluster-scoped, and for C, O and S
+    std::string name;        // empty for C, O and S
+    std::uint64_t event = 0; // id of the row's new version, or of the transaction if there is none; 0: not recorded
 
     bool operator==(const Change &) const = default;
 };
@@ -83,7 +85,7 @@ std::string encode(const Header &header, std::span<const Change> changes);
 // std::nullopt: not ours (other cookie, other version) or damaged.
 std::optional<Message> decode(std::string_view bytes, const Cookie &cookie);
 
-// What remains of changes when there is no room for them: one 'C' per relation, and every 'S'.
+// What remains of changes when there is no room for them: one 'C' per relation, and every 'O' and 'S'.
 std::vector<Change> shrunk(std::span<const Change> changes);
 
 } // namespace dbnet::capture

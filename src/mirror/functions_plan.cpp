@@ -6,6 +6,7 @@
 #include "mirror/mass_change.hpp"
 #include "mirror/merge.hpp"
 #include "mirror/mirrored_rows.hpp"
+#include "mirror/operation_store.hpp"
 #include "mirror/outlook.hpp"
 #include "mirror/row_writer.hpp"
 #include "settings.hpp"
@@ -45,7 +46,8 @@ struct Changed {
     std::vector<Key> keys;
     std::vector<capture::Cause> causes;
     int64_t updates = 0, removes = 0;
-    bool is_whole = false; // more than is remembered one by one, or dbnet.resync() was called
+    bool is_whole = false;     // more than is remembered one by one, or dbnet.resync() was called
+    bool has_requests = false; // operations were asked for
 };
 
 std::string name_frame(const capture::Frame &frame) {
@@ -105,6 +107,8 @@ public:
                               std::nullopt,
                               {}});
         const int64_t total = as_extension([&] { return count_objects(mirror.relation); });
+        if (changed.has_requests)
+            add_requests(mirror, total);
         for (size_t first = 0; first < changed.keys.size(); first += rows_per_turn) {
             const std::span keys =
                 std::span(changed.keys).subspan(first, std::min(rows_per_turn, changed.keys.size() - first));
@@ -136,6 +140,31 @@ public:
     }
 
 private:
+    // What removes pods counts as a deletion, as it does in the worker.
+    void add_requests(const Mirror &mirror, int64_t total) {
+        const auto requests = as_extension([&] { return load_requests(mirror.relation); });
+        const auto class_of = [](const RequestedOperation &request) {
+            return removes(request.kind) ? ChangeClass::remove : ChangeClass::update;
+        };
+        for (const RequestedOperation &request : requests) {
+            const auto changed = std::ranges::count(requests, class_of(request), class_of);
+            const std::string mass =
+                mass_change_reason("the transaction", class_of(request), changed, total,
+                                   {settings::hold_objects, settings::hold_minimum, settings::hold_percent});
+            const std::string closed = closed_reason(mirror, arming_);
+            lines_.push_back({apply_rank(mirror.resource.group, mirror.resource.kind),
+                              mirror.qualified_name,
+                              request.key.text(),
+                              mirror.relation,
+                              to_text(request.kind),
+                              !mass.empty()     ? "held: " + mass
+                              : !closed.empty() ? "wait: " + closed
+                                                : "send",
+                              request.arguments,
+                              {}});
+        }
+    }
+
     void add(const Mirror &mirror, const Changed &changed, int64_t total, const Subject &subject,
              capture::Cause cause) {
         const Outlook outlook = foresee(mirror, subject);
@@ -182,6 +211,11 @@ private:
         }
         if (const std::string closed = closed_reason(mirror, arming_); !closed.empty())
             return "wait: " + closed;
+        if (action == Action::remove) {
+            const auto blockers = as_extension([&] { return load_blockers({{subject.key}}); });
+            if (!blockers.empty())
+                return "wait: " + blockers.begin()->second.text();
+        }
         if (action == Action::remove && outlook.decision.uid.empty())
             return "send if the object is DBNet's: nobody has seen it yet";
         std::string taken;
@@ -202,10 +236,10 @@ std::map<Oid, Changed> changed_mirrors() {
         Changed &changed = mirrors[change.relation];
         changed.updates += change.operation == 'U';
         changed.removes += change.operation == 'D';
-        if (change.operation == 'C') {
-            changed.is_whole = true;
+        changed.is_whole |= change.operation == 'C';
+        changed.has_requests |= change.operation == 'O';
+        if (change.operation == 'C' || change.operation == 'O')
             continue;
-        }
         changed.keys.push_back({change.relation, std::string(change.name_space), std::string(change.name)});
         changed.causes.push_back(cause);
     }

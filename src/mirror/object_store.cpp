@@ -173,7 +173,7 @@ pg::Statement forget_objects{"DELETE FROM dbnet.object AS o USING " DBNET_KEYS R
     WHERE o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name)sql"};
 
 pg::Statement settle_held{"DELETE FROM dbnet.held_change AS h USING " DBNET_KEYS R"sql(
-    WHERE h.relation = w.relation AND h.namespace = w.namespace AND h.name = w.name)sql"};
+    WHERE h.relation = w.relation AND h.namespace = w.namespace AND h.name = w.name AND h.operation IN ('apply', 'delete'))sql"};
 
 #undef DBNET_KEYS
 
@@ -283,7 +283,8 @@ pg::Statement count_of_relation{"SELECT count(*) FROM dbnet.object WHERE relatio
 pg::Statement pending_keys{R"sql(
     SELECT p.namespace, p.name
     FROM (SELECT namespace, name FROM dbnet.tombstone WHERE relation = $1
-          UNION SELECT namespace, name FROM dbnet.held_change WHERE relation = $1 AND decision IS NOT NULL
+          UNION SELECT namespace, name FROM dbnet.held_change
+                WHERE relation = $1 AND decision IS NOT NULL AND operation IN ('apply', 'delete')
           UNION SELECT namespace, name FROM dbnet.ownership_request WHERE relation = $1
           UNION SELECT namespace, name FROM dbnet.object
                 WHERE relation = $1 AND phase IN ('pending', 'applying', 'uncertain', 'deleting', 'waiting_deleted', 'fighting')) AS p
@@ -372,7 +373,7 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
     }
     for (const HeldWrite &write : held)
         holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
-                  write.remove ? "delete" : "apply", number(write.transaction), words(write.reason));
+                  write.operation, number(write.transaction), words(write.reason));
     run(save_objects, changed);
     run(forget_objects, forgotten);
     run(remove_tombstones, tombstones);

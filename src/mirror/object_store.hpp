@@ -76,7 +76,7 @@ struct ObjectWrite {
 // One line of the log.
 struct ActuationWrite {
     Key key;
-    const char *operation = "apply"; // apply, delete or release
+    const char *operation = "apply"; // see dbnet.actuation
     std::vector<std::string> paths;  // none for delete
     uint64_t transaction = 0;
     uint64_t commit_lsn = 0;
@@ -93,7 +93,7 @@ struct ActuationWrite {
 
 struct HeldWrite {
     Key key;
-    bool remove = false;
+    const char *operation = "apply"; // apply, delete, or what was asked for
     uint64_t transaction = 0;
     std::string reason;
 };

@@ -1,4 +1,4 @@
-# `make demo`: Example 1 of the paper, traffic load balancing, on a PostgreSQL cluster and a Kubernetes API of its own,
+# `make demo`: the paper's Example 1, traffic load balancing, and the device half of Example 2, on a PostgreSQL cluster and a Kubernetes API of its own,
 # told as it happens. Called by test/check.pl --demo with the environment of the tests.
 #
 #   make demo                                                           with the simulator of test/kubesim
@@ -7,7 +7,8 @@
 #   KEEP=1 make demo                                                    leaves everything running, says how to stop it
 #
 # Ends by itself and leaves nothing behind, also when it is interrupted; the exit code is 0 only if all came as told.
-# The example is example1/*.sql; Demo/Example1.pm runs it, Demo/Timeline.pm reads what it did, Demo/Story.pm tells it.
+# The examples are example1/*.sql and example2/*.sql; Demo/Example1.pm and Example2.pm run them, Demo/Timeline.pm reads what
+# happened, Demo/Story.pm and Demo/Replacement.pm tell it.
 use strict;
 use warnings FATAL => 'all';
 
@@ -20,6 +21,7 @@ use Demo::Screen;
 use DBNet::Api;
 use DBNet::Cluster;
 use Demo::Example1;
+use Demo::Replacement;
 use Demo::Story;
 use Demo::Watch;
 use Test::More ();
@@ -55,6 +57,7 @@ sub run {
     $watch = Demo::Watch->start($api);
     $example = Demo::Example1->new($node, $api);
     Demo::Story::tell($example, $watch, $node_start_ms);
+    Demo::Replacement::tell($example, $watch);
     return;
 }
 

@@ -107,7 +107,10 @@ private:
     static void choose_propagation(const Kind &kind, DeleteOptions &options, Response &response);
     // api_pod.cpp
     void spend_disruption(const Kind &pods, const Stored &pod, bool dry_run);
+    StoredPtr note_disruption(const Kind &pods, const StoredPtr &pod, DeleteOptions &options);
 
+    // Throws a conflict unless uid and version are those that the request asks for.
+    void check_preconditions(const Kind &kind, const Stored &live, const DeleteOptions &options);
     // Null: gone. Else the object, now terminating.
     StoredPtr begin_delete(const Kind &kind, const StoredPtr &live, const DeleteOptions &options);
 

@@ -65,8 +65,8 @@ Api::DeleteOptions Api::delete_options(const json &body, DeleteOptions given) {
     return out;
 }
 
-StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const DeleteOptions &options) {
-    const json &metadata = live->body.at("metadata");
+void Api::check_preconditions(const Kind &kind, const Stored &live, const DeleteOptions &options) {
+    const json &metadata = live.body.at("metadata");
     std::string name = text_of(metadata, "name");
     // Here the server puts the kind where other conflicts have the plural.
     auto refuse = [&](const std::string &what, const std::string &wanted, const std::string &have,
@@ -79,9 +79,12 @@ StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const Delet
     if (!uid.empty() && uid != text_of(metadata, "uid"))
         refuse("UID", uid, text_of(metadata, "uid"), "deleted and then recreated");
     std::string revision = text_of(options.preconditions, "resourceVersion");
-    if (!revision.empty() && revision != std::to_string(live->revision))
-        refuse("ResourceVersion", revision, std::to_string(live->revision), "modified");
+    if (!revision.empty() && revision != std::to_string(live.revision))
+        refuse("ResourceVersion", revision, std::to_string(live.revision), "modified");
+}
 
+StoredPtr Api::begin_delete(const Kind &kind, const StoredPtr &live, const DeleteOptions &options) {
+    check_preconditions(kind, *live, options);
     json object = live->body;
     json &after = object["metadata"];
     if (options.propagation == "Orphan" || options.propagation == "Foreground") {

@@ -83,15 +83,19 @@ void Api::spend_disruption(const Kind &pods, const Stored &pod, bool dry_run) {
         return ApiError(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.",
                         {{"causes", json::array({{{"reason", "DisruptionBudget"}, {"message", why}}})}});
     };
+    // One that is not well costs nothing.
+    const int64_t healthy = integer_of(status, "currentHealthy", 0), desired = integer_of(status, "desiredHealthy", 0);
+    const bool may_always_go = text_of(budget.body.at("spec"), "unhealthyPodEvictionPolicy") == "AlwaysAllow";
+    if (!is_true(pod.body, "Ready") && (may_always_go || (healthy >= desired && desired > 0)))
+        return;
     if (integer_of(status, "observedGeneration", 0) < integer_of(metadata, "generation", 0)) {
         ApiError error = refuse("The disruption budget " + name + " is still being processed by the server.");
         error.retry_after(10);
         throw error;
     }
-    const int64_t healthy = integer_of(status, "currentHealthy", 0), desired = integer_of(status, "desiredHealthy", 0);
-    if (!is_true(pod.body, "Ready") && healthy >= desired && desired > 0)
-        return; // one that is not well costs nothing
     const int64_t allowed = integer_of(status, "disruptionsAllowed", 0);
+    if (allowed < 0)
+        throw ApiError::forbidden("policy", "poddisruptionbudgets", name, "pdb disruptions allowed is negative");
     if (allowed == 0)
         throw refuse("The disruption budget " + name + " needs " + std::to_string(desired) + " healthy pods and has " +
                      std::to_string(healthy) + " currently");
@@ -103,15 +107,38 @@ void Api::spend_disruption(const Kind &pods, const Stored &pod, bool dry_run) {
     });
 }
 
+// Controllers that count failures tell by it that the pod's end is nobody's fault. Written before the deletion, whose
+// preconditions are those of the version that was there before.
+StoredPtr Api::note_disruption(const Kind &pods, const StoredPtr &pod, DeleteOptions &options) {
+    check_preconditions(pods, *pod, options);
+    if (condition_of(pod->body, "DisruptionTarget"))
+        return pod;
+    if (options.preconditions.is_object())
+        options.preconditions.erase("resourceVersion");
+    control(pods, pod->key, "kube-apiserver", "status", [](json &object) {
+        object["status"]["conditions"].push_back({{"type", "DisruptionTarget"},
+                                                  {"status", "True"},
+                                                  {"lastProbeTime", nullptr},
+                                                  {"lastTransitionTime", rfc3339_now()},
+                                                  {"reason", "EvictionByEvictionAPI"},
+                                                  {"message", "Eviction API: evicting"}});
+    });
+    return store_.get(pods, pod->key);
+}
+
 Response Api::evict(const Target &target, const Request &request) {
     const json eviction = decode(request, "Eviction");
     StoredPtr pod = store_.get(*target.kind, target.key());
     if (!pod)
         throw ApiError::not_found("", "pods", target.name);
+    if (text_of(eviction.value("metadata", json::object()), "name") != target.name)
+        throw ApiError::bad_request("name in URL does not match name in Eviction object");
     const json *body = find(eviction, "deleteOptions");
     DeleteOptions options = delete_options(body ? *body : json(), {});
     options.dry_run |= request.parameter("dryRun") == "All";
     spend_disruption(*target.kind, *pod, options.dry_run);
+    if (!options.dry_run)
+        pod = note_disruption(*target.kind, pod, options);
     begin_delete(*target.kind, pod, options);
     return success();
 }

@@ -17,7 +17,8 @@ CREATE FUNCTION pg_temp.readable(role name) RETURNS SETOF text LANGUAGE sql AS $
 $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['adopt', 'again', 'aligned', 'as_of', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
+    ARRAY['cancel_operation', 'cordon', 'drain', 'evict', 'restart', 'uncordon', 'wait_operation',
+          'adopt', 'again', 'aligned', 'as_of', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
           'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_document', 'key_hash', 'key_text', 'last_event_at',
           'newest_event', 'newest_versions', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
@@ -35,7 +36,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
           'unset', 'used', 'wrap_transaction'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
-    ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status',
+    ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step',
           'paused_server', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');

@@ -4,8 +4,8 @@ SELECT no_plan();
 
 SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
     'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'held_change', 'ownership_request',
-    'actuation', 'actuation_0', 'actuation_7', 'endpoint', 'credential']) AS wanted(name);
-SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'warnings', 'worker']) AS wanted(name);
+    'actuation', 'actuation_0', 'actuation_7', 'endpoint', 'credential', 'operation', 'operation_step']) AS wanted(name);
+SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'warnings', 'worker', 'operation_status']) AS wanted(name);
 SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
 SELECT fdw_privs_are('dbnet_kubernetes', 'public', ARRAY[]::text[]);
 

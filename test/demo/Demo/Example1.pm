@@ -61,13 +61,16 @@ sub settle {
 sub query  { my ($self, $sql) = @_; return $self->{node}->safe_psql('postgres', $sql) }
 sub as_sre { my ($self, $sql) = @_; return $self->{node}->safe_psql('postgres', $sql, extra_params => [ '-U', 'sre' ]) }
 
-sub run_file {
-    my ($self, $name) = @_;
+sub run_file { my ($self, $name) = @_; return $self->run_sql_file($self->sql_file($name)) }
+
+# As sre, with psql's variables that the files use. Returns the seconds that it took.
+sub run_sql_file {
+    my ($self, $file) = @_;
     my %variables = (server => 'prod', namespace => $self->{api}->namespace, selector => $self->{api}->selector,
         pool => $self->pool, node_labels => $self->node_labels);
     my $clock = 'SELECT extract(epoch FROM clock_timestamp());';
     my $output = $self->as_sre(join "\n", (map { "\\set $_ " . DBNet::Api::quote($variables{$_}) } sort keys %variables),
-        $clock, '\\i ' . $self->sql_file($name), $clock);
+        $clock, "\\i $file", $clock);
     my @lines = split /\n/, $output;
     return $lines[-1] - $lines[0];
 }
