@@ -126,7 +126,7 @@ COMMENT ON COLUMN dbnet.activity.code IS 'C, G: dbnet.code.id, the source that r
 COMMENT ON COLUMN dbnet.activity.started_at IS 'when it began';
 COMMENT ON COLUMN dbnet.activity.duration IS 'microseconds until it ended; NULL = it was still running at the commit';
 COMMENT ON COLUMN dbnet.activity.rows IS 'S: rows that it changed or returned; R: rows that were written';
-COMMENT ON COLUMN dbnet.activity.status IS 'd done, r running at the commit, f failed and its changes were rolled back (by a savepoint or EXCEPTION), b done and rolled back by what came after';
+COMMENT ON COLUMN dbnet.activity.status IS 'd done, r running at the commit, f failed and its changes were rolled back (by a savepoint or EXCEPTION), b done and rolled back by what came after, p done, or running, but something that was to be written within it was rolled back (an EXCEPTION block caught an error)';
 COMMENT ON COLUMN dbnet.activity.checksum IS 'start of the SHA-256 of this row, see dbnet.verify()';
 COMMENT ON COLUMN dbnet.activity.transaction_number IS 'first activity of a transaction: PostgreSQL''s number of that';
 COMMENT ON COLUMN dbnet.activity.session IS 'first activity: dbnet.session.id';
@@ -232,12 +232,13 @@ COMMENT ON COLUMN dbnet.provenance_block.previous IS 'root of the block before; 
 COMMENT ON COLUMN dbnet.provenance_block.root IS 'SHA-256 over previous and the roots of the transactions';
 COMMENT ON COLUMN dbnet.provenance_block.sealed_at IS 'when';
 
--- Indexes of what is looked for; every further one is paid by every commit.
+-- Indexes of what is looked for; every further one is paid by every commit. Where an id makes every entry another one, nothing is
+-- there to be deduplicated, and looking for it before each split of a page would cost as much as the split.
 CREATE INDEX session_id ON dbnet.session (id);
-CREATE INDEX activity_id ON dbnet.activity (id);
+CREATE INDEX activity_id ON dbnet.activity (id) WITH (deduplicate_items = off);
 CREATE INDEX activity_cause ON dbnet.activity (cause) WHERE cause IS NOT NULL;
-CREATE INDEX entity_version_id ON dbnet.entity_version (id);
-CREATE INDEX entity_version_key ON dbnet.entity_version (relation, key_hash, id);
+CREATE INDEX entity_version_id ON dbnet.entity_version (id) WITH (deduplicate_items = off);
+CREATE INDEX entity_version_key ON dbnet.entity_version (relation, key_hash, id) WITH (deduplicate_items = off);
 CREATE INDEX entity_version_cause ON dbnet.entity_version (cause) WHERE cause IS NOT NULL;
 CREATE INDEX used_version_activity ON dbnet.used_version (activity);
 CREATE INDEX used_version_version ON dbnet.used_version (version) WHERE version IS NOT NULL;
