@@ -113,7 +113,8 @@ CREATE TABLE dbnet.arming (
     system_identifier bigint NOT NULL,
     database          oid    NOT NULL,
     term              bigint NOT NULL DEFAULT 0,
-    claimed_by        text
+    claimed_by        text,
+    older_than        text
 );
 COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devices; anywhere else (a restored dump, a clone) every mirror is disarmed until dbnet.claim()';
 COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror';
@@ -123,6 +124,7 @@ COMMENT ON COLUMN dbnet.arming.term IS 'grows with every dbnet.claim(), of this 
 COMMENT ON COLUMN dbnet.arming.claimed_by IS 'installation on which the newest dbnet.claim() was called: host, and a hash of boot and data directory; NULL = none, or one of a copy';
 
 -- Not dumped: who has a dump could try out values. A restored database digests anew.
+COMMENT ON COLUMN dbnet.arming.older_than IS 'position of a Lease''s holder, system identifier/timeline/LSN/0, that was not in the log of this database: it is an older copy and sends nothing; NULL = none; dbnet.claim() empties it';
 CREATE TABLE dbnet.digest_key (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     key       text    NOT NULL DEFAULT pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text

@@ -36,7 +36,7 @@ pg::Statement select_columns{R"sql(
 )sql"};
 
 pg::Statement select_arming{R"sql(
-    SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier, a.term, a.claimed_by
+    SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier, a.term, a.claimed_by, a.older_than
     FROM pg_control_system() AS s
     JOIN pg_database AS d ON d.datname = current_database()
     LEFT JOIN dbnet.arming AS a ON true
@@ -164,6 +164,7 @@ Arming load_arming() {
         arming.term = found.integer(0, 4);
         arming.claimed_by = found.text(0, 5);
     }
+        arming.older_than = found.text(0, 6);
     if (!arming.armed && found.at(0, 2))
         arming.disarmed_reason =
             "this database is a copy: DBNet was set up in " +
