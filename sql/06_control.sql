@@ -6,20 +6,20 @@ CREATE FUNCTION dbnet.mirror(server name, api_version text, kind text, relation 
                              namespace text DEFAULT NULL, label_selector text DEFAULT '', mode text DEFAULT 'observe',
                              initial text DEFAULT 'compare', on_drift text DEFAULT 'report',
                              on_external_delete text DEFAULT NULL, delete_foreign boolean DEFAULT false,
-                             secret_values text DEFAULT 'digest')
+                             secret_values text DEFAULT 'digest', on_immutable text DEFAULT 'refuse')
     RETURNS regclass
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'dbnet_mirror';
-COMMENT ON FUNCTION dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text) IS
-    'Makes a table the mirror of a kind of object. Arguments: server; api_version and kind as dbnet.kinds() spells them; relation: a permanent table of the caller with a unique key on name, or namespace and name; when it is absent it is made, in a schema in which the caller may CREATE, with a column for each field on the first level below spec and status (status_…), for data, labels and annotations; columns: {"column": "path", "column": {"path": "…", "on_drift": "…", "subresource": "status | scale"}}, NULL = columns are bound by the names of such a made table; namespace: one namespace instead of a column for it; label_selector; mode observe | manage; initial: what rows that are there before the mirror mean: compare (nothing yet: nothing is written over or sent; not together with mode manage) | pull (the server is right: rows take its values, rows without object stay and are flagged absent) | push (the rows are right: their values are claimed, rows without object are created, in mode manage, and many at once are held); objects without row are imported in all three; on_drift: what a claimed field that somebody else changes means: report | enforce (ours is sent again) | follow (it is theirs) | seed (follow, and let go as soon as somebody else owns the field too); on_external_delete drop_row | flag | recreate (what DBNet created), NULL = drop_row for what DBNet did not create, else flag; delete_foreign: deletes of objects that DBNet did not create need no approval; secret_values: what of a Secret''s data comes into the database: digest (of each value, keyed; users cannot set them) | plain (the values, in tables, WAL and dumps). Errors name column and path: 3F000 no such schema, 42703 no such column, 42804 type of a column, 22023 bad path or argument, 42P10 no unique key, 42809 not an ordinary table, 42501 rights, 42710 already a mirror, 42704 no such kind, 55000 the table has rows under manage and compare, or dbnet is not in shared_preload_libraries';
+COMMENT ON FUNCTION dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text, text) IS
+    'Makes a table the mirror of a kind of object. Arguments: server; api_version and kind as dbnet.kinds() spells them; relation: a permanent table of the caller with a unique key on name, or namespace and name; when it is absent it is made, in a schema in which the caller may CREATE, with a column for each field on the first level below spec and status (status_…), for data, labels and annotations; columns: {"column": "path", "column": {"path": "…", "on_drift": "…", "subresource": "status | scale"}}, NULL = columns are bound by the names of such a made table; namespace: one namespace instead of a column for it; label_selector; mode observe | manage; initial: what rows that are there before the mirror mean: compare (nothing yet: nothing is written over or sent; not together with mode manage) | pull (the server is right: rows take its values, rows without object stay and are flagged absent) | push (the rows are right: their values are claimed, rows without object are created, in mode manage, and many at once are held); objects without row are imported in all three; on_drift: what a claimed field that somebody else changes means: report | enforce (ours is sent again) | follow (it is theirs) | seed (follow, and let go as soon as somebody else owns the field too); on_external_delete drop_row | flag | recreate (what DBNet created), NULL = drop_row for what DBNet did not create, else flag; delete_foreign: deletes of objects that DBNet did not create need no approval; secret_values: what of a Secret''s data comes into the database: digest (of each value, keyed; users cannot set them) | plain (the values, in tables, WAL and dumps); on_immutable: a change that the server refuses because the field is set once: refuse (phase invalid) | recreate (the object is deleted and made anew from the row''s claims; only what DBNet created, no controller looks after, and of no kind whose deletes are always held; counts as a delete for dbnet.held). Errors name column and path: 3F000 no such schema, 42703 no such column, 42804 type of a column, 22023 bad path or argument, 42P10 no unique key, 42809 not an ordinary table, 42501 rights, 42710 already a mirror, 42704 no such kind, 55000 the table has rows under manage and compare, or dbnet is not in shared_preload_libraries';
 
 CREATE FUNCTION dbnet.alter_mirror(relation regclass, mode text DEFAULT NULL, on_drift text DEFAULT NULL,
                                    on_external_delete text DEFAULT NULL, delete_foreign boolean DEFAULT NULL,
-                                   columns jsonb DEFAULT NULL)
+                                   columns jsonb DEFAULT NULL, on_immutable text DEFAULT NULL)
     RETURNS void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_alter_mirror';
-COMMENT ON FUNCTION dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb) IS
+COMMENT ON FUNCTION dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb, text) IS
     'Changes a mirror of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.mirror(); columns is the complete new column map: key columns stay, fields that DBNet owns cannot be left out. Errors: 42704 not a mirror, 42501 not the owner, 42710 another mirror manages the same objects, 55006 owned fields left out';
 
 CREATE FUNCTION dbnet.refresh_schema(relation regclass, apply boolean DEFAULT false, OUT column_name name, OUT path text,
@@ -46,21 +46,21 @@ CREATE EVENT TRIGGER dbnet_forget_dropped ON sql_drop
     EXECUTE FUNCTION dbnet.forget_dropped();
 ALTER EVENT TRIGGER dbnet_forget_dropped ENABLE ALWAYS;
 
-CREATE FUNCTION dbnet.preview(relation regclass, OUT key text, OUT operation text, OUT path text, OUT row_value jsonb,
-                              OUT live_value jsonb, OUT manager text, OUT verdict text)
+CREATE FUNCTION dbnet.preview(relation regclass, OUT key text, OUT operation text, OUT path text, OUT subresource text,
+                              OUT row_value jsonb, OUT live_value jsonb, OUT manager text, OUT verdict text)
     RETURNS SETOF record
     LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_preview';
 COMMENT ON FUNCTION dbnet.preview(regclass) IS
-    'What mode manage would send now, one row per field; sends nothing. Argument: a mirror whose table the caller may SELECT. Rows: key; operation create | update | release (of the field: no value changes) | delete; path (NULL for delete); value in the row; value on the device as last seen; field manager that owns it; verdict: send, force (take it from its manager once), conflict, held, wait or refused, with the reason. Errors: 42704 not a mirror, 42501 no SELECT or row-level security';
+    'What mode manage would send now, one row per field; sends nothing. Argument: a mirror whose table the caller may SELECT. Rows: key; operation create | update | release (of the field: no value changes) | delete; path (NULL for delete); subresource status | scale that it would go through, NULL = the object itself; value in the row; value on the device as last seen; field manager that owns it; verdict: send, force (take it from its manager once), conflict, held, wait or refused, with the reason. Errors: 42704 not a mirror, 42501 no SELECT or row-level security';
 
-CREATE FUNCTION dbnet.plan(OUT step integer, OUT mirror regclass, OUT key text, OUT operation text, OUT fields jsonb,
-                           OUT verdict text, OUT cause text)
+CREATE FUNCTION dbnet.plan(OUT step integer, OUT mirror regclass, OUT key text, OUT operation text, OUT subresource text,
+                           OUT fields jsonb, OUT verdict text, OUT cause text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_plan';
 COMMENT ON FUNCTION dbnet.plan() IS
-    'What the commit of the running transaction would send, one row per object in the order of sending; sends nothing and needs no mirror worker. Rows: step: what has the same number goes out together, the next when it is accepted; mirror; key (NULL: the whole mirror is compared); operation create | update | release | delete | compare; fields {path: value} that are new to the object; verdict: send, or conflict, held, refused, wait, not sent (mode observe) or nothing, with the reason; cause: the PL/pgSQL functions that made the newest change, innermost first, triggers with their tables; NULL: a statement of the client. Shows rows that the caller may SELECT, and WARNs when there are others. The limit of changes per minute, and deferred triggers that have not fired, are not foreseen';
+    'What the commit of the running transaction would send, one row per request in the order of sending; sends nothing and needs no mirror worker. Rows: step: what has the same number goes out together, the next when it is accepted, and so do the requests for one object; mirror; key (NULL: the whole mirror is compared); operation create | update | release | delete | compare; subresource status | scale that it goes through, NULL = the object itself; fields {path: value} that are new to it; verdict: send, or conflict, held, refused, wait, not sent (mode observe) or nothing, with the reason; cause: the PL/pgSQL functions that made the newest change, innermost first, triggers with their tables; NULL: a statement of the client. Shows rows that the caller may SELECT, and WARNs when there are others. The limit of changes per minute, and deferred triggers that have not fired, are not foreseen';
 
 CREATE FUNCTION dbnet.describe(relation regclass, OUT column_name name, OUT path text, OUT role text, OUT type text,
                                OUT format text, OUT unit text, OUT description text, OUT allowed_values text[],
