@@ -1,6 +1,6 @@
 // Fights over fields: somebody else changes what DBNet enforces, DBNet puts it back, and so on. Says how long to wait
-// before the next time. Pure C++ without a clock; mirror worker. Of what it knows dbnet.object keeps, for the next worker,
-// how often an object was put back while its phase is fighting.
+// before the next time. Pure C++ without a clock; mirror worker. Of what it knows dbnet.object keeps, for the next
+// worker, how often an object was put back while its phase is fighting.
 #pragma once
 
 #include <cstdint>

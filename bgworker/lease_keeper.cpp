@@ -75,7 +75,7 @@ void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &doubt, i
                  std::to_string(theirs_ms / 1000) + " s, or somebody calls dbnet.claim()";
     const int64_t end_ms = first_seen_ms_ + theirs_ms;
     wait(!is_older_copy_ ? std::clamp(end_ms, now_ms + 100, now_ms + std::max<int64_t>(theirs_ms / 6, 100))
-                  : now_ms + duration_ms_ / 3);
+                         : now_ms + duration_ms_ / 3);
 }
 
 void LeaseKeeper::on_written(kubernetes::Lease &&lease, int64_t now_ms) {

@@ -84,8 +84,7 @@ private:
         const Decision &decision = outlook.decision;
         for (const std::string &path : decision.changed) {
             const Column &column = *mirror_.mapping.by_path(path);
-            const Json *live =
-                subject.object() ? kubernetes::get(subject.object()->live, column.field) : nullptr;
+            const Json *live = subject.object() ? kubernetes::get(subject.object()->live, column.field) : nullptr;
             const auto taken = outlook.taken_from.find(path);
             const bool is_released = decision.action == Action::release; // an edit of the object's metadata
             rows_.add(

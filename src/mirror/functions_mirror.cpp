@@ -57,8 +57,7 @@ int sqlstate_of(ColumnMapError::Kind kind) {
 }
 
 void check_words(const std::optional<std::string> &mode, const std::optional<std::string> &on_drift,
-                 const std::optional<std::string> &on_external_delete,
-                 const std::optional<std::string> &on_immutable) {
+                 const std::optional<std::string> &on_external_delete, const std::optional<std::string> &on_immutable) {
     check_word(mode, "mode", {"observe", "manage"});
     check_word(on_drift, "on_drift", {"report", "enforce", "follow", "seed"});
     check_word(on_external_delete, "on_external_delete", {"drop_row", "flag", "recreate"});

@@ -75,9 +75,9 @@ struct ObjectRecord {
     std::string stamp; // of the last apply that is known to be accepted; empty: none
     Phase phase = Phase::none;
     bool created_by_us = false;
-    bool controlled = false;    // has an ownerReference with controller = true
+    bool controlled = false; // has an ownerReference with controller = true
     Replacement replacement = Replacement::none;
-    int reverts = 0; // phase fighting: how often the object was put back
+    int reverts = 0;            // phase fighting: how often the object was put back
     int64_t last_actuation = 0; // event id of the newest call that was answered; 0: none
 };
 

@@ -17,7 +17,8 @@ namespace {
 
 const pg::Statement select_mirror{
     "SELECT server, api_version, kind, resource, namespaced, namespace, label_selector, mode, on_drift, initial,"
-    " on_external_delete, delete_foreign, generated, secret_values, on_immutable FROM dbnet.mirrored_relation WHERE relation = $1"};
+    " on_external_delete, delete_foreign, generated, secret_values, on_immutable FROM dbnet.mirrored_relation WHERE "
+    "relation = $1"};
 
 const pg::Statement insert_relation{
     "INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, namespace, "

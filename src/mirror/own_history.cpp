@@ -32,7 +32,8 @@ History load_history() {
     const std::set<uint32_t> cut = cut_timelines(history_file(GetWALInsertionTimeLine()));
     for (int i = 0; i < list_length(entries); i++) {
         const auto *entry = static_cast<const TimeLineHistoryEntry *>(list_nth(entries, i));
-        history.stretches.push_back({entry->tli, entry->end + 1, cut.contains(entry->tli)}); // stamps hold the end of a commit record
+        history.stretches.push_back(
+            {entry->tli, entry->end + 1, cut.contains(entry->tli)}); // stamps hold the end of a commit record
     }
     return history;
 }

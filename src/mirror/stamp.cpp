@@ -57,9 +57,8 @@ bool History::has(const Stamp &stamp) const {
 }
 
 bool History::is_cut_after(const Stamp &stamp) const {
-    return std::any_of(stretches.begin(), stretches.end(), [&](const Stretch &stretch) {
-        return stretch.is_cut && stretch.timeline >= stamp.timeline;
-    });
+    return std::any_of(stretches.begin(), stretches.end(),
+                       [&](const Stretch &stretch) { return stretch.is_cut && stretch.timeline >= stamp.timeline; });
 }
 
 // Lines are "<timeline>\t<position of its end>\t<reason>"; a promotion, and an archive that was read to its end, have

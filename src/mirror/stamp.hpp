@@ -33,7 +33,7 @@ std::optional<Stamp> parse_stamp(std::string_view text);
 struct History {
     struct Stretch {
         uint32_t timeline = 0;
-        uint64_t end = 0; // the first position that is not of this history
+        uint64_t end = 0;    // the first position that is not of this history
         bool is_cut = false; // it ends where a recovery was told to stop: what came after was left out
     };
     uint64_t system_identifier = 0;

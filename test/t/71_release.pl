@@ -154,11 +154,11 @@ until ($is_stopped) { # in the middle of a fight
     $is_stopped = $node->safe_psql('postgres', q{SELECT phase = 'fighting' FROM dbnet.object WHERE name = 'seeded'}) eq 't';
     kill 'CONT', $node->worker_pid('mirror worker') if !$is_stopped;
 }
-my ($before, $noted) = split /\|/, $node->safe_psql('postgres', "$reverts, (SELECT count(*) FROM fights) FROM dbnet.object WHERE name = 'seeded'");
+my ($times, $noted) = split /\|/, $node->safe_psql('postgres', "$reverts, (SELECT count(*) FROM fights) FROM dbnet.object WHERE name = 'seeded'");
 $node->replace_worker('mirror worker', 'KILL');
 $api->wait_until(sub { config()->{data}{size} eq '3' }, 'another worker puts it back');
 $api->wait_until(sub { theirs({ size => '4' }, manager => 'argocd', force => 1); $node->safe_psql('postgres', 'SELECT count(*) FROM fights') > $noted }, 'and is in the same fight');
-$node->query_is("$reverts FROM fights ORDER BY number DESC LIMIT 1", $before + 1, 'which it does not begin with the patience of the first');
+$node->query_is("$reverts FROM fights ORDER BY number DESC LIMIT 1", $times + 1, 'which it does not begin with the patience of the first');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"size": "5"}'}, 'a user writes');
 $node->wait_for(q{SELECT phase = 'synced' AND applied -> 'data' ->> 'size' = '5' FROM dbnet.object WHERE name = 'seeded'}, 'which does not wait');
 is(config()->{data}{size}, '5', 'the value is there');
