@@ -116,6 +116,8 @@ private:
         nlohmann::json patch;         // of a release, once the object has been looked at
         bool has_hold = false;        // held changes of the object are on record
         bool fresh = false;           // nothing of the old record stays
+        bool replaces = false;        // the object is deleted to be made anew
+        bool was_replacing = false;   // it was to be, and is changed instead
         bool looking = false;         // the request under way only reads
         bool forced = false;
         std::string stamp;

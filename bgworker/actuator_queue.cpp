@@ -71,6 +71,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
         entry.refused.clear();
+        entry.immutable.clear();
         if (count(extent, one) >= count(entry.extent, one))
             entry.extent = extent;
         if (wave)

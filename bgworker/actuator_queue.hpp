@@ -98,6 +98,9 @@ struct Entry {
     // words.
     std::set<std::string> refused;
     Refusal refusal;
+    // Of the newest commit: the server's words that refuse it for fields which are set once, where the object is to be
+    // made anew instead.
+    std::string immutable;
     int attempts = 0;           // since the last success or new commit
     int64_t since_ms = 0;       // taken in
     int64_t due_ms = 0;         // of a backoff

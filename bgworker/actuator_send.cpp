@@ -140,6 +140,8 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     write.transaction = plan.cause.transaction;
     write.commit_lsn = plan.cause.lsn;
     write.missing = plan.missing;
+    if (plan.was_replacing)
+        write.replacing = "";
     return write;
 }
 
@@ -266,7 +268,16 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
     const bool is_refused = verdict.next == Next::stop && plan.decision.action == Action::update;
-    if (is_refused && plan.part.others_follow) { // they do not depend on it
+    const bool is_immutable = is_refused && plan.part.subresource.empty() && kubernetes::is_immutable(outcome);
+    if (is_immutable)
+        finished.write.reason = "Immutable";
+    if (is_immutable && mirror.settings.recreate_immutable && !entry.again) { // decided anew
+        entry.immutable = verdict.message;
+        finished.next = Next::again;
+        finished.delay_ms = 0;
+        finished.write.phase = Phase::applying;
+        entry.attempts = 0;
+    } else if (is_refused && plan.part.others_follow) { // they do not depend on it
         entry.refused.insert(plan.part.subresource);
         entry.refusal = {verdict.phase, verdict.message, verdict.reason};
         finished.next = Next::again;
@@ -281,7 +292,19 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts = 0;
         entry.continued_lsn = plan.part.others_follow || !entry.refused.empty() ? plan.cause.lsn : 0;
     }
-    if (finished.next == Next::gone) {
+    if (plan.replaces && verdict.next == Next::stop)
+        finished.write.replacing = "";
+    if (plan.replaces && (finished.next == Next::gone || finished.next == Next::await))
+        finished.write.expectation_id = plan.expectation_id; // it had the version; the new one has none yet
+    if (plan.replaces && finished.next == Next::gone) {
+        finished.forgotten_uid = plan.decision.uid;
+        finished.write.gone = true;
+        finished.write.phase = Phase::pending;
+        finished.write.message = "the object was deleted and is made anew";
+        finished.row_may_differ = false;
+        finished.next = Next::again;
+        finished.delay_ms = 0;
+    } else if (finished.next == Next::gone) {
         finished.forgotten_uid = plan.decision.uid;
         finished.write.forget = true;
         finished.write.tombstone_id = plan.tombstone_id;

@@ -375,6 +375,22 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         outcomes_.push_back({entry.key, kind, {}, {}, 0, !missing.empty()});
     };
 
+    const bool replaces = decision.action == Action::update && !entry.immutable.empty();
+    if (replaces) { // the update was refused
+        if (const char *obstacle = mirror::replacement_obstacle(mirror.settings, *object)) {
+            write.phase = Phase::invalid;
+            write.message = joined(entry.immutable, std::string("It is not made anew: ") + obstacle + '.');
+            write.reason = "Immutable";
+            return conclude(Outcome::Kind::stopped, true);
+        }
+        const std::string uid = object->uid;
+        decision = {};
+        decision.action = Action::remove;
+        decision.uid = uid;
+        write.phase = Phase::deleting;
+        write.message = joined(entry.immutable, "The object is deleted and made anew.");
+    }
+
     const std::string reason = closed_reason(mirror);
     const bool is_open = reason.empty() && is_listed;
     const bool acts = decision.action == Action::create || decision.action == Action::update ||
@@ -382,11 +398,14 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     std::string rival;
     if (decision.only_reverts && decision.action == Action::update && entry.cause.transaction == 0) {
         rival = rival_of(*object, decision);
+        if (object->phase == Phase::fighting)
+            fights_.resume(entry.key, rival, object->reverts, now_ms);
         const int64_t wait_ms = fights_.wait_ms(entry.key, rival, now_ms);
         if (wait_ms > 0 && is_open) {
             write.phase = Phase::fighting;
             write.message = fight_message(rival, decision, fights_.reverts(entry.key));
             write.next_attempt_ms = wait_ms;
+            write.attempts = fights_.reverts(entry.key);
             outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, wait_ms});
             if (entry.recorded != write.message)
                 writes_.push_back(std::move(write));
@@ -442,6 +461,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             if (decision.phase == Phase::synced)
                 write.expectation_id = stored.expectation_id;
         }
+        const bool is_replaced = object && object->replacement == mirror::Replacement::under_way;
+        if (is_replaced)
+            write.replacing = ""; // the row is as it was again
         // Deleted and inserted again with all as it was.
         if (row && stored.tombstone && mirror.settings.manage && decision.phase != Phase::absent)
             write.tombstone_id = stored.tombstone_id;
@@ -450,7 +472,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         // The watcher has recorded that an observed object is gone.
         return conclude(Outcome::Kind::settled, (gone && mirror.settings.manage) || has_hold ||
                                                     write.tombstone_id > 0 || write.adoption_id > 0 ||
-                                                    write.expectation_id > 0 || changes);
+                                                    write.expectation_id > 0 || is_replaced || changes);
     }
     case Action::refuse:
         return conclude(Outcome::Kind::stopped, true);
@@ -518,6 +540,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             plan.base.erase(path);
         plan.missing = missing;
     }
+    plan.was_replacing = decision.action == Action::update && object->replacement != mirror::Replacement::none;
     plan.has_status = row && row->has_status;
     plan.cause = entry.cause;
     if (object)
@@ -531,6 +554,11 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         return conclude(Outcome::Kind::stopped, true);
     }
     plan.decision = std::move(decision);
+    if (replaces) { // on disk before it is sent: the end of the object is not to be taken for an external delete
+        plan.replaces = true;
+        write.replacing = plan.decision.uid;
+        writes_.push_back(std::move(write));
+    }
     outcomes_.push_back({entry.key, Outcome::Kind::prepared, std::move(plan), {}, 0});
 }
 

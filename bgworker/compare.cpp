@@ -58,7 +58,8 @@ std::vector<uint32_t> Compare::pending() const {
     std::vector<uint32_t> relations;
     for (const auto &[relation, job] : jobs_) {
         const mirror::Mirror &mirror = *catalog_->find(relation);
-        if (mirror.settings.manage && (actuator_.closed_reason(mirror).empty() || actuator_.is_awaited(mirror)))
+        const bool is_soon = actuator_.closed_reason(mirror).empty() || actuator_.is_awaited(mirror);
+        if (mirror.settings.manage && (is_soon || is_ready(mirror)))
             relations.push_back(relation);
     }
     return relations;

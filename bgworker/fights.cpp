@@ -24,6 +24,14 @@ int64_t Fights::wait_ms(const mirror::Key &key, const std::string &manager, int6
     return std::max<int64_t>(fight.recent_ms.back() + fight.delay_ms - now_ms, 0);
 }
 
+void Fights::resume(const mirror::Key &key, const std::string &manager, int reverts, int64_t now_ms) {
+    const auto [fight, is_new] = fights_.try_emplace(key);
+    if (!is_new)
+        return;
+    const int doublings = std::clamp(reverts - static_cast<int>(most_reverts), 0, 6);
+    fight->second = {manager, {now_ms}, reverts, std::min(first_delay_ms << doublings, last_delay_ms)};
+}
+
 void Fights::note_revert(const mirror::Key &key, const std::string &manager, int64_t now_ms) {
     Fight &fight = fights_[key];
     if (fight.manager != manager)

@@ -1,6 +1,6 @@
 // Fights over fields: somebody else changes what DBNet enforces, DBNet puts it back, and so on. Says how long to wait
-// before the next time. Pure C++ without a clock; mirror worker. What it knows is not kept over a restart: a fight that
-// goes on is found again.
+// before the next time. Pure C++ without a clock; mirror worker. Of what it knows dbnet.object keeps, for the next
+// worker, how often an object was put back while its phase is fighting.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@ class Fights {
 public:
     // Milliseconds until what `manager` changed of the object may be put back; 0: now.
     int64_t wait_ms(const mirror::Key &key, const std::string &manager, int64_t now_ms);
+    // A fight that an earlier worker has left behind, after so many times; one that is known goes on as it is.
+    void resume(const mirror::Key &key, const std::string &manager, int reverts, int64_t now_ms);
     // It is put back.
     void note_revert(const mirror::Key &key, const std::string &manager, int64_t now_ms);
     // How often that was done since it was quiet; 0: never.

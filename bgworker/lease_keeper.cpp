@@ -20,6 +20,7 @@ void LeaseKeeper::configure(Self self, int64_t duration_ms, int64_t now_ms) {
     const bool is_same_instance = self.identity == self_.identity;
     self_ = std::move(self);
     duration_ms_ = duration_ms;
+    is_older_copy_ = false;
     if (!is_same_instance)
         renewed_ms_ = -1;
     if (!asking_) {
@@ -44,9 +45,10 @@ void LeaseKeeper::on_absent(int64_t now_ms) {
     wait(now_ms);
 }
 
-void LeaseKeeper::on_read(kubernetes::Lease &&lease, bool is_known, int64_t now_ms) {
+void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &doubt, int64_t now_ms) {
     unavailable_.clear();
     failure_.clear();
+    is_older_copy_ = false;
     const bool is_ours = lease.holder == self_.identity;
     const bool is_news =
         !lease_ || lease_->resource_version != lease.resource_version || lease_->holder != lease.holder;
@@ -58,23 +60,22 @@ void LeaseKeeper::on_read(kubernetes::Lease &&lease, bool is_known, int64_t now_
     const bool is_over = is_ours || lease_->holder.empty() || now_ms - first_seen_ms_ >= theirs_ms;
     action_ = Action::renew;
     rival_.clear();
-    if (is_claimed || (is_over && is_known))
+    if (is_claimed || (is_over && doubt.empty()))
         return wait(now_ms);
     renewed_ms_ = -1;
     action_ = Action::read;
     const std::string name = "lease " + kubernetes::key_of(*lease_);
-    if (!is_known)
-        rival_ = "this database is an older copy: " + lease_->holder + ", which last held " + name +
-                 ", had written up to " + lease_->position +
-                 ", which is not in the log of this one; nothing is sent to "
-                 "any device until somebody calls dbnet.claim()";
+    is_older_copy_ = !doubt.empty();
+    if (is_older_copy_)
+        rival_ = "this database is an older copy: " + lease_->holder + ", which last held " + name + ", " + doubt +
+                 "; nothing is sent to any device until somebody calls dbnet.claim()";
     else
         rival_ = lease_->holder + ", another server of this database, writes to the cluster: it holds " + name +
                  ", renewed at " + lease_->renewed + "; nothing is sent from here until it has ended for " +
                  std::to_string(theirs_ms / 1000) + " s, or somebody calls dbnet.claim()";
     const int64_t end_ms = first_seen_ms_ + theirs_ms;
-    wait(is_known ? std::clamp(end_ms, now_ms + 100, now_ms + std::max<int64_t>(theirs_ms / 6, 100))
-                  : now_ms + duration_ms_ / 3);
+    wait(!is_older_copy_ ? std::clamp(end_ms, now_ms + 100, now_ms + std::max<int64_t>(theirs_ms / 6, 100))
+                         : now_ms + duration_ms_ / 3);
 }
 
 void LeaseKeeper::on_written(kubernetes::Lease &&lease, int64_t now_ms) {

@@ -37,8 +37,8 @@ public:
     int64_t due_ms() const { return asking_ ? INT64_MAX : due_ms_; }
 
     void on_absent(int64_t now_ms);
-    // `is_known`: the position of its holder is one that this instance has come through.
-    void on_read(kubernetes::Lease &&lease, bool is_known, int64_t now_ms);
+    // `doubt`: why this instance does not know all that the holder has written; empty: it does.
+    void on_read(kubernetes::Lease &&lease, const std::string &doubt, int64_t now_ms);
     void on_written(kubernetes::Lease &&lease, int64_t now_ms);
     void on_overtaken(int64_t now_ms);                               // somebody else wrote or made it meanwhile
     void on_unavailable(const std::string &message, int64_t now_ms); // the server has no Leases, or none for us
@@ -52,6 +52,8 @@ public:
     }
     // Somebody else may, and only a human can change that soon. Empty: no.
     const std::string &rival() const { return rival_; }
+    // The holder has written what this instance does not know, and nobody has said that it is to go on.
+    bool is_older_copy() const { return is_older_copy_; }
     // Why there is no Lease to be had and nobody is kept from writing; empty: there is one.
     const std::string &unavailable() const { return unavailable_; }
     // A newer claim than the one that we know of was called elsewhere; 0: no.
@@ -71,6 +73,7 @@ private:
     int64_t asked_ms_ = 0;      // when the last one was sent
     int64_t renewed_ms_ = -1;   // when the last accepted renewal was sent; -1: we are not the holder
     int64_t first_seen_ms_ = 0; // when the other holder's last renewal was seen first
+    bool is_older_copy_ = false;
     std::string rival_, unavailable_, failure_;
 };
 

@@ -52,8 +52,22 @@ kubernetes::LeaseRenewal renewal_of(const std::string &server, const LeaseKeeper
     return renewal;
 }
 
-bool is_known(const kubernetes::Lease &lease) {
-    return lease.position.empty() || mirror::is_own_stamp(lease.position);
+// An older copy writes to its own log and gets past the position at which another one was seen to go on: once an older
+// copy, it stays one until somebody claims it.
+const pg::Statement note_older_copy{"UPDATE dbnet.arming SET older_than = $1 WHERE older_than IS NULL AND term = $2"};
+
+// Why this database may not know all that the Lease's last holder has sent to devices; empty: it does.
+std::string doubt_about(const kubernetes::Lease &lease, const mirror::Catalog &catalog) {
+    if (lease.position.empty())
+        return {};
+    if (!mirror::is_own_stamp(lease.position))
+        return "had written up to " + lease.position + ", which is not in the log of this one";
+    if (mirror::is_cut_after(lease.position))
+        return "had written up to " + lease.position +
+               " at least, and this one was restored to a point in time after that, without what may have followed";
+    if (!catalog.older_than.empty())
+        return "had written up to " + catalog.older_than + ", when that was not in the log of this one";
+    return {};
 }
 
 } // namespace
@@ -95,11 +109,14 @@ void Leases::configure(std::shared_ptr<const mirror::Catalog> catalog) {
 
 void Leases::turn() {
     int64_t newer_term = 0;
+    std::string older_than; // position of a holder
     for (auto &[name, server] : servers_) {
         newer_term = std::max(newer_term, server.keeper.newer_term());
         const Action action = server.keeper.next(monotonic_ms());
         if (action != Action::none)
             ask(name, server, action);
+        if (server.keeper.is_older_copy())
+            older_than = server.keeper.lease()->position;
         const bool is_open = server.keeper.closed_reason(monotonic_ms()).empty();
         if (is_open && !std::exchange(server.was_open, is_open))
             client_.lease_acquired(name);
@@ -108,6 +125,8 @@ void Leases::turn() {
     }
     if (newer_term > catalog_->term)
         pg::in_transaction([&] { pg::execute(raise_term, newer_term); });
+    if (!older_than.empty() && catalog_->older_than.empty())
+        pg::in_transaction([&] { pg::execute(note_older_copy, older_than, catalog_->term); });
 }
 
 // A change of who writes is worth a line in the log.
@@ -168,9 +187,9 @@ void Leases::take_answer(const std::string &name, Action action, kubernetes::Res
     case Outcome::ok:
         try {
             kubernetes::Lease lease = kubernetes::parse_lease(response.body);
-            const bool known = action != Action::read || is_known(lease);
+            const std::string doubt = action == Action::read ? doubt_about(lease, *catalog_) : std::string();
             if (action == Action::read)
-                keeper.on_read(std::move(lease), known, now_ms);
+                keeper.on_read(std::move(lease), doubt, now_ms);
             else
                 keeper.on_written(std::move(lease), now_ms);
         } catch (const std::exception &failure) {

@@ -242,7 +242,8 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     bool deleted = event.kind == QueuedEvent::Kind::removed;
     if (deleted)
         recorded_.seen.push_back({event.key, record.uid, Seen::gone});
-    if (stored.tombstone || record.phase == Phase::deleting || record.phase == Phase::absent)
+    if (stored.tombstone || record.phase == Phase::deleting || record.phase == Phase::absent ||
+        record.replacement != mirror::Replacement::none)
         return; // expected, and finished by the actuator; or known already
     gone_name_spaces_.push_back(event.key.name_space);
     gone_names_.push_back(event.key.name);

@@ -16,6 +16,7 @@ CREATE TABLE dbnet.mirrored_relation (
     on_drift           text     NOT NULL DEFAULT 'report' CHECK (on_drift IN ('report', 'enforce', 'follow', 'seed')),
     on_external_delete text     CHECK (on_external_delete IN ('drop_row', 'flag', 'recreate')),
     delete_foreign     boolean  NOT NULL DEFAULT false,
+    on_immutable       text     NOT NULL DEFAULT 'refuse' CHECK (on_immutable IN ('refuse', 'recreate')),
     initial            text     NOT NULL DEFAULT 'compare' CHECK (initial IN ('compare', 'pull', 'push')),
     field_manager      text     NOT NULL UNIQUE CHECK (field_manager ~ '^dbnet-[0-9a-f]{16}$'),
     generated          boolean  NOT NULL DEFAULT false,
@@ -42,6 +43,7 @@ COMMENT ON COLUMN dbnet.mirrored_relation.mode IS 'observe = import and follow, 
 COMMENT ON COLUMN dbnet.mirrored_relation.on_drift IS 'a claimed field was changed by somebody else: report | enforce | follow | seed (follow, and let go of a field as soon as somebody else owns it too); mirrored_column.on_drift goes first';
 COMMENT ON COLUMN dbnet.mirrored_relation.on_external_delete IS 'an object was deleted by somebody else: drop_row | flag | recreate (what DBNet created and no controller looks after); NULL, and for recreate all others = drop_row for what DBNet did not create, else flag';
 COMMENT ON COLUMN dbnet.mirrored_relation.delete_foreign IS 'deleting the row of an object that DBNet did not create needs no approval';
+COMMENT ON COLUMN dbnet.mirrored_relation.on_immutable IS 'the server refuses a change because the field is set once, when the object is made: refuse = phase invalid | recreate = the object is deleted and made anew (what DBNet created, no controller looks after, and of no kind whose deletes are always held)';
 COMMENT ON COLUMN dbnet.mirrored_relation.initial IS 'what rows that were there before the mirror mean: compare (nothing yet) | pull (the server is right) | push (they are claims)';
 COMMENT ON COLUMN dbnet.mirrored_relation.field_manager IS 'name under which fields are owned on the server; random, never changed';
 COMMENT ON COLUMN dbnet.mirrored_relation.generated IS 'DBNet made the table, or it has all columns of such a table: dbnet.refresh_schema adds columns for new fields';
@@ -113,7 +115,8 @@ CREATE TABLE dbnet.arming (
     system_identifier bigint NOT NULL,
     database          oid    NOT NULL,
     term              bigint NOT NULL DEFAULT 0,
-    claimed_by        text
+    claimed_by        text,
+    older_than        text
 );
 COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devices; anywhere else (a restored dump, a clone) every mirror is disarmed until dbnet.claim()';
 COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror';
@@ -121,6 +124,7 @@ COMMENT ON COLUMN dbnet.arming.system_identifier IS 'pg_control_system().system_
 COMMENT ON COLUMN dbnet.arming.database IS 'oid of the database';
 COMMENT ON COLUMN dbnet.arming.term IS 'grows with every dbnet.claim(), of this database or of a copy; the Lease of each server holds that of its holder';
 COMMENT ON COLUMN dbnet.arming.claimed_by IS 'installation on which the newest dbnet.claim() was called: host, and a hash of boot and data directory; NULL = none, or one of a copy';
+COMMENT ON COLUMN dbnet.arming.older_than IS 'position of a Lease''s holder, system identifier/timeline/LSN/0, that was not in the log of this database: it is an older copy and sends nothing; NULL = none; dbnet.claim() empties it';
 
 -- Not dumped: who has a dump could try out values. A restored database digests anew.
 CREATE TABLE dbnet.digest_key (
@@ -187,6 +191,7 @@ CREATE TABLE dbnet.object (
     commit_transaction xid8,
     commit_lsn         pg_lsn,
     last_actuation     bigint,
+    replacing          text,
     changed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (relation, namespace, name)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1);
@@ -218,7 +223,7 @@ COMMENT ON COLUMN dbnet.object.health IS 'ready | in_progress | failed | termina
 COMMENT ON COLUMN dbnet.object.health_message IS 'why it is not ready, in the object''s own words where it has any; NULL = it is';
 COMMENT ON COLUMN dbnet.object.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object.reason IS 'the server''s reason code of the last failure';
-COMMENT ON COLUMN dbnet.object.attempts IS 'failed attempts since the last success';
+COMMENT ON COLUMN dbnet.object.attempts IS 'failed attempts since the last success; in phase fighting: how often the object was put back';
 COMMENT ON COLUMN dbnet.object.next_attempt_at IS 'when it is tried again; NULL = not by itself';
 COMMENT ON COLUMN dbnet.object.created_by_us IS 'the object exists because a row was inserted, or was adopted (dbnet.adopt)';
 COMMENT ON COLUMN dbnet.object.controller IS 'kind/name of the controller ownerReference; such objects are never created nor enforced';
@@ -226,6 +231,7 @@ COMMENT ON COLUMN dbnet.object.last_manager IS 'field manager of the newest chan
 COMMENT ON COLUMN dbnet.object.commit_transaction IS 'transaction of the newest change acted upon';
 COMMENT ON COLUMN dbnet.object.commit_lsn IS 'its commit in the WAL';
 COMMENT ON COLUMN dbnet.object.last_actuation IS 'dbnet.actuation.id of the newest call for the object that was answered';
+COMMENT ON COLUMN dbnet.object.replacing IS 'uid of the incarnation that DBNet deletes to make the object anew (on_immutable recreate); its end is no external delete; NULL = none';
 COMMENT ON COLUMN dbnet.object.changed_at IS 'when this row was last written';
 
 CREATE TABLE dbnet.tombstone (

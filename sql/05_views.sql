@@ -23,6 +23,8 @@ SELECT object.relation,
                WHEN 'Forbidden' THEN 'Nothing if the namespace is made again: it is sent then. Else delete the row.'
                WHEN 'SchemaChanged' THEN 'Mend what dbnet.refresh_schema() of the mirror shows; it is sent then, or when the schema is as it was.'
                ELSE meaning.next_step END
+           WHEN object.phase = 'invalid' AND object.reason = 'Immutable'
+               THEN 'The field can be set only when the object is made: write the old value back; or delete the row and, once the object is gone, insert it again; dbnet.alter_mirror(…, on_immutable => ''recreate'') does that for objects that DBNet created.'
        ELSE meaning.next_step END AS next_step,
        object.attempts,
        object.next_attempt_at,
@@ -65,7 +67,7 @@ COMMENT ON COLUMN dbnet.object_status.health_message IS 'why it is not ready, in
 COMMENT ON COLUMN dbnet.object_status.message IS 'the server''s own words about the last failure, or ours';
 COMMENT ON COLUMN dbnet.object_status.reason IS 'the server''s reason code of the last failure';
 COMMENT ON COLUMN dbnet.object_status.next_step IS 'what to do';
-COMMENT ON COLUMN dbnet.object_status.attempts IS 'failed attempts since the last success';
+COMMENT ON COLUMN dbnet.object_status.attempts IS 'failed attempts since the last success; in phase fighting: how often the object was put back';
 COMMENT ON COLUMN dbnet.object_status.next_attempt_at IS 'when it is tried again; NULL = not by itself';
 COMMENT ON COLUMN dbnet.object_status.claimed IS 'paths that users of this mirror have set and DBNet therefore owns';
 COMMENT ON COLUMN dbnet.object_status.created_by_us IS 'the object exists because a row was inserted, or was adopted (dbnet.adopt)';

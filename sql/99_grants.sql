@@ -117,8 +117,8 @@ GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.kinds(name), dbnet.pau
 
 -- Admin: makes mirrors of tables it owns on servers that it may use, and tracks tables and functions it owns.
 GRANT EXECUTE ON FUNCTION
-    dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text),
-    dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb), dbnet.refresh_schema(regclass, boolean),
+    dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text, text),
+    dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb, text), dbnet.refresh_schema(regclass, boolean),
     dbnet.unmirror(regclass), dbnet.claim(),
     dbnet.track(regclass, name[], text, name[]), dbnet.untrack(regclass),
     dbnet.track_function(regprocedure), dbnet.untrack_function(regprocedure)

@@ -279,6 +279,20 @@ const char *name(Outcome::Kind kind) noexcept {
     return "unknown";
 }
 
+// There is no code for it, only what validation functions of built-in kinds and rules of custom ones say.
+bool is_immutable(const Outcome &outcome) {
+    static constexpr std::string_view words[] = {
+        "immutable",         "may not change", "may only change",      "may not be changed",
+        "cannot be changed", "cannot change",  "for fields other than"};
+    const auto is_said_so = [](const Cause &cause) {
+        return (cause.reason == "FieldValueInvalid" || cause.reason == "FieldValueForbidden") &&
+               std::ranges::any_of(
+                   words, [&](std::string_view word) { return cause.message.find(word) != std::string::npos; });
+    };
+    return outcome.kind == Outcome::invalid && outcome.status == 422 && !outcome.causes.empty() &&
+           std::ranges::all_of(outcome.causes, is_said_so);
+}
+
 bool is_permanent(Outcome::Kind kind) noexcept {
     switch (kind) {
     case Outcome::conflict:

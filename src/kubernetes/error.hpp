@@ -61,6 +61,10 @@ const char *name(Outcome::Kind kind) noexcept; // "namespace_missing", as in the
 // True for kinds that no retry cures before somebody changes the row, the object or the server.
 bool is_permanent(Outcome::Kind kind) noexcept;
 
+// True when nothing is wrong with the content but that fields which are set once, when the object is made, were to be
+// changed: a new object would be accepted.
+bool is_immutable(const Outcome &outcome);
+
 // `plural` names the resource that was asked for; only with it can a missing Namespace object ("namespaces") be told
 // from the missing namespace of another object.
 Outcome classify(const Response &response, std::string_view plural = {});

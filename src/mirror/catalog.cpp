@@ -16,7 +16,7 @@ pg::Statement select_mirrors{R"sql(
            m.label_selector, m.field_manager, m.initial, m.mode, m.on_drift, m.on_external_delete, m.delete_foreign,
            coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server),
            dbnet.has_unique_key(m.relation::oid, k.columns), array_to_string(k.columns, ', '), m.secret_values,
-           (SELECT d.key FROM dbnet.digest_key AS d), dbnet.lease_namespace(m.server)
+           (SELECT d.key FROM dbnet.digest_key AS d), dbnet.lease_namespace(m.server), m.on_immutable = 'recreate'
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
@@ -36,7 +36,7 @@ pg::Statement select_columns{R"sql(
 )sql"};
 
 pg::Statement select_arming{R"sql(
-    SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier, a.term, a.claimed_by
+    SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier, a.term, a.claimed_by, a.older_than
     FROM pg_control_system() AS s
     JOIN pg_database AS d ON d.datname = current_database()
     LEFT JOIN dbnet.arming AS a ON true
@@ -121,6 +121,7 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         mirror.settings.on_drift = parse_on_drift(rows.text(row, 13)).value_or(OnDrift::report);
         mirror.settings.on_external_delete = parse_on_external_delete(rows.text(row, 14));
         mirror.settings.delete_foreign = rows.boolean(row, 15);
+        mirror.settings.recreate_immutable = rows.boolean(row, 23);
         mirror.paused_reason = rows.text(row, 16);
         mirror.is_offline = rows.boolean(row, 17);
         if (mirror.is_offline)
@@ -163,6 +164,7 @@ Arming load_arming() {
     if (arming.armed) {
         arming.term = found.integer(0, 4);
         arming.claimed_by = found.text(0, 5);
+        arming.older_than = found.text(0, 6);
     }
     if (!arming.armed && found.at(0, 2))
         arming.disarmed_reason =

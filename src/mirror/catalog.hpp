@@ -54,6 +54,7 @@ struct Arming {
     std::string disarmed_reason;
     int64_t term = 0;       // of the newest dbnet.claim()
     std::string claimed_by; // the installation that it was called on; empty: none that we know of
+    std::string older_than; // position of a Lease's holder that this database did not know; empty: none
 };
 
 struct Catalog : Arming {

@@ -57,7 +57,7 @@ const pg::Statement decide{
 const pg::Statement claim_database{
     "INSERT INTO dbnet.arming AS known (system_identifier, database, term, claimed_by) VALUES ($1, $2, 1, $3)"
     " ON CONFLICT (singleton) DO UPDATE SET system_identifier = excluded.system_identifier, database = "
-    "excluded.database, term = known.term + 1, claimed_by = excluded.claimed_by"};
+    "excluded.database, term = known.term + 1, claimed_by = excluded.claimed_by, older_than = NULL"};
 
 std::string caller_name() {
     return std::string(pg::call([]() -> const char * { return GetUserNameFromId(GetUserId(), false); }));

@@ -77,19 +77,21 @@ public:
 private:
     void add_line(const Subject &subject, const Outlook &outlook) {
         rows_.add({subject.key.text(), outlook.operation, std::nullopt, std::nullopt, std::nullopt, std::nullopt,
-                   outlook.verdict});
+                   std::nullopt, outlook.verdict});
     }
 
     void add_fields(const Subject &subject, const Outlook &outlook) {
         const Decision &decision = outlook.decision;
         for (const std::string &path : decision.changed) {
-            const Json *live = subject.object()
-                                   ? kubernetes::get(subject.object()->live, mirror_.mapping.by_path(path)->field)
-                                   : nullptr;
+            const Column &column = *mirror_.mapping.by_path(path);
+            const Json *live = subject.object() ? kubernetes::get(subject.object()->live, column.field) : nullptr;
             const auto taken = outlook.taken_from.find(path);
+            const bool is_released = decision.action == Action::release; // an edit of the object's metadata
             rows_.add(
-                {subject.key.text(), outlook.operation, path, json_or_null(find_field(decision.fields, path)),
-                 json_or_null(live), text_or_null(subject.manager_of(path)),
+                {subject.key.text(), outlook.operation, path,
+                 text_or_null(is_released ? std::string() : column.subresource),
+                 json_or_null(find_field(decision.fields, path)), json_or_null(live),
+                 text_or_null(subject.manager_of(path)),
                  taken == outlook.taken_from.end() ? outlook.verdict : "force: taken from " + taken->second + " once"});
         }
         if (decision.changed.empty())

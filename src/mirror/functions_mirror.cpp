@@ -57,10 +57,11 @@ int sqlstate_of(ColumnMapError::Kind kind) {
 }
 
 void check_words(const std::optional<std::string> &mode, const std::optional<std::string> &on_drift,
-                 const std::optional<std::string> &on_external_delete) {
+                 const std::optional<std::string> &on_external_delete, const std::optional<std::string> &on_immutable) {
     check_word(mode, "mode", {"observe", "manage"});
     check_word(on_drift, "on_drift", {"report", "enforce", "follow", "seed"});
     check_word(on_external_delete, "on_external_delete", {"drop_row", "flag", "recreate"});
+    check_word(on_immutable, "on_immutable", {"refuse", "recreate"});
 }
 
 // The worker connects as the table's owner; the caller must be allowed to use the server as well.
@@ -249,7 +250,8 @@ DBNET_FUNCTION(dbnet_mirror) {
     record.on_external_delete = text_argument(fcinfo, 10);
     record.delete_foreign = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11);
     const std::string secret_values = required(text_argument(fcinfo, 12), "secret_values");
-    check_words(record.mode, record.on_drift, record.on_external_delete);
+    record.on_immutable = required(text_argument(fcinfo, 13), "on_immutable");
+    check_words(record.mode, record.on_drift, record.on_external_delete, record.on_immutable);
     check_word(secret_values, "secret_values", {digest_values, plain_values});
     check_word(record.initial, "initial", {"compare", "pull", "push"});
     const bool offline = pg::in_spi([&] { return as_extension([&] { return is_offline(record.server); }); });
@@ -328,14 +330,16 @@ DBNET_FUNCTION(dbnet_mirror) {
 DBNET_FUNCTION(dbnet_alter_mirror) {
     const Oid relation = required_relation(fcinfo, 0, "relation");
     const std::optional<std::string> mode = text_argument(fcinfo, 1), on_drift = text_argument(fcinfo, 2),
-                                     on_external_delete = text_argument(fcinfo, 3), columns = jsonb_argument(fcinfo, 5);
-    check_words(mode, on_drift, on_external_delete);
+                                     on_external_delete = text_argument(fcinfo, 3), columns = jsonb_argument(fcinfo, 5),
+                                     on_immutable = text_argument(fcinfo, 6);
+    check_words(mode, on_drift, on_external_delete, on_immutable);
     const auto [table, before] = pg::in_spi([&] {
         return std::pair{find_table(relation), as_extension([&] { return locked_mirror(relation); })};
     });
     MirrorRecord record = before;
     record.mode = mode.value_or(before.mode);
     record.on_drift = on_drift.value_or(before.on_drift);
+    record.on_immutable = on_immutable.value_or(before.on_immutable);
     if (on_external_delete)
         record.on_external_delete = on_external_delete;
     if (!PG_ARGISNULL(4))

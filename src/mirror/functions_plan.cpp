@@ -34,11 +34,11 @@ struct Line {
     int rank = 0;
     std::string mirror, key; // key: empty when all of the mirror is meant
     Oid relation = InvalidOid;
-    std::string operation, verdict;
+    std::string operation, verdict, subresource; // subresource: empty for the object itself
     std::optional<std::string> fields;
     capture::Cause cause;
 
-    auto order() const { return std::tie(rank, mirror, key); }
+    auto order() const { return std::tie(rank, mirror, key); } // parts of one object stay as they were added
 };
 
 // What the transaction changed of one mirror.
@@ -104,6 +104,7 @@ public:
                               mirror.relation,
                               "compare",
                               "send what differs: every row is compared with its object",
+                              "",
                               std::nullopt,
                               {}});
         const int64_t total = as_extension([&] { return count_objects(mirror.relation); });
@@ -128,13 +129,14 @@ public:
     }
 
     void write(RowWriter &rows) {
-        std::ranges::sort(lines_, {}, &Line::order);
+        std::ranges::stable_sort(lines_, {}, &Line::order);
         CauseNames names;
         int step = 0, rank = -1;
         for (const Line &line : lines_) {
             step += line.rank != std::exchange(rank, line.rank);
             rows.add({std::to_string(step), std::to_string(line.relation),
-                      line.key.empty() ? std::nullopt : RowWriter::Value(line.key), line.operation, line.fields,
+                      line.key.empty() ? std::nullopt : RowWriter::Value(line.key), line.operation,
+                      line.subresource.empty() ? std::nullopt : RowWriter::Value(line.subresource), line.fields,
                       line.verdict, as_extension([&] { return names.name(line.cause); })});
         }
     }
@@ -178,15 +180,25 @@ private:
                   mirror.relation,
                   outlook.operation,
                   verdict(mirror, changed, total, subject, outlook),
+                  "",
                   std::nullopt,
                   cause};
-        Json fields = Json::object();
-        for (const std::string &path : decision.changed)
-            fields[path] = decision.fields.at(path);
-        if (decision.action == Action::create || decision.action == Action::update ||
-            decision.action == Action::release)
+        const auto add_fields = [&](const auto &is_wanted) {
+            Json fields = Json::object();
+            for (const std::string &path : decision.changed)
+                if (is_wanted(path))
+                    fields[path] = decision.fields.at(path);
             line.fields = storable(std::move(fields)).dump(-1, ' ', false, Json::error_handler_t::replace);
-        lines_.push_back(std::move(line));
+            lines_.push_back(line);
+        };
+        if (decision.action == Action::release)
+            return add_fields([](const std::string &) { return true; });
+        if (decision.action != Action::create && decision.action != Action::update)
+            return lines_.push_back(std::move(line));
+        for (const std::string &part : parts_of(mirror.mapping, decision)) {
+            line.subresource = part;
+            add_fields([&](const std::string &path) { return mirror.mapping.by_path(path)->subresource == part; });
+        }
     }
 
     std::string verdict(const Mirror &mirror, const Changed &changed, int64_t total, const Subject &subject,

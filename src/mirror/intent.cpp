@@ -45,7 +45,7 @@ Decision act(Action action, Phase phase, std::string message = {}, std::string h
 }
 
 bool is_gone(const ObjectRecord *object) {
-    return object && object->phase == Phase::absent;
+    return object && (object->phase == Phase::absent || object->replacement == Replacement::gone);
 }
 bool exists(const ObjectRecord *object) {
     return object && !object->uid.empty() && !is_gone(object);
@@ -248,7 +248,7 @@ Decision decide_with_row(const Situation &situation) {
     // The row had an object and that is gone.
     if (situation.tombstone || situation.replaced)
         return decide_create(situation, nullptr);
-    if (is_made_anew(*situation.settings, *object))
+    if (is_made_anew(*situation.settings, *object) || object->replacement != Replacement::none)
         return decide_create(situation, object);
     return settled(Phase::absent, "the object was deleted at the server by somebody else",
                    "Delete the row, or delete and insert it again to create the object anew.");
@@ -314,6 +314,18 @@ Decision decide(const Situation &situation) {
     return situation.row ? decide_with_row(situation) : decide_without_row(situation);
 }
 
+std::vector<std::string> parts_of(const Mapping &mapping, const Decision &decision) {
+    std::vector<std::string> parts;
+    for (const char *subresource : {"", "status", "scale"}) {
+        const bool is_made = *subresource == '\0' && decision.action == Action::create;
+        if (is_made || std::ranges::any_of(decision.changed, [&](const std::string &path) {
+                return mapping.by_path(path)->subresource == subresource;
+            }))
+            parts.emplace_back(subresource);
+    }
+    return parts;
+}
+
 Part take_first_part(const Mapping &mapping, Decision &decision, const ObjectRecord *object,
                      const std::set<std::string> &refused) {
     Part part;
@@ -360,6 +372,16 @@ std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const
 
 bool is_made_anew(const MirrorSettings &settings, const ObjectRecord &object) {
     return settings.on_external_delete == OnExternalDelete::recreate && object.created_by_us && !object.controlled;
+}
+
+const char *replacement_obstacle(const MirrorSettings &settings, const ObjectRecord &object) {
+    if (!object.created_by_us)
+        return "the object was not created by DBNet";
+    if (object.controlled)
+        return "a controller looks after the object";
+    if (always_held_delete(settings.group, settings.kind))
+        return "deleting an object of this kind takes other objects or data with it";
+    return nullptr;
 }
 
 bool is_controlled(const Json &live) {

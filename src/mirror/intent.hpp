@@ -49,6 +49,14 @@ struct MirrorSettings {
     OnDrift on_drift = OnDrift::report;
     std::optional<OnExternalDelete> on_external_delete; // none: drop_row for what DBNet did not create, else flag
     bool delete_foreign = false;                        // deletes of objects that DBNet did not create need no approval
+    bool recreate_immutable = false; // an object whose change the server refuses for good is deleted and made anew
+};
+
+// An object that DBNet deletes because the server lets a field be set only when it is made.
+enum class Replacement {
+    none,
+    under_way, // it may still be there
+    gone       // it is not, and the new one has not been accepted yet
 };
 
 // The part of dbnet.object that decides.
@@ -67,7 +75,9 @@ struct ObjectRecord {
     std::string stamp; // of the last apply that is known to be accepted; empty: none
     Phase phase = Phase::none;
     bool created_by_us = false;
-    bool controlled = false;    // has an ownerReference with controller = true
+    bool controlled = false; // has an ownerReference with controller = true
+    Replacement replacement = Replacement::none;
+    int reverts = 0;            // phase fighting: how often the object was put back
     int64_t last_actuation = 0; // event id of the newest call that was answered; 0: none
 };
 
@@ -120,6 +130,9 @@ struct Decision {
 
 Decision decide(const Situation &situation);
 
+// The requests of a decision to create or update, in the order of sending: subresources, empty = the object itself.
+std::vector<std::string> parts_of(const Mapping &mapping, const Decision &decision);
+
 // What one request carries of a decision to create or update: fields of the object itself, or those of one subresource.
 struct Part {
     std::string subresource;       // empty: the object itself, which goes first
@@ -140,6 +153,9 @@ std::set<std::string> claims(const Mapping &mapping, const RowFields &row, const
 // Whether the object is made anew when somebody deletes it: only what DBNet has made. Of others it knows a part, and
 // what a controller looks after is the controller's.
 bool is_made_anew(const MirrorSettings &settings, const ObjectRecord &object);
+
+// Why an object is not deleted to be made anew with a field that cannot be changed; nullptr: it may be.
+const char *replacement_obstacle(const MirrorSettings &settings, const ObjectRecord &object);
 
 // A controller (ownerReference with controller = true) looks after the object.
 bool is_controlled(const Json &live);

@@ -17,20 +17,23 @@ namespace {
 
 const pg::Statement select_mirror{
     "SELECT server, api_version, kind, resource, namespaced, namespace, label_selector, mode, on_drift, initial,"
-    " on_external_delete, delete_foreign, generated, secret_values FROM dbnet.mirrored_relation WHERE relation = $1"};
+    " on_external_delete, delete_foreign, generated, secret_values, on_immutable FROM dbnet.mirrored_relation WHERE "
+    "relation = $1"};
 
 const pg::Statement insert_relation{
     "INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, namespace, "
     "label_selector,"
-    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager, generated, secret_values)"
-    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14, $15, nullif($16, ''))"};
+    " mode, on_drift, initial, on_external_delete, delete_foreign, field_manager, generated, secret_values,"
+    " on_immutable)"
+    " VALUES ($1, $2::name, $3, $4, $5, $6, nullif($7, ''), $8, $9, $10, $11, $12, $13, $14, $15, nullif($16, ''), "
+    "$17)"};
 const pg::Statement insert_state{
     "INSERT INTO dbnet.mirror_state (relation, state) VALUES ($1, CASE WHEN dbnet.is_offline($2::name) THEN 'offline'"
     " ELSE 'starting' END)"};
 
 const pg::Statement update_relation{
     "UPDATE dbnet.mirrored_relation SET mode = $2, on_drift = $3, on_external_delete = $4, delete_foreign = $5,"
-    " generation = nextval('dbnet.generation') WHERE relation = $1"};
+    " on_immutable = $6, generation = nextval('dbnet.generation') WHERE relation = $1"};
 
 const pg::Statement delete_columns{"DELETE FROM dbnet.mirrored_column WHERE relation = $1"};
 const pg::Statement insert_column{
@@ -101,6 +104,7 @@ std::optional<MirrorRecord> find_mirror(Oid relation) {
     record.delete_foreign = found.boolean(0, 11);
     record.generated = found.boolean(0, 12);
     record.secret_values = found.text(0, 13);
+    record.on_immutable = found.text(0, 14);
     return record;
 }
 
@@ -127,13 +131,13 @@ void insert_mirror(const MirrorRecord &record) {
     pg::execute(insert_relation, record.relation, record.server, record.resource.api_version(), record.resource.kind,
                 record.resource.plural, record.resource.namespaced, record.name_space, record.label_selector,
                 record.mode, record.on_drift, record.initial, record.on_external_delete, record.delete_foreign,
-                new_field_manager(), record.generated, record.secret_values);
+                new_field_manager(), record.generated, record.secret_values, record.on_immutable);
     pg::execute(insert_state, record.relation, record.server);
 }
 
 void update_mirror(const MirrorRecord &record) {
     pg::execute(update_relation, record.relation, record.mode, record.on_drift, record.on_external_delete,
-                record.delete_foreign);
+                record.delete_foreign, record.on_immutable);
 }
 
 void replace_columns(Oid relation, const ColumnMap &map) {

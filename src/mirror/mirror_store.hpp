@@ -24,6 +24,7 @@ struct MirrorRecord {
     std::string mode, on_drift, initial;
     std::optional<std::string> on_external_delete;
     bool delete_foreign = false;
+    std::string on_immutable;
     std::string secret_values; // see secret_values.hpp; empty: the kind holds none
     bool generated = false;    // DBNet made the table, or its columns are those of such a table
 };

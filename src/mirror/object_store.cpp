@@ -148,6 +148,7 @@ pg::Statement save_objects{R"sql(
         commit_transaction = coalesce(w.transaction, o.commit_transaction),
         commit_lsn       = coalesce(w.commit_lsn, o.commit_lsn),
         last_actuation   = coalesce(w.last_actuation, o.last_actuation),
+        replacing        = CASE WHEN NOT w.accepted THEN o.replacing END,
         changed_at       = clock_timestamp()
 )sql"};
 
@@ -166,6 +167,10 @@ void add(pg::TextColumns &rows, const ObjectWrite &write, uint64_t last_actuatio
              number(write.transaction), position(write.commit_lsn), pg::array_text(write.released),
              pg::array_text(write.missing), number(last_actuation));
 }
+
+pg::Statement save_replacing{R"sql(
+    UPDATE dbnet.object AS o SET replacing = w.uid FROM unnest($1::oid[], $2, $3, $4) AS w (relation, namespace, name, uid)
+    WHERE o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name)sql"};
 
 #define DBNET_KEYS "unnest($1::oid[], $2, $3) AS w (relation, namespace, name)"
 
@@ -243,7 +248,8 @@ pg::Statement load_by_key{R"sql(
            o.stamp, r.release_id, r.releases,
            CASE WHEN $4 THEN o.managers END,
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
-           r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation
+           r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation,
+           o.replacing = o.uid, o.live IS NULL, o.attempts
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -314,6 +320,10 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             object.created_by_us = rows.boolean(row, 9);
             object.controlled = rows.boolean(row, 10);
             object.stamp = rows.text(row, 15);
+            if (object.phase == Phase::fighting)
+                object.reverts = static_cast<int>(rows.integer(row, 28));
+            if (rows.boolean(row, 26))
+                object.replacement = rows.boolean(row, 27) ? Replacement::gone : Replacement::under_way;
             object.last_actuation = rows.integer(row, 25);
             take_owners(object, fields_from(rows.at(row, 18)), rows.text(row, 19));
         }
@@ -342,7 +352,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
 
 void save(std::span<const ObjectWrite *const> objects, std::span<const ActuationWrite> actuations,
           std::span<const HeldWrite> held) {
-    pg::TextColumns changed, forgotten, tombstones, requests, settled, log, holds;
+    pg::TextColumns changed, forgotten, replacements, tombstones, requests, settled, log, holds;
     std::map<Key, uint64_t> answered; // newest call of each object
     uint64_t id = 0;
     if (!actuations.empty())
@@ -359,6 +369,9 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
             const auto call = answered.find(write->key);
             add(changed, *write, call == answered.end() ? 0 : call->second);
         }
+        if (write->replacing)
+            replacements.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
+                             known(*write->replacing));
         if (write->tombstone_id > 0)
             tombstones.add(std::to_string(write->key.relation), write->key.name_space, write->key.name,
                            std::to_string(write->tombstone_id));
@@ -375,6 +388,7 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
         holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
                   write.operation, number(write.transaction), words(write.reason));
     run(save_objects, changed);
+    run(save_replacing, replacements);
     run(forget_objects, forgotten);
     run(remove_tombstones, tombstones);
     run(remove_requests, requests);

@@ -55,6 +55,9 @@ struct ObjectWrite {
     std::set<std::string> missing; // paths that they do not agree on any more: the row was made anew without them
     std::set<std::string> claimed;
     std::string stamp;
+    // Incarnation that is deleted to be made anew; empty: none any more; nullopt: what is recorded stays. It ends by
+    // itself when an apply is accepted.
+    std::optional<std::string> replacing;
     std::set<std::string> released; // paths that DBNet does not own any more; `base` holds what the row had there
 
     std::set<std::string> first_written; // paths attempted, added to those recorded

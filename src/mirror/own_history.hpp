@@ -9,4 +9,8 @@ namespace dbnet::mirror {
 // Text that is no stamp is nobody's. Throws pg_error when the history of timelines cannot be read.
 bool is_own_stamp(std::string_view stamp);
 
+// Whether this database came to an end after that, where a recovery to a point in time was told to stop, and went on
+// from there: whoever wrote the stamp may have committed more, and sent it.
+bool is_cut_after(std::string_view stamp);
+
 } // namespace dbnet::mirror

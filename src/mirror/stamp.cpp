@@ -56,4 +56,26 @@ bool History::has(const Stamp &stamp) const {
            });
 }
 
+bool History::is_cut_after(const Stamp &stamp) const {
+    return std::any_of(stretches.begin(), stretches.end(),
+                       [&](const Stretch &stretch) { return stretch.is_cut && stretch.timeline >= stamp.timeline; });
+}
+
+// Lines are "<timeline>\t<position of its end>\t<reason>"; a promotion, and an archive that was read to its end, have
+// the one reason that is no target.
+std::set<uint32_t> cut_timelines(std::string_view history_file) {
+    std::set<uint32_t> timelines;
+    while (!history_file.empty()) {
+        std::string_view line = history_file.substr(0, history_file.find('\n'));
+        history_file.remove_prefix(std::min(line.size() + 1, history_file.size()));
+        uint32_t timeline = 0;
+        if (!take(line, '\t', 10, timeline))
+            continue;
+        const size_t reason = line.find('\t');
+        if (reason != std::string_view::npos && line.substr(reason + 1) != "no recovery target specified")
+            timelines.insert(timeline);
+    }
+    return timelines;
+}
+
 } // namespace dbnet::mirror

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,14 +33,20 @@ std::optional<Stamp> parse_stamp(std::string_view text);
 struct History {
     struct Stretch {
         uint32_t timeline = 0;
-        uint64_t end = 0; // the first position that is not of this history
+        uint64_t end = 0;    // the first position that is not of this history
+        bool is_cut = false; // it ends where a recovery was told to stop: what came after was left out
     };
     uint64_t system_identifier = 0;
-    std::vector<Stretch> stretches;
+    std::vector<Stretch> stretches; // the newest first
 
     // False: written by a copy of the database, which may know of commits that this one does not.
     bool has(const Stamp &stamp) const;
+    // Something was left out after that position on purpose: who wrote it may have written more than this one knows.
+    bool is_cut_after(const Stamp &stamp) const;
 };
+
+// Timelines that a recovery to a point in time has ended, of those that a history file of PostgreSQL names.
+std::set<uint32_t> cut_timelines(std::string_view history_file);
 
 // "1A/2B3C" for a log position.
 std::string format_lsn(uint64_t lsn);

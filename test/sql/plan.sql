@@ -187,6 +187,18 @@ SET ROLE regress_plan_user;
 SELECT * FROM dbnet.plan();
 RESET ROLE;
 
+-- A request of its own for each subresource.
+SELECT dbnet.alter_mirror('net.scalers', columns => '{
+    "namespace": "metadata.namespace", "name": "metadata.name", "replicas": {"path": "spec.replicas", "subresource": "scale"},
+    "memory": "spec.template.spec.containers[name=app].resources.limits.memory"}');
+BEGIN;
+UPDATE net.scalers SET replicas = 9, memory = '2Gi';
+SELECT step, key, operation, subresource, fields, verdict FROM dbnet.plan();
+SELECT key, operation, path, subresource, row_value, live_value FROM dbnet.preview('net.scalers');
+UPDATE net.scalers SET memory = '500Mi';
+SELECT step, key, operation, subresource, fields, verdict FROM dbnet.plan();
+ROLLBACK;
+
 -- Other columns for an offline mirror.
 SELECT dbnet.alter_mirror('net.scalers', columns => '{"namespace": "metadata.namespace", "name": "metadata.name", "replicas": "spec.replicas"}');
 SELECT dbnet.alter_mirror('net.scalers', columns => '{"namespace": "metadata.namespace", "name": "metadata.name", "memory": "spec.replicas["}');

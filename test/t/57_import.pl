@@ -128,7 +128,7 @@ my $pid = $node->worker_pid('mirror worker');
 sub memory { my ($what) = @_; open my $in, '<', "/proc/$pid/status" or die "status: $!"; my ($kb) = join('', <$in>) =~ /^$what:\s*(\d+) kB/m; return $kb / 1024 }
 $node->psql_ok(create_and_mirror('large_source', '', ", label_selector => 'import=large', mode => 'manage'") .
     q{INSERT INTO net.large_source SELECT to_char(n, '"large-"FM0000'), '{"import": "large"}', repeat(chr(97 + n % 26), 900000) FROM generate_series(1, 150) AS n}, '135 MB in one page');
-$node->query_is(q{SELECT * FROM dbnet.wait_synced('120 s')}, '', 'are there');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('600 s')}, '', 'are there');
 $node->psql_ok(q{SELECT dbnet.unmirror('net.large_source')}, 'without a mirror');
 my $before = memory('VmRSS') - memory('RssShmem');
 open my $clear, '>', "/proc/$pid/clear_refs" or die "clear_refs: $!";

@@ -43,10 +43,21 @@ is(unsettled() =~ s/\|transaction \d+ (.*?) \(.*$/|$1/mgr, join("\n", qq($space/
 $node->query_is(q{SELECT objects FROM dbnet.held}, '5', 'as one');
 $node->psql_ok(q{DELETE FROM net.maps WHERE name = 'fixture6'}, 'a delete of what DBNet did not create');
 $node->wait_for(q{SELECT count(*) FROM dbnet.held WHERE operation = 'delete'}, 'is held', expected => '1');
+
+# --- another worker: who asks is told what its compare finds, however long that takes ---
+my $lock = $node->background_psql('postgres');
+$lock->query_safe('BEGIN; LOCK TABLE net.maps IN ACCESS EXCLUSIVE MODE');
 $node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held WHERE operation = 'delete'}, '1', 'rejected');
-$node->wait_for(q{SELECT data->>'v' FROM net.maps WHERE name = 'fixture6'}, 'the row is back', expected => '0');
 $node->replace_worker('mirror worker', 'TERM');
-is(unsettled() =~ s/ [^\n]*//gr, join("\n", "$space/bad|pending|server", (map { "$space/fixture$_|held|transaction" } 1 .. 5), "$space/new|pending|server"), 'another worker sees the same');
+my $asking = $node->background_psql('postgres');
+$asking->query_until(qr/asking/, qq{\\echo asking\nCREATE TABLE told AS SELECT key, phase, message FROM dbnet.wait_synced('1 hour');\n});
+$node->wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE TABLE told%' AND wait_event = 'Extension'}, 'somebody asks', expected => '1');
+$lock->query_safe('COMMIT');
+$lock->quit;
+$node->wait_for(q{SELECT to_regclass('told') IS NOT NULL}, 'and is told');
+$asking->quit;
+$node->query_is(q{SELECT data->>'v' FROM net.maps WHERE name = 'fixture6'}, '0', 'the row is back');
+is($node->safe_psql('postgres', 'SELECT key, phase, message FROM told ORDER BY 1') =~ s/ [^\n]*//gr, join("\n", "$space/bad|pending|server", (map { "$space/fixture$_|held|transaction" } 1 .. 5), "$space/new|pending|server"), 'another worker sees the same');
 $node->query_is('SELECT count(*) FROM dbnet.actuation', '0', 'nothing was sent');
 not_asked('nobody has connected');
 

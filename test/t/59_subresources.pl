@@ -98,6 +98,41 @@ $node->wait_for(q{SELECT count(*) FROM dbnet.object WHERE phase = 'held'}, 'is h
 $node->psql_ok(q{SELECT dbnet.approve((SELECT min(id)::text FROM dbnet.held))}, 'one approval');
 $api->wait_until(sub { 60 == grep { $_->{metadata}{name} =~ /^many-/ && ($_->{status}{state} // '') eq 'Moved' && $_->{spec}{zone} eq 'south' } @{ $api->get($pools)->{body}{items} } }, 'sends all of it');
 
+# --- preview and plan name them ---
+my $change = q{UPDATE net.pools SET zone = 'east', size = 9, state = 'Planned' WHERE name = 'again'};
+$node->query_is(qq{BEGIN; $change; SELECT operation, subresource, fields, verdict FROM dbnet.plan(); ROLLBACK},
+    qq(update||{"spec.zone": "east"}|send\nupdate|status|{"status.state": "Planned"}|send\nupdate|scale|{"spec.size": 9}|send), 'plan: one line for each request, in their order');
+$node->query_is(qq{BEGIN; $change; SELECT operation, path, subresource, row_value, live_value FROM dbnet.preview('net.pools') WHERE key = '$space/again' ORDER BY path; ROLLBACK},
+    qq(update|spec.size|scale|9|5\nupdate|spec.zone||"east"|"north"\nupdate|status.state|status|"Planned"|"Old"), 'preview: where each field goes');
+$node->query_is(q{BEGIN; INSERT INTO net.pools (name, state) VALUES ('planned', 'New'); SELECT operation, subresource, fields FROM dbnet.plan(); ROLLBACK},
+    qq(create||{}\ncreate|status|{"status.state": "New"}), 'what is created goes before its status');
+$node->query_is(q{BEGIN; DELETE FROM net.pools WHERE name = 'again'; SELECT operation, subresource, fields FROM dbnet.plan(); ROLLBACK}, 'delete||', 'a delete goes nowhere else');
+
+# --- let go of: on the server too, and no value changes ---
+sub owned_by_us {
+    my ($name) = @_;
+    my $manager = $node->safe_psql('postgres', 'SELECT field_manager FROM dbnet.mirrored_relation');
+    return join ' ', sort map { my $entry = $_; map { my $top = $_; map { (($entry->{subresource} // 'object') . ":$top.$_") =~ s/f://gr } grep { $_ ne '.' } keys %{ $entry->{fieldsV1}{$top} } }
+          grep { $_ ne 'f:metadata' } keys %{ $entry->{fieldsV1} } } grep { $_->{manager} eq $manager } pool($name)->{metadata}{managedFields}->@*;
+}
+is(owned_by_us('again'), 'object:spec.zone status:status.state', 'object and status are ours; of a scale that nobody owned the server notes no owner');
+$node->query_is(q{BEGIN; SELECT dbnet.release('net.pools', 'again', '{state,size}'); SELECT operation, subresource, fields FROM dbnet.plan(); COMMIT},
+    qq(2\nrelease||{"spec.size": 5, "status.state": "Old"}), 'status and scale are let go of by an edit of the object');
+settled_but_a('is settled');
+is(owned_by_us('again'), 'object:spec.zone', 'only the rest is ours');
+is_deeply([pool('again')->@{qw(spec status)}], [{ zone => 'north', size => 5 }, { state => 'Old' }], 'no value has changed');
+$node->query_is(q{SELECT claimed FROM dbnet.object WHERE name = 'again'}, '{spec.zone}', 'nor is more claimed');
+$api->expect_success($api->patch("$pools/again/status?fieldManager=controller", { status => { state => 'Theirs' } }));
+$api->expect_success($api->patch("$pools/again/scale?fieldManager=autoscaler", { spec => { replicas => 8 } }));
+$node->wait_for(q{SELECT state = 'Theirs' AND size = 8 FROM net.pools WHERE name = 'again'}, 'the columns follow whoever sets them');
+$node->query_is(q{SELECT phase FROM dbnet.object_status WHERE name = 'again'}, 'synced', 'which is no drift');
+$node->psql_ok(q{UPDATE net.pools SET zone = 'west' WHERE name = 'again'}, 'a change of what is ours');
+settled_but_a('is settled');
+is_deeply([pool('again')->@{qw(spec status)}], [{ zone => 'west', size => 8 }, { state => 'Theirs' }], 'leaves them alone');
+$node->psql_ok(q{UPDATE net.pools SET size = 3 WHERE name = 'again'}, 'whoever writes the scale again');
+settled_but_a('is settled');
+is(pool('again')->{spec}{size}, 3, 'sets it');
+
 # --- an interruption between the parts ---
 SKIP: {
     DBNet::Need::or_skip('faults');

@@ -143,9 +143,25 @@ $api->wait_until(sub { config()->{data}{size} eq '3' }, 'it is put back after a 
 settled('and is over when nobody changes it again');
 theirs({ size => '4' }, manager => 'argocd', force => 1);
 $node->wait_for(q{SELECT count(*) FROM fights}, 'it goes on', expected => '2');
+
+# --- the next worker goes on where the last one was ---
+my $reverts = q{SELECT (regexp_match(message, 'put back (\d+) times'))[1]};
+my $is_stopped;
+until ($is_stopped) { # in the middle of a fight
+    my $seen = $node->safe_psql('postgres', 'SELECT count(*) FROM fights');
+    $api->wait_until(sub { theirs({ size => '4' }, manager => 'argocd', force => 1); $node->safe_psql('postgres', 'SELECT count(*) FROM fights') > $seen }, 'the fight goes on');
+    kill 'STOP', $node->worker_pid('mirror worker');
+    $is_stopped = $node->safe_psql('postgres', q{SELECT phase = 'fighting' FROM dbnet.object WHERE name = 'seeded'}) eq 't';
+    kill 'CONT', $node->worker_pid('mirror worker') if !$is_stopped;
+}
+my ($times, $noted) = split /\|/, $node->safe_psql('postgres', "$reverts, (SELECT count(*) FROM fights) FROM dbnet.object WHERE name = 'seeded'");
+$node->replace_worker('mirror worker', 'KILL');
+$api->wait_until(sub { config()->{data}{size} eq '3' }, 'another worker puts it back');
+$api->wait_until(sub { theirs({ size => '4' }, manager => 'argocd', force => 1); $node->safe_psql('postgres', 'SELECT count(*) FROM fights') > $noted }, 'and is in the same fight');
+$node->query_is("$reverts FROM fights ORDER BY number DESC LIMIT 1", $times + 1, 'which it does not begin with the patience of the first');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"size": "5"}'}, 'a user writes');
 $node->wait_for(q{SELECT phase = 'synced' AND applied -> 'data' ->> 'size' = '5' FROM dbnet.object WHERE name = 'seeded'}, 'which does not wait');
 is(config()->{data}{size}, '5', 'the value is there');
 
-$node->no_crash_in_log;
+$node->no_crash_in_log(except => qr/dbnet mirror worker.*was terminated by signal 9/);
 done_testing();

@@ -145,5 +145,54 @@ $api->wait_until(sub { $api->get("$configs/free")->{status} == 200 }, 'is sent')
 is(lease()->{spec}{renewTime}, $last, 'and the lease is left alone');
 $restored->fails_like(q{ALTER SERVER prod OPTIONS (SET lease 'maybe')}, '22023', qr/invalid value for option "lease": it is not a Boolean/, 'true or false');
 
-$_->no_crash_in_log(except => qr{mirror worker.* signal 9}) for $old, $clone, $standby, $restored;
+# --- recovery to a point in time that lies after the last renewal: what came after the point may have been sent ---
+$restored->psql_ok(q{ALTER SERVER prod OPTIONS (SET lease 'true')}, 'with a lease again');
+$api->wait_until(sub { lease()->{spec}{renewTime} gt $last }, 'it is renewed');
+$restored->backup('third', backup_options => ['--checkpoint=fast']);
+$restored->psql_ok(q{INSERT INTO net.configs VALUES ('after-the-backup', '{"v": "1"}')}, 'a change that the backup does not have');
+my $written = $restored->lsn('flush');
+sub position { my ($lsn) = lease()->{metadata}{annotations}{'dbnet.io/position'} =~ m{^\d+/\d+/(.*)/\d+$}; return $lsn }
+$api->wait_until(sub { $restored->safe_psql('postgres', "SELECT '@{[ position() ]}'::pg_lsn >= '$written'") eq 't' }, 'the lease tells of it');
+$restored->psql_ok(q{SELECT dbnet.pause('prod', 'test'); INSERT INTO net.configs VALUES ('paused', '{"v": "1"}')}, 'a pause');
+$restored->wait_for(q{SELECT phase = 'pending' AND message LIKE 'paused: %' FROM dbnet.object_status WHERE name = 'paused'}, 'ends the renewals');
+$restored->safe_psql('postgres', q{SELECT pg_create_restore_point('the point')});
+$restored->psql_ok(q{INSERT INTO net.configs VALUES ('after-the-point', '{"v": "1"}')}, 'a change after the point');
+my $point = DBNet::Cluster->new('lease_point');
+$point->init_from_backup($restored, 'third', has_streaming => 1);
+$point->append_conf('postgresql.conf', "recovery_target_name = 'the point'\nrecovery_target_action = 'promote'\n");
+$point->start;
+$point->wait_for(q{SELECT pg_is_in_recovery()}, 'a copy recovers to the point and goes on from there', expected => 'f');
+$restored->stop('fast');
+
+# --- an older copy on the same timeline: what it writes to its own log takes it past the position of the other ---
+my $copy = DBNet::Cluster->new('lease_copy');
+$copy->init_from_backup($restored, 'third');
+$copy->start;
+wait_disarmed($copy, '%this database is an older copy%which is not in the log of this one%', 'a copy of the files is told that it is older');
+$copy->wait_for(q{SELECT older_than IS NOT NULL FROM dbnet.arming}, 'which is put on record');
+$copy->psql_ok(q{INSERT INTO net.configs VALUES ('made-by-copy', '{"v": "1"}')}, 'a change there');
+$copy->safe_psql('postgres', 'CREATE TABLE passing (); DROP TABLE passing; SELECT pg_switch_wal()');
+$copy->query_is("SELECT pg_current_wal_flush_lsn() > '@{[ position() ]}'", 't', 'its log has passed that position');
+$copy->replace_worker('mirror worker', 'TERM');
+wait_disarmed($copy, '%this database is an older copy%when that was not in the log of this one%', 'another worker knows all the same');
+is($api->get("$configs/made-by-copy")->{status}, 404, 'nothing is sent');
+$copy->stop('fast');
+
+# --- the one that was recovered to the point ---
+$point->query_is(q{SELECT string_agg(name, ' ' ORDER BY name) FROM net.configs WHERE name IN ('paused', 'after-the-point')}, 'paused', 'without the change');
+my $position = lease()->{metadata}{annotations}{'dbnet.io/position'};
+$point->psql_ok(q{SELECT dbnet.resume('prod')}, 'it is not to be paused');
+wait_disarmed($point, "%this database is an older copy%$position at least, and this one was restored to a point in time after that%dbnet.claim()%", 'it says that it may not know all');
+is($api->get("$configs/paused")->{status}, 404, 'nothing is sent');
+$point->replace_worker('mirror worker', 'TERM');
+wait_disarmed($point, '%this database is an older copy%', 'nor by another worker');
+is($api->get("$configs/paused")->{status}, 404, 'nothing is sent');
+$point->psql_ok(q{SELECT dbnet.claim()}, 'claimed');
+wait_armed($point, 'it writes');
+$api->wait_until(sub { $api->get("$configs/paused")->{status} == 200 }, 'what waited is sent');
+$point->replace_worker('mirror worker', 'TERM');
+$point->psql_ok(q{INSERT INTO net.configs VALUES ('as-ever', '{"v": "1"}')}, 'a change');
+$api->wait_until(sub { $api->get("$configs/as-ever")->{status} == 200 }, 'from then on it writes as any other, also after a restart');
+
+$_->no_crash_in_log(except => qr{mirror worker.* signal 9}) for $old, $clone, $standby, $restored, $copy, $point;
 done_testing();

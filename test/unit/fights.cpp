@@ -59,3 +59,16 @@ TEST(Fights, AQuietMinuteEndsIt) {
     EXPECT_EQ(fights.size(), 0u) << "nothing is kept of it";
     EXPECT_EQ(fight(fights, web, "kubectl", 1'062'000), 5);
 }
+
+TEST(Fights, TheNextWorkerGoesOnWhereTheLastOneWas) {
+    Fights fights;
+    fights.resume(web, "kubectl", 7, 1'000'000);
+    EXPECT_EQ(fights.wait_ms(web, "kubectl", 1'000'000), 4'000);
+    EXPECT_EQ(fights.reverts(web), 7);
+    fights.note_revert(web, "kubectl", 1'004'000);
+    EXPECT_EQ(fights.wait_ms(web, "kubectl", 1'004'000), 8'000);
+    fights.resume(web, "kubectl", 5, 1'004'000);
+    EXPECT_EQ(fights.reverts(web), 8) << "what is known goes before what is on record";
+    fights.resume({1, "shop", "db"}, "kubectl", 1000, 1'000'000);
+    EXPECT_EQ(fights.wait_ms({1, "shop", "db"}, "kubectl", 1'000'000), 60'000);
+}

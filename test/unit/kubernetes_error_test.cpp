@@ -264,3 +264,26 @@ TEST(KubernetesError, PermanentKinds) {
          {Outcome::retry, Outcome::unavailable, Outcome::ambiguous, Outcome::schema_500, Outcome::unauthorized})
         EXPECT_FALSE(is_permanent(passing));
 }
+
+TEST(KubernetesError, ChangesOfFieldsThatAreSetOnce) {
+    const auto refused = [](const char *causes, int code = 422, const char *reason = "Invalid") {
+        return is_immutable(classify(status_answer(code, reason, "m", causes)));
+    };
+    for (const char *words :
+         {"field is immutable", "field is immutable when `immutable` is set", "may not change once set",
+          "pod updates may not change fields other than `spec.containers[*].image`", "Value is immutable",
+          "updates to statefulset spec for fields other than 'replicas' are forbidden",
+          "spec is immutable after creation except resources.requests for bound claims", "cannot change roleRef",
+          "may not be changed in an update."})
+        for (const char *reason : {"FieldValueInvalid", "FieldValueForbidden"})
+            EXPECT_TRUE(
+                refused(json{{"causes", {{{"reason", reason}, {"field", "spec"}, {"message", words}}}}}.dump().c_str()))
+                << words;
+    EXPECT_FALSE(refused(R"({"causes": [{"reason": "FieldValueInvalid", "field": "a", "message": "field is immutable"},
+                                        {"reason": "FieldValueInvalid", "field": "b", "message": "must be positive"}]})"))
+        << "a new object would be refused as well";
+    EXPECT_FALSE(refused(R"({"causes": []})")) << "nobody knows what is wrong";
+    EXPECT_FALSE(refused(R"({"causes": [{"reason": "FieldValueRequired", "message": "field is immutable"}]})"));
+    EXPECT_FALSE(
+        refused(R"({"causes": [{"reason": "FieldValueInvalid", "message": "field is immutable"}]})", 403, "Forbidden"));
+}

@@ -34,7 +34,8 @@ protected:
     }
     void see(const Lease &other, int64_t now, bool known = true) {
         EXPECT_EQ(keeper.next(now), Action::read);
-        keeper.on_read(Lease(other), known, now);
+        keeper.on_read(Lease(other), known ? "" : "had written more", now);
+        EXPECT_FALSE(known && keeper.is_older_copy());
     }
     bool is_open(int64_t now) const { return keeper.closed_reason(now).empty(); }
 
@@ -100,7 +101,9 @@ TEST_F(LeaseKeeperTest, AnOlderCopyNeverTakesOverByItself) {
         see(lease("them", "9"), now, false);
     EXPECT_GT(now, 60'000);
     EXPECT_NE(keeper.rival().find("older copy"), std::string::npos);
+    EXPECT_TRUE(keeper.is_older_copy());
     keeper.configure({"us", 1, true}, 30'000, now);
+    EXPECT_FALSE(keeper.is_older_copy()) << "not to be noted once more";
     see(lease("them", "9"), now, false);
     EXPECT_EQ(keeper.next(now), Action::renew) << "somebody has claimed it";
 }

@@ -536,6 +536,7 @@ TEST_F(Intent, SubresourcesAreSentOneByOneAfterTheObject) {
     row->values = {{"spec.replicas", 3}, {"spec.paused", true}, {"status.phase", "New"}};
     Decision create = decided();
     ASSERT_EQ(create.action, Action::create);
+    EXPECT_EQ(parts_of(mapping, create), (std::vector<std::string>{"", "status", "scale"}));
     Part part = take_first_part(mapping, create, nullptr);
     EXPECT_EQ(part.subresource, "");
     EXPECT_EQ(part.fields, (Fields{{"spec.paused", true}}));
@@ -552,6 +553,7 @@ TEST_F(Intent, SubresourcesAreSentOneByOneAfterTheObject) {
         }
         Decision update = decided();
         ASSERT_EQ(update.action, Action::update);
+        EXPECT_EQ(parts_of(mapping, update).front(), subresource);
         const Fields before = object->applied;
         part = take_first_part(mapping, update, &*object);
         EXPECT_EQ(part.subresource, subresource);
@@ -579,4 +581,33 @@ TEST_F(Intent, WithoutSubresourcesAllFieldsGoAtOnce) {
     EXPECT_EQ(part.subresource, "");
     EXPECT_EQ(part.fields, row->values);
     EXPECT_FALSE(part.others_follow);
+}
+
+TEST_F(Intent, WhatIsToBeMadeAnewIsMadeOnceItIsGone) {
+    synced();
+    row->values["spec.replicas"] = 3;
+    object->replacement = Replacement::under_way;
+    EXPECT_EQ(decided().action, Action::update) << "it is still there, and perhaps the change can be made now";
+    object->phase = Phase::absent;
+    EXPECT_EQ(decided().action, Action::create) << "its end is no external delete";
+    object->phase = Phase::pending;
+    object->replacement = Replacement::gone;
+    EXPECT_EQ(decided().action, Action::create);
+    EXPECT_EQ(decided().fields, (Fields{{"spec.replicas", 3}})) << "what is claimed; the rest was others'";
+    row.reset();
+    tombstone = {"u1"};
+    EXPECT_EQ(decided().action, Action::forget) << "the row went meanwhile";
+}
+
+TEST_F(Intent, WhatIsNotMadeAnew) {
+    synced();
+    EXPECT_EQ(replacement_obstacle(settings, *object), nullptr);
+    object->controlled = true;
+    EXPECT_STREQ(replacement_obstacle(settings, *object), "a controller looks after the object");
+    object->created_by_us = false;
+    EXPECT_STREQ(replacement_obstacle(settings, *object), "the object was not created by DBNet");
+    synced();
+    settings.kind = "Namespace";
+    EXPECT_STREQ(replacement_obstacle(settings, *object),
+                 "deleting an object of this kind takes other objects or data with it");
 }

@@ -30,3 +30,15 @@ TEST(Stamp, OfACopyIsNotOfOurHistory) {
     EXPECT_FALSE(history.has({7, 4, 10, 0})) << "a timeline that we have not seen";
     EXPECT_FALSE(history.has({8, 3, 1, 0})) << "another system";
 }
+
+TEST(Stamp, WhatARecoveryToAPointInTimeLeftOut) {
+    EXPECT_EQ(cut_timelines(""), std::set<uint32_t>{});
+    EXPECT_EQ(cut_timelines("1\t0/3000148\tno recovery target specified\n\n2\t0/4000000\tbefore transaction 735\n\n"
+                            "3\t0/5000000\tat restore point \"a\tb\"\n4\t0/6000000\treached consistency"),
+              (std::set<uint32_t>{2, 3, 4}));
+    EXPECT_EQ(cut_timelines("# a comment\n1\n\t0/1\tx\n1\t0/1\n"), std::set<uint32_t>{});
+    const History history{7, {{4, 500, false}, {3, 400, true}, {2, 300, false}, {1, 100, false}}};
+    EXPECT_TRUE(history.is_cut_after({7, 2, 299, 0}));
+    EXPECT_TRUE(history.is_cut_after({7, 3, 399, 0}));
+    EXPECT_FALSE(history.is_cut_after({7, 4, 499, 0})) << "written since";
+}
