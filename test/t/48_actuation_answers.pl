@@ -51,7 +51,7 @@ $node->psql_ok(qq{
     INSERT INTO net.fixed (name, data, immutable) VALUES ('fixed', '{"a": "1"}', true)}, 'an immutable ConfigMap');
 is($mirrors->wait_synced, '', 'settled');
 $node->psql_ok(q{UPDATE net.fixed SET data = '{"a": "2"}'}, 'change it');
-phase_like('fixed', 'invalid', '%field is immutable when `immutable` is set%', 'Correct the row%', 'refused');
+phase_like('fixed', 'invalid', '%field is immutable when `immutable` is set%', 'The field can be set only when the object is made%', 'refused');
 $node->psql_ok(q{UPDATE net.fixed SET data = '{"a": "1"}'}, 'give in');
 is($mirrors->wait_synced, '', 'all is well');
 

@@ -148,6 +148,19 @@ $node->psql_ok(q{SELECT dbnet.approve(id) FROM dbnet.held}, 'approved');
 $node->wait_for(q{SELECT count(*) = 4 FROM dbnet.object_status WHERE name LIKE 'many-%' AND phase = 'synced'}, 'they are made anew');
 is_deeply([ map { map_of("many-$_")->{data}{a} } 1 .. 4 ], [ (2) x 4 ], 'as the rows are');
 
+# Deletes of rows and of what is made anew count together.
+$node->replace_worker('mirror worker', 'TERM');    # which counts from nothing
+for my $name ('many-2', 'many-3') {
+    $node->psql_ok("DELETE FROM net.maps WHERE name = '$name'", 'a row goes');
+    $api->wait_until(sub { $api->get("$maps/$name")->{status} == 404 }, 'and its object');
+}
+$node->psql_ok(q{UPDATE net.maps SET data = '{"a": "3"}' WHERE name = 'many-4'}, 'one is to be made anew');
+$node->wait_for(q{SELECT phase = 'held' AND message LIKE 'one more object in a minute that deletes too many%' FROM dbnet.object_status WHERE name = 'many-4'}, 'which is one delete too many');
+is(map_of('many-4')->{data}{a}, 2, 'it is as it was');
+$node->psql_ok(q{SELECT dbnet.approve(id) FROM dbnet.held}, 'approved');
+$node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'many-4'}, 'it is made anew');
+is(map_of('many-4')->{data}{a}, 3, 'as the row is');
+
 # --- a server that does not let us delete ---
 SKIP: {
     DBNet::Need::or_skip('faults');

@@ -16,7 +16,7 @@ SELECT has_view('dbnet', 'transaction', 'transaction');
 SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
     'first_written', 'stamp', 'phase', 'health', 'health_message', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
-    'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'last_actuation', 'changed_at']);
+    'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'last_actuation', 'replacing', 'changed_at']);
 SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']::name[], 'key of object');
 SELECT columns_are('dbnet', 'tombstone', ARRAY[
     'id', 'relation', 'namespace', 'name', 'uid', 'last_body', 'deleted_by', 'transaction', 'at']);
