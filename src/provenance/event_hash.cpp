@@ -12,12 +12,19 @@ extern "C" {
 
 namespace dbnet::provenance {
 
+namespace {
+
+bool is_left_out(const char *name) noexcept {
+    return (*name == 'c' && strcmp(name, "checksum") == 0) || (*name == 'r' && strcmp(name, "root") == 0);
+}
+
+} // namespace
+
 Sha256::Digest hash_of_row(TupleDesc columns, const Datum *values, const bool *nulls) {
     Sha256 hash;
     for (int index = 0; index < columns->natts; ++index) {
         const Form_pg_attribute column = TupleDescAttr(columns, index);
-        if (column->attisdropped || strcmp(NameStr(column->attname), "checksum") == 0 ||
-            strcmp(NameStr(column->attname), "root") == 0)
+        if (column->attisdropped || is_left_out(NameStr(column->attname)))
             continue;
         hash.add(std::string_view(nulls[index] ? "\0" : "\1", 1));
         if (nulls[index])

@@ -13,6 +13,7 @@ extern "C" {
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "storage/lmgr.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 }
 
@@ -38,27 +39,80 @@ Relation opened(Oid table) {
     return heap;
 }
 
+// Of the tables that were written last; a transaction writes at most five.
+HeapForm forms[8];
+size_t next_form = 0;
+uint64 changes = 0; // that invalidations have told of
+
+bool is_about(const HeapForm &form, Oid relation) noexcept {
+    if (!OidIsValid(relation) || form.table == relation)
+        return true;
+    for (int place = 0; place < form.index_count; ++place)
+        if (form.indexes[place] == relation)
+            return true;
+    return false;
+}
+
+extern "C" void dbnet_own_heap_changed(Datum, Oid relation) {
+    ++changes;
+    for (HeapForm &form : forms)
+        if (is_about(form, relation))
+            form.table = InvalidOid;
+}
+
+const HeapForm *find_form(Oid table) noexcept {
+    for (const HeapForm &form : forms)
+        if (form.table == table)
+            return &form;
+    return nullptr;
+}
+
 } // namespace
 
 OwnHeap::OwnHeap(Oid table, std::span<const Oid> types) : heap_(opened(table)) {
+    if (const HeapForm *known = find_form(table); known != nullptr) {
+        form_ = *known;
+        return;
+    }
+    const uint64 before = changes;
+    form_ = examine(types);
+    if (changes == before)
+        forms[next_form++ % std::size(forms)] = form_;
+}
+
+HeapForm OwnHeap::examine(std::span<const Oid> types) {
     const TupleDesc columns = RelationGetDescr(heap_);
     bool is_as_made = columns->natts == static_cast<int>(types.size());
-    for (int index = 0; index < columns->natts && is_as_made; ++index)
+    for (int place = 0; place < columns->natts && is_as_made; ++place)
         is_as_made =
-            TupleDescAttr(columns, index)->atttypid == types[index] && !TupleDescAttr(columns, index)->attisdropped;
+            TupleDescAttr(columns, place)->atttypid == types[place] && !TupleDescAttr(columns, place)->attisdropped;
     if (!is_as_made)
         reject("has other columns than DBNet made");
+    HeapForm form;
+    form.table = RelationGetRelid(heap_);
     const List *ids = RelationGetIndexList(heap_);
-    if (list_length(ids) > most_indexes)
+    if (list_length(ids) > HeapForm::most_indexes)
         reject("has indexes of somebody else");
-    for (int index = 0; index < list_length(ids); ++index) {
-        indexes_[index] = index_open(list_nth_oid(ids, index), RowExclusiveLock);
-        is_partial_[index] = !heap_attisnull(indexes_[index]->rd_indextuple, Anum_pg_index_indpred, nullptr);
-        ++index_count_;
-        if (indexes_[index]->rd_rel->relam != BTREE_AM_OID || indexes_[index]->rd_index->indisunique ||
-            !heap_attisnull(indexes_[index]->rd_indextuple, Anum_pg_index_indexprs, nullptr))
+    for (int place = 0; place < list_length(ids); ++place) {
+        form.indexes[place] = list_nth_oid(ids, place);
+        form_ = form;
+        form_.index_count = place + 1;
+        const Relation opened = index(place);
+        if (opened->rd_rel->relam != BTREE_AM_OID || opened->rd_index->indisunique ||
+            !heap_attisnull(opened->rd_indextuple, Anum_pg_index_indexprs, nullptr))
             reject("has indexes of somebody else");
+        if (!heap_attisnull(opened->rd_indextuple, Anum_pg_index_indpred, nullptr))
+            form.not_null[place] = opened->rd_index->indkey.values[0];
     }
+    form.index_count = list_length(ids);
+    return form;
+}
+
+// The lock on the table keeps its indexes.
+Relation OwnHeap::index(int place) {
+    if (indexes_[place] == nullptr)
+        indexes_[place] = index_open(form_.indexes[place], RowExclusiveLock);
+    return indexes_[place];
 }
 
 void OwnHeap::reject(const char *why) {
@@ -69,8 +123,9 @@ void OwnHeap::reject(const char *why) {
 
 void OwnHeap::close() {
     finish();
-    for (int index = 0; index < index_count_; ++index)
-        index_close(indexes_[index], NoLock);
+    for (const Relation opened : indexes_)
+        if (opened != nullptr)
+            index_close(opened, NoLock);
     table_close(heap_, NoLock);
 }
 
@@ -106,20 +161,24 @@ void OwnHeap::finish() {
 }
 
 void OwnHeap::insert_into_indexes(HeapTuple row) {
-    for (int index = 0; index < index_count_; ++index) {
-        const Relation relation = indexes_[index];
+    for (int place = 0; place < form_.index_count; ++place) {
+        if (form_.not_null[place] != 0 && heap_attisnull(row, form_.not_null[place], RelationGetDescr(heap_)))
+            continue;
+        const Relation relation = index(place);
         const Form_pg_index form = relation->rd_index;
         Datum values[INDEX_MAX_KEYS];
         bool nulls[INDEX_MAX_KEYS];
         for (int column = 0; column < form->indnkeyatts; ++column)
             values[column] = heap_getattr(row, form->indkey.values[column], RelationGetDescr(heap_), &nulls[column]);
-        if (is_partial_[index] && nulls[0])
-            continue;
         IndexInfo info{}; // a btree looks at none of it
         info.type = T_IndexInfo;
         info.ii_NumIndexAttrs = info.ii_NumIndexKeyAttrs = form->indnkeyatts;
         index_insert(relation, values, nulls, &row->t_self, heap_, UNIQUE_CHECK_NO, false, &info);
     }
+}
+
+void watch_own_heaps() {
+    CacheRegisterRelcacheCallback(dbnet_own_heap_changed, Datum{0});
 }
 
 } // namespace dbnet::provenance

@@ -12,6 +12,17 @@ extern "C" {
 
 namespace dbnet::provenance {
 
+// What was found of a table when it was opened first: fit to be written, and with these indexes. Kept for the process,
+// until the table or an index of it changes.
+struct HeapForm {
+    static constexpr int most_indexes = 4;
+
+    Oid table = InvalidOid; // InvalidOid: not known, or not any more
+    int index_count = 0;
+    Oid indexes[most_indexes]{};
+    AttrNumber not_null[most_indexes]{}; // of a partial index, the column that must not be null; 0: every row is in it
+};
+
 class OwnHeap {
 public:
     // Throws pg::error, with nothing written and nothing left open, when the table is not as `types` (of its columns)
@@ -26,17 +37,21 @@ public:
     void finish();
 
 private:
-    static constexpr int most_indexes = 4, most_together = 256;
+    static constexpr int most_together = 256;
 
     [[noreturn]] void reject(const char *why);
+    HeapForm examine(std::span<const Oid> types);
+    Relation index(int place);
     void insert_into_indexes(HeapTuple row);
 
     Relation heap_;
-    Relation indexes_[most_indexes];
-    bool is_partial_[most_indexes];
-    int index_count_ = 0;
+    HeapForm form_;
+    Relation indexes_[HeapForm::most_indexes]{}; // opened with the first row that is to go into them
     HeapTuple rows_[most_together];
     int row_count_ = 0;
 };
+
+// Called once per process, when the hooks are installed.
+void watch_own_heaps();
 
 } // namespace dbnet::provenance

@@ -17,6 +17,8 @@ static_assert(std::size(table_names) == static_cast<size_t>(OwnTable::count));
 constexpr const char *ring_names[] = {"activity", "entity_version"};
 
 Oid known[static_cast<size_t>(OwnTable::count)];
+bool is_current[static_cast<size_t>(OwnTable::count)]; // nothing has been renamed, made or dropped since
+uint64 changes = 0;                                     // that invalidations have told of
 
 // Where the last events went: nearly always where the next ones go.
 constexpr int nowhere = -1;
@@ -27,6 +29,9 @@ struct Partition {
 Partition last_partition[std::size(ring_names)];
 
 extern "C" void dbnet_own_tables_changed(Datum, int, uint32) {
+    ++changes;
+    for (bool &one : is_current)
+        one = false;
     for (Partition &partition : last_partition)
         partition.place = nowhere;
 }
@@ -38,9 +43,14 @@ Oid own_schema() {
 }
 
 Oid own_table(OwnTable table) {
-    const Oid schema = own_schema();
     const auto place = static_cast<size_t>(table);
-    return known[place] = OidIsValid(schema) ? get_relname_relid(table_names[place], schema) : InvalidOid;
+    if (is_current[place])
+        return known[place];
+    const uint64 before = changes;
+    const Oid schema = own_schema();
+    known[place] = OidIsValid(schema) ? get_relname_relid(table_names[place], schema) : InvalidOid;
+    is_current[place] = OidIsValid(known[place]) && changes == before;
+    return known[place];
 }
 
 Oid own_table_if_known(OwnTable table) noexcept {
@@ -52,6 +62,7 @@ Oid partition_of(Ring ring, EventId event) {
     const int place = ring_place(event);
     if (last.place == place)
         return last.table;
+    const uint64 before = changes;
     const Oid schema = own_schema();
     if (!OidIsValid(schema))
         return InvalidOid;
@@ -64,7 +75,7 @@ Oid partition_of(Ring ring, EventId event) {
     name[length + 2] = static_cast<char>('0' + place % 10);
     name[length + 3] = '\0';
     last.table = get_relname_relid(name, schema);
-    last.place = OidIsValid(last.table) ? place : nowhere;
+    last.place = OidIsValid(last.table) && changes == before ? place : nowhere;
     return last.table;
 }
 

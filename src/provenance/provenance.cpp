@@ -6,6 +6,7 @@
 #include "provenance/failures.hpp"
 #include "provenance/function_hooks.hpp"
 #include "provenance/function_info.hpp"
+#include "provenance/own_heap.hpp"
 #include "provenance/own_tables.hpp"
 #include "provenance/recorder.hpp"
 #include "provenance/row_version.hpp"
@@ -54,6 +55,7 @@ void install() {
         install_function_hooks();
         install_ddl_hooks();
         watch_own_tables();
+        watch_own_heaps();
         watch_tables();
         watch_functions();
     });

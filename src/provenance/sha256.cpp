@@ -25,12 +25,15 @@ Sha256::Sha256() noexcept {
     SHA256_Init(context_of(state_));
 }
 
-void Sha256::add(std::string_view bytes) noexcept {
+void Sha256::add_at_once(std::string_view bytes) noexcept {
+    SHA256_Update(context_of(state_), pending_, pending_size_);
     SHA256_Update(context_of(state_), bytes.data(), bytes.size());
+    pending_size_ = 0;
 }
 
 Sha256::Digest Sha256::digest() noexcept {
     Digest digest;
+    SHA256_Update(context_of(state_), pending_, pending_size_);
     SHA256_Final(digest.data(), context_of(state_));
     return digest;
 }
