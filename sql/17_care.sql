@@ -1,6 +1,10 @@
 -- Can it be trusted: dbnet.gaps, verify and digest.
 
 -- What the table holds is read by the caller; what is on record of it comes from the extension.
+CREATE FUNCTION dbnet.newest(number integer)
+    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_newest';
+COMMENT ON FUNCTION dbnet.newest(integer) IS 'Internal: the rows of dbnet.newest_versions(), by tracked_relation.number, for whoever may ask';
 CREATE FUNCTION dbnet.newest_versions(relation regclass)
     RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -10,13 +14,9 @@ CREATE FUNCTION dbnet.answer_newest_versions(caller oid, relation regclass)
     RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT v.key_hash, (array_agg(v.key ORDER BY v.id DESC))[1], max(v.id), (array_agg(v.operation ORDER BY v.id DESC))[1],
-           (array_agg(v.row_transaction ORDER BY v.id DESC))[1], dbnet.overlaid(v.new ORDER BY v.id) FILTER (WHERE v.new IS NOT NULL)
-    FROM dbnet.entity_version AS v WHERE v.relation = dbnet.tracked_number(caller, answer_newest_versions.relation) AND v.operation <> 'T' GROUP BY 1
+    SELECT n.* FROM dbnet.newest(dbnet.tracked_number(caller, answer_newest_versions.relation)) AS n
     $$;
 COMMENT ON FUNCTION dbnet.answer_newest_versions(oid, regclass) IS 'Internal: answers dbnet.newest_versions()';
-CREATE AGGREGATE dbnet.overlaid(jsonb) (sfunc = jsonb_concat, stype = jsonb, initcond = '{}');
-COMMENT ON AGGREGATE dbnet.overlaid(jsonb) IS 'Objects laid over each other in the order of aggregation: of a member the last value';
 
 CREATE FUNCTION dbnet.configuration_gaps() RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -74,13 +74,13 @@ BEGIN
                             SELECT string_agg(f.key, ', ' ORDER BY f.key) FROM jsonb_each(s.known) AS f WHERE dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END,
                    dbnet.event_time(s.event), s.event
             FROM present AS p FULL JOIN seen AS s ON s.hash = dbnet.key_hash($2, p.line)
-            WHERE CASE WHEN s.event IS NULL THEN age(p.writer) < age($4::xid)
+            -- Rows from before the first record are no gap.
+            WHERE CASE WHEN s.event IS NULL THEN age(p.writer) < age(coalesce((SELECT first.row_transaction FROM seen AS first WHERE first.row_transaction IS NOT NULL ORDER BY first.event LIMIT 1), '3'))
                        WHEN p.line IS NULL THEN s.operation NOT IN ('D', 'R')
                        WHEN s.operation IN ('D', 'R') THEN true
                        ELSE s.row_transaction IS DISTINCT FROM p.writer AND EXISTS (
                             SELECT FROM jsonb_each(s.known) AS f WHERE p.line ? f.key AND dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END
-            $query$, tracked.table_id) USING tracked.table_id, tracked.key_columns, tracked.redacted_columns,
-                coalesce((SELECT n.row_transaction::text FROM dbnet.newest_versions(tracked.table_id) AS n WHERE n.row_transaction IS NOT NULL ORDER BY n.event LIMIT 1), '3');
+            $query$, tracked.table_id) USING tracked.table_id, tracked.key_columns, tracked.redacted_columns;
     END LOOP;
 END
 $$;
@@ -104,6 +104,10 @@ CREATE FUNCTION dbnet.verify(since timestamptz DEFAULT '-infinity', until timest
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.verify(timestamptz, timestamptz) IS
     'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing. Transactions of the last half minute are not sealed yet: they are checked by their own roots. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
+CREATE FUNCTION dbnet.altered_transactions(start bigint, first bigint, last bigint) RETURNS TABLE (transaction bigint, event bigint)
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_altered_transactions';
+COMMENT ON FUNCTION dbnet.altered_transactions(bigint, bigint, bigint) IS
+    'Internal, for dbnet.verify(): transactions of which the root is not what their events give, and events that belong to no transaction (transaction: the one that they name, of a version its activity). Arguments: the transaction from which on to read; events from and to';
 CREATE FUNCTION dbnet.answer_verify(caller oid, since timestamptz, until timestamptz)
     RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -112,21 +116,22 @@ CREATE FUNCTION dbnet.answer_verify(caller oid, since timestamptz, until timesta
 DECLARE
     first bigint := CASE WHEN since = '-infinity' THEN 0 ELSE dbnet.event_at(since) END;
     last bigint := CASE WHEN until = 'infinity' THEN 9223372036854775807 ELSE dbnet.last_event_at(until) END;
+    oldest bigint;
     one record;
-    sealed dbnet.provenance_block;
-    previous bytea;
+    sealed record;
 BEGIN
     IF NOT pg_has_role(caller, 'dbnet_operator', 'USAGE') THEN
         RAISE EXCEPTION 'permission denied for function dbnet.verify' USING ERRCODE = 'insufficient_privilege', HINT = 'It is for members of dbnet_operator.';
     END IF;
-    FOR one IN SELECT a.id, a.root, a.events, a.session FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id BETWEEN first AND last ORDER BY a.id LOOP
-        transaction := one.id;
-        block := NULL;
-        IF one.root IS DISTINCT FROM sha256(
-               coalesce((SELECT dbnet.event_hash(s) FROM dbnet.session AS s WHERE s.id = one.session LIMIT 1), '')
-               || coalesce((SELECT string_agg(dbnet.event_hash(a), '' ORDER BY a.id) FROM dbnet.activity AS a WHERE a.id >= one.id AND a.id < one.id + one.events), '')
-               || coalesce((SELECT string_agg(dbnet.event_hash(v), '' ORDER BY v.id) FROM dbnet.entity_version AS v WHERE v.id >= one.id AND v.id < one.id + one.events), '')
-               || coalesce((SELECT string_agg(dbnet.event_hash(u), '' ORDER BY u.id) FROM dbnet.used_version AS u WHERE u.id >= one.id AND u.id < one.id + one.events), '')) THEN
+    oldest := (SELECT min(a.id) FROM dbnet.activity AS a);
+    FOR one IN SELECT f.transaction, f.event, t.id, t.events
+               FROM dbnet.altered_transactions(coalesce((SELECT a.id FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id <= first ORDER BY a.id DESC LIMIT 1), first), first, last) AS f
+               LEFT JOIN LATERAL (SELECT a.id, a.events FROM dbnet.activity_by_id(f.transaction) AS a WHERE a.root IS NOT NULL LIMIT 1) AS t ON f.event IS NULL LOOP
+        transaction := one.transaction;
+        IF one.event IS NOT NULL THEN
+            -- Of what retention has emptied versions may be left.
+            RETURN QUERY SELECT NULL::bigint, transaction, one.event, 'its transaction was removed' WHERE transaction >= oldest;
+        ELSE
             -- Which one: what does not fit its own checksum, and numbers that are not there.
             RETURN QUERY
             WITH present AS (
@@ -141,34 +146,32 @@ BEGIN
             UNION ALL SELECT block, transaction, NULL, 'the transaction is not as it was recorded' WHERE NOT EXISTS (SELECT FROM found);
         END IF;
     END LOOP;
-    -- A record whose transaction is gone: nothing above comes by it.
-    RETURN QUERY
-    SELECT NULL::bigint, v.transaction, v.id, 'its transaction was removed' FROM (
-        SELECT a.transaction, a.id FROM dbnet.activity AS a WHERE a.id BETWEEN first AND last AND a.root IS NULL
-            AND NOT EXISTS (SELECT FROM dbnet.activity_by_id(a.transaction) AS t WHERE t.root IS NOT NULL)
-        UNION ALL SELECT e.activity, e.id FROM dbnet.entity_version AS e WHERE e.id BETWEEN first AND last
-            AND e.activity >= (SELECT min(a.id) FROM dbnet.activity AS a) AND NOT EXISTS (SELECT FROM dbnet.activity AS a WHERE a.id = e.activity)
-            AND NOT coalesce((SELECT e.id < t.id + t.events FROM dbnet.activity AS t WHERE t.root IS NOT NULL AND t.id <= e.id ORDER BY t.id DESC LIMIT 1), false)) AS v;
-    FOR sealed IN SELECT * FROM dbnet.provenance_block ORDER BY number LOOP
-        block := sealed.number;
-        IF previous IS NOT NULL AND sealed.previous IS DISTINCT FROM previous THEN
-            RETURN QUERY SELECT block, NULL::bigint, NULL::bigint, 'the block does not follow the one before: one was changed, removed or put elsewhere';
+    FOR sealed IN SELECT b.number, b.previous, lag(b.root) OVER (ORDER BY b.number) AS before FROM dbnet.provenance_block AS b ORDER BY b.number LOOP
+        IF sealed.before IS NOT NULL AND sealed.previous IS DISTINCT FROM sealed.before THEN
+            RETURN QUERY SELECT sealed.number, NULL::bigint, NULL::bigint, 'the block does not follow the one before: one was changed, removed or put elsewhere';
         END IF;
-        previous := sealed.root;
-        CONTINUE WHEN sealed.transactions[cardinality(sealed.transactions)] < first OR sealed.transactions[1] > last;
-        -- What retention has emptied cannot be checked any more.
-        CONTINUE WHEN sealed.transactions[1] < (SELECT min(a.id) FROM dbnet.activity AS a);
-        IF sealed.root IS DISTINCT FROM sha256(coalesce(sealed.previous, '')
-               || coalesce((SELECT string_agg(a.root, '' ORDER BY t.place) FROM unnest(sealed.transactions) WITH ORDINALITY AS t(id, place), dbnet.activity_by_id(t.id) AS a), '')) THEN
-            RETURN QUERY SELECT block, t.id, NULL::bigint, 'the transaction was removed' FROM unnest(sealed.transactions) AS t(id)
-                WHERE NOT EXISTS (SELECT FROM dbnet.activity_by_id(t.id) AS a WHERE a.root IS NOT NULL);
-            IF NOT FOUND THEN
-                RETURN QUERY SELECT block, NULL::bigint, NULL::bigint, 'the block is not as it was sealed';
-            END IF;
-        END IF;
-        RETURN QUERY SELECT block, a.id, NULL::bigint, 'the transaction was added after the block was sealed' FROM dbnet.activity AS a
-            WHERE a.root IS NOT NULL AND a.id > sealed.transactions[1] AND a.id < sealed.transactions[cardinality(sealed.transactions)] AND a.id <> ALL (sealed.transactions);
     END LOOP;
+    -- What retention has emptied cannot be checked any more.
+    FOR sealed IN
+        WITH wanted AS (SELECT b.* FROM dbnet.provenance_block AS b
+                        WHERE b.transactions[cardinality(b.transactions)] >= first AND b.transactions[1] BETWEEN oldest AND last),
+        recorded AS MATERIALIZED (SELECT a.id, a.root FROM dbnet.activity AS a WHERE a.root IS NOT NULL), -- all at once, not one by one
+        roots AS (SELECT w.number, t.place, a.root FROM wanted AS w, unnest(w.transactions) WITH ORDINALITY AS t(id, place), recorded AS a WHERE a.id = t.id),
+        computed AS (SELECT r.number, string_agg(r.root, '' ORDER BY r.place) AS roots FROM roots AS r GROUP BY r.number)
+        SELECT w.number, w.transactions FROM wanted AS w LEFT JOIN computed AS c ON c.number = w.number
+        WHERE w.root IS DISTINCT FROM sha256(coalesce(w.previous, '') || coalesce(c.roots, '')) ORDER BY w.number LOOP
+        RETURN QUERY SELECT sealed.number, t.id, NULL::bigint, 'the transaction was removed' FROM unnest(sealed.transactions) AS t(id)
+            WHERE NOT EXISTS (SELECT FROM dbnet.activity_by_id(t.id) AS a WHERE a.root IS NOT NULL);
+        IF NOT FOUND THEN
+            RETURN QUERY SELECT sealed.number, NULL::bigint, NULL::bigint, 'the block is not as it was sealed';
+        END IF;
+    END LOOP;
+    RETURN QUERY
+    WITH added AS MATERIALIZED (
+        SELECT a.id FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id BETWEEN first AND last
+        AND NOT EXISTS (SELECT FROM dbnet.provenance_block AS b, unnest(b.transactions) AS t(id) WHERE t.id = a.id))
+    SELECT b.number, a.id, NULL::bigint, 'the transaction was added after the block was sealed' FROM added AS a JOIN dbnet.provenance_block AS b
+        ON a.id > b.transactions[1] AND a.id < b.transactions[cardinality(b.transactions)];
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_verify(oid, timestamptz, timestamptz) IS 'Internal: answers dbnet.verify()';

@@ -3,8 +3,7 @@
 // Events are read in their order. Of each row that was there at the start the first old value of a column counts; a row
 // that is deleted is complete with its image, and what comes up under its key later is another row. Keys that change
 // are followed.
-#include "provenance/event_clock.hpp"
-#include "provenance/own_tables.hpp"
+#include "provenance/event_scan.hpp"
 #include "provenance/tracked_table.hpp"
 
 #include "pg/guard.hpp"
@@ -12,25 +11,16 @@
 #include <algorithm>
 
 extern "C" {
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 }
 
 namespace dbnet::provenance {
 namespace {
-
-// Columns of dbnet.entity_version.
-enum { column_id = 1, column_activity, column_relation, column_key_hash, column_key, column_operation, column_old };
 
 // A row: of those that were there at the start, what is known of that time.
 struct PastRow {
@@ -168,36 +158,25 @@ void take_back(Replay &replay, EventId event, char operation, int64 hash, const 
     }
 }
 
-void read_partition(Replay &replay, Oid table, int32 number, EventId since) {
-    const Oid index = get_relname_relid(psprintf("%s_id_idx", get_rel_name(table)), own_schema());
-    if (!OidIsValid(table) || !OidIsValid(index))
-        throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
-    const Relation versions = table_open(table, AccessShareLock);
-    const Relation by_id = index_open(index, AccessShareLock);
-    ScanKeyData from;
-    ScanKeyInit(&from, column_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(since));
+void read_events(Replay &replay, int32 number, EventId since) {
     const MemoryContext event_memory =
         AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet replayed event", ALLOCSET_DEFAULT_SIZES);
-    const SysScanDesc scan = systable_beginscan_ordered(versions, by_id, GetActiveSnapshot(), 1, &from);
-    const MemoryContext before = MemoryContextSwitchTo(event_memory);
-    const TupleDesc columns = RelationGetDescr(versions);
-    while (const HeapTuple tuple = systable_getnext_ordered(scan, ForwardScanDirection)) {
-        CHECK_FOR_INTERRUPTS();
+    EventScan scan(Ring::entity_version, since, ForwardScanDirection);
+    while (const HeapTuple tuple = scan.next()) {
         bool is_null = false, no_old = false;
-        const auto value = [&](int column, bool &null) { return heap_getattr(tuple, column, columns, &null); };
-        if (DatumGetInt32(value(column_relation, is_null)) != number)
+        const auto value = [&](int column, bool &null) { return heap_getattr(tuple, column, scan.columns(), &null); };
+        if (DatumGetInt32(value(version_column::relation, is_null)) != number)
             continue;
-        const Datum old = value(column_old, no_old);
-        take_back(replay, DatumGetInt64(value(column_id, is_null)), DatumGetChar(value(column_operation, is_null)),
-                  DatumGetInt64(value(column_key_hash, is_null)), DatumGetJsonbP(value(column_key, is_null)),
-                  no_old ? nullptr : DatumGetJsonbP(old));
+        const MemoryContext before = MemoryContextSwitchTo(event_memory);
+        const Datum old = value(version_column::old_row, no_old);
+        take_back(replay, DatumGetInt64(value(version_column::id, is_null)),
+                  DatumGetChar(value(version_column::operation, is_null)),
+                  DatumGetInt64(value(version_column::key_hash, is_null)),
+                  DatumGetJsonbP(value(version_column::key, is_null)), no_old ? nullptr : DatumGetJsonbP(old));
+        MemoryContextSwitchTo(before);
         MemoryContextReset(event_memory);
     }
-    MemoryContextSwitchTo(before);
-    systable_endscan_ordered(scan);
     MemoryContextDelete(event_memory);
-    index_close(by_id, AccessShareLock);
-    table_close(versions, AccessShareLock);
 }
 
 void put_rows(const Replay &replay, ReturnSetInfo *result) {
@@ -236,12 +215,7 @@ DBNET_FUNCTION(dbnet_replay) {
         control.entrysize = sizeof(Slot);
         control.hcxt = CurrentMemoryContext;
         replay.slots = hash_create("DBNet replay", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-        const EventId since = PG_GETARG_INT64(2);
-        const EventId now = next_event();
-        // At most once around the ring: what is older has been emptied.
-        const int64 first = now == 0 ? 0 : since >> 51, last = now == 0 ? 15 : now >> 51;
-        for (int64 period = first > last - 15 ? first : last - 15; period <= last; ++period)
-            read_partition(replay, partition_of(Ring::entity_version, period << 51), PG_GETARG_INT32(0), since);
+        read_events(replay, PG_GETARG_INT32(0), PG_GETARG_INT64(2));
         if (replay.truncated != 0)
             throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                             "the table has been truncated since, and had too many rows for them to be recorded")
