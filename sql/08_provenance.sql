@@ -126,7 +126,7 @@ COMMENT ON COLUMN dbnet.activity.code IS 'C, G: dbnet.code.id, the source that r
 COMMENT ON COLUMN dbnet.activity.started_at IS 'when it began';
 COMMENT ON COLUMN dbnet.activity.duration IS 'microseconds until it ended; NULL = it was still running at the commit';
 COMMENT ON COLUMN dbnet.activity.rows IS 'S: rows that it changed or returned; R: rows that were written';
-COMMENT ON COLUMN dbnet.activity.status IS 'd done, r running at the commit, f failed and its changes were rolled back (by a savepoint or EXCEPTION), b done and rolled back by what came after';
+COMMENT ON COLUMN dbnet.activity.status IS 'd done, r running at the commit, f failed and its changes were rolled back (by a savepoint or EXCEPTION), b done and rolled back by what came after, p done, or running, but something that was to be written within it was rolled back (an EXCEPTION block caught an error)';
 COMMENT ON COLUMN dbnet.activity.checksum IS 'start of the SHA-256 of this row, see dbnet.verify()';
 COMMENT ON COLUMN dbnet.activity.transaction_number IS 'first activity of a transaction: PostgreSQL''s number of that';
 COMMENT ON COLUMN dbnet.activity.session IS 'first activity: dbnet.session.id';

@@ -69,7 +69,7 @@ BEGIN
         SELECT FROM part AS p JOIN dbnet.entity_version AS v ON v.id >= p.id AND v.id < p.id + p.events WHERE v.relation = ANY (unreadable)
         UNION ALL
         SELECT FROM part AS p JOIN dbnet.activity AS a ON a.id >= p.id AND a.id < p.id + p.events WHERE a.relation = ANY (unreadable)
-            OR a.status IN ('f', 'b') -- of what was rolled back no version tells
+            OR a.status IN ('f', 'b', 'p') -- of what was rolled back no version tells
             OR EXISTS (SELECT FROM dbnet.used_version AS u WHERE u.activity = a.id AND u.relation = ANY (unreadable)));
 END
 $$;
@@ -132,7 +132,7 @@ BEGIN
            ELSE CASE WHEN activity.detail ? 'foreign_key' THEN format('foreign key %s: ', activity.detail ->> 'foreign_key') ELSE '' END
                 || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*', ''), 160) END END,
            CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
-           CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' END);
+           CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' WHEN 'p' THEN ', partly rolled back' END);
     detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
          'detail', activity.detail, 'role', activity.role, 'rows', activity.rows, 'microseconds', activity.duration, 'code', activity.code)) END;
 END

@@ -62,7 +62,7 @@ BEGIN
     SELECT v.id, dbnet.key_text(v.key, columns), v.operation, v.old, v.new, (
         SELECT jsonb_object_agg(g.name, jsonb_build_array(g.id, g.status) ORDER BY g.id)
         FROM dbnet.activity_by_id(v.activity) AS a, dbnet.activity_by_id(a.transaction) AS t, dbnet.activity AS g
-        WHERE g.id > a.transaction AND g.id < t.id + t.events AND g.kind = 'G'
+        WHERE g.id > a.transaction AND g.id < t.id + t.events AND ((g.id >> 51) & 15) = ((a.transaction >> 51) & 15) AND g.kind = 'G'
         AND (g.started_by = v.id OR g.started_by IS NULL AND g.parent = v.activity AND g.relation = tracked))
     FROM dbnet.entity_version AS v
     WHERE v.relation = tracked AND (hash IS NULL OR v.key_hash = hash) AND v.id BETWEEN first AND last AND v.operation <> 'R'
@@ -136,6 +136,17 @@ $$;
 COMMENT ON FUNCTION dbnet.writing_functions(regclass) IS
     'Functions and procedures that write a table, by the text of their sources: an INSERT INTO, UPDATE, DELETE FROM, MERGE INTO, TRUNCATE or COPY of it (or of its partitions, or of views over it), or its name beside dynamic SQL; and those that call one of them. Rows: function; how it comes to the table; whether it names the table itself';
 
+-- Planned for each table: of one that changes seldom all versions are fewer than those of others since its thousandth-newest.
+CREATE FUNCTION dbnet.recent_activities(number integer) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN QUERY SELECT DISTINCT newest.activity FROM (
+        SELECT v.activity FROM dbnet.entity_version AS v WHERE v.relation = number ORDER BY v.id DESC LIMIT 1000) AS newest;
+END
+$$;
+COMMENT ON FUNCTION dbnet.recent_activities(integer) IS 'Internal, for dbnet.writers(): what made the newest thousand changes of a table, by tracked_relation.number';
+
 CREATE FUNCTION dbnet.writers(relation regclass, first bigint, last bigint)
     RETURNS TABLE (route text, id oid, name text, source regclass, chain text, seen boolean, readable text, calls bigint, newest bigint)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -147,8 +158,7 @@ CREATE FUNCTION dbnet.answer_writers(caller oid, relation regclass, first bigint
     AS $$
     WITH tracked AS MATERIALIZED (SELECT dbnet.tracked_number(caller, answer_writers.relation) AS number),
     -- Of the newest thousand changes, the innermost activation within which each was made.
-    recent AS MATERIALIZED (
-        SELECT DISTINCT v.activity FROM (SELECT v.activity FROM dbnet.entity_version AS v, tracked AS t WHERE v.relation = t.number ORDER BY v.id DESC LIMIT 1000) AS v),
+    recent AS MATERIALIZED (SELECT r.activity FROM tracked AS t, dbnet.recent_activities(t.number) AS r(activity)),
     activated AS MATERIALIZED (
         SELECT DISTINCT up.name, up.relation, up.detail ->> 'function' AS function FROM recent AS r, LATERAL (
             WITH RECURSIVE above AS (

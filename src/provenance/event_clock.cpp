@@ -54,7 +54,7 @@ EventId take_events(std::uint32_t count) {
     const std::uint64_t ticks = ticks_for(count);
     std::uint64_t last = pg_atomic_read_u64(&memory->last_tick), first = 0;
     do
-        first = first_tick(last, now());
+        first = first_tick(last, now(), ticks);
     while (!pg_atomic_compare_exchange_u64(&memory->last_tick, &last, first + ticks - 1));
     return first_event(first);
 }
@@ -64,7 +64,7 @@ EventId next_event() {
     if (memory == nullptr)
         return 0;
     follow_records(*memory);
-    return first_event(first_tick(newest_tick(), now()));
+    return first_event(first_tick(newest_tick(), now(), 1));
 }
 
 EventId event_now() noexcept {

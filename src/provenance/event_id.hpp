@@ -17,12 +17,6 @@ constexpr std::uint64_t ticks_for(std::uint32_t count) noexcept {
                       : (static_cast<std::uint64_t>(count) + (1u << events_per_tick_bits) - 1) >> events_per_tick_bits;
 }
 
-// The first of `ticks` ticks for events that are recorded at `now` (microseconds since 2000), when `last` is the last
-// tick that was given away: never the same twice, and in order also where the clock stands still or goes back.
-constexpr std::uint64_t first_tick(std::uint64_t last, std::uint64_t now) noexcept {
-    return now > last ? now : last + 1;
-}
-
 constexpr EventId first_event(std::uint64_t tick) noexcept {
     return static_cast<EventId>(tick << events_per_tick_bits);
 }
@@ -31,9 +25,21 @@ constexpr std::uint64_t tick_of(EventId event) noexcept {
     return static_cast<std::uint64_t>(event) >> events_per_tick_bits;
 }
 
+// Ids of one stretch of this length (25.5 days) are kept in one partition of a ring.
+inline constexpr int stretch_bits = 51;
+
+// The first of `ticks` ticks for events that are recorded at `now` (microseconds since 2000), when `last` is the last
+// tick that was given away: never the same twice, in order also where the clock stands still or goes back, and all in
+// one partition.
+constexpr std::uint64_t first_tick(std::uint64_t last, std::uint64_t now, std::uint64_t ticks) noexcept {
+    constexpr int shift = stretch_bits - events_per_tick_bits;
+    const std::uint64_t first = now > last ? now : last + 1, stretch = (first + ticks - 1) >> shift;
+    return first >> shift == stretch ? first : stretch << shift;
+}
+
 // The partition of a ring of 16 in which the event is kept: ((id >> 51) & 15).
 constexpr int ring_place(EventId event) noexcept {
-    return static_cast<int>((event >> 51) & 15);
+    return static_cast<int>((event >> stretch_bits) & 15);
 }
 
 } // namespace dbnet::provenance

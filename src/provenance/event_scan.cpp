@@ -17,7 +17,7 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-constexpr int period_bits = 51, ring_places = 16;
+constexpr int ring_places = 16;
 constexpr AttrNumber column_id = 1; // of both rings
 
 ScanKeyData condition(AttrNumber column, StrategyNumber strategy, RegProcedure comparison, Datum value) {
@@ -41,15 +41,15 @@ EventScan::EventScan(Ring ring, EventId first, ScanDirection direction, const ch
     : ring_(ring), direction_(direction), index_name_(index), wanted_(wanted), memory_(CurrentMemoryContext) {
     // At most once around the ring: what is older has been emptied.
     const EventId now = next_event();
-    const int64 newest = now == 0 ? ring_places - 1 : now >> period_bits;
-    const int64 oldest = now == 0 ? 0 : std::max<int64>(first >> period_bits, newest - (ring_places - 1));
+    const int64 newest = now == 0 ? ring_places - 1 : now >> stretch_bits;
+    const int64 oldest = now == 0 ? 0 : std::max<int64>(first >> stretch_bits, newest - (ring_places - 1));
     const bool is_forward = ScanDirectionIsForward(direction);
     period_ = is_forward ? oldest : newest;
     end_ = is_forward ? std::max(newest, oldest) + 1 : std::min(newest, oldest) - 1;
 }
 
 void EventScan::open() {
-    const Oid table = partition_of(ring_, period_ << period_bits);
+    const Oid table = partition_of(ring_, period_ << stretch_bits);
     const Oid index = OidIsValid(table)
                           ? get_relname_relid(psprintf("%s_%s", get_rel_name(table), index_name_), own_schema())
                           : InvalidOid;

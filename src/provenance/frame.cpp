@@ -169,6 +169,13 @@ void statement_has_ended(Frame *ended) {
     foreign_keys->put(ended->command, reinterpret_cast<uint64>(ended));
 }
 
+bool is_writing(SubTransactionId since) noexcept {
+    for (const Frame *frame = statements; frame != nullptr; frame = frame->next_statement)
+        if (frame->subtransaction >= since && frame->command != InvalidCommandId)
+            return true;
+    return false;
+}
+
 void forget_statements(SubTransactionId since) noexcept {
     for (Frame **link = &statements; *link != nullptr;) {
         Frame *frame = *link;

@@ -18,7 +18,9 @@ struct FunctionInfo; // function_info.hpp
 
 enum class ActivityKind : char { statement = 'S', call = 'C', activation = 'G', report = 'R', ddl = 'D' };
 
-enum class ActivityStatus : char { done = 'd', running = 'r', failed = 'f', rolled_back = 'b' };
+// partly: done, or running, but something that was to be written within it was rolled back: an EXCEPTION block has caught
+// an error.
+enum class ActivityStatus : char { done = 'd', running = 'r', failed = 'f', rolled_back = 'b', partly = 'p' };
 
 struct Frame {
     Frame *within = nullptr; // what it runs in; kept as long as this frame is
@@ -26,7 +28,8 @@ struct Frame {
     int references = 0;      // frames that run within it, the stack, the list of statements
     ActivityKind kind = ActivityKind::statement;
     ActivityStatus status = ActivityStatus::running;
-    bool is_withheld = false; // text and arguments may hold what a redacted column holds
+    bool has_lost_writes = false; // status `partly`, if it is done in the end
+    bool is_withheld = false;     // text and arguments may hold what a redacted column holds
     SubTransactionId subtransaction = InvalidSubTransactionId; // in which it began
     Oid role = InvalidOid;
     TimestampTz started_at = 0;
@@ -85,6 +88,8 @@ Frame *find_statement(const QueryDesc *query) noexcept;
 // the statement around them ends.
 Frame *find_statement(CommandId command) noexcept;
 void statement_has_ended(Frame *frame); // may longjmp (no memory)
+// Whether one of them that began in the subtransaction, or in one within it, was to write.
+bool is_writing(SubTransactionId since) noexcept;
 // Of an aborted subtransaction nothing goes on that began in it; at the end of a transaction (since = 0) nothing at all
 // but what is on the stack.
 void forget_statements(SubTransactionId since) noexcept;

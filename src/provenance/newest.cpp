@@ -76,7 +76,8 @@ int64 estimated_versions() {
     constexpr int64 ring_places = 16, versions_per_page = 50;
     int64 pages = 0;
     for (int64 place = 0; place < ring_places; ++place) {
-        const Relation versions = table_open(partition_of(Ring::entity_version, place << 51), AccessShareLock);
+        const Relation versions =
+            table_open(partition_of(Ring::entity_version, place << stretch_bits), AccessShareLock);
         pages += RelationGetNumberOfBlocks(versions);
         table_close(versions, AccessShareLock);
     }

@@ -193,6 +193,9 @@ void describe(Activity &activity, Frame *frame) {
 void take_over(Activity &activity, const Frame &frame) noexcept {
     if (activity.status == ActivityStatus::running)
         activity.status = frame.status;
+    if ((activity.status == ActivityStatus::done || activity.status == ActivityStatus::running) &&
+        frame.has_lost_writes)
+        activity.status = ActivityStatus::partly;
     activity.duration = frame.duration;
     activity.rows = frame.rows;
     activity.is_withheld |= frame.is_withheld;
@@ -200,19 +203,25 @@ void take_over(Activity &activity, const Frame &frame) noexcept {
     activity.relation = frame.relation;
 }
 
-// Activities that are gone leave no trace, unless they are calls: that a procedure was tried tells something.
-void drop_since(uint32 first, SubTransactionId subtransaction) noexcept {
+// Activities that are gone leave no trace, unless they are calls: that a procedure was tried tells something. True:
+// there was something.
+bool drop_since(uint32 first, SubTransactionId subtransaction) noexcept {
+    bool has_dropped = false;
     for (uint32 index = first > records->flushed ? first - records->flushed : 0; index < records->in_part(); ++index) {
         Record &record = records->list[index];
         if (record.kind == Record::Kind::version) {
-            record.version.is_dropped = true;
+            record.version.is_dropped = has_dropped = true;
         } else if (record.kind == Record::Kind::activity) {
             Activity &activity = record.activity;
-            if (activity.subtransaction >= subtransaction)
-                activity.status =
-                    activity.status == ActivityStatus::done ? ActivityStatus::rolled_back : ActivityStatus::failed;
+            if (activity.subtransaction < subtransaction)
+                continue;
+            has_dropped = true;
+            activity.status = activity.status == ActivityStatus::done || activity.status == ActivityStatus::partly
+                                  ? ActivityStatus::rolled_back
+                                  : ActivityStatus::failed;
         }
     }
+    return has_dropped;
 }
 
 // From the last to the first: who has something on record below is on record.
@@ -359,8 +368,11 @@ extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransacti
         }
         level_starts[level] = record_count();
     } else if (event == SUBXACT_EVENT_ABORT_SUB) {
-        if (records != nullptr && !is_flushing)
-            drop_since(level < level_count ? level_starts[level] : 0, id);
+        const bool has_dropped =
+            records != nullptr && !is_flushing && drop_since(level < level_count ? level_starts[level] : 0, id);
+        if (has_dropped || is_writing(id))
+            for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
+                frame->has_lost_writes = true; // and its text or arguments may tell of what was to be written
         forget_statements(id);
     }
 }

@@ -20,7 +20,7 @@ struct Ring {
     constexpr EventId start_of_stretch(EventId event) const noexcept { return (event >> shift) << shift; }
 };
 
-inline constexpr Ring event_ring{51, 16};    // stretches of 25.5 days: activity, entity_version
-inline constexpr Ring actuation_ring{49, 8}; // 6.4 days
+inline constexpr Ring event_ring{stretch_bits, 16}; // activity, entity_version
+inline constexpr Ring actuation_ring{49, 8};        // 6.4 days
 
 } // namespace dbnet::provenance

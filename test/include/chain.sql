@@ -36,7 +36,7 @@ BEGIN
     events AS (
         SELECT a.id, a.parent AS within, a.started_by AS because,
                a.kind::text || ' ' || a.name || coalesce(' on ' || r.name, '')
-               || CASE a.status WHEN 'd' THEN '' WHEN 'r' THEN ', running' WHEN 'f' THEN ', failed' ELSE ', rolled back' END
+               || CASE a.status WHEN 'd' THEN '' WHEN 'r' THEN ', running' WHEN 'f' THEN ', failed' WHEN 'p' THEN ', partly rolled back' ELSE ', rolled back' END
                || CASE WHEN a.role = session_user THEN '' ELSE ', role ' || a.role END
                || coalesce(', line ' || a.line, '') || coalesce(', rows ' || a.rows, '')
                || coalesce(', arguments ' || a.arguments::text, '') || coalesce(', ' || a.detail::text, '')

@@ -29,6 +29,22 @@ INSERT INTO net.open VALUES (1, 'public');
 INSERT INTO net.protected VALUES (1, 'mine');
 SELECT net.write_pair(1, 'canary-1');
 WITH other AS (INSERT INTO net.hidden VALUES (2, 'canary-2')) UPDATE net.open SET a = 'changed' WHERE id = 1;
+-- What was to be written, and was rolled back: after the trigger has seen it, and before that.
+CREATE PROCEDURE net.try(id int, value text) LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        INSERT INTO net.hidden VALUES (id, value);
+        IF id > 2 THEN RAISE 'no'; END IF;
+    EXCEPTION WHEN raise_exception OR unique_violation THEN
+        INSERT INTO net.open VALUES (id + 200, 'tried');
+    END;
+END
+$$;
+CALL net.try(3, 'canary-3');
+CALL net.try(1, 'canary-4');
+DO $$ BEGIN BEGIN INSERT INTO net.hidden VALUES (1, 'canary-5'); EXCEPTION WHEN unique_violation THEN INSERT INTO net.open VALUES (202, 'tried'); END; COMMIT; END $$;
+SELECT is((SELECT string_agg(what, ', ' ORDER BY step) FROM dbnet.why_steps((SELECT event FROM dbnet.history('net.open', '203'))) WHERE kind = 'call'), 'net.try(id => 3, value => "canary-3"), partly rolled back',
+    'who may read everything is told of what was tried');
 CREATE TABLE net.kept (at_open bigint, at_hidden bigint, at_protected bigint);
 INSERT INTO net.kept SELECT (SELECT event FROM dbnet.history('net.open', '101')), (SELECT event FROM dbnet.history('net.hidden', '1')), (SELECT event FROM dbnet.history('net.protected', '1'));
 GRANT SELECT ON net.kept TO PUBLIC;
@@ -80,7 +96,9 @@ SELECT is_empty($$SELECT * FROM dbnet.gaps()$$, 'gaps of what it may read');
 SELECT is_empty($$SELECT * FROM net.kept AS k, LATERAL (VALUES (dbnet.graph(k.at_open, 'prov-json')), (dbnet.graph(k.at_open)),
     ((SELECT string_agg(s::text, '') FROM dbnet.why_steps(k.at_hidden) AS s)), ((SELECT string_agg(s::text, '') FROM dbnet.impact_steps(k.at_hidden) AS s)),
     ((SELECT string_agg(t::text, '') FROM dbnet.timeline(NULL) AS t)), ((SELECT string_agg(h::text, '') FROM dbnet.history('net.open', '1') AS h)),
-    ((SELECT string_agg(h::text, '') FROM dbnet.blame('net.open', '1') AS h))) AS answer(text) WHERE answer.text LIKE '%canary%' OR answer.text LIKE '%mine%'$$, 'no answer holds what it may not read');
+    ((SELECT string_agg(h::text, '') FROM dbnet.blame('net.open', '1') AS h)),
+    ((SELECT string_agg(s::text, '') FROM unnest('{201,202,203}'::text[]) AS tried, dbnet.history('net.open', tried) AS h, dbnet.why_steps(h.event) AS s)),
+    ((SELECT string_agg(h::text, '') FROM unnest('{201,202,203}'::text[]) AS tried, dbnet.history('net.open', tried) AS h))) AS answer(text) WHERE answer.text LIKE '%canary%' OR answer.text LIKE '%mine%'$$, 'no answer holds what it may not read');
 SELECT is(left(pg_temp.error(statement), 18), '42501 | permission', statement) FROM unnest(ARRAY[
     $$SELECT dbnet.verify()$$, $$SELECT dbnet.digest()$$, $$SELECT dbnet.track('net.open')$$, $$SELECT dbnet.answer_why_steps(10, 1, 1)$$, $$SELECT dbnet.answer_track(10, 'net.open', '{}', 'all', NULL)$$,
     $$SELECT dbnet.replay(100, '{id}', 0)$$, $$SELECT dbnet.version_by_id(1)$$, $$SELECT dbnet.take_event()$$]) AS asked(statement);

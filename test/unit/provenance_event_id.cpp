@@ -14,10 +14,17 @@ TEST(EventId, TicksMakeRoomForAllEvents) {
 }
 
 TEST(EventId, FollowsTheClockAndNeverGoesBack) {
-    EXPECT_EQ(first_tick(0, 1'000), 1'000u);
-    EXPECT_EQ(first_tick(999, 1'000), 1'000u);
-    EXPECT_EQ(first_tick(1'000, 1'000), 1'001u) << "two within a microsecond";
-    EXPECT_EQ(first_tick(5'000, 1'000), 5'001u) << "the clock was set back";
+    EXPECT_EQ(first_tick(0, 1'000, 1), 1'000u);
+    EXPECT_EQ(first_tick(999, 1'000, 1), 1'000u);
+    EXPECT_EQ(first_tick(1'000, 1'000, 5), 1'001u) << "two within a microsecond";
+    EXPECT_EQ(first_tick(5'000, 1'000, 1), 5'001u) << "the clock was set back";
+}
+
+TEST(EventId, ATransactionIsKeptInOnePartition) {
+    constexpr std::uint64_t place = std::uint64_t{1} << 41;
+    EXPECT_EQ(first_tick(0, place - 3, 3), place - 3);
+    EXPECT_EQ(first_tick(0, place - 3, 4), place) << "not some of it there and some here";
+    EXPECT_EQ(first_tick(place + 7, place - 3, 4), place + 8);
 }
 
 TEST(EventId, HoldsItsTick) {
