@@ -90,6 +90,32 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.answer_undo_steps(oid, bigint, bigint, xid8) IS 'Internal: answers dbnet.undo_steps()';
 
+-- The row under a key, set beside what was to be there: NULL = no row.
+CREATE FUNCTION dbnet.undo_outcome(relation regclass, key jsonb, wanted jsonb) RETURNS text
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    place text := (SELECT string_agg(format('t.%I IS NOT DISTINCT FROM %s', c, dbnet.column_literal(relation, c, key -> c::text)), ' AND ') FROM unnest(dbnet.key_columns(relation)) AS c);
+    others text[];
+    present jsonb;
+    differing text[];
+BEGIN
+    -- As text: not every type has an equality, and how a session shows values does not matter then.
+    others := ARRAY(SELECT format('CASE WHEN t.%1$I::%3$s::text IS DISTINCT FROM (%2$s)::%3$s::text THEN %4$L END', a.attname, dbnet.column_literal(relation, a.attname, f.value),
+                                  CASE a.atttypid WHEN 'json'::regtype THEN 'jsonb' ELSE format_type(a.atttypid, a.atttypmod) END, a.attname)
+                    FROM jsonb_each(wanted) AS f JOIN pg_attribute AS a ON a.attrelid = relation AND a.attname = f.key AND a.attgenerated = '' AND NOT a.attisdropped ORDER BY f.key);
+    EXECUTE format('SELECT to_jsonb(t.*), array_remove(ARRAY[%s]::text[], NULL) FROM %s AS t WHERE %s', array_to_string(others, ', '), relation, place) INTO present, differing;
+    RETURN CASE WHEN present IS NULL AND wanted IS NULL OR present IS NOT NULL AND wanted IS NOT NULL AND cardinality(differing) = 0 THEN 'done'
+                WHEN present IS NULL THEN 'done, but the row is gone again'
+                WHEN wanted IS NULL THEN format('done, but the row is there again: %s', dbnet.short_text(present::text, 160))
+                ELSE format('done, but the row was changed again at once: %s',
+                            (SELECT string_agg(format('%s %s instead of %s', c, dbnet.short_value(present -> c), dbnet.short_value(wanted -> c)), ', ' ORDER BY c) FROM unnest(differing) AS c)) END;
+END
+$$;
+COMMENT ON FUNCTION dbnet.undo_outcome(regclass, jsonb, jsonb) IS
+    'Internal, for dbnet.undo(): whether a row is as it was to be, or what triggers have made of it. Arguments: table; key; values of columns, NULL = no row';
+
 -- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers.
 CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NULL, transaction xid8 DEFAULT NULL, dry_run boolean DEFAULT true)
     RETURNS TABLE (step integer, undone bigint, relation regclass, key text, statement text, outcome text)
@@ -103,6 +129,9 @@ DECLARE
     in_the_way text;
     unknown text;
     changed bigint;
+    place jsonb;          -- of the row, once the step is done
+    wanted jsonb := '{}'; -- what is to be there then, by place: columns, or null
+    done jsonb[] := '{}'; -- steps, to be told when all are done
 BEGIN
     SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.operation), s.key), E'\n' ORDER BY s.step) INTO in_the_way
         FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL;
@@ -144,14 +173,29 @@ BEGIN
                 RAISE EXCEPTION 'step % has found % rows', step, changed USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = statement,
                     HINT = 'The row is not as it is on record; dbnet.gaps() tells what has changed past it.';
             END IF;
-            outcome := 'done';
+            place := jsonb_build_array(relation, one.key || coalesce((SELECT jsonb_object_agg(c, one.old -> c::text) FROM unnest(dbnet.key_columns(one.relation)) AS c WHERE one.old ? c::text), '{}'));
+            wanted := jsonb_set(wanted, ARRAY[place::text], CASE WHEN one.operation = 'I' THEN 'null'
+                ELSE coalesce(nullif(wanted -> jsonb_build_array(relation, one.key)::text, 'null'), '{}') || one.old END);
+            done := done || jsonb_build_object('step', step, 'undone', undone, 'relation', relation::oid, 'key', key, 'statement', statement, 'place', place);
+            CONTINUE;
         END IF;
+        RETURN NEXT;
+    END LOOP;
+    -- Triggers of one step may have changed what another one had brought back.
+    FOR one IN SELECT d.*, lead(d.step) OVER (PARTITION BY d.place ORDER BY d.step) IS NOT NULL AS goes_on
+               FROM unnest(done) AS one_of(document), jsonb_to_record(one_of.document) AS d(step integer, undone bigint, relation oid, key text, statement text, place jsonb) ORDER BY d.step LOOP
+        step := one.step;
+        undone := one.undone;
+        relation := one.relation;
+        key := one.key;
+        statement := one.statement;
+        outcome := CASE WHEN one.goes_on THEN 'done' ELSE dbnet.undo_outcome(one.relation, one.place -> 1, nullif(wanted -> one.place::text, 'null')) END;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION dbnet.undo(bigint, bigint, xid8, boolean) IS
-    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome. Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
+    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but … (what triggers have made of the row since; those that are deferred to the commit are still to come). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
 
 CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value jsonb) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

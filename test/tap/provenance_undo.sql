@@ -97,14 +97,46 @@ INSERT INTO net.kinds (t, n, f, b, j, js, a, ta, c, p, pa, d, at, day, i, by, u,
      '2026-01-01 12:00:00+02', '2026-02-03', '1 day 2 hours', '\x00ff', '00000000-0000-0000-0000-000000000001', '10.0.0.1/24', '[1,5)'),
     (NULL, NULL, 'NaN', NULL, 'null', 'null', '{}', NULL, NULL, NULL, NULL, NULL, 'infinity', NULL, NULL, NULL, NULL, NULL, 'empty');
 CREATE TABLE net.copy AS SELECT * FROM net.kinds;
+SELECT is((SELECT new ->> 'n' FROM dbnet.row_images(pg_temp.newest('net.kinds', '1'))), '1.50', 'a row that has a column t, before and after');
 SELECT max(id) AS filled FROM dbnet.transaction \gset
 UPDATE net.kinds SET t = 'x', n = 2, f = 3, b = false, j = '1', js = '2', a = NULL, ta = '{}', c = 'red', p = '(2,)', pa = '{}', d = 6, at = now(), day = now(), i = '1 s', by = '', u = gen_random_uuid(), ip = '::1', r = '(,)';
-SELECT is((SELECT count(*) FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.kinds', '1', most => 1)), dry_run => false)), 2::bigint, 'an UPDATE of every column');
+SET IntervalStyle = iso_8601;
+SET TimeZone = 'Asia/Tokyo';
+SELECT results_eq($$SELECT outcome FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.kinds', '1', most => 1)), dry_run => false)$$, $$VALUES ('done'), ('done')$$, 'an UPDATE of every column');
+RESET IntervalStyle;
+RESET TimeZone;
 SELECT results_eq('SELECT t::text FROM net.kinds AS t ORDER BY id', 'SELECT t::text FROM net.copy AS t ORDER BY id', 'all values are as they were');
 DELETE FROM net.kinds;
-SELECT is((SELECT count(*) FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.kinds', '1', most => 1)), dry_run => false)), 2::bigint, 'a DELETE');
+SELECT results_eq($$SELECT outcome FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.kinds', '1', most => 1)), dry_run => false)$$, $$VALUES ('done'), ('done')$$, 'a DELETE');
 SELECT results_eq('SELECT t::text FROM net.kinds AS t ORDER BY id', 'SELECT t::text FROM net.copy AS t ORDER BY id', 'all values are as they were, the generated ones too');
 SELECT results_eq(format('SELECT t::text FROM dbnet.as_of(NULL::net.kinds, %s::bigint) AS t ORDER BY id', :filled), 'SELECT t::text FROM net.copy AS t ORDER BY id', 'as_of reads them, too');
+
+-- What triggers make of it at once --------------------------------------------------------------------------------------------------------------------
+CREATE TABLE net.dial (id int PRIMARY KEY, level int, note text);
+SELECT lives_ok($$SELECT dbnet.track('net.dial')$$, 'net.dial');
+INSERT INTO net.dial VALUES (1, 1, 'low'), (2, 5, 'gone'), (3, 5, 'two steps');
+UPDATE net.dial SET level = 6, note = 'high' WHERE id = 1;
+DELETE FROM net.dial WHERE id = 2;
+BEGIN; UPDATE net.dial SET level = 7 WHERE id = 3; UPDATE net.dial SET level = 8, note = 'further' WHERE id = 3; COMMIT;
+INSERT INTO net.dial VALUES (4, 9, 'kept');
+CREATE FUNCTION net.turn() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO net.dial VALUES (OLD.*);
+    ELSIF TG_OP = 'INSERT' AND NEW.id = 2 THEN
+        DELETE FROM net.dial WHERE id = 2;
+    ELSIF NEW.level < 4 THEN
+        UPDATE net.dial SET level = 4 WHERE id = NEW.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER turn AFTER INSERT OR UPDATE OR DELETE ON net.dial FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION net.turn();
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.dial', '1'), dry_run => false)), 'done, but the row was changed again at once: level 4 instead of 1', 'changed again');
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.dial', '2'), dry_run => false)), 'done, but the row is gone again', 'gone again');
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.dial', '4'), dry_run => false)), 'done, but the row is there again: {"id": 4, "note": "kept", "level": 9}', 'there again');
+SELECT results_eq($$SELECT outcome FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.dial', '3', most => 1)), dry_run => false)$$, $$VALUES ('done'), ('done')$$, 'two steps of one row');
+SELECT results_eq('SELECT id, level, note FROM net.dial ORDER BY id', $$VALUES (1, 4, 'low'), (3, 5, 'two steps'), (4, 9, 'kept')$$, 'as it is told');
 
 -- What cannot be done ------------------------------------------------------------------------------------------------------------------------------------
 INSERT INTO net.secret VALUES (1, 'x', 'a');
