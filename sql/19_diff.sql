@@ -302,7 +302,7 @@ BEGIN
         RETURN;
     END IF;
     IF dbnet.outcome_is(as_it_was, goal_operation, told_by) THEN
-        difference := format('done again as it was, it now ends as in the good case (%s): what kept it from that has changed since', dbnet.outcome_text(as_it_was, goal));
+        difference := format('done again as it was, all other rows as they are now, it ends as in the good case (%s): what kept it from that has changed since', dbnet.outcome_text(as_it_was, goal));
         RETURN NEXT;
         RETURN;
     END IF;
@@ -314,7 +314,7 @@ BEGIN
         outcome := dbnet.tried(dbnet.again(base, candidate.instead), goal, left_out);
         flipped := flipped OR dbnet.outcome_is(outcome, goal_operation, told_by);
         verdict := CASE WHEN dbnet.outcome_is(outcome, goal_operation, told_by) THEN 'proved' ELSE 'not proved' END;
-        difference := format('done again with %s: %s; as it was: %s', candidate.words, dbnet.outcome_text(outcome, goal), dbnet.outcome_text(as_it_was, goal));
+        difference := format('done again with %s, all other rows as they are now: %s; as it was: %s', candidate.words, dbnet.outcome_text(outcome, goal), dbnet.outcome_text(as_it_was, goal));
         RETURN NEXT;
         step := step + 1;
     END LOOP;

@@ -18,8 +18,8 @@ struct FunctionInfo; // function_info.hpp
 
 enum class ActivityKind : char { statement = 'S', call = 'C', activation = 'G', report = 'R', ddl = 'D' };
 
-// partly: done, or running, but something that was to be written within it was rolled back: an EXCEPTION block has caught
-// an error.
+// partly: done, or running, but something that was to be written within it was rolled back: an EXCEPTION block has
+// caught an error.
 enum class ActivityStatus : char { done = 'd', running = 'r', failed = 'f', rolled_back = 'b', partly = 'p' };
 
 struct Frame {
@@ -51,6 +51,8 @@ struct Frame {
     const char *tag = nullptr; // constant
     QueryDesc *query = nullptr;
     CommandId command = InvalidCommandId; // of what it writes
+    bool is_update = false; // and writes nothing else: a row that it deletes and one that it inserts are one that moved
+    uint32 moving = 0;      // version (RecordNumber) of the row that left its partition last
     bool is_foreign_key = false; // made by a foreign key's trigger: its rows' triggers fire when the outer one ends …
     const char *foreign_key = nullptr; // its constraint, in memory of the transaction
     uint32 started_by = 0;             // the version of the parent row (RecordNumber), in that transaction

@@ -493,6 +493,26 @@ RecordNumber add_version(const Version &version, RecordNumber promised) {
     return number;
 }
 
+void move_version(RecordNumber number, const Version &moved, const Version &left) {
+    Record record{};
+    record.kind = Record::Kind::version;
+    record.version = left;
+    record.version.pair = number;
+    record.version.previous = record_at(number).version.previous;
+    const RecordNumber gone = append(record);
+    // In the chain of its key the new one takes the place of the old one.
+    const uint64 key = version_key(left.relation, left.key_hash);
+    auto later = static_cast<RecordNumber>(records->keys.find(key));
+    if (later == number)
+        records->keys.put(key, gone);
+    for (; later > records->flushed && later != number; later = record_at(later).version.previous)
+        if (record_at(later).version.previous == number)
+            record_at(later).version.previous = gone;
+    record_at(number).version = moved;
+    record_at(number).version.pair = gone;
+    link_version(number);
+}
+
 RecordNumber add_use(const Use &use) {
     Record record{};
     record.kind = Record::Kind::use;

@@ -183,14 +183,25 @@ RecordNumber add(const Version &version, Oid table, const ItemPointerData *place
     return number;
 }
 
-// A row that left one partition and came up in another by the same statement.
+// The UPDATE that moves rows between partitions, which is a DELETE here and then an INSERT there; nullptr: another
+// statement.
+Frame *moving_statement(const TrackedTable &table, Oid partition, CommandId command) noexcept {
+    Frame *frame = table.root != partition && command != InvalidCommandId ? find_statement(command) : nullptr;
+    return frame != nullptr && frame->is_update ? frame : nullptr;
+}
+
+// A row that left one partition and came up in another by the same statement. Of a statement that may also delete and
+// insert (MERGE) only the key tells; 0: it did not move.
 RecordNumber moved_from(const TrackedTable &table, Oid partition, const Version &inserted) {
     if (table.root == partition)
         return 0;
-    const RecordNumber number = newest_version(inserted.relation, inserted.key_hash);
+    const Frame *frame = moving_statement(table, partition, inserted.command);
+    const RecordNumber number = frame != nullptr ? frame->moving : newest_version(inserted.relation, inserted.key_hash);
     const Record *record = open_record(number);
-    return record != nullptr && record->version.operation == 'D' && record->version.command == inserted.command ? number
-                                                                                                                : 0;
+    return record != nullptr && record->version.operation == 'D' && record->version.relation == inserted.relation &&
+                   record->version.command == inserted.command
+               ? number
+               : 0;
 }
 
 // Of a mirror the key is namespace and name, or name alone.
@@ -233,6 +244,29 @@ capture::RowVersions record_change(const TrackedTable &table, const TriggerData 
     return numbers;
 }
 
+// The DELETE that is on record was an UPDATE, as what came up here shows.
+void record_move(const TrackedTable &table, const TriggerData &fired, Version version, RecordNumber moved) {
+    const Oid partition = RelationGetRelid(fired.tg_relation);
+    TupleTableSlot *row = fired.tg_trigslot;
+    Version left = record_at(moved).version;
+    const ObjectDelta delta = delta_between(left.old_row, image_of(table, row));
+    version.operation = 'U';
+    version.old_row = kept(delta.old_row);
+    version.new_row = kept(delta.new_row);
+    if (const RecordNumber promised = reserved_at(partition, row->tts_tid); promised != 0)
+        record_at(promised).version.alias = moved;
+    note_place(partition, row->tts_tid, moved);
+    if (version.key_hash == left.key_hash) {
+        version.previous = left.previous;
+        record_at(moved).version = version;
+        return;
+    }
+    left.operation = 'R';
+    left.old_row = left.new_row = nullptr;
+    left.row_transaction = InvalidTransactionId;
+    move_version(moved, version, left);
+}
+
 capture::RowVersions record_insert(const TrackedTable &table, const TriggerData &fired, Version version,
                                    bool is_report) {
     const Oid relation = RelationGetRelid(fired.tg_relation);
@@ -240,13 +274,7 @@ capture::RowVersions record_insert(const TrackedTable &table, const TriggerData 
     version.operation = 'I';
     set_key(version, table, row, is_report);
     if (const RecordNumber moved = moved_from(table, relation, version); moved != 0) {
-        Version &left = record_at(moved).version;
-        const ObjectDelta delta = delta_between(left.old_row, image_of(table, row));
-        left.operation = 'U';
-        left.old_row = kept(delta.old_row);
-        left.new_row = kept(delta.new_row);
-        left.row_transaction = version.row_transaction;
-        note_place(relation, row->tts_tid, moved);
+        record_move(table, fired, version, moved);
         return {moved, 0};
     }
     if (!is_report || pg::report_kind() != pg::ReportKind::import)
@@ -261,7 +289,10 @@ capture::RowVersions record_delete(const TrackedTable &table, const TriggerData 
     version.operation = 'D';
     set_key(version, table, row, is_report);
     version.old_row = image_of(table, row);
-    return {0, add(version, relation, &row->tts_tid)};
+    const RecordNumber number = add(version, relation, &row->tts_tid);
+    if (Frame *frame = moving_statement(table, relation, version.command); frame != nullptr)
+        frame->moving = number;
+    return {0, number};
 }
 
 // ---- TRUNCATE ----

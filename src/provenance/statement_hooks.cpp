@@ -70,6 +70,7 @@ void remember(QueryDesc *query, int flags) {
     set_text(frame, query->sourceText, planned.stmt_location, planned.stmt_len);
     if (writes(planned))
         frame->command = query->estate->es_output_cid;
+    frame->is_update = planned.commandType == CMD_UPDATE && !planned.hasModifyingCTE;
     if ((flags & EXEC_FLAG_SKIP_TRIGGERS) != 0 && writes(planned)) { // PostgreSQL's foreign keys alone do that
         frame->is_foreign_key = true;
         or_warn("a foreign key's statement", [frame, query] { find_parent_row(frame, query); });

@@ -122,6 +122,23 @@ INSERT INTO part_a VALUES (4, 'a', 40);
 UPDATE part_b SET load = 100;
 DELETE FROM part_a WHERE id = 4;
 SELECT * FROM chain.show();
+SELECT column_name, value FROM dbnet.blame('part', '3');
+-- two at once, one of which takes the key that the other leaves; in a savepoint that is rolled back; and what only looks like it
+DELETE FROM part;
+INSERT INTO part VALUES (3, 'a', 30), (2, 'b', 20);
+CALL chain.skip();
+UPDATE part SET id = id + 1, zone = CASE zone WHEN 'a' THEN 'b' ELSE 'a' END;
+BEGIN; SAVEPOINT back; UPDATE part SET id = 20, zone = 'b' WHERE id = 3; ROLLBACK TO back; UPDATE part SET load = 5 WHERE id = 3; COMMIT;
+MERGE INTO part USING (VALUES (3, 'b'), (7, 'a')) AS wanted(id, zone) ON part.id = wanted.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (wanted.id, wanted.zone, 70);
+WITH gone AS (DELETE FROM part_a WHERE id = 7 RETURNING *), came AS (INSERT INTO part_b (id, zone, load) SELECT 8, 'b', load FROM gone) UPDATE part SET load = 6 WHERE id = 4;
+SELECT * FROM chain.show();
+CREATE FUNCTION arrived() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO arrival VALUES (NEW.id, TG_TABLE_NAME || ' ' || TG_OP); RETURN NULL; END $$;
+CREATE TABLE arrival (id int PRIMARY KEY, what text);
+CALL chain.track('arrival', '{id}');
+CREATE TRIGGER " first" AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION arrived();
+UPDATE part SET id = 9, zone = 'a' WHERE id = 8;
+SELECT * FROM chain.show();
+SELECT event = (SELECT event FROM dbnet.history('part', '9') LIMIT 1) AS same FROM dbnet.why_steps((SELECT event FROM dbnet.history('arrival', '9'))) WHERE kind = 'row' AND depth = 1;
 
 -- a temporary table
 CREATE TEMP TABLE draft (id int PRIMARY KEY, note text);

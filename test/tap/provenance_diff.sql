@@ -46,25 +46,25 @@ SELECT results_eq($$SELECT verdict, good_step, bad_step, difference FROM dbnet.d
     ('only good', 'call  policy.scale_out(balancer => "web", pool => "default") (line 3)', NULL, NULL),
     ('only good', 'statement  INSERT INTO net.nodes VALUES ((SELECT coalesce(max(id), 0) + 1 FROM net.nodes), balancer, pool) (line 3)', NULL, NULL),
     ('only good', 'row  INSERT net.nodes 1: balancer "web", pool "default"', NULL, NULL),
-    ('not proved', NULL, NULL, 'done again with note NULL: nothing becomes of net.nodes; as it was: nothing becomes of net.nodes'),
-    ('proved', NULL, NULL, 'done again with capacity 100: INSERT net.nodes 4; as it was: nothing becomes of net.nodes')$$, 'the value that made the difference, and one that did not');
+    ('not proved', NULL, NULL, 'done again with note NULL, all other rows as they are now: nothing becomes of net.nodes; as it was: nothing becomes of net.nodes'),
+    ('proved', NULL, NULL, 'done again with capacity 100, all other rows as they are now: INSERT net.nodes 4; as it was: nothing becomes of net.nodes')$$, 'the value that made the difference, and one that did not');
 -- The same from the very first change.
 SELECT results_eq($$SELECT verdict, difference FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.traffic', 'api')) WHERE verdict NOT IN ('same', 'only good')$$, $$VALUES
     ('first difference', 'capacity 300 instead of 100, note "x" instead of NULL'),
-    ('not proved', 'done again with note NULL: nothing becomes of net.nodes; as it was: nothing becomes of net.nodes'),
-    ('proved', 'done again with capacity 100: INSERT net.nodes 4; as it was: nothing becomes of net.nodes')$$, 'told forward from the first change');
+    ('not proved', 'done again with note NULL, all other rows as they are now: nothing becomes of net.nodes; as it was: nothing becomes of net.nodes'),
+    ('proved', 'done again with capacity 100, all other rows as they are now: INSERT net.nodes 4; as it was: nothing becomes of net.nodes')$$, 'told forward from the first change');
 
 -- Both led to something, but not to the same.
 SELECT results_eq($$SELECT verdict, difference FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.nodes', '2')) WHERE verdict <> 'same'$$, $$VALUES
     ('first difference', 'note "gpu" instead of NULL'),
     ('differs', 'pool => "gpu" instead of "default"'),
     ('differs', 'pool "gpu" instead of "default"'),
-    ('proved', 'done again with note NULL: INSERT net.nodes 4; as it was: INSERT net.nodes 4')$$, 'a value that went through an argument into the row');
+    ('proved', 'done again with note NULL, all other rows as they are now: INSERT net.nodes 4; as it was: INSERT net.nodes 4')$$, 'a value that went through an argument into the row');
 
 -- What differs without making a difference.
 SELECT results_eq($$SELECT verdict, difference FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.nodes', '3')) WHERE verdict <> 'same'$$, $$VALUES
     ('first difference', 'rps 150 instead of 200'), ('differs', 'rps 150 instead of 200'),
-    ('not proved', 'done again as it was, it now ends as in the good case (INSERT net.nodes 4): what kept it from that has changed since')$$, 'the outcome is the same');
+    ('not proved', 'done again as it was, all other rows as they are now, it ends as in the good case (INSERT net.nodes 4): what kept it from that has changed since')$$, 'the outcome is the same');
 SELECT is((SELECT count(*) FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.nodes', '2'), prove => false) WHERE verdict ~ 'proved'), 0::bigint, 'without a trial');
 SELECT is_empty($$SELECT FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.nodes', '1')) WHERE verdict <> 'same'$$, 'an event with itself');
 
@@ -75,7 +75,7 @@ SELECT results_eq($$SELECT (SELECT jsonb_agg(to_jsonb(n) ORDER BY n.id) FROM net
 -- A trial that fails tells so; what has changed since is told, too.
 ALTER TABLE net.nodes ADD CHECK (pool <> 'default') NOT VALID;
 SELECT results_eq($$SELECT verdict, difference FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.nodes', '2')) WHERE verdict ~ 'proved'$$,
-    $$VALUES ('not proved', 'done again with note NULL: it fails: new row for relation "nodes" violates check constraint "nodes_pool_check"; as it was: INSERT net.nodes 4')$$, 'a trial that fails');
+    $$VALUES ('not proved', 'done again with note NULL, all other rows as they are now: it fails: new row for relation "nodes" violates check constraint "nodes_pool_check"; as it was: INSERT net.nodes 4')$$, 'a trial that fails');
 ALTER TABLE net.nodes DROP CONSTRAINT nodes_pool_check;
 
 -- Rights: the trial runs as who asks.
