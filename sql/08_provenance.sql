@@ -232,12 +232,13 @@ COMMENT ON COLUMN dbnet.provenance_block.previous IS 'root of the block before; 
 COMMENT ON COLUMN dbnet.provenance_block.root IS 'SHA-256 over previous and the roots of the transactions';
 COMMENT ON COLUMN dbnet.provenance_block.sealed_at IS 'when';
 
--- Indexes of what is looked for; every further one is paid by every commit.
+-- Indexes of what is looked for; every further one is paid by every commit. Where an id makes every entry another one, nothing is
+-- there to be deduplicated, and looking for it before each split of a page would cost as much as the split.
 CREATE INDEX session_id ON dbnet.session (id);
-CREATE INDEX activity_id ON dbnet.activity (id);
+CREATE INDEX activity_id ON dbnet.activity (id) WITH (deduplicate_items = off);
 CREATE INDEX activity_cause ON dbnet.activity (cause) WHERE cause IS NOT NULL;
-CREATE INDEX entity_version_id ON dbnet.entity_version (id);
-CREATE INDEX entity_version_key ON dbnet.entity_version (relation, key_hash, id);
+CREATE INDEX entity_version_id ON dbnet.entity_version (id) WITH (deduplicate_items = off);
+CREATE INDEX entity_version_key ON dbnet.entity_version (relation, key_hash, id) WITH (deduplicate_items = off);
 CREATE INDEX entity_version_cause ON dbnet.entity_version (cause) WHERE cause IS NOT NULL;
 CREATE INDEX used_version_activity ON dbnet.used_version (activity);
 CREATE INDEX used_version_version ON dbnet.used_version (version) WHERE version IS NOT NULL;
