@@ -120,6 +120,9 @@ BEGIN
         RAISE EXCEPTION 'must be owner of function %', function USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO dbnet.tracked_function (function) VALUES (function) ON CONFLICT DO NOTHING;
+    IF (SELECT proparallel = 's' FROM pg_proc WHERE oid = function) THEN
+        RAISE WARNING 'calls of % in parallel workers are not recorded', function USING HINT = format('ALTER FUNCTION %s PARALLEL RESTRICTED keeps it out of them.', function);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_track_function(oid, regprocedure) IS 'Internal: does what dbnet.track_function() asks for';
@@ -139,7 +142,7 @@ $$;
 COMMENT ON FUNCTION dbnet.answer_untrack_function(oid, regprocedure) IS 'Internal: does what dbnet.untrack_function() asks for';
 CREATE FUNCTION dbnet.track_function(function regprocedure) RETURNS void LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'dbnet_request';
 COMMENT ON FUNCTION dbnet.track_function(regprocedure) IS
-    'Records every call of a function or procedure with its arguments, also one that changes nothing. Calls that change something tracked are on record anyhow. Argument: a function of the caller. Errors: 42501 not the owner';
+    'Records every call of a function or procedure with its arguments, also one that changes nothing. Calls that change something tracked are on record anyhow. Of a function that is PARALLEL SAFE calls in parallel workers are not recorded; a warning says so. Argument: a function of the caller. Errors: 42501 not the owner';
 CREATE FUNCTION dbnet.untrack_function(function regprocedure) RETURNS void LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'dbnet_request';
 COMMENT ON FUNCTION dbnet.untrack_function(regprocedure) IS 'Takes dbnet.track_function() back. Errors: 42501 not the owner, 42704 not tracked';
 

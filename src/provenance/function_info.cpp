@@ -28,7 +28,6 @@ extern "C" {
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 }
 
@@ -119,15 +118,13 @@ bool is_tracked(Oid function) {
         const Oid table = own_table(OwnTable::tracked_function);
         if (OidIsValid(table)) {
             const Relation relation = table_open(table, AccessShareLock);
-            const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-            const SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, snapshot, 0, nullptr);
+            const SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, nullptr, 0, nullptr);
             while (const HeapTuple tuple = systable_getnext(scan)) {
                 bool is_null = false;
                 const Oid found = DatumGetObjectId(heap_getattr(tuple, 1, RelationGetDescr(relation), &is_null));
                 hash_search(tracked, &found, HASH_ENTER, nullptr);
             }
             systable_endscan(scan);
-            UnregisterSnapshot(snapshot);
             table_close(relation, AccessShareLock);
         }
         tracked_is_stale = changes != before_reading; // then once more at the next question

@@ -21,7 +21,6 @@ extern "C" {
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 }
 
@@ -139,11 +138,9 @@ bool is_stored(Oid table, int64 code) {
     const Relation codes = table_open(table, AccessShareLock);
     ScanKeyData key;
     ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(code));
-    const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    const SysScanDesc scan = systable_beginscan(codes, index, OidIsValid(index), snapshot, 1, &key);
+    const SysScanDesc scan = systable_beginscan(codes, index, OidIsValid(index), nullptr, 1, &key);
     const bool is_found = HeapTupleIsValid(systable_getnext(scan));
     systable_endscan(scan);
-    UnregisterSnapshot(snapshot);
     table_close(codes, AccessShareLock);
     return is_found;
 }

@@ -25,7 +25,6 @@ extern "C" {
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 }
 
 namespace dbnet::provenance {
@@ -86,8 +85,7 @@ Line find_line(Oid relation) {
         return line;
     const Relation tracked = table_open(table, AccessShareLock);
     const TupleDesc columns = RelationGetDescr(tracked);
-    const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    const SysScanDesc scan = systable_beginscan(tracked, InvalidOid, false, snapshot, 0, nullptr);
+    const SysScanDesc scan = systable_beginscan(tracked, InvalidOid, false, nullptr, 0, nullptr);
     while (const HeapTuple tuple = systable_getnext(scan)) {
         bool is_null = false;
         if (DatumGetObjectId(heap_getattr(tuple, column_relation, columns, &is_null)) != relation || is_null)
@@ -104,7 +102,6 @@ Line find_line(Oid relation) {
         break;
     }
     systable_endscan(scan);
-    UnregisterSnapshot(snapshot);
     table_close(tracked, AccessShareLock);
     return line;
 }
@@ -122,14 +119,12 @@ std::string_view read_digest_key() {
     if (!OidIsValid(table))
         return key;
     const Relation keys = table_open(table, AccessShareLock);
-    const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    const SysScanDesc scan = systable_beginscan(keys, InvalidOid, false, snapshot, 0, nullptr);
+    const SysScanDesc scan = systable_beginscan(keys, InvalidOid, false, nullptr, 0, nullptr);
     if (const HeapTuple tuple = systable_getnext(scan)) {
         bool is_null = false;
         key = TextDatumGetCString(heap_getattr(tuple, 2, RelationGetDescr(keys), &is_null));
     }
     systable_endscan(scan);
-    UnregisterSnapshot(snapshot);
     table_close(keys, AccessShareLock);
     return key;
 }
