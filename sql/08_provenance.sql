@@ -120,7 +120,7 @@ COMMENT ON COLUMN dbnet.activity.relation IS 'G, R: tracked_relation.number of t
 COMMENT ON COLUMN dbnet.activity.role IS 'role whose rights it had: in a SECURITY DEFINER function that of its owner';
 COMMENT ON COLUMN dbnet.activity.line IS 'line of the function within which it ran, where the language tells (PL/pgSQL)';
 COMMENT ON COLUMN dbnet.activity.text IS 'S, D: the statement, its first 10 kB';
-COMMENT ON COLUMN dbnet.activity.arguments IS 'C: by name, or $1 … where they have none; G: arguments of the trigger as an array';
+COMMENT ON COLUMN dbnet.activity.arguments IS 'C: by name, or $1 … where they have none; values of users'' own types, arrays of such and rows as their text (a cast to JSON would be somebody''s code, and run with the rights of who happens to be there); G: arguments of the trigger as an array';
 COMMENT ON COLUMN dbnet.activity.detail IS 'G: {"when": "before"|"after"|"instead of", "level": "row"|"statement", "event": …, "function": …, and of BEFORE triggers "key", "suppressed": true or "changed": {column: value}}; D: what was touched';
 COMMENT ON COLUMN dbnet.activity.code IS 'C, G: dbnet.code.id, the source that ran';
 COMMENT ON COLUMN dbnet.activity.started_at IS 'when it began';
@@ -179,7 +179,7 @@ COMMENT ON COLUMN dbnet.entity_version.relation IS 'tracked_relation.number';
 COMMENT ON COLUMN dbnet.entity_version.key_hash IS 'dbnet.key_hash() of the key, by which it is found';
 COMMENT ON COLUMN dbnet.entity_version.key IS 'key columns and their values; {} for operation T';
 COMMENT ON COLUMN dbnet.entity_version.operation IS 'I insert, U update, D delete, T truncate, R the row goes on under another key (pair)';
-COMMENT ON COLUMN dbnet.entity_version.old IS 'U: what the changed columns held; D: the row, without columns that were NULL; T: {"unrecorded": true} when the table had more than 10 000 rows, else NULL, and a D for each follows; I, R: NULL';
+COMMENT ON COLUMN dbnet.entity_version.old IS 'U: what the changed columns held; D: the row, without columns that were NULL; T, one for the table and all its partitions: {"unrecorded": true} when one of them had more than 10 000 rows, else NULL; and a D for each row of the others follows; I, R: NULL';
 COMMENT ON COLUMN dbnet.entity_version.new IS 'U: what they hold now; I: the row, without columns that are NULL; NULL = imported, not kept';
 COMMENT ON COLUMN dbnet.entity_version.cause IS 'report of a device: the last call that was made for the object before (dbnet.actuation.id)';
 COMMENT ON COLUMN dbnet.entity_version.pair IS 'a row that got another key: the other of the two events';

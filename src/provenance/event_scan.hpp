@@ -24,7 +24,7 @@ public:
     static EventScan newest_first(int32 relation);
     // Valid until the next one; nullptr: that was the last one, and all is closed.
     HeapTuple next();
-    void close(); // before its end
+    void close();                                                  // before its end
     TupleDesc columns() const { return RelationGetDescr(table_); } // of the event that next() gave
 
 private:

@@ -98,8 +98,8 @@ ActivityReference activity_without_frame(const char *name);
 
 // `promised`: a number that is reserved for it; 0: none.
 RecordNumber add_version(const Version &version, RecordNumber promised = 0);
-// A version that turns out to be that of a row which goes on under another key: it becomes `moved`, and `left`, under its
-// own key, tells so.
+// A version that turns out to be that of a row which goes on under another key: it becomes `moved`, and `left`, under
+// its own key, tells so.
 void move_version(RecordNumber number, const Version &moved, const Version &left);
 RecordNumber add_use(const Use &use);
 

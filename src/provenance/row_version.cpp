@@ -305,6 +305,21 @@ bool is_truncated_already(Oid table, const ItemPointerData &nowhere, RecordNumbe
     return record != nullptr && !record->version.is_dropped && record->version.activity == activity;
 }
 
+// The TRUNCATE itself: one for the table, however many partitions it has.
+RecordNumber truncation_of(const TrackedTable &table, const Version &truncated) {
+    ItemPointerData nowhere;
+    ItemPointerSetInvalid(&nowhere);
+    if (is_truncated_already(table.root, nowhere, truncated.activity))
+        return version_at(table.root, nowhere, false);
+    Version version = truncated;
+    version.operation = 'T';
+    version.key = kept(make_object(nullptr, 0));
+    version.key_hash = truncated_key;
+    const RecordNumber number = add_version(version);
+    note_place(table.root, nowhere, number);
+    return number;
+}
+
 constexpr int32 first_number_of_users = 100; // dbnet.tracked_relation.number; below are our own tables
 
 // A dump brings our configuration by COPY, and what is on record of it beside: that is nobody's change.
@@ -365,12 +380,8 @@ void record_truncate(Oid id) {
         table_close(relation, NoLock);
         return;
     }
-    Version truncate = version;
-    truncate.operation = 'T';
-    truncate.key = kept(make_object(nullptr, 0));
-    truncate.key_hash = truncated_key;
-    const RecordNumber first = add_version(truncate);
-    note_place(id, nowhere, first);
+    const RecordNumber truncation = truncation_of(table, version), last_before = record_count();
+    note_place(id, nowhere, truncation);
     const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *row = table_slot_create(relation, nullptr);
     const TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
@@ -386,8 +397,8 @@ void record_truncate(Oid id) {
         JsonbField unrecorded;
         unrecorded.name = "unrecorded";
         unrecorded.set(true);
-        record_at(first).version.old_row = kept(make_object(&unrecorded, 1));
-        for (RecordNumber number = first + 1; number <= record_count(); ++number)
+        record_at(truncation).version.old_row = kept(make_object(&unrecorded, 1));
+        for (RecordNumber number = last_before + 1; number <= record_count(); ++number)
             record_at(number).version.is_dropped = true;
     }
     table_endscan(scan);

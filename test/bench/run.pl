@@ -301,6 +301,9 @@ sub provenance_questions {
     result('provenance.why_ms', $ms->(20, 5, q{SELECT count(*) FROM dbnet.why('audit.chain_8', '1')}), 'ms of CPU', $events, 10);
     result('provenance.history_ms', $ms->(20, 5, q{SELECT count(*) FROM dbnet.history('audit.asked', '77')}), 'ms of CPU', $events);
     result('provenance.as_of_ms', $ms->(1, 5, "SELECT count(*) FROM dbnet.as_of('audit.asked'::regclass, $first)"), 'ms of CPU', $events, 1000);
+    result('provenance.gaps_ms', $ms->(1, 3, q{SELECT count(*) FROM dbnet.gaps('audit.asked')}), 'ms of CPU', $events, 2000);
+    result('provenance.verify_ms', $ms->(1, 3, 'SELECT count(*) FROM dbnet.verify()'), 'ms of CPU', $events, 2000);
+    result('provenance.why_not_ms', $ms->(1, 3, q{SELECT count(*) FROM dbnet.why_not('audit.chain_8', '77')}), 'ms of CPU', $events);
 }
 
 # --- the paper's Example 1, on servers of its own: see test/demo ---

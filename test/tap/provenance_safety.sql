@@ -66,4 +66,19 @@ SELECT set_eq('SELECT id FROM lab.much', ARRAY[0], 'what was too much was refuse
 SELECT is((SELECT operation FROM dbnet.history('lab.much', '0')), 'INSERT', 'and what came after is on record');
 RESET dbnet.provenance_buffer_limit;
 RESET dbnet.provenance_on_error;
+-- What a session knows of our tables follows what becomes of them: rebuilt and replaced indexes take the next version in.
+INSERT INTO lab.much VALUES (10001, 'before');
+SELECT format('REINDEX TABLE %s', tableoid::regclass) AS rebuild, format('VACUUM FULL %s', tableoid::regclass) AS rewrite FROM dbnet.entity_version ORDER BY id DESC LIMIT 1 \gset
+:rebuild;
+INSERT INTO lab.much VALUES (10002, 'rebuilt');
+:rewrite;
+INSERT INTO lab.much VALUES (10003, 'rewritten');
+DROP INDEX dbnet.entity_version_cause;
+INSERT INTO lab.much VALUES (10004, 'without an index');
+CREATE INDEX entity_version_cause ON dbnet.entity_version (cause) WHERE cause IS NOT NULL;
+INSERT INTO lab.much VALUES (10005, 'with it');
+SET enable_seqscan = off;
+SELECT results_eq($$SELECT operation FROM generate_series(10001, 10005) AS id, dbnet.history('lab.much', id::text)$$, $$VALUES ('INSERT'), ('INSERT'), ('INSERT'), ('INSERT'), ('INSERT')$$, 'found by index');
+RESET enable_seqscan;
+SELECT is_empty('SELECT FROM dbnet.verify()', 'and the chain holds');
 SELECT * FROM finish();
