@@ -52,6 +52,50 @@ size_t put(char *to, bool negative, uint64_t significand, int exponent) noexcept
     return length;
 }
 
+struct Decimal { // significand * 10^exponent
+    uint64_t significand;
+    int exponent, digits;
+};
+
+// What std::to_chars printed in scientific form.
+Decimal read(const char *at, const char *end) noexcept {
+    Decimal decimal{0, 0, 0};
+    bool is_fraction = false;
+    for (; *at != 'e'; ++at) {
+        if (*at == '.') {
+            is_fraction = true;
+            continue;
+        }
+        decimal.significand = decimal.significand * 10 + static_cast<uint64_t>(*at - '0');
+        decimal.exponent -= is_fraction;
+        ++decimal.digits;
+    }
+    int printed = 0;
+    std::from_chars(at + (at[1] == '+' ? 2 : 1), end, printed);
+    decimal.exponent += printed;
+    for (; decimal.significand % 10 == 0 && decimal.exponent < 0; ++decimal.exponent) // asked for, not needed
+        decimal.significand /= 10;
+    return decimal;
+}
+
+// Exactly between `value` and a neighbour. Only numbers of few factors 5 and 54 bits can be.
+bool is_half_way(const Decimal &decimal, double value) noexcept {
+    if (decimal.exponent < -1 || decimal.exponent > 23)
+        return false;
+    int binary_exponent;
+    const double fraction = std::frexp(value, &binary_exponent);
+    const auto mantissa = static_cast<uint64_t>(std::ldexp(fraction, 53));
+    const int shift = binary_exponent - 54 - decimal.exponent;
+    if (shift < 0 || shift > 70)
+        return false;
+    uint128 left = decimal.significand;
+    for (int i = 0; i < decimal.exponent; ++i)
+        left *= 5;
+    const int fives = decimal.exponent < 0 ? 5 : 1;
+    return left == static_cast<uint128>((2 * mantissa + 1) * fives) << shift ||
+           left == static_cast<uint128>((2 * mantissa - 1) * fives) << shift;
+}
+
 } // namespace
 
 size_t put_numeric(char *to, uint64_t value) noexcept {
@@ -67,24 +111,14 @@ size_t put_numeric(char *to, double value) noexcept {
     constexpr double exact = 9007199254740992; // 2^53: integers below are what they print as
     if (std::fabs(value) < exact && value == std::trunc(value))
         return put_numeric(to, static_cast<int64_t>(value));
-    char text[32]; // -d.ddde-xxx
-    const char *const end =
-        std::to_chars(text, text + sizeof text, std::fabs(value), std::chars_format::scientific).ptr;
-    uint64_t significand = 0;
-    int exponent = 0;
-    bool is_fraction = false;
-    const char *at = text;
-    for (; *at != 'e'; ++at) {
-        if (*at == '.') {
-            is_fraction = true;
-            continue;
-        }
-        significand = significand * 10 + static_cast<uint64_t>(*at - '0');
-        exponent -= is_fraction;
-    }
-    int printed = 0;
-    std::from_chars(at + (at[1] == '+' ? 2 : 1), end, printed);
-    return put(to, std::signbit(value), significand, exponent + printed);
+    const double magnitude = std::fabs(value);
+    char text[32]; // d.ddde-xxx
+    Decimal decimal = read(text, std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific).ptr);
+    // PostgreSQL takes a digit more rather than a number half-way to the neighbouring double.
+    for (int digits = decimal.digits + 1; is_half_way(decimal, magnitude) && digits <= 17; ++digits)
+        decimal = read(
+            text, std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific, digits - 1).ptr);
+    return put(to, std::signbit(value), decimal.significand, decimal.exponent);
 }
 
 } // namespace dbnet::telemetry
