@@ -281,19 +281,17 @@ bool Intake::end_point_parts(Point &point, Jsonb &attributes) {
 }
 
 void Intake::end_metric(Metric &metric, bool is_kept) {
-    ++metric_number;
     const size_t points = points_.size() - first_point_;
-    if (points == 0)
-        return; // nothing was measured
     if (is_kept && !metadata.is_empty())
         is_kept = finish_attributes(metadata, metric.metadata) || within("metadata");
     if (!is_kept) {
         forget_points();
-        rejected_ += static_cast<int64_t>(points) - 1;
-        return reject_item(metric.name);
+        reject_metric(metric.name, points);
+    } else if (points > 0) { // else nothing was measured
+        metric.type = *type_;
+        metrics_.push_back({metric, first_point_});
     }
-    metric.type = *type_;
-    metrics_.push_back({metric, first_point_});
+    ++metric_number;
 }
 
 // A metric is the same when what identifies its time series is (its description and metadata do not); points of one

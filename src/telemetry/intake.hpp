@@ -63,8 +63,10 @@ public:
     // Always false, so that what reads a part can say `return intake.refuse(…)`.
     bool refuse(std::string_view reason);
     bool within(std::string_view part, std::string_view name = {}); // the reason is about this part of it
-    void reject_item(std::string_view name); // the record under way, for the reason that was given
-    bool has_room();                         // for one more record; refuses when there is none
+    // For the reason that was given: the record under way, or a metric with so many points.
+    void reject_item(std::string_view name);
+    void reject_metric(std::string_view name, size_t points);
+    bool has_room(); // for one more record; refuses when there is none
 
     // --- Jsonb of a builder; false: refused ---
     bool finish_attributes(JsonbBuilder &builder, Jsonb &attributes);
@@ -117,6 +119,7 @@ private:
     int64_t records() const noexcept;
     std::string resource_place() const;
     std::string scope_place() const;
+    std::string metric_place() const;
     std::string item_place() const;
     std::optional<uint32_t> intern_resource();
     std::optional<uint32_t> intern_scope();

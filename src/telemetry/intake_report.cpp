@@ -62,17 +62,19 @@ std::string Intake::scope_place() const {
     return resource_place() + ".scope" + plural_of(signal_) + "[" + std::to_string(scope_number) + "]";
 }
 
+std::string Intake::metric_place() const {
+    return scope_place() + ".metrics[" + std::to_string(metric_number) + "]";
+}
+
 std::string Intake::item_place() const {
-    const auto entry = [](const char *list, uint32_t number) {
-        return "." + std::string(list) + "[" + std::to_string(number) + "]";
-    };
+    const std::string number = "[" + std::to_string(item_number) + "]";
     switch (signal_) {
     case Signal::traces:
-        return scope_place() + entry("spans", item_number);
+        return scope_place() + ".spans" + number;
     case Signal::metrics:
-        return scope_place() + entry("metrics", metric_number) + entry("dataPoints", item_number);
+        return metric_place() + ".dataPoints" + number;
     case Signal::logs:
-        return scope_place() + entry("logRecords", item_number);
+        return scope_place() + ".logRecords" + number;
     }
     return {};
 }
@@ -81,6 +83,12 @@ void Intake::reject_item(std::string_view name) {
     ++rejected_;
     if (reasons_.size() < most_reasons)
         note_reason(item_place() + (name.empty() ? "" : quoted(name)) + ": " + reason_);
+}
+
+void Intake::reject_metric(std::string_view name, size_t points) {
+    rejected_ += static_cast<int64_t>(points);
+    if (reasons_.size() < most_reasons)
+        note_reason(metric_place() + (name.empty() ? "" : quoted(name)) + ": " + reason_);
 }
 
 void Intake::refuse_owner(Owner &owner) {
