@@ -14,6 +14,13 @@ GRANT EXECUTE ON FUNCTION dbnet.is_report(), dbnet.get(jsonb, text), dbnet.set(j
 GRANT EXECUTE ON FUNCTION dbnet.set_cause(bigint, text), dbnet.used(regclass, text), dbnet.event_time(bigint), dbnet.event_at(timestamptz)
     TO PUBLIC;
 
+-- Telemetry: who reads status reads it, who delivers it adds to it and reads nothing.
+REVOKE ALL ON ALL TABLES IN SCHEMA otel FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA otel FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA otel FROM PUBLIC;
+GRANT USAGE ON SCHEMA otel TO dbnet_viewer, dbnet_ingest;
+GRANT SELECT ON ALL TABLES IN SCHEMA otel TO dbnet_viewer;
+
 GRANT dbnet_viewer TO dbnet_operator;
 GRANT dbnet_operator TO dbnet_admin;
 
