@@ -88,9 +88,9 @@ CREATE CAST (bytea AS otel.span_id) WITH FUNCTION otel.span_id(bytea);
 -- Exponential histograms of OpenTelemetry, as src/telemetry/exponential_histogram.hpp writes them. What is read from outside is checked.
 
 CREATE TYPE otel.sketch;
-CREATE FUNCTION otel.sketch_in(cstring) RETURNS otel.sketch LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteain';
+CREATE FUNCTION otel.sketch_in(cstring) RETURNS otel.sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_in';
 CREATE FUNCTION otel.sketch_out(otel.sketch) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteaout';
-CREATE FUNCTION otel.sketch_recv(internal) RETURNS otel.sketch LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'bytearecv';
+CREATE FUNCTION otel.sketch_recv(internal) RETURNS otel.sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_recv';
 CREATE FUNCTION otel.sketch_send(otel.sketch) RETURNS bytea LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteasend';
 CREATE TYPE otel.sketch (
     INPUT = otel.sketch_in, OUTPUT = otel.sketch_out, RECEIVE = otel.sketch_recv, SEND = otel.sketch_send,
@@ -101,3 +101,25 @@ COMMENT ON FUNCTION otel.sketch_out(otel.sketch) IS 'Prints a sketch: its bytes 
 COMMENT ON FUNCTION otel.sketch_recv(internal) IS 'Reads a sketch in binary. Errors: 22P03 not the bytes of a sketch';
 COMMENT ON FUNCTION otel.sketch_send(otel.sketch) IS 'The bytes of a sketch';
 
+CREATE FUNCTION otel.sketch(double precision[]) RETURNS otel.sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_of';
+COMMENT ON FUNCTION otel.sketch(double precision[]) IS 'The sketch of some values; NULLs and what is not finite do not count';
+CREATE FUNCTION otel.sketch_count(otel.sketch) RETURNS bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_count';
+COMMENT ON FUNCTION otel.sketch_count(otel.sketch) IS 'How many values a sketch holds';
+CREATE FUNCTION otel.quantile(sketch otel.sketch, quantile double precision) RETURNS double precision LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_quantile';
+COMMENT ON FUNCTION otel.quantile(otel.sketch, double precision) IS 'A quantile of the values of a sketch: 0.5 the median, 0.95 … NULL: it holds none. Errors: 22023 not from 0 to 1';
+CREATE FUNCTION otel.sketch_merge(otel.sketch, otel.sketch) RETURNS otel.sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_merge';
+COMMENT ON FUNCTION otel.sketch_merge(otel.sketch, otel.sketch) IS 'The sketch of the values of both';
+CREATE FUNCTION otel.sketch_add(internal, otel.sketch) RETURNS internal LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_add';
+COMMENT ON FUNCTION otel.sketch_add(internal, otel.sketch) IS 'Internal: step of the aggregate otel.merge';
+CREATE FUNCTION otel.sketch_combine(internal, internal) RETURNS internal LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_combine';
+COMMENT ON FUNCTION otel.sketch_combine(internal, internal) IS 'Internal: joins what parallel workers have of the aggregate otel.merge';
+CREATE FUNCTION otel.sketch_final(internal) RETURNS otel.sketch LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_final';
+COMMENT ON FUNCTION otel.sketch_final(internal) IS 'Internal: result of the aggregate otel.merge';
+CREATE FUNCTION otel.sketch_serialize(internal) RETURNS bytea LANGUAGE c STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_serialize';
+COMMENT ON FUNCTION otel.sketch_serialize(internal) IS 'Internal: hands what a parallel worker has of the aggregate otel.merge over';
+CREATE FUNCTION otel.sketch_deserialize(bytea, internal) RETURNS internal LANGUAGE c STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_deserialize';
+COMMENT ON FUNCTION otel.sketch_deserialize(bytea, internal) IS 'Internal: takes what a parallel worker has of the aggregate otel.merge';
+CREATE AGGREGATE otel.merge(otel.sketch) (
+    SFUNC = otel.sketch_add, STYPE = internal, FINALFUNC = otel.sketch_final, COMBINEFUNC = otel.sketch_combine,
+    SERIALFUNC = otel.sketch_serialize, DESERIALFUNC = otel.sketch_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE otel.merge(otel.sketch) IS 'The sketch of the values of all; NULL of none';

@@ -467,3 +467,20 @@ COMMENT ON COLUMN otel.pane_rule.rule IS 'number, not 0: that of the policy that
 COMMENT ON COLUMN otel.pane_rule.signal IS 'traces or logs';
 COMMENT ON COLUMN otel.pane_rule.match IS 'what is counted: attributes (of the span or record, else of its resource) that have these values; name, kind, status_code, severity_number and service_name stand for the columns. {} = all';
 COMMENT ON COLUMN otel.pane_rule.group_by IS 'names, as in match, whose values make the grouping; one that is absent is null there';
+
+CREATE TABLE otel.batch_hook (
+    procedure regprocedure NOT NULL,
+    relation  text         NOT NULL CHECK (relation IN ('spans', 'span_events', 'span_links', 'number_points', 'histogram_points', 'exponential_histogram_points', 'summary_points', 'logs')),
+    PRIMARY KEY (procedure, relation)
+);
+COMMENT ON TABLE otel.batch_hook IS 'Trigger functions that are called once per batch. Change it with otel.on_batch and otel.remove_on_batch';
+COMMENT ON COLUMN otel.batch_hook.procedure IS 'function that returns trigger; runs as its owner';
+COMMENT ON COLUMN otel.batch_hook.relation IS 'table of schema otel whose new rows it reads';
+
+-- Every process that writes reads them anew after a change.
+CREATE TRIGGER dbnet_configuration AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON otel.pane_rule FOR EACH STATEMENT EXECUTE FUNCTION dbnet.tracking_changed();
+CREATE TRIGGER dbnet_configuration AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON otel.batch_hook FOR EACH STATEMENT EXECUTE FUNCTION dbnet.tracking_changed();
+
+-- What a dump carries of telemetry: what users have said. Dimensions go with the rows that refer to them.
+SELECT pg_catalog.pg_extension_config_dump('otel.pane_rule', '');
+SELECT pg_catalog.pg_extension_config_dump('otel.batch_hook', '');

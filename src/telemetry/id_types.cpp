@@ -55,9 +55,9 @@ pg::error no_id(const char *type, int digit_count, const char *text) {
 // The bytes of a bytea argument, which must be `size` of them.
 const uint8 *bytes_of(const bytea *value, int size, const char *type) {
     if (static_cast<int>(VARSIZE_ANY_EXHDR(value)) != size)
-        throw pg::error(ERRCODE_INVALID_BINARY_REPRESENTATION,
-                        std::string("an otel.") + type + " has " + std::to_string(size) + " bytes, not " +
-                            std::to_string(VARSIZE_ANY_EXHDR(value)));
+        throw pg::error(ERRCODE_INVALID_BINARY_REPRESENTATION, std::string("an otel.") + type + " has " +
+                                                                   std::to_string(size) + " bytes, not " +
+                                                                   std::to_string(VARSIZE_ANY_EXHDR(value)));
     return reinterpret_cast<const uint8 *>(VARDATA_ANY(value));
 }
 
