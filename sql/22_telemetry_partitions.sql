@@ -22,36 +22,44 @@ COMMENT ON COLUMN otel.partitions.to_time IS 'and before this';
 COMMENT ON COLUMN otel.partitions.size IS 'bytes, with indexes';
 
 CREATE FUNCTION otel.ensure_partitions(since timestamptz DEFAULT pg_catalog.now(), until timestamptz DEFAULT NULL) RETURNS integer
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '200ms'
     AS $$
+#variable_conflict use_variable
 DECLARE
     unit text := current_setting('dbnet.telemetry_partition');
+    length interval := ('1 ' || unit)::interval;
     made integer := 0;
-    table_name text;
-    at timestamptz;
+    missing record;
     from_time timestamptz;
     to_time timestamptz;
     name text;
 BEGIN
-    FOR at IN SELECT generate_series(date_trunc(unit, since), coalesce(until, since + ('1 ' || unit)::interval), ('1 ' || unit)::interval) LOOP
-        FOR table_name IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'otel'::regnamespace AND c.relkind = 'p'
-                AND NOT EXISTS (SELECT FROM otel.partitions AS p WHERE p.relation = c.oid AND p.from_time <= at AND p.to_time > at) ORDER BY 1 LOOP
-            -- Neighbours of another size leave less.
-            from_time := greatest(at, (SELECT max(p.to_time) FROM otel.partitions AS p WHERE p.relation = ('otel.' || table_name)::regclass AND p.to_time <= at + ('1 ' || unit)::interval AND p.from_time <= at));
-            to_time := least(at + ('1 ' || unit)::interval, (SELECT min(p.from_time) FROM otel.partitions AS p WHERE p.relation = ('otel.' || table_name)::regclass AND p.from_time > at));
-            name := format('%s_%s', table_name, to_char(from_time, CASE unit WHEN 'day' THEN 'YYYYMMDD' ELSE 'YYYYMMDD"_"HH24' END));
-            EXECUTE format('CREATE TABLE otel.%I (LIKE otel.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION) %s', name, table_name,
-                CASE WHEN table_name IN ('span_pane', 'log_pane') THEN 'WITH (fillfactor = 50)' ELSE '' END);
-            EXECUTE format('COMMENT ON TABLE otel.%I IS ''Part of otel.%s''', name, table_name);
-            EXECUTE format('ALTER TABLE otel.%I ATTACH PARTITION otel.%I FOR VALUES FROM (%L) TO (%L)', table_name, name, from_time, to_time);
-            -- The script of CREATE EXTENSION makes members by itself.
-            IF EXISTS (SELECT FROM pg_extension WHERE extname = 'dbnet') AND NOT EXISTS (SELECT FROM pg_depend
-                    WHERE classid = 'pg_class'::regclass AND objid = format('otel.%I', name)::regclass AND deptype = 'e') THEN
-                EXECUTE format('ALTER TABLE otel.%I OWNER TO %I', name, (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = ('otel.' || table_name)::regclass));
-                EXECUTE format('ALTER EXTENSION dbnet ADD TABLE otel.%I', name);
-            END IF;
-            made := made + 1;
-        END LOOP;
+    FOR missing IN
+        WITH part AS MATERIALIZED (SELECT p.relation, p.from_time, p.to_time FROM otel.partitions AS p)
+        SELECT c.oid, c.relname AS table_name, w.at FROM pg_class AS c,
+            (SELECT since UNION SELECT generate_series(date_trunc(unit, since) + length, coalesce(until, since + length), length)) AS w(at)
+        WHERE c.relnamespace = 'otel'::regnamespace AND c.relkind = 'p'
+            AND NOT EXISTS (SELECT FROM part WHERE part.relation = c.oid AND part.from_time <= w.at AND part.to_time > w.at)
+        ORDER BY w.at, c.relname
+    LOOP
+        -- One at a time; who waited finds it made.
+        EXECUTE format('LOCK TABLE ONLY otel.%I IN SHARE UPDATE EXCLUSIVE MODE', missing.table_name);
+        CONTINUE WHEN EXISTS (SELECT FROM otel.partitions AS p WHERE p.relation = missing.oid AND p.from_time <= missing.at AND p.to_time > missing.at);
+        -- Neighbours of another length leave less.
+        from_time := greatest(date_trunc(unit, missing.at), (SELECT max(p.to_time) FROM otel.partitions AS p WHERE p.relation = missing.oid AND p.to_time <= missing.at));
+        to_time := least(date_trunc(unit, missing.at) + length, (SELECT min(p.from_time) FROM otel.partitions AS p WHERE p.relation = missing.oid AND p.from_time > missing.at));
+        name := format('%s_%s', missing.table_name, to_char(from_time, CASE WHEN unit = 'day' AND from_time = date_trunc('day', from_time) THEN 'YYYYMMDD' ELSE 'YYYYMMDD"_"HH24' END));
+        EXECUTE format('CREATE TABLE otel.%I (LIKE otel.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION) %s', name, missing.table_name,
+            CASE WHEN missing.table_name IN ('span_pane', 'log_pane') THEN 'WITH (fillfactor = 50)' ELSE '' END);
+        EXECUTE format('COMMENT ON TABLE otel.%I IS ''Part of otel.%s''', name, missing.table_name);
+        EXECUTE format('ALTER TABLE otel.%I ATTACH PARTITION otel.%I FOR VALUES FROM (%L) TO (%L)', missing.table_name, name, from_time, to_time);
+        -- The script of CREATE EXTENSION makes members by itself.
+        IF EXISTS (SELECT FROM pg_extension WHERE extname = 'dbnet') AND NOT EXISTS (SELECT FROM pg_depend
+                WHERE classid = 'pg_class'::regclass AND objid = format('otel.%I', name)::regclass AND deptype = 'e') THEN
+            EXECUTE format('ALTER TABLE otel.%I OWNER TO %I', name, (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = missing.oid));
+            EXECUTE format('ALTER EXTENSION dbnet ADD TABLE otel.%I', name);
+        END IF;
+        made := made + 1;
     END LOOP;
     RETURN made;
 END
@@ -80,5 +88,25 @@ END
 $$;
 COMMENT ON FUNCTION otel.remove_old_partitions(timestamptz, integer) IS
     'Drops the partitions that dbnet.telemetry_retention does not keep. Arguments: what time it is; how many at most, NULL = all. Result: how many it dropped; one that cannot be locked within lock_timeout stays for the next time. Called by the mirror worker every minute';
+
+CREATE FUNCTION otel.remove_old_dimensions() RETURNS integer
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    oldest timestamptz := now() - current_setting('dbnet.telemetry_retention')::interval - interval '1 day';
+    dimension text;
+    removed integer;
+    total integer := 0;
+BEGIN
+    FOREACH dimension IN ARRAY ARRAY['series', 'metrics', 'scopes', 'resources'] LOOP
+        EXECUTE format('DELETE FROM otel.%1$I WHERE ctid = ANY (ARRAY(SELECT ctid FROM otel.%1$I WHERE last_seen < $1 LIMIT 20000 FOR UPDATE SKIP LOCKED))', dimension) USING oldest;
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        total := total + removed;
+    END LOOP;
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION otel.remove_old_dimensions() IS
+    'Removes resources, scopes, metrics and series of which nothing has arrived for dbnet.telemetry_retention and a day. Result: how many it removed. Called by the mirror worker every hour';
 
 SELECT otel.ensure_partitions();

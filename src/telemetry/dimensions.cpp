@@ -1,7 +1,7 @@
 // Numbers by hash (see dimensions.hpp).
 //
-// The cache holds what a committed transaction has seen or written, for half an hour: then last_seen is moved on, at
-// which housekeeping sees that the row is still referred to (it waits for the retention, an hour at least, to pass).
+// The cache holds what a committed transaction has seen or written, for half an hour: then last_seen is moved on, by
+// which housekeeping sees that the row is still in use. It removes what was not seen for the retention and a day more.
 // What the running transaction has seen is kept apart until it commits, and forgotten when it, or a savepoint, rolls
 // back.
 #include "telemetry/dimensions.hpp"
@@ -130,14 +130,17 @@ extern "C" void dbnet_dimensions_at_savepoint(SubXactEvent event, SubTransaction
 
 struct Table {
     const char *name;
-    pg::Statement find;   // $1 hashes → place from 1, id, whether last_seen is old
+    pg::Statement find;   // $1 hashes → place from 1, id, how long it was not seen
     pg::Statement insert; // columns as text[], in the order of the hashes
     pg::Statement touch;  // $1 ids
+    pg::Statement claim;  // $1 ids
 };
 
+// Of a row: 0 seen of late, 1 to be moved on, 2 not seen for so long that it may be on its way out.
 #define DBNET_FIND(table, id)                                                                                          \
-    "SELECT wanted.place, known." id ", known.last_seen OPERATOR(pg_catalog.<) (pg_catalog.now() "                     \
-    "OPERATOR(pg_catalog.-) interval '20 minutes')"                                                                    \
+    "SELECT wanted.place, known." id ", CASE WHEN known.last_seen OPERATOR(pg_catalog.>) (pg_catalog.now() "           \
+    "OPERATOR(pg_catalog.-) interval '20 minutes') THEN 0 WHEN known.last_seen OPERATOR(pg_catalog.>) "                \
+    "(pg_catalog.now() OPERATOR(pg_catalog.-) interval '50 minutes') THEN 1 ELSE 2 END"                                \
     " FROM pg_catalog.unnest($1::pg_catalog.uuid[]) WITH ORDINALITY AS wanted(hash, place)"                            \
     " JOIN otel." table " AS known ON known.hash OPERATOR(pg_catalog.=) wanted.hash"
 // Whoever holds the row is moving it on itself.
@@ -145,6 +148,10 @@ struct Table {
     "UPDATE otel." table " SET last_seen = pg_catalog.now() WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("             \
     "SELECT ctid FROM otel." table " WHERE " id " OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]) FOR UPDATE SKIP " \
     "LOCKED))"
+// Waits for who may be removing it.
+#define DBNET_CLAIM(table, id)                                                                                         \
+    "UPDATE otel." table " SET last_seen = pg_catalog.now() WHERE " id                                                 \
+    " OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[])"
 
 Table resource_table{
     "resources", pg::Statement{DBNET_FIND("resources", "resource_id")},
@@ -157,7 +164,7 @@ Table resource_table{
         " pg_catalog.unnest($7::pg_catalog.jsonb[]), pg_catalog.unnest($8::pg_catalog.int4[]),"
         " pg_catalog.unnest($9::pg_catalog.text[]), pg_catalog.unnest($10::pg_catalog.jsonb[]))"
         " ON CONFLICT (hash) DO NOTHING"},
-    pg::Statement{DBNET_TOUCH("resources", "resource_id")}};
+    pg::Statement{DBNET_TOUCH("resources", "resource_id")}, pg::Statement{DBNET_CLAIM("resources", "resource_id")}};
 Table scope_table{
     "scopes", pg::Statement{DBNET_FIND("scopes", "scope_id")},
     pg::Statement{
@@ -166,7 +173,7 @@ Table scope_table{
         " pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.jsonb[]),"
         " pg_catalog.unnest($5::pg_catalog.int4[]), pg_catalog.unnest($6::pg_catalog.text[]))"
         " ON CONFLICT (hash) DO NOTHING"},
-    pg::Statement{DBNET_TOUCH("scopes", "scope_id")}};
+    pg::Statement{DBNET_TOUCH("scopes", "scope_id")}, pg::Statement{DBNET_CLAIM("scopes", "scope_id")}};
 Table metric_table{
     "metrics", pg::Statement{DBNET_FIND("metrics", "metric_id")},
     pg::Statement{
@@ -178,15 +185,16 @@ Table metric_table{
         " pg_catalog.unnest($7::pg_catalog.bool[]), pg_catalog.unnest($8::pg_catalog.jsonb[]),"
         " pg_catalog.unnest($9::pg_catalog.int4[]), pg_catalog.unnest($10::pg_catalog.int4[]))"
         " ON CONFLICT (hash) DO NOTHING"},
-    pg::Statement{DBNET_TOUCH("metrics", "metric_id")}};
+    pg::Statement{DBNET_TOUCH("metrics", "metric_id")}, pg::Statement{DBNET_CLAIM("metrics", "metric_id")}};
 Table series_table{
     "series", pg::Statement{DBNET_FIND("series", "series_id")},
     pg::Statement{"INSERT INTO otel.series (hash, metric_id, attributes)"
                   " SELECT * FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest("
                   "$2::pg_catalog.int4[]), pg_catalog.unnest($3::pg_catalog.jsonb[])) ON CONFLICT (hash) DO NOTHING"},
-    pg::Statement{DBNET_TOUCH("series", "series_id")}};
+    pg::Statement{DBNET_TOUCH("series", "series_id")}, pg::Statement{DBNET_CLAIM("series", "series_id")}};
 #undef DBNET_FIND
 #undef DBNET_TOUCH
+#undef DBNET_CLAIM
 
 std::string hex(const Hash &hash) {
     constexpr char digits[] = "0123456789abcdef";
@@ -234,16 +242,19 @@ void find(Table &table, Cache &cache, const std::vector<Item> &items, std::vecto
     std::sort(missing.begin(), missing.end(),
               [&](uint32_t one, uint32_t other) { return items[one].hash < items[other].hash; });
     pg::as_superuser([&] {
-        std::vector<std::string> old;
+        std::vector<std::string> old, forgotten;
         const auto look = [&] {
             std::vector<std::string> hashes;
             for (const uint32_t place : missing)
                 hashes.push_back(hex(items[place].hash));
             const pg::Result found = pg::execute(table.find, hashes);
             for (size_t row = 0; row < found.rows(); ++row) {
-                const uint32_t place = missing[found.integer(row, 0) - 1];
-                ids[place] = found.integer(row, 1);
-                if (found.boolean(row, 2))
+                const int64_t age = found.integer(row, 2);
+                if (age == 2)
+                    forgotten.emplace_back(found.text(row, 1));
+                else
+                    ids[missing[found.integer(row, 0) - 1]] = found.integer(row, 1);
+                if (age == 1)
                     old.emplace_back(found.text(row, 1));
             }
             std::erase_if(missing, [&](uint32_t place) {
@@ -254,6 +265,10 @@ void find(Table &table, Cache &cache, const std::vector<Item> &items, std::vecto
             });
         };
         look();
+        if (!forgotten.empty()) {
+            pg::execute(table.claim, forgotten);
+            look();
+        }
         if (!missing.empty()) {
             pg::TextColumns rows;
             for (const uint32_t place : missing)
@@ -262,7 +277,7 @@ void find(Table &table, Cache &cache, const std::vector<Item> &items, std::vecto
             pg::execute(table.insert, std::span<const pg::Argument>(columns));
             look();
         }
-        if (!missing.empty()) // in another transaction's life: this one's snapshot is too old to see it
+        if (!missing.empty()) // this transaction's snapshot is too old to see it
             throw pg::error(ERRCODE_T_R_SERIALIZATION_FAILURE,
                             std::string("could not serialize access due to a concurrent insert into otel.") +
                                 table.name)
