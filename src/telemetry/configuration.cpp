@@ -51,7 +51,7 @@ void load(Configuration &loaded) {
     const pg::Result rules = pg::execute(select_rules), groups = pg::execute(select_groups),
                      hooks = pg::execute(select_hooks);
     for (size_t row = 0; row < rules.rows(); ++row) {
-        const auto rule = static_cast<uint32_t>(rules.integer(row, 0));
+        const auto rule = static_cast<int32_t>(rules.integer(row, 0));
         if (loaded.rules.empty() || loaded.rules.back().rule != rule)
             loaded.rules.push_back({rule, rules.text(row, 1) == "logs" ? Signal::logs : Signal::traces, {}, {}});
         if (rules.at(row, 2) != nullptr)
@@ -59,7 +59,7 @@ void load(Configuration &loaded) {
     }
     for (size_t row = 0; row < groups.rows(); ++row)
         for (PaneRule &rule : loaded.rules)
-            if (rule.rule == static_cast<uint32_t>(groups.integer(row, 0)))
+            if (rule.rule == static_cast<int32_t>(groups.integer(row, 0)))
                 rule.group_by.emplace_back(groups.text(row, 1));
     for (size_t row = 0; row < hooks.rows(); ++row)
         loaded.hooks.push_back({hooks.oid(row, 0), std::string(hooks.text(row, 1))});

@@ -12,7 +12,7 @@
 namespace dbnet::telemetry {
 
 struct PaneRule {
-    uint32_t rule;
+    int32_t rule;
     Signal signal;
     struct Condition {
         std::string name;

@@ -25,26 +25,24 @@ constexpr Instant instant_of(uint64_t unix_nano) noexcept {
     return pinned(unix_nano) / 1000 - from_1970_to_2000;
 }
 
-// end - start, within bigint.
-constexpr int64_t duration_nano(uint64_t start, uint64_t end) noexcept {
-    return end >= start ? pinned(end - start) : -pinned(start - end);
-}
-
 constexpr Instant start_of_second(Instant instant) noexcept {
     const Instant rest = instant % second_us;
     return instant - (rest < 0 ? rest + second_us : rest);
 }
 
-// Where rows go that arrive now. An event's own time counts when it is one that is kept and has come. Any other (clocks
-// that were never set, or are ahead) is placed where it is found by who looks for it, is kept for nearly as long as
-// others, and is out of the way of who watches the present: one day back, or half the retention.
+// Where rows go that arrive now. An event without a time is one of now. An event's own time counts when it is one that
+// is kept and has come. Any other (clocks that were never set, or are ahead) is placed where it is found by who looks
+// for it, is kept for nearly as long as others, and is out of the way of who watches the present: one day back, or half
+// the retention.
 class Placement {
 public:
     constexpr Placement(Instant now, int64_t retention_us) noexcept
-        : earliest_(now - retention_us), latest_(now + tolerance_us),
+        : now_(now), earliest_(now - retention_us), latest_(now + tolerance_us),
           elsewhere_(now - (retention_us / 2 < day_us ? retention_us / 2 : day_us)) {}
 
     constexpr Instant place(uint64_t unix_nano) const noexcept {
+        if (unix_nano == 0)
+            return now_;
         const Instant instant = instant_of(unix_nano);
         return instant >= earliest_ && instant <= latest_ ? instant : elsewhere_;
     }
@@ -52,7 +50,7 @@ public:
 private:
     static constexpr int64_t tolerance_us = 300 * second_us; // by which a sender's clock may be ahead
 
-    Instant earliest_, latest_, elsewhere_;
+    Instant now_, earliest_, latest_, elsewhere_;
 };
 
 } // namespace dbnet::telemetry

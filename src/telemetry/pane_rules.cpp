@@ -87,28 +87,29 @@ bool matches(const PaneRule &rule, const Subject &subject) {
     return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
 }
 
-template<class Record, class Count>
-void count_records(Signal signal, const std::vector<Record> &records, const std::vector<Instant> &buckets, Panes &panes,
-                   auto subject_of, Count count_one) {
-    const std::vector<PaneRule> &rules = configuration().rules;
+// Calls count_one(record's place, key) for each rule that a record matches.
+template<class Record>
+void count_records(Signal signal, const std::vector<Record> &records, const std::vector<Instant> &times,
+                   Groupings &groupings, auto subject_of, auto count_one) {
+    const Configuration &wishes = configuration();
+    if (records.empty() || !wishes.has_rule(signal))
+        return;
     pg::call([&] {
         const MemoryContext context =
             AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet pane rules", ALLOCSET_DEFAULT_SIZES);
         const MemoryContext before = MemoryContextSwitchTo(context);
         for (size_t place = 0; place < records.size(); ++place) {
             const Subject subject = subject_of(records[place]);
-            for (const PaneRule &rule : rules) {
+            for (const PaneRule &rule : wishes.rules) {
                 if (rule.signal != signal || !matches(rule, subject))
                     continue;
-                uint32_t grouping = Panes::no_grouping;
+                PaneKey key{start_of_second(times[place]), records[place].resource, rule.rule, 0,
+                            signal == Signal::logs ? subject.severity_number : subject.kind};
                 if (!rule.group_by.empty()) {
                     const ::Jsonb *group = grouping_of(rule, subject);
-                    grouping = panes.grouping({reinterpret_cast<const char *>(group), VARSIZE(group)});
+                    key.grouping = groupings.number_of({reinterpret_cast<const char *>(group), VARSIZE(group)});
                 }
-                const int16_t kind = signal == Signal::logs ? subject.severity_number : subject.kind;
-                count_one(
-                    panes.at({start_of_second(buckets[place]), rule.rule, records[place].resource, grouping, kind}),
-                    records[place]);
+                count_one(place, key);
             }
             MemoryContextReset(context);
         }
@@ -119,29 +120,21 @@ void count_records(Signal signal, const std::vector<Record> &records, const std:
 
 } // namespace
 
-void count_by_rules(const Batch &batch, Signal signal, const std::vector<Instant> &buckets, Panes &panes) {
-    if (!configuration().has_rule(signal))
-        return;
-    if (signal == Signal::traces)
-        count_records(
-            signal, batch.spans, buckets, panes,
-            [&](const Span &span) {
-                return Subject{
-                    batch.resources[span.resource], span.name, span.attributes, span.kind, span.status_code, 0};
-            },
-            [](Pane &pane, const Span &span) { count(pane, span); });
-    else
-        count_records(
-            signal, batch.log_records, buckets, panes,
-            [&](const LogRecord &record) {
-                return Subject{batch.resources[record.resource],
-                               record.event_name,
-                               record.attributes,
-                               0,
-                               0,
-                               record.severity_number};
-            },
-            [](Pane &pane, const LogRecord &) { ++pane.count; });
+void count_by_rules(const Batch &batch, const std::vector<Instant> &span_times, const std::vector<Instant> &log_times,
+                    Panes &panes, Groupings &groupings) {
+    count_records(
+        Signal::traces, batch.spans, span_times, groupings,
+        [&](const Span &span) {
+            return Subject{batch.resources[span.resource], span.name, span.attributes, span.kind, span.status_code, 0};
+        },
+        [&](size_t place, const PaneKey &key) { panes.add_span(batch.spans[place], key); });
+    count_records(
+        Signal::logs, batch.log_records, log_times, groupings,
+        [&](const LogRecord &record) {
+            return Subject{
+                batch.resources[record.resource], record.event_name, record.attributes, 0, 0, record.severity_number};
+        },
+        [&](size_t, const PaneKey &key) { panes.add_log(key); });
 }
 
 } // namespace dbnet::telemetry

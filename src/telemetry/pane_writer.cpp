@@ -107,7 +107,7 @@ private:
     IndexScanDesc scan_ = nullptr;
 };
 
-void sort(std::vector<Pane> &panes, const std::vector<int64_t> &resources) {
+template<class Pane> void sort(std::vector<Pane> &panes, const std::vector<int64_t> &resources) {
     std::sort(panes.begin(), panes.end(), [&](const Pane &one, const Pane &other) {
         return std::tuple(one.key.second, resources[one.key.resource], one.key.rule, one.key.kind) <
                std::tuple(other.key.second, resources[other.key.resource], other.key.rule, other.key.kind);
@@ -136,27 +136,25 @@ namespace log_pane {
 enum { bucket, total, rule, resource, severity, worker, grouping, end };
 }
 
-// Adds what stands in a row of otel.span_pane.
-void add_stored(Pane &pane, const Datum *stored) {
-    pane.count += DatumGetInt64(stored[span_pane::count]);
-    pane.error_count += DatumGetInt64(stored[span_pane::error_count]);
+// Adds what stands in a row of otel.span_pane. A sketch that is not readable counts for nothing.
+void add_stored(SpanPane &pane, const Datum *stored, ExponentialHistogram &sketch) {
+    pane.count += static_cast<uint64_t>(DatumGetInt64(stored[span_pane::count]));
+    pane.error_count += static_cast<uint64_t>(DatumGetInt64(stored[span_pane::error_count]));
     pane.duration_sum += DatumGetFloat8(stored[span_pane::duration_sum]);
     pane.duration_min = std::min<int64_t>(pane.duration_min, DatumGetInt64(stored[span_pane::duration_min]));
     pane.duration_max = std::max<int64_t>(pane.duration_max, DatumGetInt64(stored[span_pane::duration_max]));
     const auto *bytes = reinterpret_cast<const varlena *>(PG_DETOAST_DATUM_PACKED(stored[span_pane::durations]));
-    if (const auto sketch =
-            ExponentialHistogram::parse({VARDATA_ANY(bytes), static_cast<size_t>(VARSIZE_ANY_EXHDR(bytes))}))
-        pane.durations.merge(*sketch);
+    if (sketch.parse({VARDATA_ANY(bytes), static_cast<size_t>(VARSIZE_ANY_EXHDR(bytes))}))
+        pane.durations.merge(sketch);
 }
 
-void fill(Datum *values, const Pane &pane, std::string &bytes, RowMemory &memory) {
-    values[span_pane::count] = Int64GetDatum(pane.count);
-    values[span_pane::error_count] = Int64GetDatum(pane.error_count);
+void fill(Datum *values, const SpanPane &pane, std::string &bytes, RowMemory &memory) {
+    values[span_pane::count] = Int64GetDatum(pinned(pane.count));
+    values[span_pane::error_count] = Int64GetDatum(pinned(pane.error_count));
     values[span_pane::duration_sum] = Float8GetDatum(pane.duration_sum);
     values[span_pane::duration_min] = Int64GetDatum(pane.duration_min);
     values[span_pane::duration_max] = Int64GetDatum(pane.duration_max);
-    bytes.clear();
-    pane.durations.append_to(bytes);
+    bytes = pane.durations.serialize();
     values[span_pane::durations] = text_datum(bytes, memory);
 }
 
@@ -173,17 +171,17 @@ Datum grouping_datum(Jsonb grouping) noexcept {
 
 } // namespace
 
-void write_span_panes(PartitionedTable &table, Panes &panes, const std::vector<int64_t> &resources,
-                      PaneScratch &scratch, RowMemory &memory) {
+void write_span_panes(PartitionedTable &table, std::vector<SpanPane> &panes, const Groupings &groupings,
+                      const std::vector<int64_t> &resources, PaneScratch &scratch, RowMemory &memory) {
     using namespace span_pane;
-    sort(panes.all(), resources);
+    sort(panes, resources);
     Finder finder(span_pane_key, grouping);
     Datum values[end];
     const bool nulls[end] = {};
-    for (const Pane &pane : panes.all()) {
-        const Jsonb group = panes.grouping(pane.key.grouping);
+    for (const auto &pane : panes) {
+        const Jsonb group = groupings.jsonb(pane.key.grouping);
         values[bucket] = TimestampTzGetDatum(pane.key.second);
-        values[rule] = Int32GetDatum(static_cast<int32>(pane.key.rule));
+        values[rule] = Int32GetDatum(pane.key.rule);
         values[resource] = Int32GetDatum(static_cast<int32>(resources[pane.key.resource]));
         values[kind] = Int16GetDatum(pane.key.kind);
         values[worker] = Int16GetDatum(worker_number());
@@ -192,7 +190,7 @@ void write_span_panes(PartitionedTable &table, Panes &panes, const std::vector<i
         const Relation partition = table.partition_of(pane.key.second);
         if (TupleTableSlot *stored = partition != nullptr ? finder.find(partition, key, group) : nullptr) {
             scratch.merged = pane;
-            add_stored(scratch.merged, stored->tts_values);
+            add_stored(scratch.merged, stored->tts_values, scratch.stored);
             fill(values, scratch.merged, scratch.bytes, memory);
             if (table.replace(pane.key.second, stored->tts_tid, values, nulls))
                 continue;
@@ -203,16 +201,17 @@ void write_span_panes(PartitionedTable &table, Panes &panes, const std::vector<i
     finder.close();
 }
 
-void write_log_panes(PartitionedTable &table, Panes &panes, const std::vector<int64_t> &resources) {
+void write_log_panes(PartitionedTable &table, std::vector<LogPane> &panes, const Groupings &groupings,
+                     const std::vector<int64_t> &resources) {
     using namespace log_pane;
-    sort(panes.all(), resources);
+    sort(panes, resources);
     Finder finder(log_pane_key, grouping);
     Datum values[end];
     const bool nulls[end] = {};
-    for (const Pane &pane : panes.all()) {
-        const Jsonb group = panes.grouping(pane.key.grouping);
+    for (const auto &pane : panes) {
+        const Jsonb group = groupings.jsonb(pane.key.grouping);
         values[bucket] = TimestampTzGetDatum(pane.key.second);
-        values[rule] = Int32GetDatum(static_cast<int32>(pane.key.rule));
+        values[rule] = Int32GetDatum(pane.key.rule);
         values[resource] = Int32GetDatum(static_cast<int32>(resources[pane.key.resource]));
         values[severity] = Int16GetDatum(pane.key.kind);
         values[worker] = Int16GetDatum(worker_number());
@@ -220,11 +219,11 @@ void write_log_panes(PartitionedTable &table, Panes &panes, const std::vector<in
         const Datum key[] = {values[bucket], values[resource], values[rule], values[severity], values[worker]};
         const Relation partition = table.partition_of(pane.key.second);
         if (TupleTableSlot *stored = partition != nullptr ? finder.find(partition, key, group) : nullptr) {
-            values[total] = Int64GetDatum(pane.count + DatumGetInt64(stored->tts_values[total]));
+            values[total] = Int64GetDatum(pinned(pane.count) + DatumGetInt64(stored->tts_values[total]));
             if (table.replace(pane.key.second, stored->tts_tid, values, nulls))
                 continue;
         }
-        values[total] = Int64GetDatum(pane.count);
+        values[total] = Int64GetDatum(pinned(pane.count));
         add_row(table, pane.key.second, values, end);
     }
     finder.close();

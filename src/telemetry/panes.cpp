@@ -27,12 +27,13 @@ void Panes::add_span(const Span &span, const PaneKey &key) {
     pane.durations.add(static_cast<double>(duration));
 }
 
-void Panes::add(const Batch &batch, const TimeWindow &window, int64_t now) {
-    const auto second_of = [&](uint64_t time) { return time == 0 ? now : window.second_of(time); };
-    for (const Span &span : batch.spans)
-        add_span(span, {second_of(span.end_time_unix_nano), span.resource, 0, 0, span.kind});
-    for (const LogRecord &record : batch.log_records)
-        add_log({second_of(time_of(record)), record.resource, 0, 0, record.severity_number});
+void Panes::add(const Batch &batch, const std::vector<Instant> &span_times, const std::vector<Instant> &log_times) {
+    for (size_t at = 0; at < batch.spans.size(); ++at)
+        add_span(batch.spans[at],
+                 {start_of_second(span_times[at]), batch.spans[at].resource, 0, 0, batch.spans[at].kind});
+    for (size_t at = 0; at < batch.log_records.size(); ++at)
+        add_log({start_of_second(log_times[at]), batch.log_records[at].resource, 0, 0,
+                 batch.log_records[at].severity_number});
 }
 
 } // namespace dbnet::telemetry

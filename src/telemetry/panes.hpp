@@ -2,22 +2,13 @@
 // otel.span_pane and otel.log_pane in the transaction of the records themselves. Pure C++.
 #pragma once
 
+#include "telemetry/event_time.hpp"
 #include "telemetry/exponential_histogram.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace dbnet::telemetry {
-
-// Seconds since 1970 within which records are filed; what lies outside goes to the nearer end.
-struct TimeWindow {
-    int64_t first_second, last_second;
-
-    int64_t second_of(uint64_t unix_nano) const noexcept {
-        const auto second = static_cast<int64_t>(unix_nano / 1'000'000'000);
-        return second < first_second ? first_second : second > last_second ? last_second : second;
-    }
-};
 
 // Nanoseconds; below 0 for a span that ends before it starts, 0 when either time was not sent.
 int64_t duration_of(const Span &span) noexcept;
@@ -29,7 +20,7 @@ inline uint64_t time_of(const LogRecord &record) noexcept {
 
 // Rule 0 takes every record. Of another rule, `grouping` tells its groups apart: a number that the writer gives them.
 struct PaneKey {
-    int64_t second = 0;
+    Instant second = 0;    // its start
     uint32_t resource = 0; // index in the batch
     int32_t rule = 0;
     uint32_t grouping = 0;
@@ -67,7 +58,7 @@ public:
         last_ = slots_[slot] - 1;
         return panes_[last_];
     }
-    const std::vector<Pane> &panes() const noexcept { return panes_; }
+    std::vector<Pane> &panes() noexcept { return panes_; }
     void clear() noexcept {
         panes_.clear();
         slots_.assign(slots_.size(), 0);
@@ -98,14 +89,15 @@ private:
 
 class Panes {
 public:
-    // Rule 0 of all of the batch's spans and log records. Those without a time go to `now`, a second within the window.
-    void add(const Batch &batch, const TimeWindow &window, int64_t now);
+    // Rule 0 of all of the batch's spans and log records, whose times the writer has placed (see Placement).
+    void add(const Batch &batch, const std::vector<Instant> &span_times, const std::vector<Instant> &log_times);
     // One record under any key.
     void add_span(const Span &span, const PaneKey &key);
     void add_log(const PaneKey &key) { ++logs_.at(key).count; }
 
-    const std::vector<SpanPane> &spans() const noexcept { return spans_.panes(); }
-    const std::vector<LogPane> &logs() const noexcept { return logs_.panes(); }
+    // May be put in another order; nothing is added afterwards.
+    std::vector<SpanPane> &spans() noexcept { return spans_.panes(); }
+    std::vector<LogPane> &logs() noexcept { return logs_.panes(); }
     void clear() noexcept {
         spans_.clear();
         logs_.clear();

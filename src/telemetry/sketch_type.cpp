@@ -2,6 +2,8 @@
 #include "pg/memory.hpp"
 #include "telemetry/exponential_histogram.hpp"
 
+#include <cmath>
+
 extern "C" {
 #include "catalog/pg_type.h"
 #include "utils/array.h"
@@ -22,15 +24,14 @@ const bytea *sketch_argument(FunctionCallInfo fcinfo, int number) {
 }
 
 ExponentialHistogram parsed(const bytea *value, int sqlstate = ERRCODE_DATA_CORRUPTED) {
-    std::optional<ExponentialHistogram> sketch = ExponentialHistogram::parse(bytes_of(value));
-    if (!sketch)
+    ExponentialHistogram sketch;
+    if (!sketch.parse(bytes_of(value)))
         throw pg::error(sqlstate, "invalid bytes for type otel.sketch");
-    return *std::move(sketch);
+    return sketch;
 }
 
 Datum datum_of(const ExponentialHistogram &sketch) {
-    std::string bytes;
-    sketch.append_to(bytes);
+    const std::string bytes = sketch.serialize();
     return PointerGetDatum(
         pg::call([&] { return cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())); }));
 }
@@ -84,10 +85,10 @@ DBNET_FUNCTION(dbnet_sketch_quantile) {
     const float8 share = PG_GETARG_FLOAT8(1);
     if (!(share >= 0 && share <= 1))
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "a quantile is a number from 0 to 1");
-    const std::optional<double> value = parsed(sketch_argument(fcinfo, 0)).quantile(share);
-    if (!value)
+    const double value = parsed(sketch_argument(fcinfo, 0)).quantile(share);
+    if (std::isnan(value))
         PG_RETURN_NULL();
-    PG_RETURN_FLOAT8(*value);
+    PG_RETURN_FLOAT8(value);
 }
 
 DBNET_FUNCTION(dbnet_sketch_merge) {

@@ -1,6 +1,8 @@
 // Rows of records, column by column in the order of table_forms.hpp (see table_rows.hpp).
 #include "telemetry/table_rows.hpp"
 
+#include "telemetry/panes.hpp"
+
 namespace dbnet::telemetry {
 namespace {
 
@@ -40,7 +42,7 @@ void fill(Row &row, const Span &span, const RowContext &context) {
     row.big(instant_of(span.start_time_unix_nano));
     row.big(pinned(span.start_time_unix_nano));
     row.big(pinned(span.end_time_unix_nano));
-    row.big(duration_nano(span.start_time_unix_nano, span.end_time_unix_nano));
+    row.big(duration_of(span));
     row.big(context.batch_ids[span.request]);
     row.big(span.flags);
     row.integer(static_cast<int32_t>(context.ids.resources[span.resource]));

@@ -27,11 +27,6 @@ void fill(Row &row, const ExponentialHistogramPoint &point, const RowContext &co
 void fill(Row &row, const SummaryPoint &point, const RowContext &context);
 void fill(Row &row, const LogRecord &record, const RowContext &context);
 
-// When a log record happened: as it says, else when it was observed; 0: neither was sent.
-inline uint64_t time_of(const LogRecord &record) noexcept {
-    return record.time_unix_nano != 0 ? record.time_unix_nano : record.observed_time_unix_nano;
-}
-
 // When a span ended; of one that says nothing sensible about that, when it began.
 inline uint64_t time_of(const Span &span) noexcept {
     return span.end_time_unix_nano >= span.start_time_unix_nano ? span.end_time_unix_nano : span.start_time_unix_nano;

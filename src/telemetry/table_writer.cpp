@@ -37,7 +37,8 @@ struct Work {
 
     const Batch &batch;
     RowContext rows;
-    Panes span_panes, log_panes;
+    Panes panes;
+    Groupings groupings;
     PaneScratch scratch;
     std::vector<Instant> hours; // one instant of every hour into which something falls, ascending
 };
@@ -93,10 +94,6 @@ void place(Work &work) {
     place(
         batch.log_records, placement, rows.log_records, [](const LogRecord &record) { return time_of(record); },
         work.hours);
-    // Of a log record without any time it is that of its arrival.
-    for (size_t at = 0; at < batch.log_records.size(); ++at)
-        if (time_of(batch.log_records[at]) == 0)
-            rows.log_records[at] = now;
     const auto hour_of = [](Instant instant) { return instant / hour_us; };
     std::sort(work.hours.begin(), work.hours.end());
     work.hours.erase(std::unique(work.hours.begin(), work.hours.end(),
@@ -192,9 +189,10 @@ void write_rows(Work &work, Tables &tables, RowMemory &memory) {
     write_points(tables.logs, batch.log_records, rows.log_records);
     CommandCounterIncrement();
     if (tables.span_panes != nullptr)
-        write_span_panes(*tables.span_panes, work.span_panes, rows.ids.resources, work.scratch, memory);
+        write_span_panes(*tables.span_panes, work.panes.spans(), work.groupings, rows.ids.resources, work.scratch,
+                         memory);
     if (tables.log_panes != nullptr)
-        write_log_panes(*tables.log_panes, work.log_panes, rows.ids.resources);
+        write_log_panes(*tables.log_panes, work.panes.logs(), work.groupings, rows.ids.resources);
     tables.each([](PartitionedTable &table) { table.flush(); });
     memory.reset();
 }
@@ -236,10 +234,8 @@ void write(Batch &batch) {
     work.rows.ids = find_dimensions(batch);
     work.rows.batch_ids.resize(batch.requests.size());
     place(work);
-    count_spans(batch, work.rows.spans, work.span_panes);
-    count_logs(batch, work.rows.log_records, work.log_panes);
-    count_by_rules(batch, Signal::traces, work.rows.spans, work.span_panes);
-    count_by_rules(batch, Signal::logs, work.rows.log_records, work.log_panes);
+    work.panes.add(batch, work.rows.spans, work.rows.log_records);
+    count_by_rules(batch, work.rows.spans, work.rows.log_records, work.panes, work.groupings);
     const Configuration &wishes = configuration();
     Tables tables;
     for (size_t made = 0;; ++made) {
