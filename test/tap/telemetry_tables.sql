@@ -15,9 +15,9 @@ SELECT throws_ok($$SELECT 'eee19b7e-c3c1b174'::otel.span_id$$, '22P02', NULL, 'a
 SELECT throws_ok($$SELECT '\x00'::bytea::otel.span_id$$, '22P03', 'an otel.span_id has 8 bytes, not 1');
 
 -- Sketches ----------------------------------------------------------------------------------------------------------------
-SELECT is(round(otel.quantile(otel.sketch(ARRAY[10, 20, 30, NULL, 'NaN']), 0.5)), 20::double precision, 'the median');
+SELECT is(round(otel.quantile(otel.sketch('{10, 20, 30, NULL, NaN}'::double precision[]), 0.5)::numeric, 0), 20::numeric, 'the median');
 SELECT is(otel.sketch_count(otel.merge(otel.sketch(ARRAY[n]::double precision[]))), 1000::bigint, 'merged sketches hold all') FROM generate_series(1, 1000) AS n;
-SELECT is(otel.merge(s), NULL, 'of none there is none') FROM (SELECT NULL::otel.sketch WHERE false) AS none(s);
+SELECT ok(otel.merge(s) IS NULL, 'of none there is none') FROM (SELECT NULL::otel.sketch WHERE false) AS none(s);
 SELECT throws_ok($$SELECT '\x05'::otel.sketch$$, '22P02', 'invalid bytes for type otel.sketch');
 SELECT throws_ok($$SELECT otel.quantile(otel.sketch(ARRAY[1]), 1.1)$$, '22023', 'a quantile is a number from 0 to 1');
 
