@@ -28,8 +28,12 @@ GRANT USAGE ON SCHEMA otel TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA otel TO dbnet_viewer;
 GRANT INSERT ON otel.spans, otel.span_events, otel.span_links, otel.number_points, otel.histogram_points, otel.exponential_histogram_points,
     otel.summary_points, otel.logs TO dbnet_ingest; -- needed where a table has triggers, which run as who delivers
-GRANT EXECUTE ON FUNCTION otel.ingest_traces(bytea), otel.ingest_traces(jsonb), otel.ingest_metrics(bytea), otel.ingest_metrics(jsonb),
-    otel.ingest_logs(bytea), otel.ingest_logs(jsonb) TO dbnet_ingest;
+GRANT EXECUTE ON FUNCTION otel.ingest_traces(bytea), otel.ingest_traces(json), otel.ingest_traces(jsonb), otel.ingest_metrics(bytea), otel.ingest_metrics(json),
+    otel.ingest_metrics(jsonb), otel.ingest_logs(bytea), otel.ingest_logs(json), otel.ingest_logs(jsonb) TO dbnet_ingest;
+GRANT EXECUTE ON FUNCTION otel.services(timestamptz, timestamptz), otel.operations(text, timestamptz, timestamptz), otel.trace(otel.trace_id), otel.trace_tree(otel.trace_id),
+    otel.search(text, text, jsonb, interval, interval, timestamptz, timestamptz, boolean, integer), otel.dependencies(timestamptz, timestamptz),
+    otel.red(text, timestamptz, timestamptz, interval), otel.service_rate(text, timestamptz, timestamptz), otel.service_error_rate(text, timestamptz, timestamptz),
+    otel.service_quantile(text, double precision, timestamptz, timestamptz), otel.trace_logs(otel.trace_id) TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION otel.on_batch(regprocedure, text), otel.remove_on_batch(regprocedure, text), otel.change_batch_hook(regprocedure, text, boolean) TO dbnet_admin;
 -- What ids and sketches are made of touches nothing.
 DO $$

@@ -60,7 +60,7 @@ std::string_view body_of(FunctionCallInfo fcinfo, Encoding &encoding) {
             auto *document = reinterpret_cast<::Jsonb *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(0)));
             return JsonbToCString(nullptr, &document->root, VARSIZE(document));
         }
-        encoding = Encoding::protobuf;
+        encoding = type == JSONOID ? Encoding::json : Encoding::protobuf; // json is the text that was sent
         const bytea *bytes = PG_GETARG_BYTEA_PP(0);
         return {VARDATA_ANY(bytes), static_cast<size_t>(VARSIZE_ANY_EXHDR(bytes))};
     });

@@ -3,6 +3,7 @@
 #include "telemetry/table_writer.hpp"
 
 #include "pg/as_superuser.hpp"
+#include "pg/shared_memory.hpp"
 #include "settings.hpp"
 #include "telemetry/batch_hooks.hpp"
 #include "telemetry/configuration.hpp"
@@ -60,6 +61,24 @@ struct Tables {
     }
 };
 static_assert(std::is_trivially_destructible_v<PartitionedTable>);
+
+// ---- the policy worker ----
+
+bool is_written = false; // by the running transaction
+
+extern "C" void dbnet_telemetry_at_end(XactEvent event, void *) {
+    if (event == XACT_EVENT_COMMIT && is_written)
+        pg::wake_worker(MyDatabaseId, pg::WorkerKind::policy);
+    if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+        is_written = false;
+}
+
+void note_written() {
+    static bool is_registered = false;
+    if (!is_registered)
+        RegisterXactCallback(dbnet_telemetry_at_end, nullptr);
+    is_registered = is_written = true;
+}
 
 // ---- before ----
 
@@ -215,6 +234,7 @@ Instant write_rows(Work &work, Tables &tables, const Configuration &wishes) {
     if (missing == nothing_missing) {
         take_batch_ids(work);
         write_rows(work, tables, memory);
+        note_written();
     }
     MemoryContextSwitchTo(before);
     if (missing != nothing_missing)

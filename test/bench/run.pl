@@ -451,6 +451,21 @@ sub private_memory {
     return $kb / 1024;
 }
 
+# --- telemetry through a SQL function beside binary COPY of the same rows into the same table, a transaction each ---
+sub telemetry_ingest {
+    for my $encoding (qw(protobuf json)) {
+        for my $spans (1, 10, 100, 1000) {
+            next if !wanted("otlp.${encoding}_copy_ratio_$spans");
+            my $requests = { 1 => 1000, 10 => 500, 100 => 200, 1000 => 40 }->{$spans};
+            my @blocks = map { [split] } split /\n/, run_probe('telemetry', $node->connstr('postgres'), $encoding, $spans, $requests, 7);
+            my $number = $spans * $requests;
+            result("otlp.${encoding}_copy_ratio_$spans", median(map { $_->[1] / $_->[0] } @blocks), 'ratio', scalar @blocks, $number / median(map { $_->[1] } @blocks));
+            result("otlp.${encoding}_spans_per_second_$spans", $number / median(map { $_->[0] } @blocks), 'spans/s', scalar @blocks);
+            result("otlp.${encoding}_us_per_span_$spans", 1e6 / $number * median(map { $_->[2] } @blocks), 'µs of CPU', scalar @blocks, 1e6 / $number * median(map { $_->[3] } @blocks));
+        }
+    }
+}
+
 start();
 paper();
 actuation_rows();
@@ -458,6 +473,7 @@ commit_to_request();
 event_to_row();
 capture_cost();
 provenance();
+telemetry_ingest();
 import_objects();
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
 $node->stop;

@@ -55,6 +55,26 @@ SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.token_secret', 'hash', 
 SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND proname LIKE 'answer\_%'
                    AND has_function_privilege('dbnet_admin', oid, 'EXECUTE')$$, 'what answers with the extension''s rights is for nobody');
 
+-- Telemetry. What ids and sketches are made of is for everybody.
+CREATE FUNCTION pg_temp.callable_of_otel(role name) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT DISTINCT proname::text FROM pg_proc
+    WHERE pronamespace = 'otel'::regnamespace AND has_function_privilege(role, oid, 'EXECUTE') AND NOT has_function_privilege('public', oid, 'EXECUTE') ORDER BY 1
+$$;
+SELECT set_eq($$SELECT pg_temp.callable_of_otel('dbnet_viewer')$$,
+    ARRAY['dependencies', 'operations', 'red', 'search', 'service_error_rate', 'service_quantile', 'service_rate', 'services', 'trace', 'trace_logs', 'trace_tree'], 'telemetry functions of dbnet_viewer');
+SELECT is_empty($$SELECT pg_temp.callable_of_otel('dbnet_operator') EXCEPT SELECT pg_temp.callable_of_otel('dbnet_viewer')$$, 'dbnet_operator has no further one');
+SELECT set_eq($$SELECT pg_temp.callable_of_otel('dbnet_admin') EXCEPT SELECT pg_temp.callable_of_otel('dbnet_viewer')$$, ARRAY['change_batch_hook', 'on_batch', 'remove_on_batch'], 'and dbnet_admin beside');
+SELECT set_eq($$SELECT pg_temp.callable_of_otel('dbnet_ingest')$$, ARRAY['ingest_logs', 'ingest_metrics', 'ingest_traces'], 'telemetry functions of dbnet_ingest');
+SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition AND has_table_privilege('dbnet_viewer', oid, 'SELECT')$$,
+    ARRAY['batch', 'batch_hook', 'exponential_histogram_points', 'histogram_points', 'log', 'log_pane', 'logs', 'metric', 'metrics', 'number_points', 'pane_rule', 'partitions', 'resources', 'scopes',
+          'series', 'span', 'span_events', 'span_links', 'span_pane', 'spans', 'summary_points'], 'dbnet_viewer reads telemetry');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v') AND has_table_privilege('dbnet_ingest', oid, 'SELECT, UPDATE, DELETE, TRUNCATE, TRIGGER')$$,
+    'dbnet_ingest reads none');
+SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v') AND has_table_privilege('dbnet_ingest', oid, 'INSERT')$$,
+    ARRAY['exponential_histogram_points', 'histogram_points', 'logs', 'number_points', 'span_events', 'span_links', 'spans', 'summary_points'], 'and adds to what it delivers');
+SELECT is_empty($$SELECT relname FROM pg_class, unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin']) AS role(name) WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v')
+                   AND has_table_privilege(role.name, pg_class.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')$$, 'others write none');
+
 SELECT is_member_of('dbnet_viewer', 'dbnet_operator', 'dbnet_operator is a dbnet_viewer');
 SELECT is_member_of('dbnet_operator', 'dbnet_admin', 'dbnet_admin is a dbnet_operator');
 SELECT ok(NOT rolcanlogin AND NOT rolsuper AND NOT rolcreaterole AND NOT rolcreatedb AND NOT rolreplication AND NOT rolbypassrls,

@@ -35,22 +35,22 @@ SELECT results_eq(
              ('dbnet.mirrored_column', 1), ('dbnet.mirrored_relation', 1), ('dbnet.object', 1), ('dbnet.ownership_request', 1),
              ('dbnet.ownership_request_id_seq', 1), ('dbnet.paused_server', 1), ('dbnet.provenance_block', 1), ('dbnet.session', 1),
              ('dbnet.tombstone', 1), ('dbnet.tombstone_id_seq', 1), ('dbnet.tracked_function', 1), ('dbnet.tracked_relation', 1),
-             ('dbnet.tracked_relation_number', 1), ('dbnet.used_version', 1)$$,
+             ('dbnet.tracked_relation_number', 1), ('dbnet.used_version', 1), ('otel.batch_hook', 1), ('otel.pane_rule', 1)$$,
     'dumped tables');
 
 -- Comments: every relation, column, index, function, policy and type of the extension's schema.
 SELECT is_empty(
     $$SELECT oid::regclass FROM pg_class
-      WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v') AND obj_description(oid, 'pg_class') IS NULL$$,
+      WHERE relnamespace IN ('dbnet'::regnamespace, 'otel'::regnamespace) AND relkind IN ('r', 'p', 'v') AND obj_description(oid, 'pg_class') IS NULL$$,
     'tables and views have comments');
 SELECT is_empty(
     $$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-      WHERE relnamespace = 'dbnet'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition
+      WHERE relnamespace IN ('dbnet'::regnamespace, 'otel'::regnamespace) AND relkind IN ('r', 'p', 'v') AND NOT relispartition
         AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL$$,
     'columns have comments');
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
-      WHERE pronamespace = 'dbnet'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL$$,
+      WHERE pronamespace IN ('dbnet'::regnamespace, 'otel'::regnamespace) AND obj_description(oid, 'pg_proc') IS NULL$$,
     'functions have comments');
 SELECT is_empty(
     $$SELECT polname, polrelid::regclass FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
@@ -65,11 +65,11 @@ SELECT is(
 -- which looks its table up as the caller would. Bodies that were parsed when they were made need none.
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
-      WHERE pronamespace = 'dbnet'::regnamespace AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
+      WHERE pronamespace IN ('dbnet'::regnamespace, 'otel'::regnamespace) AND prolang NOT IN (SELECT oid FROM pg_language WHERE lanname IN ('c', 'internal'))
         AND prosqlbody IS NULL AND prokind <> 'a' AND NOT coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'$$,
     'functions in other languages than C fix search_path');
 SELECT is_empty(
-    $$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND prosecdef$$,
+    $$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('dbnet'::regnamespace, 'otel'::regnamespace) AND prosecdef$$,
     'no function is SECURITY DEFINER');
 
 -- PUBLIC.

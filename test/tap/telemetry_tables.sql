@@ -1,0 +1,121 @@
+-- Telemetry in tables: ids, what becomes of a request, panes beside rows, triggers and hooks, questions, rights.
+BEGIN;
+SELECT no_plan();
+
+-- Ids ---------------------------------------------------------------------------------------------------------------------
+SELECT is('5B8EFFF798038103D269B633813FC60C'::otel.trace_id::text, '5b8efff798038103d269b633813fc60c', 'a trace id is read in either case and printed in lower case');
+SELECT is('5b8efff7-9803-8103-d269-b633813fc60c'::otel.trace_id::text, '5b8efff798038103d269b633813fc60c', 'also as a uuid is written');
+SELECT is('5b8efff798038103d269b633813fc60c'::otel.trace_id::uuid, '5b8efff7-9803-8103-d269-b633813fc60c'::uuid, 'and is one');
+SELECT is('\x5b8efff798038103d269b633813fc60c'::bytea::otel.trace_id::bytea, '\x5b8efff798038103d269b633813fc60c'::bytea, 'and bytes');
+SELECT is('EEE19B7EC3C1B174'::otel.span_id::text, 'eee19b7ec3c1b174', 'a span id likewise');
+SELECT ok('7fffffffffffffff'::otel.span_id < '8000000000000000'::otel.span_id, 'ids are in the order of their digits');
+SELECT throws_ok($$SELECT '5b8efff7'::otel.trace_id$$, '22P02', 'invalid input syntax for type otel.trace_id: "5b8efff7"');
+SELECT throws_ok($$SELECT '5b8efff798038103d269b633813fc60c00'::otel.trace_id$$, '22P02', NULL, 'too many digits');
+SELECT throws_ok($$SELECT 'eee19b7e-c3c1b174'::otel.span_id$$, '22P02', NULL, 'a span id has no dashes');
+SELECT throws_ok($$SELECT '\x00'::bytea::otel.span_id$$, '22P03', 'an otel.span_id has 8 bytes, not 1');
+
+-- Sketches ----------------------------------------------------------------------------------------------------------------
+SELECT is(round(otel.quantile(otel.sketch('{10, 20, 30, NULL, NaN}'::double precision[]), 0.5)::numeric, 0), 20::numeric, 'the median');
+SELECT is(otel.sketch_count(otel.merge(otel.sketch(ARRAY[n]::double precision[]))), 1000::bigint, 'merged sketches hold all') FROM generate_series(1, 1000) AS n;
+SELECT ok(otel.merge(s) IS NULL, 'of none there is none') FROM (SELECT NULL::otel.sketch WHERE false) AS none(s);
+SELECT throws_ok($$SELECT '\x05'::otel.sketch$$, '22P02', 'invalid bytes for type otel.sketch');
+SELECT throws_ok($$SELECT otel.quantile(otel.sketch(ARRAY[1]), 1.1)$$, '22023', 'a quantile is a number from 0 to 1');
+
+-- A request ---------------------------------------------------------------------------------------------------------------
+CREATE FUNCTION pg_temp.nano(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT (extract(epoch FROM at)::numeric * 1000000000)::bigint::text $$;
+CREATE FUNCTION pg_temp.request(service text, node text, spans jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('resourceSpans', jsonb_build_array(jsonb_build_object(
+        'resource', jsonb_build_object('attributes', jsonb_build_array(
+            jsonb_build_object('key', 'service.name', 'value', jsonb_build_object('stringValue', service)),
+            jsonb_build_object('key', 'k8s.node.name', 'value', jsonb_build_object('stringValue', node)))),
+        'scopeSpans', jsonb_build_array(jsonb_build_object('scope', '{"name": "library"}'::jsonb, 'spans', spans))))) $$;
+CREATE FUNCTION pg_temp.span(span text, parent text, name text, ended timestamptz, took interval, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('traceId', '5b8efff798038103d269b633813fc60c', 'spanId', span, 'parentSpanId', parent, 'name', name, 'kind', 2,
+        'startTimeUnixNano', pg_temp.nano(ended - took), 'endTimeUnixNano', pg_temp.nano(ended)) || more $$;
+
+SELECT results_eq(format($$SELECT accepted, rejected FROM otel.ingest_traces(%L::jsonb)$$,
+    pg_temp.request('shop', 'n1', jsonb_build_array(pg_temp.span('eee19b7ec3c1b174', '', 'GET /', now(), '100 ms')))), $$VALUES (1::bigint, 0::bigint)$$, 'a span is taken');
+SELECT results_eq(format($$SELECT accepted, rejected FROM otel.ingest_traces(%L::json)$$,
+    pg_temp.request('cart', 'n2', jsonb_build_array(
+        pg_temp.span('eee19b7ec3c1b175', 'eee19b7ec3c1b174', 'add', now() - interval '10 ms', '40 ms',
+            '{"status": {"code": 2, "message": "boom"}, "attributes": [{"key": "http.route", "value": {"stringValue": "/add"}}],
+              "events": [{"name": "exception", "timeUnixNano": "1"}], "links": [{"traceId": "00000000000000000000000000000001", "spanId": "0000000000000002"}]}')))),
+    $$VALUES (1::bigint, 0::bigint)$$, 'json as text likewise');
+SELECT results_eq($$SELECT span_id::text, parent_span_id::text, service_name, name, kind, status, status_message, duration_ms, node, attributes FROM otel.span ORDER BY span_id$$,
+    $$VALUES ('eee19b7ec3c1b174', NULL, 'shop', 'GET /', 'server', 'unset', NULL, 100::double precision, 'n1', '{}'::jsonb),
+             ('eee19b7ec3c1b175', 'eee19b7ec3c1b174', 'cart', 'add', 'server', 'error', 'boom', 40, 'n2', '{"http.route": "/add"}')$$, 'spans with names');
+SELECT is((SELECT (e.name, e.ordinal, e.time_unix_nano, e.bucket_time = s.bucket_time)::text FROM otel.span_events AS e JOIN otel.spans AS s USING (trace_id, span_id)), '(exception,0,1,t)', 'its event lies beside it');
+SELECT is((SELECT (linked_trace_id, linked_span_id)::text FROM otel.span_links), '(00000000000000000000000000000001,0000000000000002)', 'its link');
+SELECT is((SELECT sum(count) FROM otel.span_pane WHERE rule = 0), (SELECT count(*) FROM otel.spans)::numeric, 'panes count what there is');
+SELECT is((SELECT count(*) FROM otel.resources), 2::bigint, 'resources stand once');
+SELECT is((SELECT string_agg((signal, client, items, rejected)::text, ' ' ORDER BY batch_id) FROM otel.batch), format('(traces,%1$s,1,0) (traces,%1$s,1,0)', session_user), 'who sent it');
+
+SELECT is((SELECT string_agg(span, E'\n') FROM otel.trace_tree('5B8EFFF798038103D269B633813FC60C')), E'shop: GET /\n  cart: add', 'a trace to be read');
+SELECT is((SELECT string_agg((span_id, operation)::text, ' ') FROM otel.search(attributes => '{"http.route": "/add"}', only_errors => true)), '(eee19b7ec3c1b175,add)', 'search by attribute');
+SELECT is((SELECT string_agg(operation, ' ') FROM otel.search(attributes => '{"k8s.node.name": "n1"}')), 'GET /', 'and by one of the resource');
+SELECT is((SELECT string_agg(operation, ' ') FROM otel.search(min_duration => '50 ms')), 'GET /', 'and by duration');
+SELECT is((SELECT string_agg((parent, child, calls, errors)::text, ' ') FROM otel.dependencies()), '(shop,cart,1,1)', 'who calls whom');
+SELECT is((SELECT string_agg((service_name, spans, errors, error_rate)::text, ' ' ORDER BY service_name) FROM otel.services()), '(cart,1,1,1) (shop,1,0,0)', 'services');
+SELECT is((SELECT string_agg((service_name, operation, kind, spans)::text, ' ' ORDER BY service_name) FROM otel.operations()), '(cart,add,server,1) (shop,"GET /",server,1)', 'operations');
+SELECT is((SELECT string_agg(("group", error_rate)::text, ' ' ORDER BY "group") FROM otel.red('node', now() - interval '1 hour', now() + interval '1 hour', '2 hours')), '(n1,0) (n2,1)', 'RED of nodes');
+SELECT is((SELECT string_agg(("group", error_rate)::text, ' ' ORDER BY "group") FROM otel.red('http.route', now() - interval '1 hour', now() + interval '1 hour', '2 hours')), '(/add,1)', 'RED of routes');
+SELECT is(otel.service_error_rate('cart', now() - interval '1 minute', now() + interval '1 minute'), 1::double precision, 'error rate of a service');
+SELECT is((SELECT string_agg(("operationName", "serviceName", duration, jsonb_array_length("serviceTags"))::text, ' ') FROM otel.trace('5b8efff798038103d269b633813fc60c')), '("GET /",shop,100,2) (add,cart,40,2)', 'a trace for Grafana');
+
+-- Odd times ---------------------------------------------------------------------------------------------------------------
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('odd', 'n3', jsonb_build_array(
+    pg_temp.span('0000000000000001', '', 'far', '2200-01-01', '1 s'), pg_temp.span('0000000000000002', '', 'old', '1999-01-01', '1 s'),
+    pg_temp.span('0000000000000003', '', 'late', now() - interval '3 days', '1 s'))))), 3::bigint, 'spans of any time are taken');
+SELECT is((SELECT string_agg(name, ' ' ORDER BY name) FROM otel.spans WHERE resource_id = (SELECT resource_id FROM otel.resources WHERE service_name = 'odd')
+    AND bucket_time BETWEEN now() - interval '25 hours' AND now() - interval '23 hours'), 'far old', 'what is of no time that is kept stands a day back');
+SELECT is((SELECT bucket_time FROM otel.spans WHERE name = 'late'), now() - interval '3 days', 'what is late stands where it belongs');
+SELECT is((SELECT start_time_unix_nano FROM otel.spans WHERE name = 'far'), (extract(epoch FROM timestamptz '2200-01-01')::numeric * 1000000000 - 1000000000)::bigint, 'its own time is kept beside it');
+
+-- Rules -------------------------------------------------------------------------------------------------------------------
+INSERT INTO otel.pane_rule VALUES (5, 'traces', '{"http.route": "/add", "kind": 2}', '{k8s.node.name, absent}');
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(
+    pg_temp.span('00000000000000a1', '', 'a', now(), '1 s', '{"attributes": [{"key": "http.route", "value": {"stringValue": "/add"}}]}'),
+    pg_temp.span('00000000000000a2', '', 'b', now(), '1 s', '{"attributes": [{"key": "http.route", "value": {"stringValue": "/other"}}]}'))))), 2::bigint, 'spans, one of which a rule wants');
+SELECT is((SELECT string_agg((count, grouping)::text, ' ') FROM otel.span_pane WHERE rule = 5), '(1,"{""absent"": null, ""k8s.node.name"": ""n2""}")', 'its panes');
+SELECT is((SELECT sum(count) FROM otel.span_pane WHERE rule = 0), (SELECT count(*) FROM otel.spans)::numeric, 'rule 0 still counts everything');
+
+-- Code of users -----------------------------------------------------------------------------------------------------------
+CREATE TABLE pg_temp.seen (what text);
+CREATE FUNCTION pg_temp.row_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES ('row ' || NEW.name); RETURN NULL; END $$;
+CREATE FUNCTION pg_temp.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen SELECT tg_table_name || ' ' || string_agg(name, ' ' ORDER BY name) FROM new_spans; RETURN NULL; END $$;
+SELECT otel.on_batch('pg_temp.batch_seen()');
+CREATE TRIGGER row_seen AFTER INSERT ON otel.spans FOR EACH ROW WHEN (NEW.status_code = 2) EXECUTE FUNCTION pg_temp.row_seen();
+CREATE TRIGGER statement_seen AFTER INSERT ON otel.spans REFERENCING NEW TABLE AS new_spans FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.batch_seen();
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(
+    pg_temp.span('00000000000000b1', '', 'good', now(), '1 s'), pg_temp.span('00000000000000b2', '', 'bad', now(), '1 s', '{"status": {"code": 2}}'))))), 2::bigint, 'spans into a table with triggers');
+SELECT is((SELECT string_agg(what, ', ' ORDER BY what) FROM seen), 'row bad, spans bad good, spans bad good', 'triggers of rows and of the statement, and the hook, have run');
+SELECT is((SELECT sum(count) FROM otel.span_pane WHERE rule = 0), (SELECT count(*) FROM otel.spans)::numeric, 'and everything is counted');
+DROP TRIGGER row_seen ON otel.spans;
+DROP TRIGGER statement_seen ON otel.spans;
+CREATE OR REPLACE FUNCTION pg_temp.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM seen; RAISE EXCEPTION 'no'; END $$;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000c1', '', 'kept', now(), '1 s'))))), 1::bigint, 'a hook that fails does not fail the batch');
+SELECT is((SELECT count(*) FROM seen), 3::bigint, 'what it did is undone');
+SELECT is((SELECT count(*) FROM otel.spans WHERE name = 'kept'), 1::bigint, 'the span is there');
+SELECT otel.remove_on_batch('pg_temp.batch_seen()');
+SELECT is_empty('TABLE otel.batch_hook', 'no hook is left');
+SELECT throws_ok($$SELECT otel.on_batch('now()')$$, '42809', 'function now() does not return trigger');
+
+-- Rights ------------------------------------------------------------------------------------------------------------------
+CREATE ROLE dbnet_test_sender IN ROLE dbnet_ingest;
+CREATE ROLE dbnet_test_reader IN ROLE dbnet_viewer;
+CREATE TEMP TABLE prepared AS SELECT pg_temp.request('shop', 'n1', '[]') AS body;
+GRANT SELECT ON prepared TO PUBLIC;
+SET LOCAL ROLE dbnet_test_sender;
+SELECT lives_ok('SELECT otel.ingest_traces(body) FROM prepared', 'who may deliver delivers');
+SELECT throws_ok('SELECT FROM otel.spans', '42501', NULL, 'and reads nothing');
+SET LOCAL ROLE dbnet_test_reader;
+SELECT throws_ok('SELECT otel.ingest_traces(body) FROM prepared', '42501', NULL, 'who may read does not deliver');
+SELECT lives_ok('SELECT * FROM otel.span', 'but reads');
+SELECT lives_ok('SELECT * FROM otel.services()', 'and asks');
+RESET ROLE;
+
+SELECT throws_ok($$SELECT otel.ingest_traces('\xff'::bytea)$$, '22P03', NULL, 'what is no request is told');
+SELECT throws_ok($$SELECT otel.ingest_traces('[]'::jsonb)$$, '22P02', NULL, 'in JSON, too');
+
+SELECT * FROM finish();
+ROLLBACK;
