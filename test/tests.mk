@@ -68,6 +68,10 @@ $(BUILD)/kubesim: $(KUBESIM_OBJECTS)
 $(BUILD)/bench_%: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) -O2 -g -MF $@.d $< -lcurl -lpq -lpthread -I$(shell $(PG_CONFIG) --includedir) -o $@
+# What is measured without a server is linked with the extension's own objects.
+$(BUILD)/bench_telemetry: test/bench/telemetry.cpp $(filter src/telemetry/%,$(PURE_SOURCES:.cpp=.o))
+	@mkdir -p $(@D)
+	$(PLAIN_CXX) -O2 -g -MF $@.d $^ -lsimdjson -ldeflate -lzstd -lcrypto -o $@
 -include $(patsubst %.o,%.d,$(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(PURE_OBJECTS) $(KUBESIM_OBJECTS))
 
 .SECONDARY: $(FUZZ_OBJECTS)

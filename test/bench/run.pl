@@ -402,6 +402,17 @@ sub paper_example1 {
 }
 
 # --- import of a large mirror beside the server's own list ---
+# --- decoding telemetry, without a server: nanoseconds ---
+sub telemetry_decode {
+    return if !wanted('telemetry.decode');
+    my $out;
+    IPC::Run::run([ "$ENV{DBNET_TOP}/build/bench_telemetry" ], '>', \$out) or die "bench_telemetry failed\n";
+    for (split /\n/, $out) {
+        my ($name, $value) = split ' ';
+        result("telemetry.decode.$name", $value, $name =~ /bytes/ ? 'B' : 'ns', 20);
+    }
+}
+
 sub import_objects {
     return if !wanted('import.');
     my ($count, $list) = (50_000, '/api/v1/namespaces/import/configmaps');
@@ -476,6 +487,7 @@ provenance();
 telemetry_ingest();
 import_objects();
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
+telemetry_decode();
 $node->stop;
 open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";
 print $out JSON::PP->new->canonical->pretty->encode(\@results);
