@@ -37,10 +37,9 @@ template<class T> void shorten(std::vector<T> &records, size_t size) {
 }
 
 template<class T> void shorten(std::vector<T> &records, HashIndex &index, size_t size) {
-    if (records.size() == size)
-        return;
+    for (size_t at = size; at < records.size(); ++at)
+        index.remove(records[at].hash);
     shorten(records, size);
-    index.remove_from(static_cast<uint32_t>(size));
 }
 
 } // namespace

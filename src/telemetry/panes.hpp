@@ -60,8 +60,9 @@ public:
     }
     std::vector<Pane> &panes() noexcept { return panes_; }
     void clear() noexcept {
+        constexpr size_t largest_kept = 4096; // clearing a big table would take longer than a small batch
         panes_.clear();
-        slots_.assign(slots_.size(), 0);
+        slots_.assign(slots_.size() > largest_kept ? 0 : slots_.size(), 0);
     }
 
 private:
