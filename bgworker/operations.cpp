@@ -78,17 +78,25 @@ int Operations::timeout_ms() const {
 
 void Operations::load() {
     const int64_t now_ms = monotonic_ms();
+    std::vector<mirror::Key> given_up;
     pg::in_transaction([&] {
         std::vector<mirror::Operation> open = mirror::load_open_operations();
         std::set<int64_t> ids;
         for (const mirror::Operation &request : open)
             ids.insert(request.id);
         // Given up: what is still under way is answered into the log alone.
-        std::erase_if(running_, [&](const auto &known) { return !ids.contains(known.first); });
+        std::erase_if(running_, [&](const auto &known) {
+            if (ids.contains(known.first))
+                return false;
+            given_up.push_back(known.second.request.key);
+            return true;
+        });
         for (mirror::Operation &request : open)
             take_up(std::move(request), now_ms);
         hold_many(now_ms);
     });
+    for (const mirror::Key &key : given_up)
+        actuator_.touch(key); // its deletion has waited for this
 }
 
 void Operations::take_up(mirror::Operation &&request, int64_t now_ms) {

@@ -70,11 +70,11 @@ const pg::Statement settle_held{R"sql(
 const pg::Statement load_newest_drains{R"sql(
     SELECT k.relation, k.namespace, k.name, d.id, d.finished_at IS NULL, coalesce(d.message, d.state)
     FROM unnest($1::oid[], $2, $3) AS k (relation, namespace, name)
-    JOIN LATERAL (SELECT t.uid, t.transaction FROM dbnet.tombstone AS t
+    JOIN LATERAL (SELECT t.uid, t.transaction, t.at FROM dbnet.tombstone AS t
                   WHERE t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name ORDER BY t.id DESC LIMIT 1) AS t ON true
     JOIN LATERAL (SELECT o.* FROM dbnet.operation AS o
                   WHERE o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name AND o.operation = 'drain'
-                    AND o.uid = t.uid AND (o.finished_at IS NULL OR o.transaction = t.transaction)
+                    AND o.uid = t.uid AND (o.finished_at IS NULL OR o.finished_at >= t.at OR o.transaction = t.transaction)
                   ORDER BY o.id DESC LIMIT 1) AS d ON d.state <> 'done'
 )sql"};
 

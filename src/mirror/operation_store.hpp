@@ -75,10 +75,10 @@ struct OperationWrite {
 void save(std::span<const OperationWrite> operations);
 
 // Why objects whose rows were deleted must stay for now, by their keys: the drain that was asked for with the deletion,
-// or that is still under way.
+// or that was under way then.
 struct Blocker {
     int64_t operation = 0;
-    bool is_open = false; // false: it has failed or was given up, in the transaction that deleted the row
+    bool is_open = false; // false: it has failed or was given up
     std::string message;
 
     std::string text() const;

@@ -209,5 +209,18 @@ $node->query_is('SELECT dbnet.approve(id) FROM dbnet.held', '1', 'somebody decid
 $api->wait_for_object("/api/v1/nodes/$n3", sub { $_[0]{status} == 404 });
 pass('and the node goes');
 
+# --- … and one that is given up while its node's row is deleted by another transaction ---
+$api->create_node('n4');
+my $n4 = $api->name('n4');
+$node->wait_for(qq{SELECT ready = 'True' FROM net.nodes WHERE name = '$n4'}, 'one more node');
+$node->psql_ok(q{SELECT dbnet.pause('net.nodes', 'to look')}, 'pause');
+my $open = ask(qq{dbnet.drain('net.nodes', '$n4')});
+$node->psql_ok(qq{DELETE FROM net.nodes WHERE name = '$n4'}, 'a row is deleted while its drain is open');
+$node->query_is("SELECT dbnet.cancel_operation($open)", 't', 'the drain is given up');
+$node->psql_ok(q{SELECT dbnet.resume('net.nodes')}, 'resume');
+$node->wait_for('SELECT operation || chr(32) || first_keys[1] || chr(32) || reason FROM dbnet.held', 'the deletion is held', expected => "delete $n4 the object is to be drained first: operation $open has not been done: cancelled by postgres");
+$node->query_is('SELECT dbnet.reject(id) FROM dbnet.held', '1', 'somebody decides');
+$node->wait_for(qq{SELECT count(*) = 1 FROM net.nodes WHERE name = '$n4'}, 'and the row comes back');
+
 $node->no_crash_in_log;
 done_testing();

@@ -65,6 +65,7 @@ SELECT results_eq($$SELECT mirror::text, key, operation, fields ->> 'pod_selecto
     $$VALUES ('operations.bare_nodes', 'n1', 'cordon', NULL, 'send'), ('operations.deployments', 'shop/web', 'restart', NULL, 'send'),
              ('operations.nodes', 'n1', 'drain', 'app=web', 'send'), ('operations.pods', 'shop/web-1', 'evict', NULL, 'send')$$, 'dbnet.plan() shows them');
 SAVEPOINT before_delete;
+SELECT dbnet.alter_mirror('operations.nodes', delete_foreign => true);
 DELETE FROM operations.nodes WHERE name = 'n1';
 SELECT is(verdict, 'wait: the object is to be drained first: operation ' || (SELECT max(id) FROM dbnet.operation) || ' is under way', 'and that a deletion waits for a drain')
 FROM dbnet.plan() WHERE operation = 'delete';
