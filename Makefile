@@ -28,7 +28,7 @@ PG_CPPFLAGS = -Isrc -I. -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev
 WARNINGS = -Wall -Wextra -Werror
 # Line tables and no more, whatever PostgreSQL was built with: enough for a backtrace, a quarter less time to compile.
 PG_CXXFLAGS = -std=c++20 -g1 $(WARNINGS) -Wno-register -fvisibility=hidden -fvisibility-inlines-hidden -MMD -MP
-SHLIB_LINK = -lcrypto -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -lstdc++
+SHLIB_LINK = -lcrypto -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lstdc++
 # The bitcode rule of PGXS ignores PG_CXXFLAGS, and inlining across an extension's functions gains DBNet nothing.
 override with_llvm = no
 

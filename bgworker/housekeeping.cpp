@@ -25,6 +25,7 @@ using provenance::EventId;
 
 constexpr int64_t removal_interval_ms = 60'000;
 constexpr int64_t seal_interval_ms = 30'000;
+constexpr int64_t dimensions_interval_ms = 3600'000;
 constexpr EventId minute = EventId{60'000'000} << provenance::events_per_tick_bits;
 constexpr EventId day = 24 * 60 * minute;
 
@@ -64,6 +65,11 @@ const pg::Statement insert_block{R"sql(
     RETURNING cardinality(transactions), transactions[cardinality(transactions)]
 )sql"};
 
+const pg::Statement ensure_partitions{"SELECT otel.ensure_partitions()"};
+// One, so that its locks are given back before the next is asked for.
+const pg::Statement remove_old_partition{"SELECT otel.remove_old_partitions(most => 1)"};
+const pg::Statement remove_dimensions{"SELECT otel.remove_old_dimensions()"};
+
 std::string part_name(const char *ring, int place, bool two_digits) {
     const std::string number = std::to_string(place);
     return std::string(ring) + '_' + (two_digits && place < 10 ? "0" : "") + number;
@@ -89,6 +95,14 @@ void Housekeeping::turn(int64_t now_ms) {
         if (now_ms >= next_removal_ms_) {
             next_removal_ms_ = now_ms + removal_interval_ms;
             remove_old();
+            care_for_telemetry();
+        }
+        if (now_ms >= next_dimensions_ms_) {
+            next_dimensions_ms_ = now_ms + dimensions_interval_ms;
+            pg::in_transaction([] {
+                pg::execute(set_limits);
+                pg::execute(remove_dimensions);
+            });
         }
         if (now_ms >= next_seal_ms_) {
             next_seal_ms_ = now_ms + seal_interval_ms;
@@ -121,6 +135,17 @@ void Housekeeping::remove_old() {
         pg::execute(remove_blocks, kept);
         pg::execute(remove_tokens);
     });
+}
+
+void Housekeeping::care_for_telemetry() {
+    constexpr int most_at_once = 50; // others wait for a minute, devices for none
+    pg::in_transaction([] { pg::execute(ensure_partitions); });
+    bool is_more = true;
+    for (int removed = 0; is_more && removed < most_at_once; ++removed)
+        pg::in_transaction([&] {
+            pg::execute(set_limits);
+            is_more = pg::execute(remove_old_partition).integer(0, 0) > 0;
+        });
 }
 
 bool Housekeeping::seal() {

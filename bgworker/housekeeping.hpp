@@ -1,6 +1,6 @@
 // Care of what is on record: empties the parts of rings that are older than the settings keep, and chains the roots of
-// transactions into blocks. Runs in the mirror worker, between turns, in short transactions of its own that wait for
-// nobody: what is locked has its turn a minute later.
+// transactions into blocks; makes partitions of telemetry ahead and drops old ones. Runs in the mirror worker, between
+// turns, in short transactions of its own that wait for nobody: what is locked has its turn a minute later.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ public:
     // Outside any transaction. Does what is due, if anything; to be called about once a second.
     void turn(int64_t now_ms);
     // Everything is due at once: settings may have changed.
-    void hurry() noexcept { next_removal_ms_ = next_seal_ms_ = 0; }
+    void hurry() noexcept { next_removal_ms_ = next_seal_ms_ = next_dimensions_ms_ = 0; }
 
 private:
     // A moment of which it is to be known when every transaction has ended that had taken an event id before.
@@ -29,11 +29,13 @@ private:
     };
 
     void remove_old();
+    void care_for_telemetry();
     bool seal(); // true: there is more at once
 
     std::function<void(const std::string &)> note_error_;
     int64_t next_removal_ms_ = 0;
     int64_t next_seal_ms_ = 0;
+    int64_t next_dimensions_ms_ = 0;
     Horizon horizon_;
     provenance::EventId sealed_ = -1; // everything below is sealed; -1: to be looked up
 };

@@ -20,6 +20,30 @@ GRANT EXECUTE ON FUNCTION dbnet.create_schema(text, boolean, text), dbnet.create
     dbnet.create_trigger(text, text, text, jsonb, jsonb, text, text, text, jsonb, text, text, boolean),
     dbnet.call_procedure(text, jsonb), dbnet.execute(text, jsonb), dbnet.wrap_transaction(jsonb)
     TO PUBLIC;
+-- Telemetry: who reads status reads it, who delivers it adds to it and reads nothing.
+REVOKE ALL ON ALL TABLES IN SCHEMA otel FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA otel FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA otel FROM PUBLIC;
+GRANT USAGE ON SCHEMA otel TO PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA otel TO dbnet_viewer;
+GRANT INSERT ON otel.spans, otel.span_events, otel.span_links, otel.number_points, otel.histogram_points, otel.exponential_histogram_points,
+    otel.summary_points, otel.logs TO dbnet_ingest; -- needed where a table has triggers, which run as who delivers
+GRANT EXECUTE ON FUNCTION otel.ingest_traces(bytea), otel.ingest_traces(json), otel.ingest_traces(jsonb), otel.ingest_metrics(bytea), otel.ingest_metrics(json),
+    otel.ingest_metrics(jsonb), otel.ingest_logs(bytea), otel.ingest_logs(json), otel.ingest_logs(jsonb) TO dbnet_ingest;
+GRANT EXECUTE ON FUNCTION otel.on_batch(regprocedure, text), otel.remove_on_batch(regprocedure, text), otel.change_batch_hook(regprocedure, text, boolean) TO dbnet_admin;
+-- What ids and sketches are made of touches nothing.
+DO $$
+DECLARE
+    pure record;
+BEGIN
+    FOR pure IN SELECT p.oid::regprocedure AS signature, p.prokind FROM pg_catalog.pg_proc AS p
+                WHERE p.pronamespace = 'otel'::regnamespace AND p.provolatile = 'i' LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', pure.signature);
+    END LOOP;
+END
+$$;
+GRANT EXECUTE ON FUNCTION otel.merge(otel.sketch), otel.sketch_add(internal, otel.sketch), otel.sketch_combine(internal, internal), otel.sketch_final(internal),
+    otel.sketch_serialize(internal), otel.sketch_deserialize(bytea, internal) TO PUBLIC;
 
 GRANT dbnet_viewer TO dbnet_operator;
 GRANT dbnet_operator TO dbnet_admin;

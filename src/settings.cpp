@@ -44,6 +44,8 @@ bool provenance = true;
 int provenance_on_error = OnError::warning;
 int provenance_buffer_limit = 16384;
 char *traceparent = nullptr;
+int telemetry_retention = 7 * minutes_per_day;
+int telemetry_partition = Partition::day;
 
 namespace {
 
@@ -84,6 +86,9 @@ extern "C" bool dbnet_check_name_list(char **value, void **, GucSource) {
 
 const config_enum_entry on_error_words[] = {
     {"warning", OnError::warning, false}, {"error", OnError::error, false}, {nullptr, 0, false}};
+
+const config_enum_entry partition_words[] = {
+    {"hour", Partition::hour, false}, {"day", Partition::day, false}, {nullptr, 0, false}};
 
 extern "C" bool dbnet_check_traceparent(char **value, void **, GucSource) {
     if (**value == '\0' || provenance::is_traceparent(*value))
@@ -203,6 +208,12 @@ void define_all() {
         "Goes on record with each transaction; a comment /*traceparent='…'*/ in a statement does the "
         "same for one transaction.",
         &traceparent, "", PGC_USERSET, 0, dbnet_check_traceparent, nullptr, nullptr);
+    define_integer("dbnet.telemetry_retention", "Time for which telemetry is kept.",
+                   "What is older goes in partitions, see dbnet.telemetry_partition.", &telemetry_retention, 60,
+                   3650 * minutes_per_day, PGC_SIGHUP, GUC_UNIT_MIN);
+    DefineCustomEnumVariable("dbnet.telemetry_partition", "How much time a partition of telemetry spans.",
+                             "Applies to partitions that are made from then on.", &telemetry_partition, Partition::day,
+                             partition_words, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("dbnet");
 }
 

@@ -36,6 +36,14 @@ extern int provenance_on_error;     // dbnet.provenance_on_error: one of OnError
 extern int provenance_buffer_limit; // dbnet.provenance_buffer_limit: kB per transaction, above: it is written in parts
 extern char *traceparent;           // dbnet.traceparent: W3C trace context of what the session does; empty: none
 
+extern int telemetry_retention; // dbnet.telemetry_retention: minutes
+extern int telemetry_partition; // dbnet.telemetry_partition: one of Partition
+
+// How much time a partition of telemetry spans.
+namespace Partition {
+inline constexpr int hour = 0, day = 1;
+}
+
 // What becomes of a change whose provenance cannot be recorded.
 namespace OnError {
 inline constexpr int warning = 0, error = 1;

@@ -5,6 +5,7 @@ set -eu
 packages="make g++ perl openssl curl git
  libcurl4-openssl-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libssl-dev
  libmicrohttpd-dev libgnutls28-dev
+ libprotozero-dev libdeflate-dev libzstd-dev
  libgtest-dev libipc-run-perl"
 # Another server than Debian's own brings its own headers and pgTAP.
 if ! "${PG_CONFIG:-pg_config}" --version 2>/dev/null | grep -qE 'PostgreSQL (16|17|18)'; then

@@ -50,13 +50,13 @@ $(TEST_OBJECTS)/precompiled.hpp.gch: test/precompiled.hpp src/precompiled.hpp
 	$(PLAIN_CXX) $(TEST_FLAGS) -x c++-header $< -o $@
 $(TEST_BINARIES)/unit: $(UNIT_OBJECTS) $(PURE_OBJECTS)
 	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -lssl -lcrypto -lpthread -o $@
+	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lssl -lcrypto -lpthread -o $@
 $(TEST_BINARIES)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(PURE_OBJECTS)
 	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -lcrypto -o $@
+	$(CXX) $(TEST_FLAGS) $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
 $(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(PURE_OBJECTS)
 	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) -fsanitize=fuzzer $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -lcrypto -o $@
+	$(CXX) $(TEST_FLAGS) -fsanitize=fuzzer $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
 $(KUBESIM_BUILD)/%.o: %.cpp $(KUBESIM_BUILD)/precompiled.hpp.gch
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(KUBESIM_FLAGS) $(call PRECOMPILED,$(KUBESIM_BUILD)) -c $< -o $@

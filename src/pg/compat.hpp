@@ -68,6 +68,20 @@ static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet suppor
 #define DBNET_EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
 #endif
 
+// ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks are immediate; and
+// table_tuple_update that waits for nobody, with the type of its last argument: whether indexes need the new version.
+#if PG_VERSION_NUM >= 160000
+#define DBNET_INSERT_INTO_INDEXES(table, row, state)                                                                   \
+    ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr, false)
+#define DBNET_INDEXES_TO_UPDATE TU_UpdateIndexes
+#define DBNET_NO_INDEX_TO_UPDATE TU_None
+#else
+#define DBNET_INSERT_INTO_INDEXES(table, row, state)                                                                   \
+    ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr)
+#define DBNET_INDEXES_TO_UPDATE bool
+#define DBNET_NO_INDEX_TO_UPDATE false
+#endif
+
 namespace dbnet::pg::compat {
 
 // Writes a transactional WAL message under the top transaction; 17 added the flush argument.

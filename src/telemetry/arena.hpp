@@ -23,14 +23,30 @@ public:
         return taken;
     }
 
-    // Forgets everything; keeps the largest block for the next round.
+    // Gives back the end of what was allocated last, from `end` on.
+    void give_back(const char *end) noexcept {
+        const size_t unused = static_cast<size_t>(next_ - end) & ~(alignment - 1);
+        next_ -= unused;
+        room_ += unused;
+    }
+
+    // Forgets everything; keeps the largest block of ordinary size for the next round.
     void reset() noexcept;
+
+    // Forgets what was allocated since the mark.
+    struct Mark {
+        size_t blocks, room;
+        char *next;
+    };
+    Mark mark() const noexcept { return {blocks_.size(), room_, next_}; }
+    void rewind(const Mark &mark) noexcept;
 
     // Bytes held.
     size_t footprint() const noexcept { return footprint_; }
 
 private:
     static constexpr size_t block_size = 256 * 1024;
+    static constexpr size_t largest_kept = 16 * 1024 * 1024;
 
     struct Block {
         std::unique_ptr<char[]> memory;

@@ -1,12 +1,14 @@
-// What one or several OTLP requests say, decoded: flat lists of records that refer to each other by index and to text in
-// the request bodies and the batch's own memory. Filled by the decoders (pure C++), written to tables by the table
+// What one or several OTLP requests say, decoded: flat lists of records that refer to each other by index and to text
+// in the request bodies and the batch's own memory. Filled by the decoders (pure C++), written to tables by the table
 // writer. Names as in the OTLP protos. Any process that takes telemetry.
 //
 // Memory: records and `arena` live until clear(), which keeps what is allocated for the next batch. Text is a view into
-// a request's body (the caller keeps it until the batch is written) or into the arena. It is valid UTF-8 without U+0000.
+// a request's body (the caller keeps it until the batch is written) or into the arena. It is valid UTF-8 without
+// U+0000.
 #pragma once
 
 #include "telemetry/arena.hpp"
+#include "telemetry/hash_index.hpp"
 
 #include <array>
 #include <cstdint>
@@ -19,8 +21,6 @@ namespace dbnet::telemetry {
 enum class Signal : uint8_t { traces, metrics, logs };
 enum class Encoding : uint8_t { protobuf, json };
 
-// 128 bits over everything that makes two resources, scopes, metrics or series the same.
-using Hash = std::array<uint8_t, 16>;
 using TraceId = std::array<uint8_t, 16>; // all zero: none
 using SpanId = std::array<uint8_t, 8>;
 
@@ -77,7 +77,7 @@ struct SpanEvent {
     uint64_t time_unix_nano;
     std::string_view name;
     Jsonb attributes;
-    uint32_t span; // index
+    uint32_t span;    // index
     uint32_t ordinal; // in its span, from 0
     uint32_t dropped_attributes_count;
 };
@@ -182,6 +182,25 @@ struct Batch {
     std::vector<LogRecord> log_records;
 
     void clear() noexcept;
+
+    // What came after the mark is forgotten: of a request that turns out to be unreadable, of a resource or scope that
+    // cannot be kept.
+    struct Mark {
+        Arena::Mark arena;
+        size_t requests, resources, scopes, spans, span_events, span_links, metrics, series, number_points,
+            histogram_points, exponential_histogram_points, summary_points, log_records;
+    };
+    Mark mark() const noexcept;
+    void rewind(const Mark &mark);
+
+    // Of the decoders: where each distinct one is, and which bytes the last ones were decoded from (views into a body).
+    struct LastDecoded {
+        std::string_view bytes, schema_url;
+        uint32_t index = none;
+        static constexpr uint32_t none = UINT32_MAX;
+    };
+    HashIndex resource_index, scope_index, metric_index, series_index;
+    LastDecoded last_resource, last_scope;
 };
 
 } // namespace dbnet::telemetry

@@ -16,6 +16,11 @@
 //   probe backend <conninfo> <count> <blocks> <statement>…   runs the statements in turn, each time in <count>
 //                                                            transactions; prints per block the CPU seconds that the
 //                                                            backend took for each, in their order
+//   probe telemetry <conninfo> <protobuf|json> <spans> <requests> <blocks>
+//                                                            so many requests of so many spans through
+//                                                            otel.ingest_traces, then the same rows by binary COPY,
+//                                                            a transaction each; prints per block the seconds of
+//                                                            both, then the CPU seconds that the backend took for both
 #include <curl/curl.h>
 #include <libpq-fe.h>
 #include <sys/resource.h>
@@ -25,6 +30,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -258,6 +264,214 @@ void backend(const char *conninfo, int count, int blocks, char **statements, int
     }
 }
 
+// ---- telemetry ----
+
+// A request of spans such as an HTTP server's instrumentation makes: 8 attributes, about 330 bytes each in protobuf.
+class TraceRequest {
+public:
+    explicit TraceRequest(unsigned seed) : random_(seed) {}
+
+    std::string protobuf(int spans) {
+        std::string resource;
+        for (const auto &[key, value] : resource_attributes)
+            resource += field(1, attribute(key, value));
+        std::string scope_spans = field(1, field(1, "io.opentelemetry.http") + field(2, "1.2.0"));
+        for (int i = 0; i < spans; ++i)
+            scope_spans += field(2, protobuf_span());
+        return field(1, field(1, resource) + field(2, scope_spans));
+    }
+
+    std::string json(int spans) {
+        std::string resource, list;
+        for (const auto &[key, value] : resource_attributes)
+            resource += (resource.empty() ? "" : ",") + json_attribute(key, json_string(value));
+        for (int i = 0; i < spans; ++i)
+            list += (i == 0 ? "" : ",") + json_span();
+        return R"({"resourceSpans":[{"resource":{"attributes":[)" + resource +
+               R"(]},"scopeSpans":[{"scope":{"name":"io.opentelemetry.http","version":"1.2.0"},"spans":[)" + list +
+               "]}]}]}";
+    }
+
+private:
+    static constexpr std::pair<const char *, const char *> resource_attributes[] = {
+        {"service.name", "cart"},
+        {"service.instance.id", "cart-7d9f"},
+        {"k8s.node.name", "node-1"},
+        {"k8s.pod.name", "cart-7d9f-x"}};
+    static constexpr std::pair<const char *, const char *> texts[] = {
+        {"http.request.method", "GET"},
+        {"http.route", "/api/v1/cart/{id}"},
+        {"server.address", "cart.shop.svc.cluster.local"},
+        {"user_agent.original", "Mozilla/5.0 (X11; Linux x86_64)"}};
+    static constexpr std::pair<const char *, int> numbers[] = {{"http.response.status_code", 200},
+                                                               {"server.port", 8080}};
+
+    std::string bytes(size_t count) {
+        std::string made;
+        while (made.size() < count)
+            made += static_cast<char>(random_());
+        return made;
+    }
+    static std::string hex(const std::string &bytes) {
+        std::string text;
+        for (const char byte : bytes) {
+            char digits[3];
+            std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(byte));
+            text += digits;
+        }
+        return text;
+    }
+    static std::string number(unsigned long long value) {
+        std::string made;
+        for (; value >= 0x80; value >>= 7)
+            made += static_cast<char>(value | 0x80);
+        return made + static_cast<char>(value);
+    }
+    static std::string field(int id, const std::string &value) {
+        return number(static_cast<unsigned>(id << 3 | 2)) + number(value.size()) + value;
+    }
+    static std::string field(int id, unsigned long long value) {
+        return number(static_cast<unsigned>(id << 3)) + number(value);
+    }
+    static std::string fixed(int id, unsigned long long value) {
+        return number(static_cast<unsigned>(id << 3 | 1)) + std::string(reinterpret_cast<const char *>(&value), 8);
+    }
+    static std::string attribute(const std::string &key, const std::string &value) {
+        return field(1, key) + field(2, field(1, value));
+    }
+    static std::string attribute(const std::string &key, int value) {
+        return field(1, key) + field(2, field(3, static_cast<unsigned long long>(value)));
+    }
+    static std::string json_string(const std::string &value) { return R"({"stringValue":")" + value + "\"}"; }
+    static std::string json_attribute(const std::string &key, const std::string &value) {
+        return R"({"key":")" + key + R"(","value":)" + value + "}";
+    }
+
+    std::string peer() { return "10.1." + std::to_string(random_() % 256) + "." + std::to_string(random_() % 256); }
+
+    std::string protobuf_span() {
+        const unsigned long long end = wall_microseconds() * 1000ULL, start = end - 100'000 - random_() % 100'000'000;
+        std::string span = field(1, bytes(16)) + field(2, bytes(8)) + field(4, bytes(8)) +
+                           field(5, "GET /api/v1/cart/{id}") + field(6, 2ULL) + fixed(7, start) + fixed(8, end);
+        for (const auto &[key, value] : texts)
+            span += field(9, attribute(key, value));
+        for (const auto &[key, value] : numbers)
+            span += field(9, attribute(key, value));
+        span += field(9, attribute("network.peer.address", peer()));
+        span += field(9, attribute("thread.id", static_cast<int>(random_() % 64)));
+        return random_() % 50 == 0 ? span + field(15, field(3, 2ULL)) : span;
+    }
+
+    std::string json_span() {
+        const unsigned long long end = wall_microseconds() * 1000ULL, start = end - 100'000 - random_() % 100'000'000;
+        std::string attributes;
+        for (const auto &[key, value] : texts)
+            attributes += json_attribute(key, json_string(value)) + ",";
+        for (const auto &[key, value] : numbers)
+            attributes += json_attribute(key, R"({"intValue":")" + std::to_string(value) + "\"}") + ",";
+        attributes += json_attribute("network.peer.address", json_string(peer())) + ",";
+        attributes += json_attribute("thread.id", R"({"intValue":")" + std::to_string(random_() % 64) + "\"}");
+        return R"({"traceId":")" + hex(bytes(16)) + R"(","spanId":")" + hex(bytes(8)) + R"(","parentSpanId":")" +
+               hex(bytes(8)) + R"(","name":"GET /api/v1/cart/{id}","kind":2,"startTimeUnixNano":")" +
+               std::to_string(start) + R"(","endTimeUnixNano":")" + std::to_string(end) + R"(","attributes":[)" +
+               attributes + R"(],"status":{)" + (random_() % 50 == 0 ? R"("code":2)" : "") + "}}";
+    }
+
+    std::mt19937_64 random_;
+};
+
+// What otel.spans holds, as bodies of COPY … (FORMAT binary) of so many rows each.
+std::vector<std::string> copy_bodies(PGconn *connection, int rows_each) {
+    constexpr size_t header = 19; // signature, flags, no extension
+    PQclear(PQexec(connection, "COPY (SELECT * FROM otel.spans) TO STDOUT (FORMAT binary)"));
+    std::string all;
+    char *chunk = nullptr;
+    for (int size; (size = PQgetCopyData(connection, &chunk, 0)) > 0; PQfreemem(chunk))
+        all.append(chunk, static_cast<size_t>(size));
+    PQclear(PQgetResult(connection));
+    std::vector<std::string> bodies;
+    const std::string begin = all.substr(0, header), end("\xff\xff", 2);
+    const auto big_endian = [&](size_t at, int size) {
+        long long value = static_cast<signed char>(all[at]);
+        for (int i = 1; i < size; ++i)
+            value = value << 8 | static_cast<unsigned char>(all[at + static_cast<size_t>(i)]);
+        return value;
+    };
+    int rows = 0;
+    for (size_t at = header; big_endian(at, 2) >= 0;) {
+        const size_t start = at;
+        const long long fields = big_endian(at, 2);
+        at += 2;
+        for (long long i = 0; i < fields; ++i) {
+            const long long length = big_endian(at, 4);
+            at += 4 + static_cast<size_t>(length > 0 ? length : 0);
+        }
+        if (rows == 0)
+            bodies.push_back(begin);
+        bodies.back().append(all, start, at - start);
+        rows = (rows + 1) % rows_each;
+    }
+    for (std::string &body : bodies)
+        body += end;
+    return bodies;
+}
+
+void telemetry(const char *conninfo, const std::string &encoding, int spans, int requests, int blocks) {
+    PGconn *connection = connect(conninfo);
+    const bool is_json = encoding == "json";
+    std::vector<std::string> bodies;
+    TraceRequest made(1);
+    for (int i = 0; i < requests; ++i)
+        bodies.push_back(is_json ? made.json(spans) : made.protobuf(spans));
+    PQclear(PQprepare(connection, "ingest",
+                      is_json ? "SELECT otel.ingest_traces($1::json)" : "SELECT otel.ingest_traces($1::bytea)", 0,
+                      nullptr));
+    const auto execute = [&](const char *statement) { PQclear(run(connection, statement)); };
+    using Seconds = std::pair<double, double>; // that passed, that the backend computed
+    const auto measured = [&](auto send_all) {
+        execute("TRUNCATE otel.spans, otel.span_pane, otel.batch");
+        execute("CHECKPOINT");
+        const long long before = backend_nanoseconds(PQbackendPID(connection));
+        const auto start = Clock::now();
+        send_all();
+        const std::chrono::duration<double> passed = Clock::now() - start;
+        return Seconds{passed.count(),
+                       static_cast<double>(backend_nanoseconds(PQbackendPID(connection)) - before) / 1e9};
+    };
+    const auto ingest = [&] {
+        for (const std::string &body : bodies) {
+            const char *value = body.data();
+            const int length = static_cast<int>(body.size()), format = is_json ? 0 : 1;
+            PGresult *result = PQexecPrepared(connection, "ingest", 1, &value, &length, &format, 0);
+            if (PQresultStatus(result) != PGRES_TUPLES_OK)
+                fail(PQerrorMessage(connection));
+            PQclear(result);
+        }
+    };
+    measured(ingest);
+    const std::vector<std::string> rows = copy_bodies(connection, spans);
+    const auto copy = [&] {
+        for (const std::string &body : rows) {
+            PQclear(PQexec(connection, "COPY otel.spans FROM STDIN (FORMAT binary)"));
+            if (PQputCopyData(connection, body.data(), static_cast<int>(body.size())) != 1 ||
+                PQputCopyEnd(connection, nullptr) != 1)
+                fail(PQerrorMessage(connection));
+            PGresult *result = PQgetResult(connection);
+            if (PQresultStatus(result) != PGRES_COMMAND_OK)
+                fail(PQerrorMessage(connection));
+            PQclear(result);
+            PQclear(PQgetResult(connection));
+        }
+    };
+    measured(copy);
+    for (int i = 0; i < blocks; ++i) {
+        const Seconds ours = measured(ingest), reference = measured(copy);
+        std::printf("%.6f %.6f %.6f %.6f\n", ours.first, reference.first, ours.second, reference.second);
+        std::fflush(stdout);
+    }
+    execute("TRUNCATE otel.spans, otel.span_pane, otel.batch");
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -277,6 +491,8 @@ int main(int argc, char **argv) {
         load(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
     else if (command == "backend" && argc > 5)
         backend(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), argv + 5, argc - 5);
+    else if (command == "telemetry" && argc == 7)
+        telemetry(argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]), std::atoi(argv[6]));
     else
         fail("see the head of test/bench/probe.cpp for its subcommands");
     return 0;

@@ -1,0 +1,68 @@
+// Emptying a batch, whole or from a mark on; see the header. Any process that takes telemetry.
+#include "telemetry/batch.hpp"
+
+namespace dbnet::telemetry {
+
+void Batch::clear() noexcept {
+    arena.reset();
+    requests.clear();
+    resources.clear();
+    scopes.clear();
+    spans.clear();
+    span_events.clear();
+    span_links.clear();
+    metrics.clear();
+    series.clear();
+    number_points.clear();
+    histogram_points.clear();
+    exponential_histogram_points.clear();
+    summary_points.clear();
+    log_records.clear();
+    for (HashIndex *index : {&resource_index, &scope_index, &metric_index, &series_index})
+        index->clear();
+    last_resource = last_scope = {};
+}
+
+Batch::Mark Batch::mark() const noexcept {
+    return {arena.mark(),          requests.size(),      resources.size(),        scopes.size(),
+            spans.size(),          span_events.size(),   span_links.size(),       metrics.size(),
+            series.size(),         number_points.size(), histogram_points.size(), exponential_histogram_points.size(),
+            summary_points.size(), log_records.size()};
+}
+
+namespace {
+
+template<class T> void shorten(std::vector<T> &records, size_t size) {
+    records.erase(records.begin() + static_cast<ptrdiff_t>(size), records.end());
+}
+
+template<class T> void shorten(std::vector<T> &records, HashIndex &index, size_t size) {
+    if (records.size() == size)
+        return;
+    shorten(records, size);
+    index.remove_from(static_cast<uint32_t>(size));
+}
+
+} // namespace
+
+void Batch::rewind(const Mark &mark) {
+    shorten(requests, mark.requests);
+    shorten(resources, resource_index, mark.resources);
+    shorten(scopes, scope_index, mark.scopes);
+    shorten(spans, mark.spans);
+    shorten(span_events, mark.span_events);
+    shorten(span_links, mark.span_links);
+    shorten(metrics, metric_index, mark.metrics);
+    shorten(series, series_index, mark.series);
+    shorten(number_points, mark.number_points);
+    shorten(histogram_points, mark.histogram_points);
+    shorten(exponential_histogram_points, mark.exponential_histogram_points);
+    shorten(summary_points, mark.summary_points);
+    shorten(log_records, mark.log_records);
+    last_resource = last_scope = {};
+    arena.rewind(mark.arena);
+}
+
+} // namespace dbnet::telemetry
+
+#include "pg/no_postgres.hpp"
