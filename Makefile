@@ -44,7 +44,7 @@ EXTRA_CLEAN += build $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
 
 # PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/%
+TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/% build/otel_js/%
 ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 include test/tests.mk
 else ifneq ($(wildcard $(PGXS)),)

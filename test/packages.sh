@@ -4,9 +4,11 @@
 set -eu
 packages="make g++ perl openssl curl git
  libcurl4-openssl-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libssl-dev
- libmicrohttpd-dev libgnutls28-dev
+ libmicrohttpd-dev libgnutls28-dev zstd
  libprotozero-dev libdeflate-dev libzstd-dev
  libgtest-dev libipc-run-perl"
+# Any Node.js from 18.19 on will do.
+command -v node >/dev/null && command -v npm >/dev/null || packages="$packages nodejs npm"
 # Another server than Debian's own brings its own headers and pgTAP.
 if ! "${PG_CONFIG:-pg_config}" --version 2>/dev/null | grep -qE 'PostgreSQL (16|17|18)'; then
     packages="$packages postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap

@@ -85,7 +85,14 @@ test-root:
 	@$(MAKE) -s install DESTDIR=$(ROOT) PG_CONFIG=$(PG_CONFIG)
 	@install -m 755 $(BUILD)/dbnet_test.so "$(ROOT)$$($(PG_CONFIG) --pkglibdir)/"
 
-test-binaries: $(TEST_BINARIES)/unit $(FUZZ_NAMES:%=$(TEST_BINARIES)/fuzz/%_replay) $(BUILD)/kubesim
+test-binaries: $(TEST_BINARIES)/unit $(FUZZ_NAMES:%=$(TEST_BINARIES)/fuzz/%_replay) $(BUILD)/kubesim $(BUILD)/otel_js/export.js
+
+# The exporters of OpenTelemetry for JavaScript, as package-lock.json pins them. Without a network their test is skipped.
+$(BUILD)/otel_js/export.js: $(addprefix test/otel_js/,export.js package.json package-lock.json)
+	@mkdir -p $(@D)
+	@cp test/otel_js/package.json test/otel_js/package-lock.json $(@D)/
+	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund || echo "npm ci has failed: the test of the OpenTelemetry exporters will be skipped" >&2
+	@cp test/otel_js/export.js $@
 
 # Two cores build at once; PG_CONFIG and ONLY reach the inner make by themselves.
 PARALLEL := -j$(shell nproc)

@@ -58,6 +58,14 @@ size_t length_of(const Framing &framing) noexcept {
     return length;
 }
 
+// What has arrived and nobody reads any more: the kernel answers its loss with a reset, and the client may lose the
+// answer by that.
+void discard_input(int descriptor) noexcept {
+    char piece[16 * 1024];
+    for (int i = 0; i < 64 && recv(descriptor, piece, sizeof piece, MSG_DONTWAIT) > 0; i++)
+        continue;
+}
+
 } // namespace
 
 void HttpCallbacks::add(HttpServer &server, std::vector<MHD_OptionItem> &options) {
@@ -165,7 +173,10 @@ MHD_Result HttpCallbacks::start(Exchange &exchange, const char *url, const char 
         return send(exchange);
     exchange.must_close_ = false;
 
-    server.application_.on_headers(exchange);
+    if (server.is_stopping_)
+        refuse_while_stopping(exchange);
+    else
+        server.application_.on_headers(exchange);
     const size_t length = length_of(framing);
     if (!exchange.is_answered_ && length > server.limits_.body_bytes)
         refuse(exchange, 413, "the request's body is too large\n");
@@ -204,7 +215,10 @@ MHD_Result HttpCallbacks::finish(Exchange &exchange) noexcept {
         auto *const client = static_cast<HttpServer::Connection *>(
             MHD_get_connection_info(exchange.connection_, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
         client->deadline = HttpServer::Clock::time_point::max();
-        server.application_.on_request(exchange);
+        if (server.is_stopping_)
+            refuse_while_stopping(exchange);
+        else
+            server.application_.on_request(exchange);
     }
     if (exchange.is_answered_)
         return send(exchange);
@@ -223,9 +237,16 @@ MHD_Result HttpCallbacks::send(Exchange &exchange) noexcept {
     exchange.server_.expect_within(*client, exchange.server_.limits_.idle);
     if (exchange.response_ == nullptr)
         return MHD_NO; // no memory
-    if (exchange.must_close_)
+    if (exchange.must_close_) {
         MHD_add_response_header(exchange.response_, "Connection", "close");
+        discard_input(client->descriptor);
+    }
     return MHD_queue_response(exchange.connection_, static_cast<unsigned>(exchange.status_), exchange.response_);
+}
+
+void HttpCallbacks::refuse_while_stopping(Exchange &exchange) noexcept {
+    exchange.must_close_ = true;
+    exchange.respond(503, {{"Retry-After", "1"}}, "the server stops\n");
 }
 
 void HttpCallbacks::refuse(Exchange &exchange, int status, std::string_view reason) noexcept {

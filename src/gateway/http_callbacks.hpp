@@ -16,6 +16,8 @@ struct HttpCallbacks {
     static MHD_Result on_access(void *server, MHD_Connection *connection, const char *url, const char *method,
                                 const char *version, const char *data, size_t *size, void **context) noexcept;
 
+    static void refuse_while_stopping(Exchange &exchange) noexcept;
+
 private:
     static void on_connection(void *server, MHD_Connection *connection, void **context,
                               MHD_ConnectionNotificationCode code) noexcept;

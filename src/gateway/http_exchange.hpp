@@ -38,9 +38,6 @@ public:
     // Answers. Once; the exchange must not be used afterwards. Content-Length, Date and Connection come by themselves.
     void respond(int status, std::initializer_list<Header> headers, std::string_view body) noexcept;
 
-    // The application's own mark; untouched by the server.
-    void *context = nullptr;
-
 private:
     friend class HttpServer;
     friend struct HttpCallbacks;

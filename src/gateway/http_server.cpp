@@ -83,8 +83,10 @@ HttpServer::HttpServer(const ListenAddress &address, HttpApplication &applicatio
 
 HttpServer::~HttpServer() {
     stop_listening();
+    is_stopping_ = true;
+    application_.on_stop();
     while (waiting_)
-        waiting_->respond(503, {{"Retry-After", "1"}}, "the server stops\n");
+        HttpCallbacks::refuse_while_stopping(*waiting_);
     run(); // sends them
     run();
     MHD_stop_daemon(daemon_);

@@ -44,6 +44,8 @@ public:
     // The server refuses the request for what it is (400, 431, 501) or for a limit (413, 429): `reason` in English.
     // Answers with this status; plain text unless overridden.
     virtual void on_refused(Exchange &, int status, std::string_view reason) noexcept;
+    // The server ends and answers what the application has not: those exchanges must not be used any more.
+    virtual void on_stop() noexcept {}
 };
 
 class HttpServer {
@@ -100,6 +102,7 @@ private:
     bool has_answers_ = false; // given outside run(), which sends them: the library does not always say so
     uint16_t port_ = 0;
     size_t in_flight_bytes_ = 0;
+    bool is_stopping_ = false; // requests do not reach the application any more
     std::vector<std::unique_ptr<Connection>> connections_;
     Clock::time_point next_deadline_ = Clock::time_point::max(); // no connection's is earlier
     Exchange *waiting_ = nullptr;                                // first of those whose answer is the application's

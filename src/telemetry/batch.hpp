@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace dbnet::telemetry {
@@ -28,11 +29,20 @@ using SpanId = std::array<uint8_t, 8>;
 // in the arena. nullptr: SQL NULL.
 using Jsonb = const char *;
 
+// What a bearer token says of everything that is sent with it, whatever the sender says.
+struct PinnedAttribute {
+    std::string name;
+    std::variant<std::string, int64_t, double, bool> value;
+
+    bool operator==(const PinnedAttribute &) const = default;
+};
+
 // Who sent a request; known to whoever takes it in. A row of otel.batch.
 struct Sender {
-    std::string client;     // address, or the name of the session's role
-    std::string token;      // name of the bearer token, empty: none
-    std::string user_agent; // empty: none
+    std::string client;                                 // address, or the name of the session's role
+    std::string token;                                  // name of the bearer token, empty: none
+    std::string user_agent;                             // empty: none
+    std::vector<PinnedAttribute> resource_attributes{}; // of the token
 };
 
 struct Request {

@@ -30,6 +30,10 @@ uint32_t intern(std::vector<Record> &records, HashIndex &index, const Hash &hash
 Intake::Intake(Signal signal, const Sender &sender, Batch &batch)
     : batch(batch), request(static_cast<uint32_t>(batch.requests.size())), signal_(signal), start_(batch.mark()),
       records_before_(records()), items_before_(items()) {
+    // The last resource is known by its bytes alone.
+    if (!batch.requests.empty() && batch.requests.back().sender.resource_attributes != sender.resource_attributes)
+        batch.last_resource = {};
+    pin(sender.resource_attributes);
     batch.requests.push_back({sender, signal, 0, 0});
 }
 
@@ -116,8 +120,46 @@ void Intake::end_resource(uint32_t index) {
     settle_metrics(resource_level_.metrics, index);
 }
 
+// Texts are copied: what a resource refers to lives as long as the batch.
+void Intake::pin(const std::vector<PinnedAttribute> &attributes) {
+    const auto kept = [this](std::string_view text) {
+        char *const copy = batch.arena.allocate(text.size());
+        std::copy(text.begin(), text.end(), copy);
+        return std::string_view(copy, text.size());
+    };
+    for (const PinnedAttribute &attribute : attributes) {
+        auto &pinned = pinned_.emplace_back(kept(attribute.name), false);
+        std::visit(
+            [&](const auto &value) {
+                if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>)
+                    pinned.second = kept(value);
+                else
+                    pinned.second = value;
+            },
+            attribute.value);
+    }
+}
+
+// Last, so that they win over those of the same name.
+void Intake::add_pinned_attributes() {
+    JsonbBuilder &attributes = resource.attributes;
+    for (const auto &[name, value] : pinned_) {
+        const uint32_t position = attributes.position();
+        if (const auto *text = std::get_if<std::string_view>(&value))
+            attributes.string(*text);
+        else if (const auto *integer = std::get_if<int64_t>(&value))
+            attributes.integer(*integer);
+        else if (const auto *floating = std::get_if<double>(&value))
+            attributes.floating(*floating);
+        else
+            attributes.boolean(std::get<bool>(value));
+        attributes.name(position, name);
+    }
+}
+
 std::optional<uint32_t> Intake::intern_resource() {
     Jsonb attributes = nullptr, entity_refs = nullptr;
+    add_pinned_attributes();
     if (!resource.is_refused && !finish_attributes(resource.attributes, attributes))
         refuse_owner(resource);
     if (!resource.is_refused && !resource.entity_refs.is_empty() &&

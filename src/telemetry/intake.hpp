@@ -121,6 +121,8 @@ private:
     std::string scope_place() const;
     std::string metric_place() const;
     std::string item_place() const;
+    void pin(const std::vector<PinnedAttribute> &attributes);
+    void add_pinned_attributes();
     std::optional<uint32_t> intern_resource();
     std::optional<uint32_t> intern_scope();
     void note_reason(std::string text);
@@ -137,6 +139,8 @@ private:
     const Batch::Mark start_;
     const int64_t records_before_;
     const int64_t items_before_;
+    std::vector<std::pair<std::string_view, std::variant<std::string_view, int64_t, double, bool>>>
+        pinned_; // in the arena
     Level resource_level_{}, scope_level_{};
     size_t first_event_ = 0, first_link_ = 0; // of the span under way
     std::vector<PendingMetric> metrics_;

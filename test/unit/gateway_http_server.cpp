@@ -231,6 +231,8 @@ TEST_F(HttpServerTest, RefusesHeadersAboveTheLimit) {
     EXPECT_TRUE(has_status(ask(with_header_of(15'000), "\r\n\r\n"), 200));
     EXPECT_TRUE(has_status(ask(with_header_of(17'000), "\r\n\r\n"), 431));
     EXPECT_TRUE(has_status(ask(with_header_of(200'000), "\r\n\r\n"), 431));
+    const std::string answer_to_more = ask_until_closed(with_header_of(17'000) + std::string(100'000, 'x'));
+    EXPECT_TRUE(has_status(answer_to_more, 431)) << "not lost by what follows";
     std::string many = "GET / HTTP/1.1\r\nHost: a\r\n";
     for (int i = 0; i < 3000; i++)
         many += "a:b\r\n";
@@ -355,9 +357,11 @@ TEST_F(HttpServerTest, SurvivesClientsThatLeaveAtAnyTime) {
 
 TEST_F(HttpServerTest, AnswersWhatWaitsWhenItStops) {
     const int client = connect(), idle = connect();
-    send(client, post("/later", "Content-Length: 1\r\n", "x"));
+    const std::string request = post("/later", "Content-Length: 1\r\n", "x");
+    send(client, request + request);
     run_until([&] { return application.waiting.size() == 1 && server().connections() == 2; });
     stop();
+    EXPECT_EQ(application.seen.size(), 1) << "the next is not begun";
     const std::string answer = receive_all(client);
     EXPECT_TRUE(has_status(answer, 503));
     EXPECT_NE(answer.find("Retry-After: 1"), answer.npos);

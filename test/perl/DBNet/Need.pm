@@ -30,6 +30,11 @@ my %missing = (
         return 'kubectl 1.27 or newer is not in PATH' if !defined $version;
         return $version < 27 ? "kubectl is 1.$version, older than 1.27" : undef;
     },
+    # The OpenTelemetry exporters of JavaScript, which `make check` installs from npm (test/otel_js).
+    otel_js => sub {
+        my $folder = DBNet::Environment::program('otel_js');
+        return -d "$folder/node_modules/\@opentelemetry" ? undef : "npm could not install what test/otel_js asks for into $folder";
+    },
     existing_cluster => sub {
         return kind() eq 'cluster' ? undef : 'USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT are not set';
     },

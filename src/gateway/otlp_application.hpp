@@ -1,0 +1,58 @@
+// The gateway's side of HTTP: refuses what its headers tell to be wrong, keeps the others until the worker has served
+// them, and answers in the form that the sender reads. Pure C++; gateway worker.
+#pragma once
+
+#include "gateway/gateway_counters.hpp"
+#include "gateway/http_server.hpp"
+#include "gateway/otlp_route.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace dbnet::gateway {
+
+// A request whose body is complete. Lives until it is answered.
+struct OtlpCall {
+    Exchange *exchange;
+    telemetry::Signal signal;
+    telemetry::Encoding encoding;
+    Compression compression;
+};
+
+class OtlpApplication : public HttpApplication {
+public:
+    // What has come since the last time, in order; for the caller to answer.
+    std::vector<OtlpCall> take_calls() noexcept;
+    std::vector<Exchange *> take_readiness() noexcept { return std::exchange(readiness_, {}); }
+    std::vector<Exchange *> take_metrics() noexcept { return std::exchange(metrics_, {}); }
+    bool has_work() const noexcept { return !calls_.empty() || !readiness_.empty() || !metrics_.empty(); }
+    size_t waiting_bytes() const noexcept { return waiting_bytes_; } // of take_calls()
+
+    // 200: what was taken is committed.
+    void accept(const OtlpCall &call, const telemetry::Decoded &decoded) noexcept;
+    void refuse(const OtlpCall &call, int status, std::string_view message) noexcept;
+
+    // Of what is no telemetry.
+    void answer(Exchange &exchange, int status, const char *type, std::string_view body) noexcept;
+
+    // Without a token nothing is taken but GET.
+    void require_token(bool is_required) noexcept { is_token_required_ = is_required; }
+
+    GatewayCounters counters;
+
+private:
+    void on_headers(Exchange &exchange) noexcept override;
+    void on_request(Exchange &exchange) noexcept override;
+    void on_refused(Exchange &exchange, int status, std::string_view reason) noexcept override;
+    void on_stop() noexcept override;
+
+    void respond(Exchange &exchange, const OtlpRoute &route, int status, std::string_view message) noexcept;
+    void count(const OtlpRoute &route, int status) noexcept;
+
+    std::vector<OtlpCall> calls_;
+    std::vector<Exchange *> readiness_, metrics_;
+    size_t waiting_bytes_ = 0;
+    bool is_token_required_ = false;
+};
+
+} // namespace dbnet::gateway

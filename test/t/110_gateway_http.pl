@@ -1,0 +1,225 @@
+# OTLP/HTTP as the specification and the OpenTelemetry Collector have it, told by the bytes on the wire: what is taken,
+# what is refused with which status and body, and that an answer of 200 means rows.
+use strict;
+use warnings FATAL => 'all';
+use Compress::Zlib ();
+use DBNet::Cluster;
+use DBNet::Gateway;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = DBNet::Cluster->started('gateway_http');
+my $gateway = DBNet::Gateway->open($node);
+my $protobuf = 'application/x-protobuf';
+my $json = $DBNet::Gateway::json;
+
+sub spans { return $node->safe_psql('postgres', 'SELECT count(*) FROM otel.spans') }
+
+sub refused {
+    my ($answer, $status, $pattern, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $said = eval { $json->decode($answer->{body}) } // {};
+    ok($answer->{status} == $status && $answer->{headers}{'content-type'} eq 'application/json' && ($said->{message} // '') =~ $pattern
+          && ($said->{code} // 0) > 0, $name)
+      or diag("wanted $status and $pattern: " . explain($answer));
+    return $answer;
+}
+
+subtest 'what is good is taken: 200, the request\'s media type, and an empty answer' => sub {
+    for my $case ([ '/v1/traces', DBNet::Gateway::traces(3) ], [ '/v1/metrics', DBNet::Gateway::metrics(2) ], [ '/v1/logs', DBNet::Gateway::logs(4) ]) {
+        my ($path, $body) = @$case;
+        my $answer = $gateway->post($path, body => $body);
+        is("$answer->{status} $answer->{headers}{'content-type'} $answer->{body}", '200 application/json {}', $path);
+    }
+    $node->query_is('SELECT (SELECT count(*) FROM otel.spans), (SELECT count(*) FROM otel.number_points), (SELECT count(*) FROM otel.logs)', '3|2|4',
+        'and is there');
+    # ExportTraceServiceRequest {resource_spans {scope_spans {spans {trace_id, span_id, name}}}}
+    my $span = "\x0a\x10" . ("\x01" x 16) . "\x12\x08" . ("\x02" x 8) . "\x2a\x03pbx";
+    my $scope_spans = "\x12" . chr(length $span) . $span;
+    my $resource_spans = "\x12" . chr(length $scope_spans) . $scope_spans;
+    my $answer = $gateway->post('/v1/traces', type => $protobuf, body => "\x0a" . chr(length $resource_spans) . $resource_spans);
+    is("$answer->{status} $answer->{headers}{'content-type'} [$answer->{body}]", "200 $protobuf []", 'protobuf: an answer of no bytes');
+    $node->query_is(q{SELECT trace_id, span_id, name FROM otel.spans WHERE name = 'pbx'}, ('01' x 16) . '|' . ('02' x 8) . '|pbx', 'and is there');
+};
+
+subtest 'requests with nothing in them are good' => sub {
+    my $before = spans();
+    for my $case ([ $protobuf, '' ], [ 'application/json', '{}' ], [ 'application/json', '{"resourceSpans":[]}' ],
+        [ 'application/json', '{"resourceSpans":[{"scopeSpans":[{"spans":[]}]}]}' ], [ $protobuf, "\x0a\x00" ]) {
+        my $answer = $gateway->post('/v1/traces', type => $case->[0], body => $case->[1]);
+        is("$answer->{status} $answer->{body}", '200 ' . ($case->[0] eq $protobuf ? '' : '{}'), "$case->[0] of " . length($case->[1]) . ' bytes');
+    }
+    is(spans(), $before, 'nothing is written');
+};
+
+subtest 'a part that is bad costs that part' => sub {
+    my $request = $json->decode(DBNet::Gateway::traces(3, name => 'partly'));
+    $request->{resourceSpans}[0]{scopeSpans}[0]{spans}[1]{traceId} = '';
+    my $answer = $gateway->post('/v1/traces', body => $json->encode($request));
+    my $partial = $json->decode($answer->{body})->{partialSuccess};
+    is($answer->{status}, 200, 'status');
+    is($partial->{rejectedSpans}, '1', 'how many, a number as text');
+    like($partial->{errorMessage}, qr/trace_?id/i, 'and why');
+    $node->query_is(q{SELECT count(*) FROM otel.spans WHERE name = 'partly'}, '2', 'the others are there');
+    $node->query_is('SELECT items, rejected FROM otel.batch ORDER BY batch_id DESC LIMIT 1', '2|1', 'and the request is on record');
+};
+
+subtest 'what cannot be read is 400 with a google.rpc.Status, and is not to be sent again' => sub {
+    refused($gateway->post('/v1/traces', body => '{"resourceSpans":['), 400, qr/./, 'JSON that is cut');
+    refused($gateway->post('/v1/traces', body => ''), 400, qr/./, 'no JSON');
+    my $answer = $gateway->post('/v1/traces', type => $protobuf, body => "\x0a\xff");
+    is("$answer->{status} $answer->{headers}{'content-type'}", "400 $protobuf", 'protobuf');
+    like($answer->{body}, qr/\A\x08\x03\x12/, 'code 3 and a message, as protobuf');
+    ok(!defined $answer->{headers}{'retry-after'}, 'no Retry-After');
+};
+
+subtest 'media types' => sub {
+    for my $type ('application/json; charset=utf-8', 'APPLICATION/JSON', 'Application/Json;x=y') {
+        is($gateway->post('/v1/traces', type => $type, body => '{}')->{status}, 200, $type);
+    }
+    for my $type (undef, 'text/plain', 'application/protobuf', '') {
+        my $answer = $gateway->post('/v1/traces', type => $type, body => '{}');
+        is("$answer->{status} $answer->{headers}{'content-type'} $answer->{body}",
+            '415 text/plain 415 unsupported media type, supported: [application/json, application/x-protobuf]', $type // 'none');
+    }
+};
+
+subtest 'methods and paths' => sub {
+    for my $method ('GET', 'PATCH', 'PUT', 'DELETE', 'OPTIONS') {
+        my $answer = $gateway->request($method, '/v1/traces', type => 'application/json');
+        is("$answer->{status} $answer->{headers}{'content-type'} $answer->{headers}{allow} $answer->{body}",
+            '405 text/plain POST 405 method not allowed, supported: [POST]', $method);
+    }
+    is($gateway->post($_, body => '{}')->{status}, 404, $_) for '/', '/v1/trace', '/v1/traces/', '/opentelemetry.proto.collector.trace.v1.TraceService/Export';
+    is($gateway->get('/healthz')->{body}, "ok\n", 'health');
+    is($gateway->get('/readyz')->{body}, "ready\n", 'readiness');
+    is($gateway->post('/metrics', body => '')->{status}, 405, 'metrics are read');
+};
+
+subtest 'compressed bodies' => sub {
+    my $before = spans();
+    my $body = DBNet::Gateway::traces(5, name => 'packed');
+    is($gateway->post('/v1/traces', body => Compress::Zlib::memGzip($body), headers => ["Content-Encoding: $_"])->{status}, 200, $_) for 'gzip', 'GZIP', 'x-gzip';
+    is($gateway->post('/v1/traces', body => $body, headers => ["Content-Encoding: $_"])->{status}, 200, $_) for 'identity', 'none';
+    my $file = PostgreSQL::Test::Utils::tempdir() . '/body';
+    PostgreSQL::Test::Utils::append_to_file($file, $body);
+    if (system("zstd -q $file -o $file.zst 2>/dev/null") == 0) {
+        is($gateway->post('/v1/traces', body => PostgreSQL::Test::Utils::slurp_file("$file.zst"), headers => ['Content-Encoding: zstd'])->{status}, 200, 'zstd');
+    }
+    cmp_ok(spans(), '>=', $before + 25, 'are there');
+    refused($gateway->post('/v1/traces', body => $body, headers => ['Content-Encoding: gzip']), 400, qr/decompress/, 'what is not gzip');
+    refused($gateway->post('/v1/traces', body => substr(Compress::Zlib::memGzip($body), 0, -9), headers => ['Content-Encoding: gzip']), 400, qr/decompress/, 'cut gzip');
+    refused($gateway->post('/v1/traces', body => $body, headers => ['Content-Encoding: br']), 400, qr/unsupported Content-Encoding: br/, 'another coding');
+};
+
+subtest 'bodies above the limit, also after decompression' => sub {
+    $node->safe_psql('postgres', 'ALTER SYSTEM SET dbnet.gateway_body_limit = 64; SELECT pg_reload_conf()');
+    $node->wait_for(q{SELECT setting = '64' FROM pg_settings WHERE name = 'dbnet.gateway_body_limit'}, 'limit set');
+    my $large = '{"x":"' . ('x' x 70_000) . '"}';
+    my $deadline = time + 60;    # the worker has read the configuration
+    while ($gateway->post('/v1/traces', body => $large)->{status} == 200 && time < $deadline) { }
+    refused($gateway->post('/v1/traces', body => $large), 413, qr/too large/, 'as sent');
+    my $chunked = sprintf("%x\r\n%s\r\n0\r\n\r\n", length $large, $large);
+    my $client = $gateway->connect;
+    $client->send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n$chunked");
+    refused($client->answer, 413, qr/too large/, 'in chunks');
+    my $bomb = Compress::Zlib::memGzip('{"x":"' . ('x' x 50_000_000) . '"}');
+    cmp_ok(length $bomb, '<', 60_000, 'a bomb is small');
+    refused($gateway->post('/v1/traces', body => $bomb, headers => ['Content-Encoding: gzip']), 413, qr/decompressed/, 'decompressed');
+    is($gateway->post('/v1/traces', body => '{}')->{status}, 200, 'what is small is taken');
+    $node->safe_psql('postgres', 'ALTER SYSTEM RESET dbnet.gateway_body_limit; SELECT pg_reload_conf()');
+    while ($gateway->post('/v1/traces', body => $large)->{status} != 200 && time < $deadline) { }
+    is($gateway->post('/v1/traces', body => $large)->{status}, 200, 'the limit is the old one again');
+};
+
+subtest 'connections: kept, pipelined, chunked, with 100 Continue' => sub {
+    my $client = $gateway->connect;
+    my $body = DBNet::Gateway::traces(1, name => 'pipelined');
+    $client->send(join '', map { DBNet::Gateway::request_bytes('POST', '/v1/traces', type => 'application/json', body => $body) } 1 .. 10);
+    is(join(' ', map { $client->answer->{status} } 1 .. 10), join(' ', (200) x 10), 'ten requests in one piece');
+    $node->query_is(q{SELECT count(*) FROM otel.spans WHERE name = 'pipelined'}, '10', 'are there');
+
+    $client->send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for my $byte (split //, DBNet::Gateway::traces(1, name => 'dripped')) { $client->send("1\r\n$byte\r\n") }
+    $client->send("0\r\n\r\n");
+    is($client->answer->{status}, 200, 'one byte in a chunk');
+
+    $client->send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    $client->read_more;
+    is($client->{rest}, "HTTP/1.1 100 Continue\r\n\r\n", 'asked to go on');
+    $client->send('{}');
+    is($client->answer->{status}, 200, 'and answered');
+};
+
+subtest 'requests whose end is in doubt are refused and the connection closed' => sub {
+    for my $case ([ 400, "Content-Length: 2\r\nTransfer-Encoding: chunked" ], [ 400, "Content-Length: 2\r\nContent-Length: 2" ],
+        [ 501, 'Transfer-Encoding: gzip, chunked' ], [ 431, 'X: ' . ('x' x 17_000) ]) {
+        my ($status, $headers) = @$case;
+        my $client = $gateway->connect;
+        $client->send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n$headers\r\n\r\n{}");
+        is($client->answer->{status}, $status, substr $headers, 0, 60);
+        ok($client->is_closed, 'closed');
+    }
+};
+
+subtest 'what is refused for the database\'s sake is to be sent again' => sub {
+    my $session = $node->background_psql('postgres');
+    $session->query_safe('BEGIN; LOCK TABLE otel.batch IN ACCESS EXCLUSIVE MODE');
+    my $answer = refused($gateway->post('/v1/traces', body => DBNet::Gateway::traces(1, name => 'locked')), 503, qr/lock/, 'a lock');
+    is($answer->{headers}{'retry-after'}, '1', 'Retry-After');
+    is($gateway->get('/readyz')->{status}, 503, 'not ready');
+    $session->query_safe('ROLLBACK');
+    $session->quit;
+    is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(1, name => 'locked'))->{status}, 200, 'later it is taken');
+    is($gateway->get('/readyz')->{status}, 200, 'ready');
+};
+
+subtest 'a trigger of a user refuses one request and not its neighbours, and runs without the extension\'s rights' => sub {
+    $node->safe_psql('postgres', q{
+        CREATE TABLE seen (name text, who name); GRANT INSERT ON seen TO PUBLIC;
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.name = 'poison' THEN RAISE EXCEPTION 'poison is not taken'; END IF;
+            INSERT INTO public.seen VALUES (NEW.name, current_user); RETURN NULL; END $$;
+        CREATE TRIGGER look AFTER INSERT ON otel.spans FOR EACH ROW EXECUTE FUNCTION look()});
+    my @clients = map { $gateway->connect } 1 .. 6;
+    my $session = $node->background_psql('postgres');    # holds the gateway for a moment, so that all come together
+    $session->query_safe('BEGIN; LOCK TABLE otel.batch IN ACCESS EXCLUSIVE MODE');
+    $clients[0]->send(DBNet::Gateway::request_bytes('POST', '/v1/traces', type => 'application/json', body => DBNet::Gateway::traces(1, name => 'first')));
+    for my $number (1 .. 5) {
+        $clients[$number]->send(DBNet::Gateway::request_bytes('POST', '/v1/traces', type => 'application/json',
+            body => DBNet::Gateway::traces(2, name => $number == 3 ? 'poison' : "good $number")));
+    }
+    $session->query_safe('ROLLBACK');
+    $session->quit;
+    $clients[0]->answer;
+    my @answers = map { $clients[$_]->answer } 1 .. 5;
+    is(join(' ', map { $_->{status} } @answers), '200 200 400 200 200', 'who is refused');
+    like($answers[2]{body}, qr/poison is not taken/, 'in the trigger\'s words');
+    $node->query_is(q{SELECT count(*), string_agg(DISTINCT name, ',' ORDER BY name) FROM otel.spans WHERE name ~ '^good|poison'},
+        '8|good 1,good 2,good 4,good 5', 'the rows');
+    $node->query_is(q{SELECT DISTINCT s.rolsuper FROM seen JOIN pg_roles AS s ON rolname = who}, 'f', 'no superuser runs it');
+    $node->safe_psql('postgres', 'DROP TRIGGER look ON otel.spans');
+};
+
+subtest 'metrics for Prometheus' => sub {
+    my $answer = $gateway->get('/metrics');
+    is("$answer->{status} $answer->{headers}{'content-type'}", '200 text/plain; version=0.0.4; charset=utf-8', 'media type');
+    my $taken = $node->safe_psql('postgres', q{SELECT sum(items) FROM otel.batch WHERE signal = 'traces'});
+    like($answer->{body}, qr/^dbnet_gateway_accepted_items_total\{signal="traces"\} $taken$/m, 'items');
+    like($answer->{body}, qr/^dbnet_gateway_rejected_items_total\{signal="traces"\} 1$/m, 'rejected items');
+    like($answer->{body}, qr/^dbnet_gateway_requests_total\{signal="traces",status="415"\} 4$/m, 'requests by status');
+    like($answer->{body}, qr/^dbnet_gateway_commit_duration_seconds_count \d+$/m, 'durations');
+    like($answer->{body}, qr/^dbnet_worker_up\{process="gateway worker"\} 1$/m, 'workers');
+    like($answer->{body}, qr/^dbnet_provenance_failures_total 0$/m, 'provenance');
+    my ($family, %typed);
+    for my $line (split /\n/, $answer->{body}) {
+        $typed{$1} = $2 if $line =~ /^# TYPE (\S+) (counter|gauge|histogram)$/;
+        next if $line =~ /^#/;
+        my ($name) = $line =~ /^(\w+)/;
+        $name =~ s/_(bucket|sum|count)$// if !$typed{$name};
+        fail("no TYPE before: $line") if !$typed{$name};
+    }
+};
+
+$node->no_crash_in_log;
+done_testing();
