@@ -13,6 +13,7 @@
 #include "gateway/run_statement.hpp"
 #include "pg/deadline.hpp"
 #include "pg/spi.hpp"
+#include "provenance/remote_client.hpp"
 #include "settings.hpp"
 
 extern "C" {
@@ -87,14 +88,19 @@ void report_activity(const ApiRoute &route) {
     });
 }
 
-// Clients are told apart by it in pg_stat_activity, in the log and in what goes on record.
-void set_application_name(const ApiRequest &request) {
-    const std::string name = "dbnet api " + request.client + " " + request.token;
+// Clients are told apart by it in pg_stat_activity and in the log. What goes on record is not the request's to change.
+void introduce(const ApiRequest &request) {
+    provenance::RemoteClient &client = provenance::remote_client;
+    strlcpy(client.address, request.client.substr(0, request.client.find('%')).c_str(), sizeof client.address);
     pg::call([&] {
-        SetConfigOption(
-            "application_name",
-            pnstrdup(name.data(), pg_mbcliplen(name.data(), static_cast<int>(name.size()), NAMEDATALEN - 1)),
-            PGC_USERSET, PGC_S_SESSION);
+        const auto clipped = [](const char *text) {
+            return pnstrdup(text, pg_mbcliplen(text, static_cast<int>(strlen(text)), NAMEDATALEN - 1));
+        };
+        strlcpy(client.application, clipped(psprintf("dbnet api %s", request.token.c_str())),
+                sizeof client.application);
+        SetConfigOption("application_name",
+                        clipped(psprintf("dbnet api %s %s", request.client.c_str(), request.token.c_str())),
+                        PGC_USERSET, PGC_S_SESSION);
     });
 }
 
@@ -205,7 +211,7 @@ const pg::Statement set_traceparent{"SELECT pg_catalog.set_config('dbnet.tracepa
 ApiAnswer run(const ApiRequest &request, const ApiRoute &route) {
     ApiAnswer answer;
     answer.status = static_cast<uint32_t>(route.status);
-    set_application_name(request);
+    introduce(request);
     // Also over what runs at the commit. A query has a limit of its own, and writes nothing.
     const pg::Deadline deadline(route.action == ApiAction::query ? 0 : time_limit());
     pg::in_transaction([&] {

@@ -35,6 +35,7 @@ using gateway::Header;
 using gateway::Token;
 
 constexpr size_t small_body = 64 * 1024; // up to here a token is looked up once, when the body is there
+constexpr long retry_ms = 5000;          // to listen, where that was not possible
 constexpr const char *json_type = "application/json";
 
 void respond_error(Exchange &exchange, int status, ApiError error, std::initializer_list<Header> more = {}) {
@@ -58,14 +59,6 @@ ApiError message(std::string text, std::string hint = {}, std::string sqlstate =
     return error;
 }
 
-// "application/json; charset=utf-8" is JSON, in any case.
-bool is_json(std::string_view type) noexcept {
-    type = type.substr(0, type.find(';'));
-    while (!type.empty() && type.back() == ' ')
-        type.remove_suffix(1);
-    return type.size() == strlen(json_type) && strncasecmp(type.data(), json_type, type.size()) == 0;
-}
-
 class ApiWorker final : public gateway::HttpApplication {
 public:
     explicit ApiWorker(WorkerProcess &process)
@@ -82,13 +75,14 @@ public:
     [[noreturn]] void run() {
         bool is_changed = true;
         while (true) {
-            if (is_changed)
+            if (is_changed || (!problem_.empty() && Clock::now() >= retry_at_))
                 listen();
-            long timeout = -1;
+            long timeout = problem_.empty() ? -1 : retry_ms;
             if (server_) {
                 server_->run();
                 watch_hang_ups();
-                timeout = pool_.turn();
+                if (const long pool = pool_.turn(); pool >= 0 && (timeout < 0 || pool < timeout))
+                    timeout = pool;
                 if (is_leaving_)
                     throw Leave{};
                 if (const long library = server_->timeout_ms(); library >= 0 && (timeout < 0 || library < timeout))
@@ -117,6 +111,8 @@ public:
     SessionPool &pool() noexcept { return pool_; }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     // A request that a session has, or will have.
     struct Pending {
         Exchange *exchange;
@@ -186,7 +182,7 @@ private:
             return;
         if (route->action == ApiAction::document)
             return exchange.respond(200, {{"Content-Type", json_type}}, gateway::openapi_document(DBNET_VERSION));
-        if (*route->body != '\0' && !is_json(exchange.header("Content-Type").value_or("")))
+        if (*route->body != '\0' && !gateway::is_json_type(exchange.header("Content-Type").value_or("")))
             return respond_error(exchange, 415,
                                  message("the body must be JSON", "Send the header Content-Type: application/json."));
         if (const auto encoding = exchange.header("Content-Encoding");
@@ -207,7 +203,7 @@ private:
             return;
         ApiRequest request;
         request.route = static_cast<uint32_t>(place);
-        request.wants_csv = exchange.header("Accept").value_or("").find("text/csv") != std::string_view::npos;
+        request.wants_csv = gateway::prefers_csv(exchange.header("Accept").value_or(""));
         request.client = exchange.client();
         request.token = token.name;
         if (const std::string parent(exchange.header("traceparent").value_or("")); provenance::is_traceparent(parent))
@@ -308,14 +304,14 @@ private:
             if (server_ && address == address_ && (tls != nullptr) == has_tls_) {
                 if (tls)
                     server_->set_tls(std::move(tls));
-                return;
+                return problem_.clear();
             }
             cancel_all();
             if (server_)
                 epoll_ctl(watch_, EPOLL_CTL_DEL, server_->descriptor(), nullptr);
             server_.reset();
             if (!address)
-                return;
+                return problem_.clear();
             if (!tls && !address->is_loopback())
                 throw gateway::HttpError(
                     "dbnet.api_listen is not a loopback address, and there is no TLS",
@@ -329,9 +325,14 @@ private:
             event.events = EPOLLIN;
             event.data.ptr = nullptr;
             epoll_ctl(watch_, EPOLL_CTL_ADD, server_->descriptor(), &event);
+            problem_.clear();
         } catch (const gateway::HttpError &caught) {
-            process_.note_error(caught.what());
-            pg::log(std::string("DBNet: the client API is not served: ") + caught.what(), caught.hint());
+            retry_at_ = Clock::now() + std::chrono::milliseconds(retry_ms);
+            if (problem_ == caught.what())
+                return;
+            problem_ = caught.what();
+            process_.note_error(problem_);
+            pg::log("DBNet: the client API is not served: " + problem_, caught.hint());
         }
     }
 
@@ -341,6 +342,8 @@ private:
     std::unique_ptr<gateway::HttpServer> server_;
     std::optional<gateway::ListenAddress> address_;
     bool has_tls_ = false;
+    std::string problem_; // why it is not as the settings say; empty: it is
+    Clock::time_point retry_at_;
     bool is_leaving_ = false;
     std::list<Pending> pending_;
 };

@@ -95,7 +95,7 @@ void HttpListener::reload_files() {
         report_success();
         pg::log("DBNet has read the certificate of " + configuration_.address + " again");
     } catch (const HttpError &error) {
-        report(std::string(error.what()) + "; the former certificate stays in use", error.hint());
+        report(std::string("the former certificate stays in use: ") + error.what(), error.hint());
     }
 }
 

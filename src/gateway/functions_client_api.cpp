@@ -55,8 +55,9 @@ void comment_on(const std::string &object, const std::optional<std::string> &com
         pg::execute_once("COMMENT ON " + object + " IS " + literal(*comment));
 }
 
-Oid oid_of(const std::string &name, const char *type) {
-    return pg::execute_once("SELECT " + literal(name) + "::pg_catalog." + type + "::pg_catalog.oid").oid(0, 0);
+// By the input function of regclass or another of its kind.
+Oid oid_of(const std::string &name, PGFunction input) {
+    return pg::call([&] { return DatumGetObjectId(DirectFunctionCall1(input, CStringGetDatum(name.c_str()))); });
 }
 
 } // namespace
@@ -69,7 +70,7 @@ DBNET_FUNCTION(dbnet_create_schema) {
     pg::in_spi([&] {
         pg::execute_once(std::string("CREATE SCHEMA ") + (if_not_exists ? "IF NOT EXISTS " : "") + name);
         comment_on("SCHEMA " + name, comment);
-        schema = oid_of(name, "regnamespace");
+        schema = oid_of(name, regnamespacein);
     });
     PG_RETURN_OID(schema);
 }
@@ -89,7 +90,7 @@ DBNET_FUNCTION(dbnet_create_table) {
             comment_on("COLUMN " + name + "." + column, text);
         if (is_tracked)
             pg::execute_once("SELECT dbnet.track(" + literal(name) + ")");
-        relation = oid_of(name, "regclass");
+        relation = oid_of(name, regclassin);
     });
     PG_RETURN_OID(relation);
 }
@@ -108,7 +109,7 @@ DBNET_FUNCTION(dbnet_create_procedure) {
         pg::execute_once(std::string("CREATE ") + (is_replacing ? "OR REPLACE " : "") + kind + name + "(" +
                          arguments.declared + ")" + (returns ? " RETURNS " + type_name(*returns) : " ") + "LANGUAGE " +
                          language + " AS " + body);
-        procedure = oid_of(name + "(" + arguments.types + ")", "regprocedure");
+        procedure = oid_of(name + "(" + arguments.types + ")", regprocedurein);
         comment_on(kind + name + "(" + arguments.types + ")", comment);
     });
     PG_RETURN_OID(procedure);

@@ -65,17 +65,4 @@ void note_use(const Token &token, std::string_view client) {
     pg::execute(note_token_use, token.id, client);
 }
 
-std::optional<std::string_view> bearer_token(std::string_view authorization) noexcept {
-    constexpr std::string_view word = "bearer ";
-    if (authorization.size() <= word.size())
-        return std::nullopt;
-    for (size_t index = 0; index < word.size(); ++index)
-        if ((authorization[index] | 0x20) != (word[index] | 0x20))
-            return std::nullopt;
-    authorization.remove_prefix(word.size());
-    while (!authorization.empty() && authorization.front() == ' ')
-        authorization.remove_prefix(1);
-    return authorization.empty() ? std::nullopt : std::optional(authorization);
-}
-
 } // namespace dbnet::gateway

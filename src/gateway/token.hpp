@@ -2,10 +2,10 @@
 // logged and is in no statement's text or arguments. Backends, gateway worker and api worker.
 #pragma once
 
+#include "gateway/request_headers.hpp"
 #include "pg/guard.hpp"
 
 #include <array>
-#include <optional>
 
 namespace dbnet::gateway {
 
@@ -35,8 +35,5 @@ Token check_token(std::string_view token, const char *scope);
 // Notes that it was used, now, from `client`: writes once a minute at most. In the same transaction as what it is used
 // for, or one of its own.
 void note_use(const Token &token, std::string_view client);
-
-// What follows "Bearer " in the header Authorization (the word in any case); nullopt: something else.
-std::optional<std::string_view> bearer_token(std::string_view authorization) noexcept;
 
 } // namespace dbnet::gateway

@@ -6,6 +6,7 @@
 #include "provenance/function_info.hpp"
 #include "provenance/own_heap.hpp"
 #include "provenance/own_tables.hpp"
+#include "provenance/remote_client.hpp"
 #include "settings.hpp"
 
 #include <optional>
@@ -70,6 +71,7 @@ struct Session {
     EventId id = 0; // 0: not on record
     Oid user = InvalidOid;
     char application[NAMEDATALEN]{};
+    RemoteClient remote;
     Sha256::Digest digest{};
 };
 Session session;       // on record
@@ -93,10 +95,14 @@ Datum client(PGFunction function, bool &is_null) {
 // The session's line, written when there is none yet, when it would say something else, and once a day, so that the
 // retention of old lines leaves those that are referred to.
 const Session &session_on_record(EventId transaction) {
-    const char *application = application_name != nullptr ? application_name : "";
+    const bool is_remote = *remote_client.address != '\0';
+    const char *application = is_remote                     ? remote_client.application
+                              : application_name != nullptr ? application_name
+                                                            : "";
     const Oid user = GetSessionUserId();
     if (session.id != 0 && session.user == user && transaction - session.id < day &&
-        strncmp(session.application, application, NAMEDATALEN - 1) == 0)
+        strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
+        strcmp(session.remote.address, remote_client.address) == 0)
         return session;
     const Oid table = own_table(OwnTable::session);
     if (!OidIsValid(table))
@@ -105,9 +111,15 @@ const Session &session_on_record(EventId transaction) {
     session_to_be.id = transaction;
     session_to_be.user = user;
     strlcpy(session_to_be.application, application, NAMEDATALEN);
+    session_to_be.remote = remote_client;
     const char *name = GetUserNameFromId(user, true);
     bool has_no_address = true, has_no_port = true;
-    const Datum address = client(inet_client_addr, has_no_address), port = client(inet_client_port, has_no_port);
+    Datum address = client(inet_client_addr, has_no_address);
+    const Datum port = client(inet_client_port, has_no_port);
+    if (is_remote) {
+        address = DirectFunctionCall1(inet_in, CStringGetDatum(remote_client.address));
+        has_no_address = false;
+    }
     Row row;
     row.add(transaction);
     row.add(name_of_process());

@@ -39,9 +39,9 @@ struct PinnedAttribute {
 
 // Who sent a request; known to whoever takes it in. A row of otel.batch.
 struct Sender {
-    std::string client;                               // address, or the name of the session's role
-    std::string token;                                // name of the bearer token, empty: none
-    std::string user_agent;                           // empty: none
+    std::string client;                                 // address, or the name of the session's role
+    std::string token;                                  // name of the bearer token, empty: none
+    std::string user_agent;                             // empty: none
     std::vector<PinnedAttribute> resource_attributes{}; // of the token
 };
 

@@ -41,8 +41,8 @@ for my $form ('proto', 'json') {
         $node->query_is(qq{SELECT count, zero_count, sum FROM otel.exponential_histogram_points $metric AND m.name = 'latency.exponential'}, "$count|1|1225",
             "$service: an exponential histogram");
         $node->query_is(qq{
-            SELECT count(*), min(severity_text), count(*) FILTER (WHERE body = to_jsonb('line ' || (attributes->>'i')))
-            FROM otel.logs JOIN otel.resources AS r USING (resource_id) WHERE r.service_name = '$service'}, "$count|INFO|$count", "$service: log records");
+            SELECT count(*), min(severity_text), count(*) FILTER (WHERE body = to_jsonb('line ' || (l.attributes->>'i')))
+            FROM otel.logs AS l JOIN otel.resources AS r USING (resource_id) WHERE r.service_name = '$service'}, "$count|INFO|$count", "$service: log records");
     }
 }
 

@@ -80,12 +80,17 @@ is("$answer->{status} $answer->{content}", qq[200 {"result": {"nodes": 1}}\n], '
 is_deeply($api->rows($token, 'SELECT * FROM net.nodes'), [ { name => 'a-1', balancer => 'a' } ], 'a query');
 
 # --- what is on record ---
-$node->query_is(q{SELECT traceparent, session_user_name, application_name, process FROM dbnet.transaction AS t JOIN dbnet.session AS s ON s.id = t.session
+$node->query_is(q{SELECT traceparent, session_user_name, application_name, client_address, process FROM dbnet.transaction AS t JOIN dbnet.session AS s ON s.id = t.session
     WHERE t.transaction = (SELECT transaction FROM dbnet.history('net.nodes', 'a-1') LIMIT 1)},
-    "$parent|app|dbnet api 127.0.0.1 deploy|dbnet api session", 'which trace, role, client and token');
-like($node->psql_ok(q{SELECT dbnet.why('net.nodes', 'a-1')}, 'why the node is there'), qr{trigger +overload.*call +net\.observe\(balancer => "a", traffic => 1500\).*who +app, dbnet api 127\.0\.0\.1 deploy}s, 'through trigger and call');
+    "$parent|app|dbnet api deploy|127.0.0.1|dbnet api session", 'which trace, role, client and token');
+like($node->psql_ok(q{SELECT dbnet.why('net.nodes', 'a-1')}, 'why the node is there'), qr{trigger +overload.*call +net\.observe\(balancer => "a", traffic => 1500\).*who +app, dbnet api deploy, from 127\.0\.0\.1}s, 'through trigger and call');
 $node->query_is(q{SELECT arguments->>'name' FROM dbnet.activity WHERE kind = 'C' AND name LIKE 'dbnet.create\_%' ORDER BY id},
     join("\n", 'net', 'net.load_balancers', 'net.nodes', 'net.scale_up', 'net.observe', 'overload'), 'what was created, as calls with their arguments');
+
+$api->post($token, '/transactions', { operations => [ { execute => { statement => q{SET application_name = 'somebody else'} } },
+    { execute => { statement => q{INSERT INTO net.nodes VALUES ('forged')} } } ] });
+$node->query_is(q{SELECT application, client FROM dbnet.history('net.nodes', 'forged')}, 'dbnet api deploy|127.0.0.1', 'a request cannot pass for somebody else');
+is($api->post($token, '/transactions', { operations => [ { execute => { statement => q{DELETE FROM net.nodes WHERE name = 'forged'} } } ] })->{status}, 200, 'it is taken back');
 
 # --- lists ---
 is_deeply([ map { $_->{name} } @{ $api->get($token, '/schemas')->{body}{schemas} } ], [ 'dbnet', 'net', 'public', 'shop' ], 'schemas');

@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::ClientApi;
 use DBNet::Cluster;
+use IO::Socket::INET;
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
@@ -123,6 +124,18 @@ $node->query_is('SELECT count(*) FROM done WHERE n IN (60, 61)', '2', 'nothing w
 # --- a dump has no tokens: a copy does not let in who may enter the original ---
 my ($dump) = PostgreSQL::Test::Utils::run_command([ 'pg_dump', '-h', $node->host, '-p', $node->port, 'postgres' ]);
 ok($dump =~ /CREATE EXTENSION.*dbnet/ && $dump !~ /COPY dbnet\.token/, 'tokens are not dumped');
+
+# --- a port that is taken is tried again ---
+{
+    my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1, ReuseAddr => 1) or die "listen: $!";
+    my $number = $taken->sockport;
+    $node->append_conf('postgresql.conf', "dbnet.api_listen = '127.0.0.1:$number'");
+    $node->restart;
+    $node->wait_for(q{SELECT last_error LIKE '%Address already in use%' FROM dbnet.worker WHERE process = 'api worker'}, 'a port that is taken');
+    $taken->close;
+    my $elsewhere = bless { %$api, url => "http://127.0.0.1:$number/api/v1" }, ref $api;
+    $elsewhere->wait_until_served;
+}
 
 # --- beyond loopback only with TLS ---
 $node->append_conf('postgresql.conf', "dbnet.api_listen = '0.0.0.0:$port'");

@@ -31,7 +31,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
     ARRAY['alter_mirror', 'claim', 'create_token', 'mirror', 'refresh_schema', 'revoke_token', 'track', 'track_function', 'unmirror', 'untrack',
           'untrack_function'], 'functions that dbnet_admin has beside');
-SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$, 
+SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
     ARRAY['call_procedure', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'event_at', 'event_time', 'execute', 'get', 'is_report', 'set', 'set_cause',
           'unset', 'used', 'wrap_transaction'], 'functions of dbnet_ingest');
 

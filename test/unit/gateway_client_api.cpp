@@ -3,6 +3,7 @@
 #include "gateway/api_error.hpp"
 #include "gateway/api_message.hpp"
 #include "gateway/api_routes.hpp"
+#include "gateway/request_headers.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -87,6 +88,21 @@ TEST(ClientApiError, BodyHasWhatIsKnown) {
               "{\"error\":{\"sqlstate\":\"42P01\",\"message\":\"no\",\"hint\":\"a \\\"b\\\"\\n\",\"position\":7}}\n");
     error.message = "not UTF-8: \xff";
     EXPECT_EQ(json::parse(error_body(error))["error"]["message"], "not UTF-8: \xEF\xBF\xBD");
+}
+
+TEST(ClientApiHeaders, AreTakenApart) {
+    EXPECT_EQ(bearer_token("Bearer abc"), "abc");
+    EXPECT_EQ(bearer_token("bEARER   a b \t"), "a b");
+    for (const char *other : {"", "Bearer", "Bearer ", "Bearer \t ", "Basic abc", "Bearerabc", " Bearer abc"})
+        EXPECT_FALSE(bearer_token(other)) << other;
+    for (const char *type : {"application/json", "Application/JSON;charset=utf-8", " application/json ; a=b"})
+        EXPECT_TRUE(is_json_type(type)) << type;
+    for (const char *type : {"", ";", "application/jsonx", "application/json,text/csv", "text/json"})
+        EXPECT_FALSE(is_json_type(type)) << type;
+    for (const char *accept : {"text/csv", "text/html, TEXT/CSV;q=1", "text/csv, application/json"})
+        EXPECT_TRUE(prefers_csv(accept)) << accept;
+    for (const char *accept : {"", "*/*", "application/json, text/csv", "text/csvx", ",,,", "text/html"})
+        EXPECT_FALSE(prefers_csv(accept)) << accept;
 }
 
 TEST(ClientApiMessage, ComesBackAsItWas) {

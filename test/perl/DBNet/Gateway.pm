@@ -130,7 +130,7 @@ sub answer {
     my ($self) = @_;
     my ($head, $status, %headers);
     while (1) {
-        if ($self->{rest} =~ s/\A(HTTP\/1\.1 (\d+)[^\r]*\r\n.*?\r\n\r\n)//s) {
+        if ($self->{rest} =~ s/\A(HTTP\/1\.1 (\d+)[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)//) {
             ($head, $status) = ($1, $2);
             last if $status != 100;
         } elsif (!$self->read_more) {
