@@ -12,6 +12,7 @@
 #include "gateway/request_fields.hpp"
 #include "gateway/run_statement.hpp"
 #include "pg/deadline.hpp"
+#include "pg/memory.hpp"
 #include "pg/spi.hpp"
 #include "provenance/remote_client.hpp"
 #include "settings.hpp"
@@ -329,7 +330,9 @@ bool receive(shm_mq_handle *queue, std::string &bytes) {
 
 void serve_requests(const Queues &queues) {
     std::string bytes;
+    pg::MemoryScope memory("DBNet client API request");
     while (receive(queues.requests, bytes)) {
+        memory.reset();
         const std::optional<ApiRequest> request = ApiRequest::from_bytes(bytes);
         std::string().swap(bytes);
         if (!request || request->route >= gateway::api_routes().size())

@@ -199,6 +199,15 @@ for my $path (sort keys %{ $document->{paths} }) {
 }
 $api->answers($api->get($token, '/nothing'), 404, 'an unknown path', undef, qr/openapi\.json lists/);
 
+# --- a session does not grow with what it has served ---
+$node->psql_ok('GRANT pg_read_all_stats TO app', 'app may see how much memory is in use');
+my $used = sub {
+    $query->('SELECT * FROM no.where') for 1 .. $_[0]; # an error each
+    return $api->rows($token, 'SELECT sum(used_bytes) AS n FROM pg_backend_memory_contexts')->[0]{n};
+};
+my $before = $used->(50);
+cmp_ok($used->(300) - $before, '<', 30_000, '300 requests leave less than 100 bytes each');
+
 # --- the token is nowhere but with its owner ---
 my $secret = $token =~ s/^dbnet_//r;
 ok(index(PostgreSQL::Test::Utils::slurp_file($node->logfile), $secret) < 0, 'not in the log');

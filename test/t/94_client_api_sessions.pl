@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::ClientApi;
 use DBNet::Cluster;
+use IO::Select;
 use IO::Socket::INET;
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -121,6 +122,26 @@ $api->wait_until_served;
 is($write->('a', 61), 200, 'after');
 $node->query_is('SELECT count(*) FROM done WHERE n IN (60, 61)', '2', 'nothing was lost or done twice');
 
+# --- too many wait: who comes then is told to come later; when all hang up nothing of it is left ---
+{
+    $node->append_conf('postgresql.conf', 'dbnet.api_sessions = 1');
+    $node->reload;
+    my $body = '{"name": "pg_sleep", "arguments": [600]}';
+    my $request = join "\r\n", 'POST /api/v1/calls HTTP/1.1', 'Host: here', "Authorization: Bearer $token{a}", 'Content-Type: application/json', 'Content-Length: ' . length $body, '', $body;
+    my @clients = map {
+        my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $api->{port}) or die "connect: $!";
+        print {$client} $request;
+        $client->flush;
+        $client;
+    } 1 .. 260; # more than run and wait, 1 and 256
+    my ($ready) = IO::Select->new(@clients)->can_read(60);
+    my $answer = $ready ? do { sysread $ready, my $text, 4096; $text } : 'none';
+    like($answer, qr{^HTTP/1\.1 429 .*^Retry-After: 1\r.*too many requests wait}ms, 'one more than can wait is told to come later');
+    close $_ for @clients;
+    $node->wait_for(q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'dbnet api session' AND state = 'active')}, 'the others are not begun when they hang up');
+    is($write->('b', 70), 200, 'the next one is served');
+}
+
 # --- a dump has no tokens: a copy does not let in who may enter the original ---
 my ($dump) = PostgreSQL::Test::Utils::run_command([ 'pg_dump', '-h', $node->host, '-p', $node->port, 'postgres' ]);
 ok($dump =~ /CREATE EXTENSION.*dbnet/ && $dump !~ /COPY dbnet\.token/, 'tokens are not dumped');
@@ -167,5 +188,9 @@ for (1 .. 100) { # until the worker has read the configuration
 }
 is($refused, '', 'a client without certificate is refused');
 like($curl->('--cert', "$files/client.pem", '--key', "$files/client.key"), qr/"name": "public"/, 'one with a certificate comes in');
+
+# --- the extension goes, and its processes with it ---
+$node->psql_ok('DROP EXTENSION dbnet', 'the extension is dropped');
+$node->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'dbnet api %'}, 'worker and sessions are gone');
 
 done_testing();
