@@ -3,6 +3,7 @@
 #include "telemetry/table_writer.hpp"
 
 #include "pg/as_superuser.hpp"
+#include "policy/wake.hpp"
 #include "settings.hpp"
 #include "telemetry/batch_hooks.hpp"
 #include "telemetry/configuration.hpp"
@@ -249,6 +250,7 @@ void write(Batch &batch) {
     tables.each([](PartitionedTable &table) { insert_left_rows(table); });
     tables.each([](PartitionedTable &table) { call_batch_hooks(table); });
     pg::call([&] { close(tables); });
+    policy::wake_worker_at_commit();
 }
 
 } // namespace dbnet::telemetry
