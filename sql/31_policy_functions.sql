@@ -319,6 +319,9 @@ BEGIN
     ELSE
         DELETE FROM dbnet.policy_state AS s USING dbnet.policy AS before
             WHERE s.policy = p.name AND before.name = p.name AND before.group_by <> p.group_by;
+        -- What was only decided is yet to be done.
+        UPDATE dbnet.policy_state AS s SET has_acted = false, acted_at = NULL FROM dbnet.policy AS before
+            WHERE s.policy = p.name AND before.name = p.name AND before.mode = 'shadow' AND p.mode = 'act';
         UPDATE dbnet.policy AS x SET (mode, source, match, group_by, time_window, aggregate, operator, threshold, clear_threshold, minimum_count, hold_time, keep_firing_for, cooldown, repeat_interval, max_actions,
                 max_actions_interval, settle_interval, only_if, action, action_owner, action_timeout, query, every, schedule, time_zone, reads, max_staleness, version)
             = (p.mode, p.source, p.match, p.group_by, p.time_window, p.aggregate, p.operator, p.threshold, p.clear_threshold, p.minimum_count, p.hold_time, p.keep_firing_for, p.cooldown, p.repeat_interval, p.max_actions,
@@ -399,7 +402,7 @@ BEGIN
         'every: interval of query and timer; schedule: five fields of cron; time_zone (UTC) of it; reads: mirrors that must be fresh; max_staleness (2 minutes) of these; action_timeout (10 seconds) of action, query and only_if; preset: error_rate | latency: what is not given is as these have it. '
         'The owner is the caller: all runs with the caller''s rights. Errors: 22023 an argument, 42710 it exists, 42501 rights, 42704, 42703 no such object or column, and those of the query');
     EXECUTE pg_catalog.format('COMMENT ON FUNCTION dbnet.alter_policy(%stext[]) IS %L', arguments,
-        'Changes a policy of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.create_policy(); reset: names of settings that are to be as they are when not given. Groups keep their states, unless group_by changes. Errors: as dbnet.create_policy() has, 42704 there is none');
+        'Changes a policy of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.create_policy(); reset: names of settings that are to be as they are when not given. Groups keep their states, unless group_by changes; from shadow to act, those that fire act. Errors: as dbnet.create_policy() has, 42704 there is none');
 END
 $$;
 
@@ -467,11 +470,11 @@ COMMENT ON FUNCTION dbnet.next_run(text, timestamptz, text) IS
     'When a schedule of cron is due next. Arguments: minute hour day-of-month month day-of-week with *, lists, ranges, steps, names, or @hourly, @daily, @weekly, @monthly, @yearly; after when; the clock by which it is meant: a time that it skips is skipped, one that it shows twice comes twice. NULL: never. Errors: 22023 no schedule, or no such time zone';
 
 CREATE FUNCTION dbnet.fresh(relation regclass, within interval DEFAULT '2 minutes') RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT coalesce((SELECT s.state = 'offline' OR s.state = 'synced' AND s.last_event_at >= clock_timestamp() - within
                            FROM dbnet.mirror_state AS s WHERE s.relation = fresh.relation), false) $$;
 COMMENT ON FUNCTION dbnet.fresh(regclass, interval) IS
-    'Whether a mirror''s rows are what the devices say now: it is synced, and its watch was heard from within so long. When nothing changes an API server says so once a minute, so less than that makes a quiet mirror stale. True for mirrors of offline servers, false for what is no mirror';
+    'Whether a mirror''s rows are what the devices say now: it is synced, and its watch was heard from within so long. When nothing changes an API server says so once a minute, so less than that makes a quiet mirror stale. True for mirrors of offline servers, false for what is no mirror, or none that the role may see';
 
 CREATE FUNCTION dbnet.scale_to(current integer, value double precision, target double precision, min integer DEFAULT 1, max integer DEFAULT 2147483647, tolerance double precision DEFAULT 0.1) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
