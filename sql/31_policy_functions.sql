@@ -207,6 +207,9 @@ BEGIN
     IF action_problem.action IS NULL THEN
         RETURN NULL;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = action_problem.owner) THEN
+        RETURN 'the owner of the policy was dropped';
+    END IF;
     SELECT * INTO f FROM pg_proc WHERE oid = function;
     IF NOT FOUND THEN
         RETURN format('there is no function %s any more', action_problem.action);
