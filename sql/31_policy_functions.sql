@@ -591,6 +591,32 @@ CREATE FUNCTION dbnet.is_span_of_policy(policy dbnet.policy, name text, kind sma
     $$;
 COMMENT ON FUNCTION dbnet.is_span_of_policy(dbnet.policy, text, smallint, smallint, jsonb, jsonb) IS 'Internal: whether a span is one of those that a group counts, for samples';
 
+-- Telemetry is appended: what came last is at the end of a partition, and nothing but that is looked at, however much there is.
+CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb) RETURNS otel.trace_id[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    pages constant integer := 200; -- some thousand spans
+    has_own_panes boolean := EXISTS (SELECT FROM otel.pane_rule AS r WHERE r.rule = policy.number);
+    part regclass;
+    sample otel.trace_id[];
+BEGIN
+    SELECT o.partition INTO part FROM otel.partitions AS o
+        WHERE o.relation = CASE policy.source WHEN 'spans' THEN 'otel.spans'::regclass ELSE 'otel.logs'::regclass END AND o.from_time < window_end AND o.to_time >= window_end ORDER BY o.from_time LIMIT 1;
+    IF part IS NULL THEN
+        RETURN '{}';
+    END IF;
+    EXECUTE format('SELECT ARRAY(SELECT n.trace_id FROM %s AS n WHERE n.ctid >= %L::tid AND n.bucket_time >= $1 AND n.bucket_time < $2 AND n.resource_id = ANY ($3) AND n.trace_id IS NOT NULL'
+                   ' AND %s GROUP BY n.trace_id ORDER BY %s LIMIT 5)', part, format('(%s,0)', greatest(pg_relation_size(part) / current_setting('block_size')::integer - pages, 0)),
+                   CASE WHEN has_own_panes AND policy.source = 'spans' THEN 'dbnet.is_span_of_policy($4, n.name, n.kind, n.status_code, n.attributes, $5)' ELSE 'true' END,
+                   CASE policy.source WHEN 'spans' THEN 'bool_or(n.status_code = 2) DESC, max(n.duration_nano) DESC' ELSE 'max(n.severity_number) DESC' END)
+        INTO sample USING window_start, window_end, resources, policy, group_values;
+    RETURN sample;
+END
+$$;
+COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb) IS
+    'Internal: up to five traces of a group among what came last: with errors first, then the slowest; of logs the severest. Arguments: policy; resources of the group; the window; the group';
+
 -- What the policy worker writes ----------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at timestamptz, group_values jsonb, decision text, reason text, state text, value double precision, count bigint,
