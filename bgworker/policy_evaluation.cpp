@@ -34,7 +34,7 @@ const pg::Statement forget_states{
     " AND evaluated_at < now() - interval '1 day'"};
 const pg::Statement select_actions{R"sql(
     SELECT (extract(epoch FROM at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint FROM dbnet.policy_event
-    WHERE policy = $1 AND decision = 'act' AND at > clock_timestamp() - $2 * interval '1 microsecond' ORDER BY id
+    WHERE policy = $1 AND decision = 'act' AND mode = CASE WHEN $3 THEN 'act' ELSE 'shadow' END AND at > clock_timestamp() - $2 * interval '1 microsecond' ORDER BY id
 )sql"};
 
 const pg::Statement lock_policy{
@@ -118,7 +118,8 @@ void PolicyEvaluation::load() {
         known.group.reason = policy::reason_of(states.text(row, 6));
         known.written_at = now;
     }
-    const pg::Result actions = pg::execute(select_actions, policy_.name, int64{policy_.rules.max_actions_interval});
+    const pg::Result actions =
+        pg::execute(select_actions, policy_.name, int64{policy_.rules.max_actions_interval}, policy_.acts);
     for (size_t row = 0; row < actions.rows(); row++)
         budget_.note(actions.integer(row, 0));
     if (policy_.source == policy::Source::query) {

@@ -207,6 +207,9 @@ BEGIN
     IF action_problem.action IS NULL THEN
         RETURN NULL;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = action_problem.owner) THEN
+        RETURN 'the owner of the policy was dropped';
+    END IF;
     SELECT * INTO f FROM pg_proc WHERE oid = function;
     IF NOT FOUND THEN
         RETURN format('there is no function %s any more', action_problem.action);
@@ -319,6 +322,9 @@ BEGIN
     ELSE
         DELETE FROM dbnet.policy_state AS s USING dbnet.policy AS before
             WHERE s.policy = p.name AND before.name = p.name AND before.group_by <> p.group_by;
+        -- What was only decided is yet to be done.
+        UPDATE dbnet.policy_state AS s SET has_acted = false, acted_at = NULL FROM dbnet.policy AS before
+            WHERE s.policy = p.name AND before.name = p.name AND before.mode = 'shadow' AND p.mode = 'act';
         UPDATE dbnet.policy AS x SET (mode, source, match, group_by, time_window, aggregate, operator, threshold, clear_threshold, minimum_count, hold_time, keep_firing_for, cooldown, repeat_interval, max_actions,
                 max_actions_interval, settle_interval, only_if, action, action_owner, action_timeout, query, every, schedule, time_zone, reads, max_staleness, version)
             = (p.mode, p.source, p.match, p.group_by, p.time_window, p.aggregate, p.operator, p.threshold, p.clear_threshold, p.minimum_count, p.hold_time, p.keep_firing_for, p.cooldown, p.repeat_interval, p.max_actions,
@@ -399,7 +405,7 @@ BEGIN
         'every: interval of query and timer; schedule: five fields of cron; time_zone (UTC) of it; reads: mirrors that must be fresh; max_staleness (2 minutes) of these; action_timeout (10 seconds) of action, query and only_if; preset: error_rate | latency: what is not given is as these have it. '
         'The owner is the caller: all runs with the caller''s rights. Errors: 22023 an argument, 42710 it exists, 42501 rights, 42704, 42703 no such object or column, and those of the query');
     EXECUTE pg_catalog.format('COMMENT ON FUNCTION dbnet.alter_policy(%stext[]) IS %L', arguments,
-        'Changes a policy of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.create_policy(); reset: names of settings that are to be as they are when not given. Groups keep their states, unless group_by changes. Errors: as dbnet.create_policy() has, 42704 there is none');
+        'Changes a policy of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.create_policy(); reset: names of settings that are to be as they are when not given. Groups keep their states, unless group_by changes; from shadow to act, those that fire act. Errors: as dbnet.create_policy() has, 42704 there is none');
 END
 $$;
 
@@ -467,11 +473,11 @@ COMMENT ON FUNCTION dbnet.next_run(text, timestamptz, text) IS
     'When a schedule of cron is due next. Arguments: minute hour day-of-month month day-of-week with *, lists, ranges, steps, names, or @hourly, @daily, @weekly, @monthly, @yearly; after when; the clock by which it is meant: a time that it skips is skipped, one that it shows twice comes twice. NULL: never. Errors: 22023 no schedule, or no such time zone';
 
 CREATE FUNCTION dbnet.fresh(relation regclass, within interval DEFAULT '2 minutes') RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT coalesce((SELECT s.state = 'offline' OR s.state = 'synced' AND s.last_event_at >= clock_timestamp() - within
                            FROM dbnet.mirror_state AS s WHERE s.relation = fresh.relation), false) $$;
 COMMENT ON FUNCTION dbnet.fresh(regclass, interval) IS
-    'Whether a mirror''s rows are what the devices say now: it is synced, and its watch was heard from within so long. When nothing changes an API server says so once a minute, so less than that makes a quiet mirror stale. True for mirrors of offline servers, false for what is no mirror';
+    'Whether a mirror''s rows are what the devices say now: it is synced, and its watch was heard from within so long. When nothing changes an API server says so once a minute, so less than that makes a quiet mirror stale. True for mirrors of offline servers, false for what is no mirror, or none that the role may see';
 
 CREATE FUNCTION dbnet.scale_to(current integer, value double precision, target double precision, min integer DEFAULT 1, max integer DEFAULT 2147483647, tolerance double precision DEFAULT 0.1) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -584,6 +590,32 @@ CREATE FUNCTION dbnet.is_span_of_policy(policy dbnet.policy, name text, kind sma
                               ELSE is_span_of_policy.attributes -> wanted.key END IS DISTINCT FROM wanted.value AND jsonb_typeof(wanted.value) <> 'null')
     $$;
 COMMENT ON FUNCTION dbnet.is_span_of_policy(dbnet.policy, text, smallint, smallint, jsonb, jsonb) IS 'Internal: whether a span is one of those that a group counts, for samples';
+
+-- Telemetry is appended: what came last is at the end of a partition, and nothing but that is looked at, however much there is.
+CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb) RETURNS otel.trace_id[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    pages constant integer := 200; -- some thousand spans
+    has_own_panes boolean := EXISTS (SELECT FROM otel.pane_rule AS r WHERE r.rule = policy.number);
+    part regclass;
+    sample otel.trace_id[];
+BEGIN
+    SELECT o.partition INTO part FROM otel.partitions AS o
+        WHERE o.relation = CASE policy.source WHEN 'spans' THEN 'otel.spans'::regclass ELSE 'otel.logs'::regclass END AND o.from_time < window_end AND o.to_time >= window_end ORDER BY o.from_time LIMIT 1;
+    IF part IS NULL THEN
+        RETURN '{}';
+    END IF;
+    EXECUTE format('SELECT ARRAY(SELECT n.trace_id FROM %s AS n WHERE n.ctid >= %L::tid AND n.bucket_time >= $1 AND n.bucket_time < $2 AND n.resource_id = ANY ($3) AND n.trace_id IS NOT NULL'
+                   ' AND %s GROUP BY n.trace_id ORDER BY %s LIMIT 5)', part, format('(%s,0)', greatest(pg_relation_size(part) / current_setting('block_size')::integer - pages, 0)),
+                   CASE WHEN has_own_panes AND policy.source = 'spans' THEN 'dbnet.is_span_of_policy($4, n.name, n.kind, n.status_code, n.attributes, $5)' ELSE 'true' END,
+                   CASE policy.source WHEN 'spans' THEN 'bool_or(n.status_code = 2) DESC, max(n.duration_nano) DESC' ELSE 'max(n.severity_number) DESC' END)
+        INTO sample USING window_start, window_end, resources, policy, group_values;
+    RETURN sample;
+END
+$$;
+COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb) IS
+    'Internal: up to five traces of a group among what came last: with errors first, then the slowest; of logs the severest. Arguments: policy; resources of the group; the window; the group';
 
 -- What the policy worker writes ----------------------------------------------------------------------------------------------
 

@@ -93,28 +93,11 @@ const pg::Statement read_transitions{R"sql(
 const pg::Statement find_group{
     "SELECT dbnet.policy_group(p, $2, $3::smallint, $4::jsonb) FROM dbnet.policy AS p WHERE p.number = $1"};
 
-// $1 number of the policy, $2 resources, $3 and $4 seconds, $5 grouping, $6 whether
-// not every span of the resources is meant. A look at some spans of the last ten seconds
-// of the window, not at all: there may be millions.
-const pg::Statement sample_of_spans{R"sql(
-    SELECT ARRAY(SELECT found.trace_id FROM (
-        SELECT s.trace_id, max(s.status_code) AS status_code, max(s.duration_nano) AS duration_nano FROM (
-            SELECT n.* FROM otel.spans AS n
-            WHERE n.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + greatest($3, $4 - 10) * interval '1 second'
-            AND n.bucket_time < timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second'
-            AND n.resource_id = ANY ($2::text[]::integer[]) LIMIT 2000) AS s
-        WHERE NOT $6 OR dbnet.is_span_of_policy(p, s.name, s.kind, s.status_code, s.attributes, $5::jsonb) GROUP BY s.trace_id) AS found ORDER BY found.status_code = 2 DESC, found.duration_nano DESC LIMIT 5)
+// $1 number of the policy, $2 resources, $3 and $4 seconds, $5 grouping
+const pg::Statement sample{R"sql(
+    SELECT dbnet.sample_traces(p, $2::text[]::integer[], timestamptz '2000-01-01 00:00:00+00' + $3 * interval '1 second',
+                               timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second', $5::jsonb)
     FROM dbnet.policy AS p WHERE p.number = $1
-)sql"};
-const pg::Statement sample_of_logs{R"sql(
-    SELECT ARRAY(SELECT found.trace_id FROM (
-        SELECT l.trace_id, max(l.severity_number) AS severity_number FROM (
-            SELECT n.trace_id, n.severity_number FROM otel.logs AS n
-            WHERE n.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + greatest($3, $4 - 10) * interval '1 second'
-            AND n.bucket_time < timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second'
-            AND n.trace_id IS NOT NULL AND n.resource_id = ANY ($2::text[]::integer[]) LIMIT 2000) AS l
-        GROUP BY l.trace_id) AS found ORDER BY found.severity_number DESC LIMIT 5)
-    WHERE $1 > 0 AND $5 <> '' AND $6 IS NOT NULL
 )sql"};
 
 int digit_of(char character) noexcept {
@@ -251,9 +234,7 @@ bool Collector::collect(const Definition &policy, Span seconds, Panes &panes) {
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds) {
     if (policy.source != Source::spans && policy.source != Source::logs)
         return "{}";
-    const pg::Result found =
-        pg::execute(policy.source == Source::spans ? sample_of_spans : sample_of_logs, policy.number, subjects_[group],
-                    seconds.first, seconds.last, group, policy.has_own_panes);
+    const pg::Result found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group);
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

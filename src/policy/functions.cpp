@@ -1,11 +1,10 @@
 // SQL functions of policies that are not told in SQL (31_policy_functions.sql). Run in backends.
 #include "policy/definition.hpp"
 
-#include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
+#include "policy/wake.hpp"
 
 extern "C" {
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -17,15 +16,6 @@ extern "C" {
 
 namespace dbnet::policy {
 namespace {
-
-bool have_policies_changed = false; // in the running transaction
-
-void at_end_of_transaction(XactEvent event, void *) noexcept {
-    if (event == XACT_EVENT_COMMIT && have_policies_changed)
-        pg::wake_worker(MyDatabaseId, pg::WorkerKind::policy);
-    if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-        have_policies_changed = false;
-}
 
 // Parses and analyzes a SELECT; nothing of it is planned or run.
 TupleDesc columns_of(const char *sql) {
@@ -103,11 +93,7 @@ DBNET_FUNCTION(dbnet_check_policy_query) {
 DBNET_FUNCTION(dbnet_notify_policies) {
     if (!CALLED_AS_TRIGGER(fcinfo))
         throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.notify_policies() is a trigger function");
-    static bool is_registered = false;
-    if (!is_registered)
-        pg::call([] { RegisterXactCallback(at_end_of_transaction, nullptr); });
-    is_registered = true;
-    have_policies_changed = true;
+    wake_worker_at_commit();
     return PointerGetDatum(nullptr);
 }
 

@@ -46,7 +46,8 @@ bool is_within_hysteresis(const Rules &rules, const Observation &observation) {
 
 bool is_near(const Rules &rules, const Observation &observation) {
     return !rules.wants_absence && !rules.wants_presence && observation.value &&
-           observation.count >= rules.minimum_count && rules.comparison != Comparison::equal && rules.comparison != Comparison::not_equal &&
+           observation.count >= rules.minimum_count && rules.comparison != Comparison::equal &&
+           rules.comparison != Comparison::not_equal &&
            std::fabs(*observation.value - rules.threshold) <= near_miss * std::fabs(rules.threshold);
 }
 

@@ -28,7 +28,7 @@ struct Rules {
     double threshold = 0;
     std::optional<double> clear_threshold;     // firing goes on until the comparison with this fails, too
     bool wants_absence = false;                // the condition is that there is no data; no comparison
-    bool wants_presence = false; // the condition is that there is some; no comparison
+    bool wants_presence = false;               // the condition is that there is some; no comparison
     std::int64_t minimum_count = 0;            // with fewer items the value says nothing
     Time hold_time = 0;                        // the condition must hold for so long
     Time keep_firing_for = 0;                  // it must have failed for so long

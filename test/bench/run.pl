@@ -306,6 +306,38 @@ sub provenance_questions {
     result('provenance.why_not_ms', $ms->(1, 3, q{SELECT count(*) FROM dbnet.why_not('audit.chain_8', '77')}), 'ms of CPU', $events);
 }
 
+# --- policies: from the commit of telemetry to the call of the action, idle and while two sessions do nothing but ingest ---
+sub policies {
+    return if !wanted('policy.');
+    $node->safe_psql('postgres', 'CREATE DATABASE policy');
+    $node->safe_psql('policy', 'CREATE EXTENSION dbnet');
+    $node->safe_psql('policy', PostgreSQL::Test::Utils::slurp_file("$ENV{DBNET_TOP}/test/bench/policy.sql"));
+    $node->worker_pid('policy worker', database => 'policy');
+    policy_reaction('warm', 20);
+    my @idle = policy_reaction('idle', 200);
+    my @sessions = map { my $session = $node->background_psql('policy'); $session->{stdin} .= "CALL bench.load($_);\n"; $session->{run}->pump_nb; $session } 1 .. 2;
+    my $before = $node->safe_psql('policy', 'SELECT coalesce(sum(count), 0) FROM otel.span_pane WHERE rule = 0');
+    my $start = time;
+    my @loaded = policy_reaction('loaded', 200);
+    my $rate = ($node->safe_psql('policy', 'SELECT sum(count) FROM otel.span_pane WHERE rule = 0') - $before) / (time - $start);
+    $node->safe_psql('policy', 'INSERT INTO bench.stop DEFAULT VALUES');
+    $_->quit for @sessions;
+    result('policy.react_ms_p50', percentile(0.5, @idle), 'ms', scalar @idle);
+    result('policy.react_ms_p99', percentile(0.99, @idle), 'ms', scalar @idle, 50);
+    result('policy.react_loaded_ms_p50', percentile(0.5, @loaded), 'ms', scalar @loaded);
+    result('policy.react_loaded_ms_p99', percentile(0.99, @loaded), 'ms', scalar @loaded, 250);
+    result('policy.react_load', $rate, 'spans/s', scalar @loaded);
+    $node->safe_psql('postgres', 'DROP DATABASE policy WITH (FORCE)');
+}
+
+# Milliseconds, one per node that turned bad.
+sub policy_reaction {
+    my ($name, $nodes) = @_;
+    $node->safe_psql('policy', "CALL bench.turn_bad('$name', $nodes)");
+    $node->poll_query_until('policy', "SELECT count(*) = $nodes FROM bench.called WHERE node LIKE '$name%'") or die "actions of '$name' were not called";
+    return split /\n/, $node->safe_psql('policy', "SELECT extract(epoch FROM c.at - s.at) * 1000 FROM bench.sent AS s JOIN bench.called AS c USING (node) WHERE node LIKE '$name%'");
+}
+
 # --- the paper's Example 1, on servers of its own: see test/demo ---
 sub paper {
     return if !wanted('paper.');
@@ -485,6 +517,7 @@ event_to_row();
 capture_cost();
 provenance();
 telemetry_ingest();
+policies();
 import_objects();
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
 telemetry_decode();

@@ -82,6 +82,8 @@ $policies->control(g => [5]);
 $policies->create(sprintf(qq{'shadowed', 'query', threshold => 1, action => 'net.act(dbnet.policy_event)', $query}, 'g'));
 $node->wait_for(q{SELECT decision, reason, action_state FROM dbnet.policy_event WHERE policy = 'shadowed'}, 'decides', expected => 'act|shadow|shadow');
 $node->query_is(q{SELECT count(*) FROM net.done WHERE policy = 'shadowed'}, '0', 'and does nothing');
+$node->psql_ok(q{SET ROLE policy_owner; SELECT dbnet.alter_policy('shadowed', mode => 'act')}, 'let it act');
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'shadowed'}, 'what it decided and still holds is done', expected => '1');
 
 # A query without threshold: its rows are conditions.
 $policies->create(qq{'rows', 'query', query => 'SELECT place, value FROM net.control WHERE place = ''h''', every => '100 ms', $act});

@@ -8,7 +8,7 @@ INSERT INTO otel.resources (hash, service_name, node, attributes, dropped_attrib
     (md5('a')::uuid, 'shop', 'n1', '{"zone": "east"}', 0), (md5('b')::uuid, 'shop', 'n2', '{"zone": "west"}', 0), (md5('c')::uuid, 'cart', 'n3', '{}', 0);
 CREATE FUNCTION pg_temp.pane(at timestamptz, node text, count bigint, errors bigint, duration float8 DEFAULT 10) RETURNS void LANGUAGE sql AS $$
     INSERT INTO otel.span_pane (bucket, count, error_count, duration_sum, duration_min, duration_max, rule, resource_id, kind, worker, grouping, durations)
-    SELECT at, pane.count, errors, pane.count * duration * 1e6, duration * 1e6, duration * 1e6, 0, r.resource_id, 2, 1, '{}', '\x' FROM otel.resources AS r WHERE r.node = pane.node
+    SELECT at, pane.count, errors, pane.count * duration * 1e6, duration * 1e6, duration * 1e6, 0, r.resource_id, 2, 1, '{}', otel.sketch(array_fill(duration * 1e6, ARRAY[pane.count::integer])) FROM otel.resources AS r WHERE r.node = pane.node
 $$;
 -- An hour ago, to the second. n1: bad from second 10 to 19; n2: one bad span of one; n3 is another service.
 SELECT date_trunc('hour', now()) - interval '1 hour' AS start \gset
@@ -42,6 +42,8 @@ SELECT results_eq(format($$SELECT second, decision, count FROM pg_temp.test('sil
 SELECT lives_ok($$SELECT dbnet.create_policy('slow', 'spans', match => '{"node": "n1"}', aggregate => 'average', threshold => 9.5, time_window => '5 s')$$, 'durations are in milliseconds');
 SELECT results_eq(format($$SELECT second, decision, value FROM pg_temp.test('slow', %L)$$, :'start'), $$VALUES (0, 'act', 10.000), (44, 'resolved', NULL)$$, 'durations');
 
+SELECT lives_ok($$SELECT dbnet.create_policy('slowest', 'spans', match => '{"node": "n1"}', aggregate => 'p99', threshold => 9.5, time_window => '5 s')$$, 'a quantile');
+SELECT results_eq(format($$SELECT second, decision, abs(value - 10) < 0.2 FROM pg_temp.test('slowest', %L)$$, :'start'), $$VALUES (0, 'act', true), (44, 'resolved', NULL)$$, 'from sketches');
 SELECT is_empty(format($$SELECT FROM dbnet.policy_event$$), 'nothing of it is written');
 SELECT is_empty(format($$SELECT FROM dbnet.policy_state WHERE state <> 'inactive'$$), 'nor is any state');
 SELECT throws_ok(format($$SELECT dbnet.backtest('errors', %1$L, %1$L::timestamptz - interval '1 s')$$, :'start'), '22023', 'the times of a backtest are not up to 7 days, one after the other', 'backwards');

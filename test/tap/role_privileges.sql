@@ -18,18 +18,19 @@ $$;
 
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['cancel_operation', 'cordon', 'drain', 'evict', 'restart', 'uncordon', 'wait_operation',
-          'adopt', 'again', 'aligned', 'as_of', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
-          'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'gaps', 'get', 'graph',
+          'adopt', 'again', 'aligned', 'as_of', 'backtest', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
+          'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'fresh', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_offline', 'is_report', 'key_columns', 'key_document', 'key_hash', 'key_text', 'last_event_at',
-          'newest_event', 'newest_versions', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
-          'rows_as_of', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
+          'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
+          'rows_as_of', 'scale_to', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_outcome', 'undo_steps', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
           'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'worker_status', 'wrap_transaction', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['approve', 'check_server', 'digest', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
+    ARRAY['approve', 'check_server', 'digest', 'disable_policy', 'enable_policy', 'kinds', 'pause', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
-    ARRAY['alter_mirror', 'claim', 'create_token', 'mirror', 'refresh_schema', 'revoke_token', 'track', 'track_function', 'unmirror', 'untrack',
+    ARRAY['alter_mirror', 'alter_policy', 'check_policy_query', 'claim', 'create_error_rate_policy', 'create_latency_policy', 'create_policy', 'create_token', 'drop_policy',
+          'mirror', 'refresh_schema', 'revoke_token', 'store_policy', 'track', 'track_function', 'unmirror', 'untrack',
           'untrack_function'], 'functions that dbnet_admin has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
     ARRAY['call_procedure', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'event_at', 'event_time', 'execute', 'get', 'is_report', 'set', 'set_cause',
@@ -37,7 +38,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step',
-          'paused_server', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
+          'paused_server', 'policy', 'policy_event', 'policy_state', 'policy_status', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$, ARRAY['arming'],

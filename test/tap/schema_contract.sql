@@ -13,6 +13,8 @@ SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
     'tracked_relation', 'tracked_function', 'session', 'activity', 'activity_00', 'activity_15', 'entity_version', 'entity_version_00', 'entity_version_15', 'used_version', 'code',
     'provenance_block', 'token', 'token_secret']) AS wanted(name);
 SELECT has_view('dbnet', 'transaction', 'transaction');
+SELECT has_table('dbnet', name, name) FROM unnest(ARRAY['policy', 'policy_state', 'policy_event']) AS wanted(name);
+SELECT has_view('dbnet', 'policy_status', 'policy_status');
 SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
     'first_written', 'stamp', 'phase', 'health', 'health_message', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
@@ -25,7 +27,7 @@ SELECT columns_are('dbnet', 'actuation', ARRAY[
     'reason', 'message', 'latency_ms', 'forced', 'warnings']);
 SELECT is_partitioned('dbnet', 'actuation', 'actuation is partitioned');
 SELECT has_trigger('dbnet', name, 'dbnet_notify', name || ' tells the worker of changes')
-FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'arming']) AS wanted(name);
+FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'arming', 'policy']) AS wanted(name);
 
 -- A dump carries configuration, claims and what is on record, and nothing that belongs to the running server. Of rings: how many parts.
 SELECT results_eq(
@@ -33,7 +35,7 @@ SELECT results_eq(
       FROM pg_extension, unnest(extconfig) AS dumped WHERE extname = 'dbnet' GROUP BY 1 ORDER BY regexp_replace(dumped::regclass::text, '_[0-9]+$', '') COLLATE "C"$$,
     $$VALUES ('dbnet.activity', 16), ('dbnet.actuation', 8), ('dbnet.arming', 1), ('dbnet.code', 1), ('dbnet.entity_version', 16), ('dbnet.generation', 1),
              ('dbnet.mirrored_column', 1), ('dbnet.mirrored_relation', 1), ('dbnet.object', 1), ('dbnet.ownership_request', 1),
-             ('dbnet.ownership_request_id_seq', 1), ('dbnet.paused_server', 1), ('dbnet.provenance_block', 1), ('dbnet.session', 1),
+             ('dbnet.ownership_request_id_seq', 1), ('dbnet.paused_server', 1), ('dbnet.policy', 1), ('dbnet.policy_event', 1), ('dbnet.policy_number', 1), ('dbnet.provenance_block', 1), ('dbnet.session', 1),
              ('dbnet.tombstone', 1), ('dbnet.tombstone_id_seq', 1), ('dbnet.tracked_function', 1), ('dbnet.tracked_relation', 1),
              ('dbnet.tracked_relation_number', 1), ('dbnet.used_version', 1), ('otel.batch_hook', 1), ('otel.pane_rule', 1)$$,
     'dumped tables');

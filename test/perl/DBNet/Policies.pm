@@ -57,7 +57,7 @@ INSERT INTO otel.spans (bucket_time, trace_id, span_id, start_time, start_time_u
            CASE WHEN n <= $errors THEN 2 ELSE 0 END, 'POST /pay', '{}'
     FROM batch, otel.resources AS r, generate_series(1, $count) AS n WHERE r.hash = md5('$service/$node')::uuid;
 INSERT INTO otel.span_pane (bucket, count, error_count, duration_sum, duration_min, duration_max, rule, resource_id, kind, worker, grouping, durations)
-    SELECT date_trunc('second', now()), $count, $errors, $count * 2e7, 20000000, 20000000, 0, resource_id, 2, 1, '{}', '\\x'
+    SELECT date_trunc('second', now()), $count, $errors, $count * 2e7, 20000000, 20000000, 0, resource_id, 2, 1, '{}', otel.sketch(array_fill(2e7::float8, ARRAY[$count]))
     FROM otel.resources WHERE hash = md5('$service/$node')::uuid;
 SQL
     return;

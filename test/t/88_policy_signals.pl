@@ -1,0 +1,69 @@
+# Policies on what exporters send: gauges and counters with a reset, logs by severity and attribute, spans by an attribute
+# of theirs, as the decoders and the writer of telemetry bring it in.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Cluster;
+use DBNet::Policies;
+use Test::More;
+
+my $node = DBNet::Cluster->started('policy_signals');
+my $policies = DBNet::Policies->new($node);
+$node->psql_ok('DROP TRIGGER wake ON otel.span_pane', 'the writer itself wakes the worker');
+my $act = q{action => 'net.act(dbnet.policy_event)', mode => 'act', time_window => '10 minutes'};
+$policies->create(qq{'gauge', 'metrics', aggregate => 'last', threshold => 0.9, match => '{"metric": "cpu.utilization"}', group_by => '{node,cpu}', $act});
+$policies->create(qq{'quantile', 'metrics', aggregate => 'p50', threshold => 0.94, match => '{"metric": "cpu.utilization", "service_name": "agent"}', $act});
+$policies->create(qq{'counter', 'metrics', aggregate => 'rate', threshold => 0.04, match => '{"metric": "requests"}', $act});
+$policies->create(qq{'logs', 'logs', aggregate => 'count', threshold => 2, match => '{"minimum_severity": "ERROR", "event": "boom"}', group_by => '{service_name}', $act});
+$policies->create(qq{'routes', 'spans', aggregate => 'p99', threshold => 500, match => '{"kind": "server"}', group_by => '{node,http.route}', minimum_count => 20, $act});
+$node->worker_pid('policy worker');
+$node->psql_ok(<<'SQL', 'what exporters send');
+CREATE FUNCTION net.resource(service text, node text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('attributes', jsonb_build_array(jsonb_build_object('key', 'service.name', 'value', jsonb_build_object('stringValue', service)),
+                                                              jsonb_build_object('key', 'host.name', 'value', jsonb_build_object('stringValue', node))))
+$$;
+CREATE FUNCTION net.nano(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT (extract(epoch FROM at) * 1000000000)::bigint::text $$;
+CREATE FUNCTION net.metrics(utilization float8, requests float8, at timestamptz) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('resourceMetrics', jsonb_build_array(jsonb_build_object('resource', net.resource('agent', 'h1'), 'scopeMetrics', jsonb_build_array(jsonb_build_object('metrics', jsonb_build_array(
+        jsonb_build_object('name', 'cpu.utilization', 'gauge', jsonb_build_object('dataPoints', jsonb_build_array(jsonb_build_object('asDouble', utilization, 'timeUnixNano', net.nano(at),
+            'attributes', '[{"key": "cpu", "value": {"stringValue": "0"}}]'::jsonb)))),
+        jsonb_build_object('name', 'requests', 'sum', jsonb_build_object('aggregationTemporality', 2, 'isMonotonic', true, 'dataPoints', jsonb_build_array(
+            jsonb_build_object('asDouble', requests, 'startTimeUnixNano', '1000', 'timeUnixNano', net.nano(at)))))))))))
+$$;
+CREATE FUNCTION net.logs(boom integer, severity integer) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('resourceLogs', jsonb_build_array(jsonb_build_object('resource', net.resource('shop', 'h2'), 'scopeLogs', jsonb_build_array(jsonb_build_object('logRecords', (
+        SELECT jsonb_agg(jsonb_build_object('timeUnixNano', net.nano(now()), 'severityNumber', severity, 'traceId', md5(n::text),
+            'attributes', jsonb_build_array(jsonb_build_object('key', 'event', 'value', jsonb_build_object('stringValue', CASE WHEN n <= boom THEN 'boom' ELSE 'ok' END)))))
+        FROM generate_series(1, 10) AS n))))))
+$$;
+CREATE FUNCTION net.spans(route text, milliseconds integer, kind integer) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('resourceSpans', jsonb_build_array(jsonb_build_object('resource', net.resource('shop', 'h2'), 'scopeSpans', jsonb_build_array(jsonb_build_object('spans', (
+        SELECT jsonb_agg(jsonb_build_object('traceId', md5(route || n), 'spanId', left(md5(n::text), 16), 'name', 'GET', 'kind', kind, 'startTimeUnixNano', net.nano(now() - milliseconds * interval '1 ms'),
+            'endTimeUnixNano', net.nano(now()), 'attributes', jsonb_build_array(jsonb_build_object('key', 'http.route', 'value', jsonb_build_object('stringValue', route)))))
+        FROM generate_series(1, 30) AS n))))))
+$$;
+SQL
+my $done = q{SELECT place, round(value::numeric, 3), count FROM net.done WHERE policy = '%s'};
+
+# The counter goes 100, 120, and begins anew at 5: it has grown by 25 in ten minutes.
+$node->psql_ok(q{SELECT otel.ingest_metrics(net.metrics(0.5, 100, clock_timestamp() - interval '4 s'))}, 'a first point');
+$node->psql_ok(q{SELECT otel.ingest_metrics(net.metrics(0.95, 120, clock_timestamp() - interval '2 s'))}, 'a second');
+$node->wait_for(sprintf($done, 'gauge'), 'the last value, by a name of the resource and one of the series', expected => '0/h1|0.950|2');
+$node->query_is(sprintf($done, 'counter'), '', '20 in ten minutes is not enough');
+$node->psql_ok(q{SELECT otel.ingest_metrics(net.metrics(0.97, 5, clock_timestamp()))}, 'a third, of a counter that began anew');
+$node->wait_for(sprintf($done, 'counter'), 'the rate of a counter', expected => '|0.042|3');
+$node->wait_for(q{SELECT count, abs(value - 0.95) < 0.01 FROM net.done WHERE policy = 'quantile'}, 'a quantile of values', expected => '3|t');
+
+$node->psql_ok(q{SELECT otel.ingest_logs(net.logs(10, 9))}, 'ten that are no errors');
+$node->psql_ok(q{SELECT otel.ingest_logs(net.logs(2, 17))}, 'two that are');
+$node->wait_for(q{SELECT grouping, value FROM dbnet.policy_state AS s WHERE policy = 'logs' AND value = 2}, 'are counted', expected => '{"service_name": "shop"}|2');
+$node->psql_ok(q{SELECT otel.ingest_logs(net.logs(1, 21))}, 'one more');
+$node->wait_for(sprintf($done, 'logs'), 'are too many', expected => 'shop|3.000|3');
+
+$node->psql_ok(q{SELECT otel.ingest_traces(net.spans('/slow', 900, 3))}, 'slow calls of a client');
+$node->psql_ok(q{SELECT otel.ingest_traces(net.spans('/fast', 20, 2))}, 'fast ones of a server');
+$node->psql_ok(q{SELECT otel.ingest_traces(net.spans('/slow', 900, 2))}, 'slow ones of a server');
+$node->wait_for(q{SELECT place, abs(value - 900) < 10, count FROM net.done WHERE policy = 'routes'}, 'a quantile by an attribute of spans', expected => '/slow/h2|t|30');
+$node->query_is(q{SELECT count(*), count(DISTINCT t) FROM dbnet.policy_event, unnest(trace_ids) AS t WHERE policy = 'routes' AND t IN (SELECT md5('/slow' || n)::otel.trace_id FROM generate_series(1, 30) AS n)},
+    '5|5', 'the traces are of that route');
+$node->no_crash_in_log;
+done_testing();
