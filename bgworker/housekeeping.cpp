@@ -96,7 +96,8 @@ void Housekeeping::turn(int64_t now_ms) {
         if (now_ms >= next_removal_ms_) {
             next_removal_ms_ = now_ms + removal_interval_ms;
             remove_old();
-            care_for_telemetry();
+            if (care_for_telemetry())
+                next_removal_ms_ = now_ms;
         }
         if (now_ms >= next_dimensions_ms_) {
             next_dimensions_ms_ = now_ms + dimensions_interval_ms;
@@ -139,8 +140,8 @@ void Housekeeping::remove_old() {
     });
 }
 
-void Housekeeping::care_for_telemetry() {
-    constexpr int most_at_once = 50; // others wait for a minute, devices for none
+bool Housekeeping::care_for_telemetry() {
+    constexpr int most_at_once = 20; // devices do not wait for the others
     pg::in_transaction([] { pg::execute(ensure_partitions); });
     bool is_more = true;
     for (int removed = 0; is_more && removed < most_at_once; ++removed)
@@ -148,6 +149,7 @@ void Housekeeping::care_for_telemetry() {
             pg::execute(set_limits);
             is_more = pg::execute(remove_old_partition).integer(0, 0) > 0;
         });
+    return is_more;
 }
 
 bool Housekeeping::seal() {

@@ -29,7 +29,7 @@ private:
     };
 
     void remove_old();
-    void care_for_telemetry();
+    bool care_for_telemetry(); // true: there is more at once
     bool seal(); // true: there is more at once
 
     std::function<void(const std::string &)> note_error_;

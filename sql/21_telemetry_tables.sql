@@ -164,6 +164,7 @@ CREATE TABLE otel.spans (
     status_message           text,
     attributes               jsonb         NOT NULL
 ) PARTITION BY RANGE (bucket_time);
+-- A hash index makes a batch a fifth cheaper, but a trace of very many spans would be one long chain, walked by every insert.
 CREATE INDEX spans_trace_id ON otel.spans (trace_id);
 CREATE INDEX spans_time ON otel.spans USING brin (start_time, bucket_time) WITH (pages_per_range = 32);
 COMMENT ON INDEX otel.spans_trace_id IS 'The spans of a trace';
