@@ -162,6 +162,7 @@ private:
                               !mass.empty()     ? "held: " + mass
                               : !closed.empty() ? "wait: " + closed
                                                 : "send",
+                              {},
                               request.arguments,
                               {}});
         }
