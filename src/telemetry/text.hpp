@@ -30,7 +30,8 @@ inline bool is_plain_ascii(std::string_view text) noexcept {
         found |= (word - ones) | word; // a zero byte borrows and so sets a high bit
     }
     uint64_t rest = ones;
-    std::memcpy(&rest, at, left);
+    if (left > 0) // a text that was not sent has no address
+        std::memcpy(&rest, at, left);
     found |= (rest - ones) | rest;
     return (found & high_bits) == 0;
 }
