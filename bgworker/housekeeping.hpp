@@ -30,7 +30,7 @@ private:
 
     void remove_old();
     bool care_for_telemetry(); // true: there is more at once
-    bool seal(); // true: there is more at once
+    bool seal();               // true: there is more at once
 
     std::function<void(const std::string &)> note_error_;
     int64_t next_removal_ms_ = 0;

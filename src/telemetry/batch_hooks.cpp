@@ -51,10 +51,11 @@ void insert(const PartitionedTable &table) {
             rows.md.enrtuples = static_cast<double>(tuplestore_tuple_count(table.left()));
             rows.reldata = table.left();
             if (SPI_register_relation(&rows) != SPI_OK_REL_REGISTER)
-                elog(ERROR, "rows of a batch could not be handed to the executor");
+                throw pg::error(ERRCODE_INTERNAL_ERROR, "rows of a batch could not be handed to the executor");
             const int code = SPI_execute(text.c_str(), false, 0);
             if (code != SPI_OK_INSERT)
-                elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(code));
+                throw pg::error(ERRCODE_INTERNAL_ERROR,
+                                std::string("SPI_execute failed: ") + SPI_result_code_string(code));
         });
     });
 }
@@ -78,7 +79,8 @@ void call_hook(const BatchHook &hook, const PartitionedTable &table) {
     pg::call([&] {
         const HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(hook.procedure));
         if (!HeapTupleIsValid(function))
-            elog(ERROR, "function with OID %u of otel.batch_hook is not there", hook.procedure);
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "a function of otel.batch_hook is not there")
+                .hint("Remove its row from otel.batch_hook.");
         owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(function))->proowner;
         ReleaseSysCache(function);
     });
@@ -131,6 +133,9 @@ void call_batch_hooks(const PartitionedTable &table) {
             continue;
         try {
             pg::in_subtransaction([&] { call_hook(hook, table); });
+        } catch (const pg::error &error) {
+            ++failures;
+            pg::warning(error.sqlstate(), error.what(), error.hint_text());
         } catch (const pg::pg_error &error) {
             if (error.sqlstate() == ERRCODE_QUERY_CANCELED || error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
                 throw;

@@ -79,7 +79,7 @@ Datum ingest(FunctionCallInfo fcinfo, Signal signal) {
     return pg::call([&] {
         TupleDesc columns = nullptr;
         if (get_call_result_type(fcinfo, nullptr, &columns) != TYPEFUNC_COMPOSITE)
-            elog(ERROR, "the result is not a row");
+            throw pg::error(ERRCODE_INTERNAL_ERROR, "the result is not a row");
         Datum values[3] = {Int64GetDatum(decoded.taken), Int64GetDatum(decoded.rejected), Datum{0}};
         bool nulls[3] = {false, false, decoded.message.empty()};
         if (!nulls[2])
