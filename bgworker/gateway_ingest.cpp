@@ -2,6 +2,7 @@
 #include "bgworker/gateway_ingest.hpp"
 
 #include "gateway/pinned_attributes.hpp"
+#include "gateway/request_headers.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
 #include "telemetry/inflate.hpp"
