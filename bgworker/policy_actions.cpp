@@ -9,18 +9,25 @@
 #include "pg/spi.hpp"
 #include "provenance/recorder.hpp"
 
+extern "C" {
+#include "utils/timestamp.h"
+}
+
 namespace dbnet::bgworker {
 namespace {
 
 using policy::Time;
 
 constexpr int most_attempts = 5; // after 1, 2, 4 and 8 seconds
+constexpr Time slow = policy::second / 2;
 
+// $1 policies whose actions were slow.
 const pg::Statement find_waiting{R"sql(
-    SELECT e.id, e.next_attempt_at IS NULL OR e.next_attempt_at <= clock_timestamp(),
-           (extract(epoch FROM e.next_attempt_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
+    SELECT e.id, e.policy, e.next_attempt_at IS NULL OR e.next_attempt_at <= clock_timestamp(),
+           (extract(epoch FROM min(e.next_attempt_at) OVER () - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
     FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
-    WHERE e.action_state = 'waiting' ORDER BY e.next_attempt_at NULLS FIRST, e.id LIMIT 1
+    WHERE e.action_state = 'waiting'
+    ORDER BY coalesce(e.next_attempt_at, '-infinity') > clock_timestamp(), e.policy = ANY ($1), e.next_attempt_at NULLS FIRST, e.id LIMIT 1
 )sql"};
 
 // Locked by nobody else, or it is left to who has it.
@@ -73,18 +80,24 @@ void run(int64 id) {
 bool PolicyActions::turn(Time now) {
     if (now < due_)
         return false;
-    const pg::Result waiting = pg::in_transaction([] { return pg::execute(find_waiting); });
-    if (waiting.rows() == 0 || !waiting.boolean(0, 1)) {
-        due_ = waiting.rows() == 0 ? INT64_MAX : waiting.integer(0, 2);
+    const pg::Result waiting = pg::in_transaction(
+        [&] { return pg::execute(find_waiting, std::vector<std::string>(slow_.begin(), slow_.end())); });
+    if (waiting.rows() == 0 || !waiting.boolean(0, 2)) {
+        due_ = waiting.rows() == 0 ? INT64_MAX : waiting.integer(0, 3);
         return false;
     }
     const int64 id = waiting.integer(0, 0);
+    const std::string name(waiting.text(0, 1));
     try {
         run(id);
     } catch (const std::exception &error) {
         const std::string message = error.what();
         pg::in_transaction([&] { pg::execute(note_failure, id, message, most_attempts); });
     }
+    if (GetCurrentTimestamp() - now > slow)
+        slow_.insert(name);
+    else
+        slow_.erase(name);
     return true;
 }
 

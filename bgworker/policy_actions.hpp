@@ -4,6 +4,7 @@
 
 #include "policy/state_machine.hpp"
 
+#include <set>
 #include <string>
 
 namespace dbnet::bgworker {
@@ -13,7 +14,8 @@ public:
     // Something may wait that turn() has not seen.
     void hurry() noexcept { due_ = 0; }
 
-    // Runs one action that is due, the oldest first, those that have failed last. True: there may be another.
+    // Runs one action that is due: the oldest first, those that have failed last, and after all others those of
+    // policies whose last action was slow. True: there may be another.
     bool turn(policy::Time now);
 
     // When an action is tried again; INT64_MAX: none waits.
@@ -21,6 +23,7 @@ public:
 
 private:
     policy::Time due_ = 0;
+    std::set<std::string> slow_; // policies
 };
 
 } // namespace dbnet::bgworker

@@ -314,11 +314,11 @@ sub policies {
     $node->safe_psql('policy', PostgreSQL::Test::Utils::slurp_file("$ENV{DBNET_TOP}/test/bench/policy.sql"));
     $node->worker_pid('policy worker', database => 'policy');
     policy_reaction('warm', 20);
-    my @idle = policy_reaction('idle', 200);
+    my @idle = policy_reaction('idle', 100);
     my @sessions = map { my $session = $node->background_psql('policy'); $session->{stdin} .= "CALL bench.load($_);\n"; $session->{run}->pump_nb; $session } 1 .. 2;
     my $before = $node->safe_psql('policy', 'SELECT coalesce(sum(count), 0) FROM otel.span_pane WHERE rule = 0');
     my $start = time;
-    my @loaded = policy_reaction('loaded', 200);
+    my @loaded = policy_reaction('loaded', 100);
     my $rate = ($node->safe_psql('policy', 'SELECT sum(count) FROM otel.span_pane WHERE rule = 0') - $before) / (time - $start);
     $node->safe_psql('policy', 'INSERT INTO bench.stop DEFAULT VALUES');
     $_->quit for @sessions;
