@@ -1,3 +1,4 @@
+// Addresses of listeners: what is one, what is not, and which are of this machine alone.
 #include "gateway/listen_address.hpp"
 
 #include <gtest/gtest.h>
