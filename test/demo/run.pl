@@ -1,4 +1,4 @@
-# `make demo`: the paper's Example 1, traffic load balancing, and the device half of Example 2, on a PostgreSQL cluster and a Kubernetes API of its own,
+# `make demo`: the paper's Example 1, traffic load balancing, and Example 2, a node that is ill, on a PostgreSQL cluster and a Kubernetes API of its own,
 # told as it happens. Called by test/check.pl --demo with the environment of the tests.
 #
 #   make demo                                                           with the simulator of test/kubesim

@@ -124,7 +124,7 @@ sub run_demo {
 
 my ($status, $said) = run_demo('good', {});
 is($status, 0, 'the demo ends well') or diag($said);
-like($said, qr/^    CREATE TRIGGER overload\n.*^ +1 +create +net\.nodes +web-4 +labels\n.*^    procedure policy\.scale_out.*^    NOTICE: pool .*provisioning web-4\n.*-> apply Node web-4: labels\n.*\d ms of \d+\.\d{3} s, .* device +apply Node web-4: .* row +INSERT net\.nodes web-4: .* trigger +overload on net\.load_balancers, .* row +UPDATE net\.load_balancers web: ingress_rps 345 .* who +telemetry, .*^    CALL policy\.replace_node\('web-2'\);.*<- 201 for evict Pod web-.*the drain is done: 1 of 1 pods gone.*<- 200 for delete Node web-2 .* who +sre, /ms, 'and has told the story');
+like($said, qr/^    CREATE TRIGGER overload\n.*^ +1 +create +net\.nodes +web-4 +labels\n.*^    procedure policy\.scale_out.*^    NOTICE: pool .*provisioning web-4\n.*-> apply Node web-4: labels\n.*\d ms of \d+\.\d{3} s, .* device +apply Node web-4: .* row +INSERT net\.nodes web-4: .* trigger +overload on net\.load_balancers, .* row +UPDATE net\.load_balancers web: ingress_rps 345 .* who +telemetry, .*<- 201 for evict Pod web-.*the drain is done: 1 of 1 pods gone.*<- 200 for delete Node web-2 .* policy +node .* on node web-2: .* trace +/ms, 'and has told the story');
 is(join('', grep { length(Encode::decode('UTF-8', $_)) > 100 } split /\n/, $said), '', 'in lines of at most 100 columns');
 unlike($said, qr/\e|at \S+ line \d+/, 'without colours and without warnings');
 ($status, $said) = run_demo('failing', { KUBEBUILDER_ASSETS => '/nonexistent', USE_EXISTING_CLUSTER => '' });

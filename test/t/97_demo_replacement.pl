@@ -55,6 +55,18 @@ my $why = $node->safe_psql('postgres', "SELECT dbnet.why('net.nodes', '$web-4')"
 like($why, qr{INSERT net\.nodes \Q$web\E-4.*policy\.replace_node\(node_name => "\Q$web\E-2"\).*who\s+sre}s, 'why of the new node leads to the procedure and its caller');
 $why = $node->safe_psql('postgres', "SELECT dbnet.why((SELECT max(id) FROM dbnet.actuation WHERE operation = 'evict'))");
 like($why, qr{evict Pod .* 201.*INSERT dbnet\.operation $report->{operation}: drain net\.nodes \Q$web\E-2, .*policy\.replace_node}s, 'and so does that of the eviction');
+
+# By itself: spans of a node fail.
+$replacement->send_spans("$web-$_", count => 100, errors => 1, milliseconds => 20) for 1, 3, 4;
+my $trace = $replacement->send_spans("$web-3", count => 100, errors => 60, milliseconds => 700);
+$report = $replacement->replaced("$web-3");
+is($report->{new}, "$web-5", 'a policy replaces the node whose spans fail');
+$replacement->wait_until_replaced($report);
+$api->wait_for_object("/api/v1/nodes/$web-3", sub { $_[0]{status} == 404 });
+is(nodes(), join(' ', map { "$web-$_" } 1, 4, 5), 'the others stay');
+$node->query_is(q{SELECT count(*) FROM dbnet.operation WHERE operation = 'drain' AND requested_by = 'sre'}, '2', 'once, also where errors and latency say the same');
+$why = $node->safe_psql('postgres', "SELECT dbnet.why('net.nodes', '$web-5')");
+like($why, qr{INSERT net\.nodes \Q$web\E-5.*policy\.on_ill_node.*policy +node (?:errors|latency) on node \Q$web\E-3.*trace +$trace of shop: GET /cart.*sent by }s, 'why of the new node leads to the spans and their sender');
 $example->close;
 $node->no_crash_in_log;
 done_testing();

@@ -40,12 +40,14 @@ sub tell_policy {
 
 sub tell_request {
     my $old = $example->query(q{SELECT min(name) FROM net.nodes WHERE name LIKE '%-2'});
-    Demo::Screen::heading('10. One transaction asks for all of it');
-    Demo::Screen::sql("CALL policy.replace_node('" . short($old) . "');");
-    my $report = $replacement->replace($old);
-    line('    ' . Demo::Screen::alert("NOTICE: $_")) for map { short($_) } @{ $report->{notices} };
+    Demo::Screen::heading('10. Spans of a node fail');
+    Demo::Screen::sql(PostgreSQL::Test::Utils::slurp_file($replacement->sql_file('telemetry')));
     line();
-    return $report;
+    paragraph('Role telemetry delivers spans of all nodes, as an exporter of OpenTelemetry would; of ' . short($old) . ' 60 of 100 have failed, after 700~ms each:');
+    line();
+    $replacement->send_spans($_, count => 100, errors => $_ eq $old ? 60 : 1, milliseconds => $_ eq $old ? 700 : 20)
+      for split /\n/, $example->query('SELECT name FROM net.nodes WHERE pool IS NOT NULL ORDER BY name');
+    return $replacement->replaced($old);
 }
 
 sub tell_timeline {
@@ -83,14 +85,14 @@ sub tell_result {
 
 sub tell_why {
     my ($report) = @_;
-    Demo::Screen::heading('11. Why was that pod evicted?');
-    my $sql = "SELECT dbnet.why((SELECT max(id) FROM dbnet.actuation WHERE operation = 'evict'));\n";
-    Demo::Screen::sql($sql);
+    Demo::Screen::heading('11. Why was that node provisioned, and by whom?');
+    my $sql = "SELECT dbnet.why((SELECT min(id) FROM dbnet.actuation WHERE name = '$report->{new}'));\n";
+    Demo::Screen::sql(short($sql));
     line();
     my @steps = split /\n/, $example->query($sql);
     line('    ' . Demo::Story::shortened(short($_), 96)) for @steps;
-    die "dbnet.why() does not lead from the eviction to the procedure and its client\n"
-      if $steps[0] !~ /evict Pod .* 201/ || !grep({ /policy\.replace_node/ } @steps) || $steps[-1] !~ /who\s+sre/;
+    die "dbnet.why() does not lead from the call to the spans and their sender\n"
+      if $steps[0] !~ /apply Node .* 201/ || !grep({ /policy\.replace_node/ } @steps) || !grep { /trace .* of shop: GET \/cart.* sent by / } @steps;
     return;
 }
 
