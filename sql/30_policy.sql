@@ -200,15 +200,7 @@ COMMENT ON FUNCTION dbnet.notify_policies() IS 'Trigger (AFTER, FOR EACH STATEME
 CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.policy FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_configuration();
 CREATE TRIGGER dbnet_notify_policies AFTER INSERT OR UPDATE OR DELETE ON dbnet.policy FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_policies();
 
--- The same in every database, as what 10_tracked_configuration.sql says, and nothing that goes on record.
-DO $$
-DECLARE
-    before text := pg_catalog.current_setting('dbnet.provenance');
-BEGIN
-    PERFORM pg_catalog.set_config('dbnet.provenance', 'off', true);
-    INSERT INTO dbnet.tracked_relation (number, relation, schema_name, table_name, key_columns) VALUES (9, 'dbnet.policy', 'dbnet', 'policy', '{name}');
-    PERFORM pg_catalog.set_config('dbnet.provenance', before, true);
-END
-$$;
+INSERT INTO dbnet.tracked_relation (number, relation, schema_name, table_name, key_columns)
+    VALUES (9, 'dbnet.policy', 'dbnet', 'policy', '{name}');
 CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON dbnet.policy FOR EACH ROW EXECUTE FUNCTION dbnet.track_row();
 ALTER TABLE dbnet.policy ENABLE ALWAYS TRIGGER dbnet_track;

@@ -77,12 +77,9 @@ COMMENT ON COLUMN dbnet.operation_step.attempts IS 'evictions that were asked fo
 COMMENT ON COLUMN dbnet.operation_step.next_attempt_at IS 'when the next is asked for; NULL = none is due';
 COMMENT ON COLUMN dbnet.operation_step.changed_at IS 'when the line was last written';
 
--- Who asked for what, and who gave it up, is on record. Numbers below 100 are the same in every database, and that they are tracked is
--- nobody's doing.
-ALTER TABLE dbnet.tracked_relation DISABLE TRIGGER dbnet_track;
+-- Who asked for what, and who gave it up, is on record.
 INSERT INTO dbnet.tracked_relation (number, relation, schema_name, table_name, key_columns)
-    VALUES (20, 'dbnet.operation', 'dbnet', 'operation', '{id}');
-ALTER TABLE dbnet.tracked_relation ENABLE ALWAYS TRIGGER dbnet_track;
+    VALUES (10, 'dbnet.operation', 'dbnet', 'operation', '{id}');
 CREATE TRIGGER dbnet_track AFTER INSERT ON dbnet.operation FOR EACH ROW EXECUTE FUNCTION dbnet.track_row();
 CREATE TRIGGER dbnet_track_cancelled AFTER UPDATE OF state ON dbnet.operation FOR EACH ROW
     WHEN (NEW.state = 'cancelled') EXECUTE FUNCTION dbnet.track_row();

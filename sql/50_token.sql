@@ -56,7 +56,7 @@ COMMENT ON POLICY viewer ON dbnet.token_secret IS 'Of tokens that one sees';
 
 -- Who created and revoked which token is on record, as all configuration is.
 INSERT INTO dbnet.tracked_relation (number, relation, schema_name, table_name, key_columns)
-    VALUES (20, 'dbnet.token', 'dbnet', 'token', '{id}');
+    VALUES (11, 'dbnet.token', 'dbnet', 'token', '{id}');
 CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON dbnet.token FOR EACH ROW EXECUTE FUNCTION dbnet.track_row();
 ALTER TABLE dbnet.token ENABLE ALWAYS TRIGGER dbnet_track;
 

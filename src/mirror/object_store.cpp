@@ -385,8 +385,8 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
             add_key(settled, write->key);
     }
     for (const HeldWrite &write : held)
-        holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name,
-                  write.operation, number(write.transaction), words(write.reason));
+        holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.operation,
+                  number(write.transaction), words(write.reason));
     run(save_objects, changed);
     run(save_replacing, replacements);
     run(forget_objects, forgotten);
