@@ -139,9 +139,10 @@ void call_batch_hooks(const PartitionedTable &table) {
         } catch (const pg::pg_error &error) {
             if (error.sqlstate() == ERRCODE_QUERY_CANCELED || error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
                 throw;
-            ++failures;
-            const std::string name = pg::call([&] { return get_func_name(hook.procedure); });
-            pg::warning(error.sqlstate(), "function \"" + name + "\" of otel.on_batch failed: " + error.message(),
+            const char *name = pg::call([&] { return get_func_name(hook.procedure); });
+            pg::warning(error.sqlstate(),
+                        std::string("function \"") + (name != nullptr ? name : "") +
+                            "\" of otel.on_batch failed: " + error.message(),
                         "The telemetry was written; what the function did is undone.");
         }
     }
