@@ -27,8 +27,9 @@ struct Target {
     Oid function;
     char kind;
     bool returns_set, returns_nothing, is_variadic;
-    int count;          // of arguments in a call: those of a procedure include OUT
-    const char **names; // nullptr: it has none
+    bool is_polymorphic; // takes any type of a kind: the last choice, as no JSON value says which
+    int count;           // of arguments in a call: those of a procedure include OUT
+    const char **names;  // nullptr: it has none
     Oid *types;
     bool *is_out, *is_given;
     int given;
@@ -87,6 +88,7 @@ Target target_of(HeapTuple tuple) {
         const int place = target.count++;
         if (names != nullptr && names[index] != nullptr && names[index][0] != '\0')
             target.names[place] = names[index];
+        target.is_polymorphic |= IsPolymorphicType(types[index]);
         target.types[place] = IsPolymorphicType(types[index]) ? TEXTOID : types[index];
         target.is_out[place] = mode == PROARGMODE_OUT;
     }
@@ -117,9 +119,10 @@ Target find_target(const char *name, Jsonb *arguments) {
             &list, "%s%s %s(%s)", list.len > 0 ? ", " : "", word_for(row->prokind), name,
             TextDatumGetCString(DirectFunctionCall1(pg_get_function_arguments, ObjectIdGetDatum(row->oid))));
         Target target = target_of(tuple);
-        if (!fits(target, row->pronargdefaults, arguments))
+        if (!fits(target, row->pronargdefaults, arguments) ||
+            (fitting > 0 && target.is_polymorphic && !chosen.is_polymorphic))
             continue;
-        ++fitting;
+        fitting = fitting > 0 && chosen.is_polymorphic && !target.is_polymorphic ? 1 : fitting + 1;
         chosen = target;
     }
     ReleaseSysCacheList(found);

@@ -46,6 +46,7 @@ void Exchange::respond(int status, std::initializer_list<Header> headers, std::s
     if (next_)
         next_->previous_ = previous_;
     MHD_resume_connection(connection_);
+    server_.has_answers_ = true;
 }
 
 } // namespace dbnet::gateway

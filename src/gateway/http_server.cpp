@@ -100,7 +100,7 @@ void HttpServer::stop_listening() noexcept {
 
 long HttpServer::timeout_ms() const noexcept {
     MHD_UNSIGNED_LONG_LONG library = 0;
-    if (MHD_get_timeout(daemon_, &library) == MHD_YES && library == 0)
+    if (has_answers_ || (MHD_get_timeout(daemon_, &library) == MHD_YES && library == 0))
         return 0;
     if (next_deadline_ == Clock::time_point::max())
         return -1;
@@ -111,6 +111,7 @@ long HttpServer::timeout_ms() const noexcept {
 void HttpServer::run() noexcept {
     if (Clock::now() >= next_deadline_)
         close_late_connections();
+    has_answers_ = false;
     MHD_run(daemon_);
 }
 

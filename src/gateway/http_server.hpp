@@ -99,6 +99,7 @@ private:
     std::shared_ptr<const TlsCredentials> tls_;
     MHD_Daemon *daemon_ = nullptr;
     int descriptor_ = -1;
+    bool has_answers_ = false; // given outside run(), which sends them: the library does not always say so
     uint16_t port_ = 0;
     size_t in_flight_bytes_ = 0;
     bool is_stopping_ = false; // requests do not reach the application any more

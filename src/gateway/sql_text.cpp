@@ -81,9 +81,10 @@ std::string type_name(const std::string &text) {
 
 const char *command_of(const std::string &statement) {
     const List *parsed = parse(statement, RAW_PARSE_DEFAULT);
-    if (list_length(parsed) != 1)
-        throw pg::error(ERRCODE_SYNTAX_ERROR,
-                        parsed == NIL ? "the statement is empty" : "this is more than one statement")
+    if (parsed == NIL)
+        throw pg::error(ERRCODE_SYNTAX_ERROR, "the statement is empty");
+    if (list_length(parsed) > 1)
+        throw pg::error(ERRCODE_SYNTAX_ERROR, "this is more than one statement")
             .hint("dbnet.wrap_transaction() runs several, one element of \"operations\" each.");
     return pg::call([&] { return CreateCommandName(reinterpret_cast<Node *>(linitial(parsed))); });
 }

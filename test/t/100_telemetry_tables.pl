@@ -63,7 +63,7 @@ $node->wait_for("SELECT setting = 'hour' FROM pg_settings WHERE name = 'dbnet.te
 $node->safe_psql('postgres', q{SELECT otel.ingest_traces(request('rolled', 1, date_trunc('day', now()) - n * interval '30 minutes')) FROM generate_series(1, 96) AS n});
 $node->query_is(q{SELECT count(*) FROM otel.span WHERE service_name = 'rolled'}, '96', 'two days of spans roll over partitions');
 $node->query_is($counted, 't', 'and are counted');
-my $overlap = q{SELECT count(*) FILTER (WHERE overlaps) FROM (SELECT from_time < lag(to_time) OVER (PARTITION BY relation ORDER BY from_time) AS overlaps FROM otel.partitions) AS neighbours};
+my $overlap = q{SELECT count(*) FILTER (WHERE is_overlapping) FROM (SELECT from_time < lag(to_time) OVER (PARTITION BY relation ORDER BY from_time) AS is_overlapping FROM otel.partitions) AS neighbours};
 $node->query_is($overlap, '0', 'no two partitions overlap');
 $node->query_is(q{SELECT count(DISTINCT n), min(n) >= 48 FROM (SELECT relation, count(*) AS n FROM otel.partitions GROUP BY 1) AS all_of}, '1|t', 'all tables have the same');
 $node->query_is(q{SELECT count(*) FROM otel.partitions AS p JOIN pg_depend AS d ON d.objid = p.partition AND d.deptype = 'e'}, $node->safe_psql('postgres', 'SELECT count(*) FROM otel.partitions'), 'each belongs to the extension');
