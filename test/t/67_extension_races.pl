@@ -32,12 +32,12 @@ $node->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'wai
 cmp_ok($node->safe_psql('postgres', 'SELECT door.fill_slots(true)'), '>', 100, 'the other slots are taken');
 my $position = $node->log_position;
 $node->safe_psql('waiting', 'CREATE EXTENSION dbnet');
-$node->wait_for_log(qr/WARNING:  DBNet serves no more than 127 databases of a server: further ones wait/, $position);
+$node->wait_for_log(qr/WARNING:  DBNet runs no more than 255 workers on a server: further ones wait/, $position);
 pass('a WARNING');
 $node->log_like(qr/HINT:  Drop the extension where it is not needed/, $position, 'with a hint');
 $node->safe_psql('postgres', 'SELECT door.fill_slots(false)');
 $node->wait_for($running, 'there is room again: the database is served', database => 'waiting');
-my $warnings = () = $node->log_since($position) =~ /DBNet serves no more than/g;
+my $warnings = () = $node->log_since($position) =~ /DBNet runs no more than/g;
 is($warnings, 1, 'one WARNING for all tries');
 
 $node->no_crash_in_log;
