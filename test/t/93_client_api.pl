@@ -93,7 +93,7 @@ $node->query_is(q{SELECT application, client FROM dbnet.history('net.nodes', 'fo
 is($api->post($token, '/transactions', { operations => [ { execute => { statement => q{DELETE FROM net.nodes WHERE name = 'forged'} } } ] })->{status}, 200, 'it is taken back');
 
 # --- lists ---
-is_deeply([ map { $_->{name} } @{ $api->get($token, '/schemas')->{body}{schemas} } ], [ 'dbnet', 'net', 'public', 'shop' ], 'schemas');
+is_deeply([ map { $_->{name} } @{ $api->get($token, '/schemas')->{body}{schemas} } ], [ 'dbnet', 'net', 'otel', 'public', 'shop' ], 'schemas');
 is_deeply([ map { "$_->{schema}.$_->{name}" } @{ $api->get($token, '/tables')->{body}{tables} } ], [ 'net.load_balancers', 'net.nodes', 'shop.orders' ], 'tables of the role');
 is_deeply([ map { "$_->{name} $_->{type}" } @{ $api->get($token, '/tables?schema=shop')->{body}{tables}[0]{columns} } ], [ 'id integer', 'owner text' ], 'columns of one schema\'s');
 is_deeply([ map { "$_->{kind} $_->{name}" } @{ $api->get($token, '/procedures?schema=net')->{body}{procedures} } ], [ 'procedure observe', 'function scale_up' ], 'procedures');
