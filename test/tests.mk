@@ -48,13 +48,18 @@ $(TEST_OBJECTS)/%.o: %.cpp $(TEST_OBJECTS)/precompiled.hpp.gch
 $(TEST_OBJECTS)/precompiled.hpp.gch: test/precompiled.hpp src/precompiled.hpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(TEST_FLAGS) -x c++-header $< -o $@
-$(TEST_BINARIES)/unit: $(UNIT_OBJECTS) $(PURE_OBJECTS)
+# An archive of references: each program links what it uses of the pure objects and no more.
+$(TEST_OBJECTS)/pure.a: $(PURE_OBJECTS)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcsT $@ $^
+$(TEST_BINARIES)/unit: $(UNIT_OBJECTS) $(TEST_OBJECTS)/pure.a
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lssl -lcrypto -lpthread -o $@
-$(TEST_BINARIES)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(PURE_OBJECTS)
+$(TEST_BINARIES)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(TEST_OBJECTS)/pure.a
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
-$(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(PURE_OBJECTS)
+$(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/pure.a
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) -fsanitize=fuzzer $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
 $(KUBESIM_BUILD)/%.o: %.cpp $(KUBESIM_BUILD)/precompiled.hpp.gch
