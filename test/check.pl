@@ -176,7 +176,8 @@ sub report {
     my ($name, $good, $bad, $log, @skips) = @_;
     $passed += $good;
     $failed += $bad;
-    $skipped{"$name: $_"}++ for @skips;
+    my $test = $name =~ s/ \(\d+ s\)$//r;
+    $skipped{"$test: $_"}++ for @skips;
     printf "%-58s %5d passed%s%s\n", $name, $good, ($bad ? ", $bad FAILED ($log)" : ''), (@skips ? ', ' . @skips . ' skipped' : '');
     return if !$bad || !open my $in, '<', $log;
     my @lines = <$in>;
@@ -283,16 +284,16 @@ sub run_programs {
                 open STDERR, '>', "$work/log/t_$name.err";
                 exec $^X, $file or POSIX::_exit(127);
             }
-            $running{$pid} = $name;
+            $running{$pid} = { name => $name, since => time };
         }
         my $pid = waitpid -1, 0;
-        my $name = delete $running{$pid} // next;
-        report_tap("t/$name", "$work/log/t_$name.tap", $?);
+        my $ended = delete $running{$pid} // next;
+        report_tap("t/$ended->{name}", "$work/log/t_$ended->{name}.tap", $?, time - $ended->{since});
     }
 }
 
 sub report_tap {
-    my ($name, $log, $status) = @_;
+    my ($name, $log, $status, $seconds) = @_;
     my $parser = TAP::Parser->new({ tap => slurp($log) . "\n" }); # of a program that died at once it is empty
     my ($good, $bad, @skips) = (0, 0);
     while (my $result = $parser->next) {
@@ -303,6 +304,7 @@ sub report_tap {
         else { $bad++ }
     }
     $bad ||= 1 if $status != 0 || $parser->parse_errors;
+    $name .= " ($seconds s)" if defined $seconds;
     report($name, $good, $bad, $log, @skips);
     if ($bad) {
         my $errors = slurp("$log" =~ s/\.tap$/.err/r);
