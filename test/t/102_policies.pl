@@ -85,6 +85,17 @@ $node->query_is(q{SELECT count(*) FROM net.done WHERE policy = 'shadowed'}, '0',
 $node->psql_ok(q{SET ROLE policy_owner; SELECT dbnet.alter_policy('shadowed', mode => 'act')}, 'let it act');
 $node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'shadowed'}, 'what it decided and still holds is done', expected => '1');
 
+# Changes that are committed in another order than they were made in.
+$policies->control(k => [5]);
+$policies->create(sprintf(qq{'late', 'query', threshold => 10, $query, $act}, 'k'));
+my $late = $node->background_psql('postgres', on_error_stop => 1);
+$late->query_safe(q{SET ROLE policy_owner; BEGIN; SELECT dbnet.alter_policy('late', threshold => 1)});
+$policies->create(sprintf(qq{'early', 'query', threshold => 1, $query, $act}, 'k'));
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'early'}, 'one that was made later acts', expected => '1');
+$late->query_safe('COMMIT');
+$late->quit;
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'late'}, 'and so does the one that was committed last', expected => '1');
+
 # A query without threshold: its rows are conditions.
 $policies->create(qq{'rows', 'query', query => 'SELECT place, value FROM net.control WHERE place = ''h''', every => '100 ms', $act});
 $policies->control(h => [-7]);
