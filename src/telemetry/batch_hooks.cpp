@@ -15,6 +15,7 @@ extern "C" {
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
@@ -60,7 +61,8 @@ void insert(const PartitionedTable &table) {
     });
 }
 
-// As SECURITY DEFINER does it. In a background worker, which is a superuser, with more care: pg::as_owner.
+// Who delivers has not asked for this code and may have more rights: it leaves no setting behind and nothing that would
+// run as who delivers at the commit. In a background worker: pg::as_owner.
 template<class F> void as_user(Oid user, F f) {
     if (MyBackendType == B_BG_WORKER) {
         pg::as_owner(user, f);
@@ -69,8 +71,10 @@ template<class F> void as_user(Oid user, F f) {
     Oid before = InvalidOid;
     int security_context = 0;
     GetUserIdAndSecContext(&before, &security_context);
-    SetUserIdAndSecContext(user, security_context | SECURITY_LOCAL_USERID_CHANGE);
-    f(); // an error aborts the subtransaction, which restores both
+    const int settings = pg::call([] { return NewGUCNestLevel(); });
+    SetUserIdAndSecContext(user, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    f(); // an error aborts the subtransaction, which restores all of it
+    pg::call([settings] { AtEOXact_GUC(false, settings); });
     SetUserIdAndSecContext(before, security_context);
 }
 
