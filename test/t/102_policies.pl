@@ -103,6 +103,15 @@ $node->wait_for(q{SELECT place, value FROM net.done WHERE policy = 'rows'}, 'a r
 $node->psql_ok(q{DELETE FROM net.control WHERE place = 'h'}, 'the row is gone');
 $node->wait_for(q{SELECT state FROM dbnet.policy_state WHERE policy = 'rows'}, 'resolved', expected => 'resolved');
 
+# Groups that come and go: what is not seen any more makes room for what is.
+$policies->control(many => [0]);
+$policies->create(q{'many', 'query', threshold => 10, query => 'SELECT n + c.value AS n, 1 AS value FROM net.control AS c, generate_series(1, 6000) AS n WHERE c.place = ''many''', every => '100 ms'});
+my $many = q{SELECT count(*), min((grouping ->> 'n')::integer) FROM dbnet.policy_state WHERE policy = 'many'};
+$node->wait_for($many, 'six thousand groups', expected => '6000|1');
+$policies->control(many => [6000]);
+$node->wait_for($many, 'six thousand others', expected => '6000|6001');
+$node->psql_ok(q{SET ROLE policy_owner; SELECT dbnet.drop_policy('many')}, 'drop it');
+
 # Actions that fail -----------------------------------------------------------------------------------------------------------------
 $node->psql_ok(<<'SQL', 'an action that fails until it may not');
 SET ROLE policy_owner;
