@@ -162,6 +162,19 @@ $node->wait_for(q{SELECT decision, reason, error FROM dbnet.policy_event WHERE p
 $policies->spans(node => 'n6', errors => 50);
 $node->wait_for(q{SELECT count(*) FROM net.done WHERE place = 'n6'}, 'others go on', expected => '1');
 
+# An event that somebody has locked.
+$policies->create(q{'held', 'timer', every => '1 hour', action => 'net.act(dbnet.policy_event)', mode => 'act'});
+$node->psql_ok(q{SELECT dbnet.disable_policy('held'); INSERT INTO dbnet.policy_event (id, at, policy, policy_version, owner, grouping, decision, state, mode, action_state)
+    SELECT dbnet.take_event(), now(), name, version, owner, '{}', 'act', 'inactive', 'act', 'waiting' FROM dbnet.policy WHERE name = 'held'}, 'an action waits');
+my $holder = $node->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe(q{BEGIN; SELECT FROM dbnet.policy_event WHERE policy = 'held' FOR UPDATE});
+$node->psql_ok(q{SELECT dbnet.enable_policy('held')}, 'it may be run, but for the lock');
+$policies->spans(node => 'n9', errors => 50);
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE place = 'n9'}, 'others go on', expected => '1');
+$holder->query_safe('COMMIT');
+$holder->quit;
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'held'}, 'and it is run when it is free', expected => '1');
+
 # Absence ---------------------------------------------------------------------------------------------------------------------------------
 $policies->create(qq{'silence', 'spans', aggregate => 'absent', match => '{"service_name": "heart"}', group_by => '{node}', time_window => '2 s', $act});
 $policies->spans(service => 'heart', node => 'h1');
