@@ -7,6 +7,8 @@
 
 #include "pg/as_role.hpp"
 #include "pg/as_superuser.hpp"
+#include "pg/deadline.hpp"
+#include "settings.hpp"
 #include "telemetry/configuration.hpp"
 
 extern "C" {
@@ -18,6 +20,7 @@ extern "C" {
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 }
 
 namespace dbnet::telemetry {
@@ -135,13 +138,19 @@ void call_batch_hooks(const PartitionedTable &table) {
     for (const BatchHook &hook : hooks) {
         if (hook.table != table.form().name)
             continue;
+        // Others wait for the gateway. Whoever runs a statement has a limit of their own.
+        const bool is_limited = MyBackendType == B_BG_WORKER && !get_timeout_active(STATEMENT_TIMEOUT);
         try {
-            pg::in_subtransaction([&] { call_hook(hook, table); });
+            pg::in_subtransaction([&] {
+                const pg::Deadline deadline(is_limited ? settings::report_statement_timeout : 0);
+                call_hook(hook, table);
+            });
         } catch (const pg::error &error) {
             ++failures;
             pg::warning(error.sqlstate(), error.what(), error.hint_text());
         } catch (const pg::pg_error &error) {
-            if (error.sqlstate() == ERRCODE_QUERY_CANCELED || error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
+            if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !is_limited) ||
+                error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
                 throw;
             const char *name = pg::call([&] { return get_func_name(hook.procedure); });
             pg::warning(error.sqlstate(),
@@ -176,6 +185,8 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
     const bool is_wanted = PG_GETARG_BOOL(2);
     pg::as_superuser([&] {
         const pg::Result owner = pg::execute(select_owner, caller, procedure);
+        if (owner.rows() == 0 && is_wanted)
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "there is no such function");
         if (owner.rows() > 0 && !owner.boolean(0, 0))
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of the function")
                 .hint("It runs with its owner's rights.");

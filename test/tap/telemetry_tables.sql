@@ -100,6 +100,8 @@ SELECT otel.remove_on_batch('pg_temp.batch_seen()');
 SELECT is_empty('TABLE otel.batch_hook', 'no hook is left');
 SELECT throws_ok($$SELECT otel.on_batch('now()')$$, '42809', 'function now() does not return trigger');
 
+SELECT throws_ok('SELECT otel.change_batch_hook(4000000000::oid::regprocedure, ''spans'', true)', '42883', 'there is no such function');
+
 -- A hook of one role, run by whoever delivers: here a superuser.
 CREATE ROLE dbnet_test_hook;
 GRANT dbnet_admin TO dbnet_test_hook;
