@@ -85,4 +85,8 @@ UPDATE dbnet.object SET changed_at = now() - interval '11 s';
 SELECT is(pg_temp.obstacle(), NULL, 'ready for long enough');
 UPDATE dbnet.object SET health = 'failed', changed_at = now() - interval '11 s';
 SELECT is(pg_temp.obstacle(), NULL, 'what has failed is not waited for');
+-- The timeline has when the share of errors changed; a span of time may be open.
+SELECT pg_temp.pane(:'start'::timestamptz + interval '70 s', 'n1', 100, 100);
+SELECT is((SELECT count(*) FROM dbnet.timeline(tstzrange(:'start', upper)) WHERE kind = 'errors' AND object = 'shop'), 1::bigint, format('errors until %s', upper))
+    FROM (VALUES (NULL::timestamptz), ('infinity'), (now())) AS v(upper);
 SELECT * FROM finish();
