@@ -36,9 +36,8 @@ const pg::Statement forget_states{
     "DELETE FROM dbnet.policy_state WHERE policy = $1 AND state IN ('inactive', 'resolved')"
     " AND evaluated_at < now() - interval '1 day'"};
 // $2 groups
-const pg::Statement forget_groups_of{
-    "DELETE FROM dbnet.policy_state WHERE policy = $1 AND md5(grouping::text) = ANY"
-    " (ARRAY(SELECT md5(g.name::jsonb::text) FROM unnest($2::text[]) AS g(name)))"};
+const pg::Statement forget_groups_of{"DELETE FROM dbnet.policy_state WHERE policy = $1 AND md5(grouping::text) = ANY"
+                                     " (ARRAY(SELECT md5(g.name::jsonb::text) FROM unnest($2::text[]) AS g(name)))"};
 const pg::Statement select_actions{R"sql(
     SELECT (extract(epoch FROM at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint FROM dbnet.policy_event
     WHERE policy = $1 AND decision = 'act' AND mode = CASE WHEN $3 THEN 'act' ELSE 'shadow' END AND at > clock_timestamp() - $2 * interval '1 microsecond' ORDER BY id
@@ -180,8 +179,8 @@ void PolicyEvaluation::measure(Time now) {
     }
 }
 
-// Groups come and go (pods, routes). One of which nothing is seen and nothing is to be remembered goes after a day, or at
-// once when there are too many. Inside a transaction.
+// Groups come and go (pods, routes). One of which nothing is seen and nothing is to be remembered goes after a day, or
+// at once when there are too many. Inside a transaction.
 void PolicyEvaluation::forget_groups(Time now) {
     const bool are_too_many = groups_.size() > most_groups;
     if (!are_too_many && now < next_forgetting_)

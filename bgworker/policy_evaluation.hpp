@@ -30,7 +30,7 @@ private:
         policy::Group group;
         policy::Observation observation;
         policy::Time written_at = 0; // value and count
-        bool is_value_new = false; // since then
+        bool is_value_new = false;   // since then
     };
     struct Outcome {
         std::string name;
