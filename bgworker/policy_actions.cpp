@@ -9,6 +9,8 @@
 #include "pg/spi.hpp"
 #include "provenance/recorder.hpp"
 
+#include <algorithm>
+
 extern "C" {
 #include "utils/timestamp.h"
 }
@@ -20,13 +22,14 @@ using policy::Time;
 
 constexpr int most_attempts = 5; // after 1, 2, 4 and 8 seconds
 constexpr Time slow = policy::second / 2;
+constexpr Time look_again = policy::second; // for one that was locked
 
-// $1 policies whose actions were slow.
+// $1 policies whose actions were slow, $2 events that somebody else has locked.
 const pg::Statement find_waiting{R"sql(
     SELECT e.id, e.policy, e.next_attempt_at IS NULL OR e.next_attempt_at <= clock_timestamp(),
            (extract(epoch FROM min(e.next_attempt_at) OVER () - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
     FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
-    WHERE e.action_state = 'waiting'
+    WHERE e.action_state = 'waiting' AND e.id <> ALL ($2::text[]::bigint[])
     ORDER BY coalesce(e.next_attempt_at, '-infinity') > clock_timestamp(), e.policy = ANY ($1), e.next_attempt_at NULLS FIRST, e.id LIMIT 1
 )sql"};
 
@@ -50,11 +53,12 @@ const pg::Statement note_failure{R"sql(
     WHERE id = $1 AND action_state = 'waiting'
 )sql"};
 
-void run(int64 id) {
-    pg::in_transaction([&] {
+// False: somebody else has it (drops its policy, say).
+bool run(int64 id) {
+    return pg::in_transaction([&] {
         const pg::Result event = pg::execute(take_event, id);
         if (event.rows() == 0)
-            return;
+            return false;
         if (event.at(0, 5) != nullptr)
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, std::string(event.text(0, 5)));
         const Oid owner = event.oid(0, 0);
@@ -72,6 +76,7 @@ void run(int64 id) {
         // The action may have given words of its own; what it follows from is the event.
         pg::call([&] { provenance::set_cause(id, nullptr); });
         pg::execute(note_success, id);
+        return true;
     });
 }
 
@@ -81,15 +86,21 @@ bool PolicyActions::turn(Time now) {
     if (now < due_)
         return false;
     const pg::Result waiting = pg::in_transaction(
-        [&] { return pg::execute(find_waiting, std::vector<std::string>(slow_.begin(), slow_.end())); });
+        [&] { return pg::execute(find_waiting, std::vector<std::string>(slow_.begin(), slow_.end()), locked_); });
     if (waiting.rows() == 0 || !waiting.boolean(0, 2)) {
         due_ = waiting.rows() == 0 ? INT64_MAX : waiting.integer(0, 3);
+        if (!locked_.empty())
+            due_ = std::min(due_, now + look_again);
+        locked_.clear();
         return false;
     }
     const int64 id = waiting.integer(0, 0);
     const std::string name(waiting.text(0, 1));
     try {
-        run(id);
+        if (!run(id)) {
+            locked_.push_back(std::to_string(id));
+            return true;
+        }
     } catch (const std::exception &error) {
         const std::string message = error.what();
         pg::in_transaction([&] { pg::execute(note_failure, id, message, most_attempts); });

@@ -6,6 +6,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 namespace dbnet::bgworker {
 
@@ -23,7 +24,8 @@ public:
 
 private:
     policy::Time due_ = 0;
-    std::set<std::string> slow_; // policies
+    std::set<std::string> slow_;      // policies
+    std::vector<std::string> locked_; // ids of events that are left out for a moment
 };
 
 } // namespace dbnet::bgworker

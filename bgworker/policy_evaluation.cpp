@@ -22,6 +22,9 @@ constexpr Time make_up_for = 600 * second; // a turn of a timer that was missed 
 constexpr Time look_for_transitions = second / 10;
 constexpr Time least_pause = second / 200; // between two looks at the same policy
 constexpr Time tell_failure_again = 60 * second;
+constexpr size_t most_groups = 10'000;
+constexpr Time look_for_old_groups = 600 * second;
+constexpr Time forget_group_after = 86'400 * second; // without anything new
 
 const pg::Statement select_states{R"sql(
     SELECT grouping, state, (extract(epoch FROM since - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint,
@@ -32,6 +35,9 @@ const pg::Statement select_states{R"sql(
 const pg::Statement forget_states{
     "DELETE FROM dbnet.policy_state WHERE policy = $1 AND state IN ('inactive', 'resolved')"
     " AND evaluated_at < now() - interval '1 day'"};
+// $2 groups
+const pg::Statement forget_groups_of{"DELETE FROM dbnet.policy_state WHERE policy = $1 AND md5(grouping::text) = ANY"
+                                     " (ARRAY(SELECT md5(g.name::jsonb::text) FROM unnest($2::text[]) AS g(name)))"};
 const pg::Statement select_actions{R"sql(
     SELECT (extract(epoch FROM at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint FROM dbnet.policy_event
     WHERE policy = $1 AND decision = 'act' AND mode = CASE WHEN $3 THEN 'act' ELSE 'shadow' END AND at > clock_timestamp() - $2 * interval '1 microsecond' ORDER BY id
@@ -166,11 +172,37 @@ void PolicyEvaluation::measure(Time now) {
         const auto found = panes_.groups().find(name);
         policy::Observation observation = (found == panes_.groups().end() ? nothing : found->second)
                                               .observe(policy_.measure, seconds.first, seconds.last);
-        known.is_value_new =
+        known.is_value_new |=
             observation.value != known.observation.value || observation.count != known.observation.count;
         known.observation = observation;
         known.observation.now = now;
     }
+}
+
+// Groups come and go (pods, routes). One of which nothing is seen and nothing is to be remembered goes after a day, or
+// at once when there are too many. Inside a transaction.
+void PolicyEvaluation::forget_groups(Time now) {
+    const bool are_too_many = groups_.size() > most_groups;
+    if (!are_too_many && now < next_forgetting_)
+        return;
+    next_forgetting_ = now + look_for_old_groups;
+    std::vector<std::string> forgotten;
+    for (const auto &[name, known] : groups_) {
+        const policy::Group &group = known.group;
+        const bool cools_down =
+            group.acted_at && policy_.rules.cooldown && now - *group.acted_at < *policy_.rules.cooldown;
+        if (name != "{}" && known.observation.count == 0 && !cools_down &&
+            (group.state == policy::State::inactive || group.state == policy::State::resolved) &&
+            (are_too_many || now - known.written_at > forget_group_after))
+            forgotten.push_back(name);
+    }
+    for (const std::string &name : forgotten)
+        groups_.erase(name);
+    if (!forgotten.empty())
+        pg::execute(forget_groups_of, policy_.name, forgotten);
+    if (groups_.size() > most_groups)
+        throw pg::error(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                        "the policy has more than " + std::to_string(most_groups) + " groups");
 }
 
 // A transaction of its own, in which nothing is written.
@@ -182,10 +214,10 @@ void PolicyEvaluation::run_query(Time now) {
         " FROM (" +
         policy_.query + "\n) AS q LIMIT 10001";
     const pg::Result rows = pg::in_transaction([&] { return read_as_owner(policy_, sql, {}); });
-    if (rows.rows() > 10'000)
+    if (rows.rows() > most_groups)
         throw pg::error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "the query has more than 10000 groups");
     for (auto &[name, known] : groups_) {
-        known.is_value_new = known.observation.value.has_value();
+        known.is_value_new |= known.observation.value.has_value();
         known.observation = {std::nullopt, 0, now};
     }
     for (size_t row = 0; row < rows.rows(); row++) {
@@ -215,6 +247,7 @@ bool PolicyEvaluation::decide(Time now) {
     pg::in_transaction([&] {
         if (policy_.has_panes())
             measure(now);
+        forget_groups(now);
         const bool has_listened = now - listening_since_ >= policy_.window;
         for (auto &[name, known] : groups_) {
             if (policy_.needs_whole_window() && !has_listened &&
@@ -239,6 +272,8 @@ bool PolicyEvaluation::decide(Time now) {
                 outcomes.push_back(std::move(outcome));
             else
                 known.group = outcome.group; // when the condition held last
+            if (known.is_value_new && !is_value_due)
+                due = std::min(due, known.written_at + write_values_every);
         }
         if (!outcomes.empty())
             waits = write(outcomes, now);
@@ -351,6 +386,7 @@ void PolicyEvaluation::adopt(std::vector<Outcome> &outcomes, policy::Budget budg
         Known &known = groups_[outcome.name];
         known.group = outcome.group;
         known.written_at = now;
+        known.is_value_new = false;
     }
 }
 

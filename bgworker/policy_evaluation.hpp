@@ -30,7 +30,7 @@ private:
         policy::Group group;
         policy::Observation observation;
         policy::Time written_at = 0; // value and count
-        bool is_value_new = false;
+        bool is_value_new = false;   // since then
     };
     struct Outcome {
         std::string name;
@@ -42,6 +42,7 @@ private:
 
     void measure(policy::Time now);
     void run_query(policy::Time now);
+    void forget_groups(policy::Time now);
     bool tick(policy::Time now);
     bool decide(policy::Time now);
     bool write(std::vector<Outcome> &outcomes, policy::Time now);
@@ -59,6 +60,7 @@ private:
     policy::Time due_ = 0;
     policy::Time not_before_ = 0;        // what it costs is spread
     policy::Time next_tick_ = INT64_MAX; // of a timer, schedule or query
+    policy::Time next_forgetting_ = 0;
     std::string failure_;
     policy::Time failed_at_ = 0;
 };

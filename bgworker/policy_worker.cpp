@@ -19,8 +19,10 @@ using policy::Time;
 
 constexpr Time remove_every = 600 * policy::second;
 
-// Every change takes a new generation, except that of a policy that is dropped.
-const pg::Statement look_at_policies{"SELECT coalesce(max(version), 0), count(*) FROM dbnet.policy"};
+// Which policies there are, and in which version. Versions are taken before they are committed, so the newest one says
+// nothing of the others.
+const pg::Statement look_at_policies{
+    "SELECT coalesce(string_agg(number || '.' || version, ' ' ORDER BY number), '') FROM dbnet.policy"};
 const pg::Statement remove_events{
     "DELETE FROM dbnet.policy_event WHERE ctid = ANY (ARRAY(SELECT ctid FROM dbnet.policy_event"
     " WHERE id < dbnet.event_at(now() - $1 * interval '1 minute') AND action_state IS DISTINCT FROM 'waiting'"
@@ -50,12 +52,10 @@ private:
     // Policies that were not changed go on as they are.
     void load() {
         std::map<std::string, std::unique_ptr<PolicyEvaluation>> loaded; // empty: it goes on
-        int64 newest = newest_, count = count_;
+        std::string versions;
         pg::in_transaction([&] {
-            const pg::Result found = pg::execute(look_at_policies);
-            newest = found.integer(0, 0);
-            count = found.integer(0, 1);
-            if (newest == newest_ && count == count_)
+            versions = pg::execute(look_at_policies).text(0, 0);
+            if (versions == versions_)
                 return;
             for (policy::Definition &definition : policy::load_definitions()) {
                 std::unique_ptr<PolicyEvaluation> &evaluation = loaded[definition.name];
@@ -67,14 +67,13 @@ private:
                 evaluation->load();
             }
         });
-        if (newest == newest_ && count == count_)
+        if (versions == versions_)
             return;
         for (auto &[name, evaluation] : loaded)
             if (!evaluation)
                 evaluation = std::move(evaluations_[name]);
         evaluations_ = std::move(loaded);
-        newest_ = newest;
-        count_ = count;
+        versions_ = std::move(versions);
         actions_.hurry();
     }
 
@@ -101,7 +100,7 @@ private:
     Time started_at_;
     std::map<std::string, std::unique_ptr<PolicyEvaluation>> evaluations_;
     PolicyActions actions_;
-    int64 newest_ = -1, count_ = -1; // of dbnet.policy when it was read
+    std::string versions_; // of dbnet.policy when it was read
     bool has_more_ = false;
     Time next_removal_ = 0;
 };

@@ -17,7 +17,9 @@ COMMENT ON FUNCTION dbnet.event_time(bigint) IS 'When the event''s transaction c
 
 CREATE FUNCTION dbnet.event_at(at timestamptz) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (pg_catalog.extract('epoch', at OPERATOR(pg_catalog.-) timestamptz '2000-01-01 00:00:00+00') OPERATOR(pg_catalog.*) 1000000)::bigint OPERATOR(pg_catalog.<<) 10;
+    -- Beyond these there are no ids; infinite times are such.
+    RETURN (pg_catalog.extract('epoch', least(greatest(at, timestamptz '2000-01-01 00:00:00+00'), timestamptz '2285-01-01 00:00:00+00') OPERATOR(pg_catalog.-) timestamptz '2000-01-01 00:00:00+00')
+            OPERATOR(pg_catalog.*) 1000000)::bigint OPERATOR(pg_catalog.<<) 10;
 COMMENT ON FUNCTION dbnet.event_at(timestamptz) IS 'The lowest id that an event of this moment can have: events before it have lower ids';
 
 -- What is tracked ------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ DECLARE
     length interval := ('1 ' || unit)::interval;
     made integer := 0;
     missing record;
+    around record;
     from_time timestamptz;
     to_time timestamptz;
     name text;
@@ -44,10 +45,13 @@ BEGIN
     LOOP
         -- One at a time; who waited finds it made.
         EXECUTE format('LOCK TABLE ONLY otel.%I IN SHARE UPDATE EXCLUSIVE MODE', missing.table_name);
-        CONTINUE WHEN EXISTS (SELECT FROM otel.partitions AS p WHERE p.relation = missing.oid AND p.from_time <= missing.at AND p.to_time > missing.at);
+        SELECT bool_or(p.from_time <= missing.at AND p.to_time > missing.at) AS is_made, max(p.to_time) FILTER (WHERE p.to_time <= missing.at) AS from_time,
+               min(p.from_time) FILTER (WHERE p.from_time > missing.at) AS to_time
+            INTO around FROM otel.partitions AS p WHERE p.relation = missing.oid;
+        CONTINUE WHEN around.is_made;
         -- Neighbours of another length leave less.
-        from_time := greatest(date_trunc(unit, missing.at), (SELECT max(p.to_time) FROM otel.partitions AS p WHERE p.relation = missing.oid AND p.to_time <= missing.at));
-        to_time := least(date_trunc(unit, missing.at) + length, (SELECT min(p.from_time) FROM otel.partitions AS p WHERE p.relation = missing.oid AND p.from_time > missing.at));
+        from_time := greatest(date_trunc(unit, missing.at), around.from_time);
+        to_time := least(date_trunc(unit, missing.at) + length, around.to_time);
         name := format('%s_%s', missing.table_name, to_char(from_time, CASE WHEN unit = 'day' AND from_time = date_trunc('day', from_time) THEN 'YYYYMMDD' ELSE 'YYYYMMDD"_"HH24' END));
         EXECUTE format('CREATE TABLE otel.%I (LIKE otel.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION) %s', name, missing.table_name,
             CASE WHEN missing.table_name IN ('span_pane', 'log_pane') THEN 'WITH (fillfactor = 50)' ELSE '' END);

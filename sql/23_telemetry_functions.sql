@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION otel.on_batch(regprocedure, text) IS
-    'From now on a function runs once per batch of telemetry, as its owner, in the batch''s transaction. Arguments: trigger function that the caller owns; table of schema otel: spans (new rows in new_spans), span_events (new_events), span_links (new_links), number_points, histogram_points, exponential_histogram_points, summary_points (new_points), logs (new_logs). If it fails, what it did is undone, a WARNING says so, and the telemetry is kept. Errors: 42809 no trigger function, 42501 not its owner, 23514 no such table';
+    'From now on a function runs once per batch of telemetry, as its owner, in the batch''s transaction. Arguments: trigger function that the caller owns; table of schema otel: spans (new rows in new_spans), span_events (new_events), span_links (new_links), number_points, histogram_points, exponential_histogram_points, summary_points (new_points), logs (new_logs). If it fails, or takes longer than dbnet.report_statement_timeout in the gateway, what it did is undone, a WARNING says so, and the telemetry is kept. Errors: 42809 no trigger function, 42501 not its owner, 23514 no such table';
 
 CREATE FUNCTION otel.remove_on_batch(procedure regprocedure, relation text DEFAULT 'spans') RETURNS void
     LANGUAGE sql SET search_path = pg_catalog, pg_temp

@@ -280,7 +280,7 @@ BEGIN
     IF definition ? 'preset' AND definition ->> 'preset' NOT IN ('error_rate', 'latency') THEN
         RAISE EXCEPTION 'there is no preset "%"', definition ->> 'preset' USING ERRCODE = 'invalid_parameter_value', HINT = 'Presets are error_rate and latency.';
     END IF;
-    definition := jsonb_strip_nulls(definition);
+    definition := jsonb_strip_nulls(definition) - '{number,owner,enabled,action_owner,version,created_at}'::text[]; -- are not for the caller to say
     IF definition ? 'action' THEN
         definition := definition || jsonb_build_object('action', (definition ->> 'action')::oid::regprocedure::text,
                                                        'action_owner', (SELECT proowner::text FROM pg_proc WHERE oid = (definition ->> 'action')::oid));

@@ -36,7 +36,7 @@ CREATE FUNCTION dbnet.traces_text(ids otel.trace_id[], around tstzrange) RETURNS
                string_agg(DISTINCT concat_ws(' ', b.user_agent, 'as ' || b.token, 'from ' || b.client), '; ') AS senders
         FROM otel.spans AS s JOIN otel.resources AS r ON r.resource_id = s.resource_id
         LEFT JOIN LATERAL (SELECT o.user_agent, o.token, o.client FROM otel.batch AS o WHERE o.batch_id = s.batch_id LIMIT 1) AS b ON true
-        WHERE s.trace_id = w.id AND s.bucket_time <@ around
+        WHERE s.trace_id = w.id AND s.bucket_time >= lower(around) AND s.bucket_time < upper(around) -- so, partitions are pruned
         HAVING count(*) > 0) AS t ON true
     ORDER BY w.place
     $$;
@@ -82,7 +82,7 @@ CREATE FUNCTION dbnet.error_rate_steps(caller oid, during tstzrange) RETURNS TAB
     FROM (SELECT r.minute, r.service, r.count, r.rate, lag(r.rate) OVER of_service AS before
           FROM (SELECT date_trunc('minute', p.bucket) AS minute, coalesce(s.service_name, '?') AS service, sum(p.count) AS count, sum(p.error_count)::numeric / sum(p.count) AS rate
                 FROM otel.span_pane AS p JOIN otel.resources AS s ON s.resource_id = p.resource_id
-                WHERE p.rule = 0 AND p.bucket <@ during AND p.bucket >= coalesce(upper(during), now()) - interval '1 day' AND has_table_privilege(caller, 'otel.span_pane', 'SELECT')
+                WHERE p.rule = 0 AND p.bucket <@ during AND p.bucket >= least(upper(during), now()) - interval '1 day' AND p.bucket <= least(upper(during), now()) AND has_table_privilege(caller, 'otel.span_pane', 'SELECT')
                 GROUP BY 1, 2 HAVING sum(p.count) >= 10) AS r
           WINDOW of_service AS (PARTITION BY r.service ORDER BY r.minute)) AS m
     WHERE abs(m.rate - m.before) >= 0.05 AND least(m.rate, m.before) * 2 <= greatest(m.rate, m.before)

@@ -1,5 +1,6 @@
-// A time limit for what runs in the mirror worker on behalf of a user's table: reading its rows, writing reports.
-// PostgreSQL enforces statement_timeout only for statements that come from a client.
+// A time limit for what runs in a worker on behalf of a user: reading rows of a mirrored table, writing reports,
+// actions of policies, functions that run with each batch of telemetry. PostgreSQL enforces statement_timeout only for
+// statements that come from a client.
 #pragma once
 
 #include "pg/guard.hpp"

@@ -4,6 +4,8 @@
 
 #include "pg/spi.hpp"
 
+#include <algorithm>
+
 extern "C" {
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -33,20 +35,27 @@ Definition find(const std::string &name, Oid caller) {
     return std::move(found.front());
 }
 
+// Reads a stretch at a time, each with the window before it: memory is needed for that much alone.
 std::vector<Row> replay(const Definition &policy, Time from, Time to) {
-    Collector collector;
-    Panes panes;
-    collector.collect(policy, {window_at(from, policy.window).first, window_at(to, policy.window).last}, panes);
+    constexpr Time least_stretch = 600 * second;
+    const Time stretch = std::max(least_stretch, policy.window);
     std::map<std::string, Group> groups;
-    for (const auto &[name, series] : panes.groups())
-        groups[name];
     if (!policy.is_grouped)
         groups["{}"];
     Budget budget;
     std::vector<Row> rows;
+    Panes panes;
+    Time read_until = from;
     static const Series nothing;
     for (Time now = from; now <= to; now += second) {
         pg::check_for_interrupts();
+        if (now >= read_until) {
+            read_until = std::min(now + stretch, to + second);
+            panes.clear();
+            Collector().collect(policy, {window_at(now, policy.window).first, window_at(read_until, 0).last}, panes);
+            for (const auto &[name, series] : panes.groups())
+                groups[name];
+        }
         const Span seconds = window_at(now, policy.window);
         for (auto &[name, group] : groups) {
             const auto found = panes.groups().find(name);

@@ -100,6 +100,8 @@ const pg::Statement sample{R"sql(
     FROM dbnet.policy AS p WHERE p.number = $1
 )sql"};
 
+constexpr size_t most_remembered = 100'000; // answers of group_of(), some hundred bytes each
+
 int digit_of(char character) noexcept {
     return character <= '9' ? character - '0' : (character | ' ') - 'a' + 10;
 }
@@ -137,6 +139,10 @@ const std::string &Collector::group_of(const Definition &policy, int64 subject, 
     std::string key = std::to_string(subject) + '|' + std::to_string(number) + '|' + std::string(grouping);
     if (const auto known = group_of_.find(key); known != group_of_.end())
         return known->second;
+    if (group_of_.size() >= most_remembered) {
+        group_of_.clear();
+        subjects_.clear();
+    }
     const pg::Result found = pg::execute(find_group, policy.number, subject, number, grouping);
     std::string group(found.rows() > 0 ? found.text(0, 0) : std::string_view());
     if (!group.empty())

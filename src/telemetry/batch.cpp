@@ -23,6 +23,15 @@ void Batch::clear() noexcept {
     last_resource = last_scope = {};
 }
 
+size_t Batch::footprint() const noexcept {
+    const auto bytes_of = [](const auto &...records) {
+        return ((records.capacity() * sizeof(*records.data())) + ... + size_t{0});
+    };
+    return arena.footprint() + bytes_of(requests, resources, scopes, spans, span_events, span_links, metrics, series,
+                                        number_points, histogram_points, exponential_histogram_points, summary_points,
+                                        log_records);
+}
+
 Batch::Mark Batch::mark() const noexcept {
     return {arena.mark(),          requests.size(),      resources.size(),        scopes.size(),
             spans.size(),          span_events.size(),   span_links.size(),       metrics.size(),

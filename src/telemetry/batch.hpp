@@ -192,6 +192,8 @@ struct Batch {
     std::vector<LogRecord> log_records;
 
     void clear() noexcept;
+    // Bytes held, roughly: also after clear().
+    size_t footprint() const noexcept;
 
     // What came after the mark is forgotten: of a request that turns out to be unreadable, of a resource or scope that
     // cannot be kept.

@@ -7,6 +7,8 @@
 
 #include "pg/as_role.hpp"
 #include "pg/as_superuser.hpp"
+#include "pg/deadline.hpp"
+#include "settings.hpp"
 #include "telemetry/configuration.hpp"
 
 extern "C" {
@@ -15,8 +17,10 @@ extern "C" {
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 }
 
 namespace dbnet::telemetry {
@@ -60,7 +64,8 @@ void insert(const PartitionedTable &table) {
     });
 }
 
-// As SECURITY DEFINER does it. In a background worker, which is a superuser, with more care: pg::as_owner.
+// Who delivers has not asked for this code and may have more rights: it leaves no setting behind and nothing that would
+// run as who delivers at the commit. In a background worker: pg::as_owner.
 template<class F> void as_user(Oid user, F f) {
     if (MyBackendType == B_BG_WORKER) {
         pg::as_owner(user, f);
@@ -69,8 +74,10 @@ template<class F> void as_user(Oid user, F f) {
     Oid before = InvalidOid;
     int security_context = 0;
     GetUserIdAndSecContext(&before, &security_context);
-    SetUserIdAndSecContext(user, security_context | SECURITY_LOCAL_USERID_CHANGE);
-    f(); // an error aborts the subtransaction, which restores both
+    const int settings = pg::call([] { return NewGUCNestLevel(); });
+    SetUserIdAndSecContext(user, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    f(); // an error aborts the subtransaction, which restores all of it
+    pg::call([settings] { AtEOXact_GUC(false, settings); });
     SetUserIdAndSecContext(before, security_context);
 }
 
@@ -131,13 +138,19 @@ void call_batch_hooks(const PartitionedTable &table) {
     for (const BatchHook &hook : hooks) {
         if (hook.table != table.form().name)
             continue;
+        // Others wait for the gateway. Whoever runs a statement has a limit of their own.
+        const bool is_limited = MyBackendType == B_BG_WORKER && !get_timeout_active(STATEMENT_TIMEOUT);
         try {
-            pg::in_subtransaction([&] { call_hook(hook, table); });
+            pg::in_subtransaction([&] {
+                const pg::Deadline deadline(is_limited ? settings::report_statement_timeout : 0);
+                call_hook(hook, table);
+            });
         } catch (const pg::error &error) {
             ++failures;
             pg::warning(error.sqlstate(), error.what(), error.hint_text());
         } catch (const pg::pg_error &error) {
-            if (error.sqlstate() == ERRCODE_QUERY_CANCELED || error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
+            if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !is_limited) ||
+                error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
                 throw;
             const char *name = pg::call([&] { return get_func_name(hook.procedure); });
             pg::warning(error.sqlstate(),
@@ -172,6 +185,8 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
     const bool is_wanted = PG_GETARG_BOOL(2);
     pg::as_superuser([&] {
         const pg::Result owner = pg::execute(select_owner, caller, procedure);
+        if (owner.rows() == 0 && is_wanted)
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "there is no such function");
         if (owner.rows() > 0 && !owner.boolean(0, 0))
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of the function")
                 .hint("It runs with its owner's rights.");

@@ -25,7 +25,7 @@ public:
     }
     ~BatchInUse() {
         batch_->clear();
-        if (spare == nullptr && batch_->arena.footprint() <= most_kept)
+        if (spare == nullptr && batch_->footprint() <= most_kept)
             spare = batch_;
         else
             delete batch_;

@@ -85,12 +85,32 @@ $node->query_is(q{SELECT count(*) FROM net.done WHERE policy = 'shadowed'}, '0',
 $node->psql_ok(q{SET ROLE policy_owner; SELECT dbnet.alter_policy('shadowed', mode => 'act')}, 'let it act');
 $node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'shadowed'}, 'what it decided and still holds is done', expected => '1');
 
+# Changes that are committed in another order than they were made in.
+$policies->control(k => [5]);
+$policies->create(sprintf(qq{'late', 'query', threshold => 10, $query, $act}, 'k'));
+my $late = $node->background_psql('postgres', on_error_stop => 1);
+$late->query_safe(q{SET ROLE policy_owner; BEGIN; SELECT dbnet.alter_policy('late', threshold => 1)});
+$policies->create(sprintf(qq{'early', 'query', threshold => 1, $query, $act}, 'k'));
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'early'}, 'one that was made later acts', expected => '1');
+$late->query_safe('COMMIT');
+$late->quit;
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'late'}, 'and so does the one that was committed last', expected => '1');
+
 # A query without threshold: its rows are conditions.
 $policies->create(qq{'rows', 'query', query => 'SELECT place, value FROM net.control WHERE place = ''h''', every => '100 ms', $act});
 $policies->control(h => [-7]);
 $node->wait_for(q{SELECT place, value FROM net.done WHERE policy = 'rows'}, 'a row is a condition that holds, whatever its value', expected => 'h|-7');
 $node->psql_ok(q{DELETE FROM net.control WHERE place = 'h'}, 'the row is gone');
 $node->wait_for(q{SELECT state FROM dbnet.policy_state WHERE policy = 'rows'}, 'resolved', expected => 'resolved');
+
+# Groups that come and go: what is not seen any more makes room for what is.
+$policies->control(many => [0]);
+$policies->create(q{'many', 'query', threshold => 10, query => 'SELECT n + c.value AS n, 1 AS value FROM net.control AS c, generate_series(1, 6000) AS n WHERE c.place = ''many''', every => '100 ms'});
+my $many = q{SELECT count(*), min((grouping ->> 'n')::integer) FROM dbnet.policy_state WHERE policy = 'many'};
+$node->wait_for($many, 'six thousand groups', expected => '6000|1');
+$policies->control(many => [6000]);
+$node->wait_for($many, 'six thousand others', expected => '6000|6001');
+$node->psql_ok(q{SET ROLE policy_owner; SELECT dbnet.drop_policy('many')}, 'drop it');
 
 # Actions that fail -----------------------------------------------------------------------------------------------------------------
 $node->psql_ok(<<'SQL', 'an action that fails until it may not');
@@ -141,6 +161,19 @@ $policies->create(q{'broken', 'query', threshold => 1, query => 'SELECT 1 / (SEL
 $node->wait_for(q{SELECT decision, reason, error FROM dbnet.policy_event WHERE policy = 'broken'}, 'a query that fails says so, once', expected => 'not acting|error|division by zero');
 $policies->spans(node => 'n6', errors => 50);
 $node->wait_for(q{SELECT count(*) FROM net.done WHERE place = 'n6'}, 'others go on', expected => '1');
+
+# An event that somebody has locked.
+$policies->create(q{'held', 'timer', every => '1 hour', action => 'net.act(dbnet.policy_event)', mode => 'act'});
+$node->psql_ok(q{SELECT dbnet.disable_policy('held'); INSERT INTO dbnet.policy_event (id, at, policy, policy_version, owner, grouping, decision, state, mode, action_state)
+    SELECT dbnet.take_event(), now(), name, version, owner, '{}', 'act', 'inactive', 'act', 'waiting' FROM dbnet.policy WHERE name = 'held'}, 'an action waits');
+my $holder = $node->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe(q{BEGIN; SELECT FROM dbnet.policy_event WHERE policy = 'held' FOR UPDATE});
+$node->psql_ok(q{SELECT dbnet.enable_policy('held')}, 'it may be run, but for the lock');
+$policies->spans(node => 'n9', errors => 50);
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE place = 'n9'}, 'others go on', expected => '1');
+$holder->query_safe('COMMIT');
+$holder->quit;
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'held'}, 'and it is run when it is free', expected => '1');
 
 # Absence ---------------------------------------------------------------------------------------------------------------------------------
 $policies->create(qq{'silence', 'spans', aggregate => 'absent', match => '{"service_name": "heart"}', group_by => '{node}', time_window => '2 s', $act});

@@ -42,6 +42,14 @@ subtest 'what is good is taken: 200, the request\'s media type, and an empty ans
     $node->query_is(q{SELECT trace_id, span_id, name FROM otel.spans WHERE name = 'pbx'}, ('01' x 16) . '|' . ('02' x 8) . '|pbx', 'and is there');
 };
 
+subtest 'a hook that does not come to its end costs nothing but itself' => sub {
+    $node->psql_ok(q{CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1000); RETURN NULL; END'; SELECT otel.on_batch('hang()')}, 'a hook');
+    my $before = spans();
+    is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(3))->{status}, 200, 'status');
+    is(spans() - $before, 3, 'is there');
+    $node->psql_ok(q{SELECT otel.remove_on_batch('hang()')}, 'remove it');
+};
+
 subtest 'requests with nothing in them are good' => sub {
     my $before = spans();
     for my $case ([ $protobuf, '' ], [ 'application/json', '{}' ], [ 'application/json', '{"resourceSpans":[]}' ],

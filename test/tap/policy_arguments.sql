@@ -126,6 +126,10 @@ SELECT lives_ok($$SELECT dbnet.alter_policy('routes', match => '{"service_name":
 RESET ROLE;
 SELECT is_empty('SELECT FROM otel.pane_rule', 'its panes are not kept');
 SET ROLE policy_admin;
+SELECT lives_ok($$SELECT dbnet.store_policy('{"name": "routes", "group_by": ["http.route"], "number": 7000000, "owner": "postgres", "version": 1}', false)$$, 'what a policy is known by');
+RESET ROLE;
+SELECT results_eq($$SELECT p.name, p.owner::text FROM otel.pane_rule AS r JOIN dbnet.policy AS p ON p.number = r.rule$$, $$VALUES ('routes', 'policy_admin')$$, 'is not for its owner to say');
+SET ROLE policy_admin;
 
 -- Changing ------------------------------------------------------------------------------------------------------------------------------------------
 SELECT version AS version_before FROM dbnet.policy WHERE name = 'errors' \gset

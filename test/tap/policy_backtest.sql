@@ -27,6 +27,16 @@ SELECT results_eq(format($$SELECT second, node, decision, reason FROM pg_temp.te
 SELECT results_eq(format($$SELECT second, decision, reason, count FROM pg_temp.test('errors', %L) WHERE node = 'n2'$$, :'start'), $$VALUES (5, 'not acting', 'below minimum count', 1::bigint)$$, 'one span of one is none');
 SELECT is_empty(format($$SELECT FROM pg_temp.test('errors', %L) WHERE node = 'n3'$$, :'start'), 'another service does not match');
 
+-- Twenty minutes are read in more than one piece.
+RESET ROLE;
+SELECT count(pg_temp.pane(:'start'::timestamptz + s * interval '1 s', 'n1', 100, 50)) FROM generate_series(595, 604) AS s;
+SET ROLE backtest_owner;
+SELECT results_eq(format($$SELECT second, decision, count FROM pg_temp.test('errors', %L, '20 minutes') WHERE node = 'n1' AND second > 100$$, :'start'),
+    $$VALUES (595, 'act', 100::bigint), (605 + 9, 'resolved', 0::bigint)$$, 'the window reaches from one into the next');
+RESET ROLE;
+DELETE FROM otel.span_pane WHERE bucket > :'start'::timestamptz + interval '1 minute';
+SET ROLE backtest_owner;
+
 SELECT lives_ok($$SELECT dbnet.alter_policy('errors', hold_time => '4 s', clear_threshold => 0.05, keep_firing_for => '3 s')$$, 'slower');
 SELECT results_eq(format($$SELECT second, decision, reason, value FROM pg_temp.test('errors', %L) WHERE node = 'n1'$$, :'start'), $$VALUES
     (13, 'not acting', 'just missed', 0.200), (18, 'act', NULL, 0.450), (25, 'not acting', 'within hysteresis', 0.200), (28, 'not acting', 'kept firing', 0.050), (30, 'resolved', NULL, 0.000)$$, 'hold time, hysteresis and keep_firing_for');
@@ -75,4 +85,8 @@ UPDATE dbnet.object SET changed_at = now() - interval '11 s';
 SELECT is(pg_temp.obstacle(), NULL, 'ready for long enough');
 UPDATE dbnet.object SET health = 'failed', changed_at = now() - interval '11 s';
 SELECT is(pg_temp.obstacle(), NULL, 'what has failed is not waited for');
+-- The timeline has when the share of errors changed; a span of time may be open.
+SELECT pg_temp.pane(:'start'::timestamptz + interval '70 s', 'n1', 100, 100);
+SELECT is((SELECT count(*) FROM dbnet.timeline(tstzrange(:'start', upper)) WHERE kind = 'errors' AND object = 'shop'), 1::bigint, format('errors until %s', upper))
+    FROM (VALUES (NULL::timestamptz), ('infinity'), (now())) AS v(upper);
 SELECT * FROM finish();

@@ -100,6 +100,31 @@ SELECT otel.remove_on_batch('pg_temp.batch_seen()');
 SELECT is_empty('TABLE otel.batch_hook', 'no hook is left');
 SELECT throws_ok($$SELECT otel.on_batch('now()')$$, '42809', 'function now() does not return trigger');
 
+SELECT throws_ok('SELECT otel.change_batch_hook(4000000000::oid::regprocedure, ''spans'', true)', '42883', 'there is no such function');
+
+-- A hook of one role, run by whoever delivers: here a superuser.
+CREATE ROLE dbnet_test_hook;
+GRANT dbnet_admin TO dbnet_test_hook;
+CREATE SCHEMA hook AUTHORIZATION dbnet_test_hook;
+SET LOCAL ROLE dbnet_test_hook;
+CREATE TABLE hook.seen (who name DEFAULT current_user);
+CREATE FUNCTION hook.fired() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO hook.seen VALUES ('at commit: ' || current_user); RETURN NULL; END $$;
+CREATE FUNCTION hook.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO hook.seen DEFAULT VALUES; PERFORM set_config('search_path', 'hook', false); RETURN NULL; END $$;
+SELECT otel.on_batch('hook.batch_seen()');
+RESET ROLE;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d1', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch with a hook');
+SELECT results_eq('TABLE hook.seen', ARRAY['dbnet_test_hook'::name], 'it has run as its owner');
+SELECT isnt(current_setting('search_path'), 'hook', 'and leaves no setting to the session');
+SET LOCAL ROLE dbnet_test_hook;
+CREATE CONSTRAINT TRIGGER fired AFTER INSERT ON hook.seen DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hook.fired();
+RESET ROLE;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d2', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch with a hook that leaves something for the commit');
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT results_eq('TABLE hook.seen', ARRAY['dbnet_test_hook'::name], 'nothing of it runs as who delivered');
+SET LOCAL ROLE dbnet_test_hook;
+SELECT otel.remove_on_batch('hook.batch_seen()');
+RESET ROLE;
+
 -- Rights ------------------------------------------------------------------------------------------------------------------
 CREATE ROLE dbnet_test_sender IN ROLE dbnet_ingest;
 CREATE ROLE dbnet_test_reader IN ROLE dbnet_viewer;
