@@ -270,7 +270,7 @@ sub run_programs {
     my @files = grep { wanted('t/' . basename($_, '.pl')) && ($torture || !/_torture\.pl$/) }
       sort { ($place{$a} // @longest) <=> ($place{$b} // @longest) || $a cmp $b } glob 'test/t/*.pl';
     my (%running, @finished);
-    my $jobs = $ENV{DBNET_TEST_JOBS} // 3;    # on two cores: they wait more than they compute
+    my $jobs = $ENV{DBNET_TEST_JOBS} // 4;    # on two cores: they wait more than they compute
     while (@files || %running) {
         while (@files && keys %running < $jobs) {
             my $file = shift @files;
