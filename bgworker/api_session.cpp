@@ -216,6 +216,7 @@ ApiAnswer run(const ApiRequest &request, const ApiRoute &route) {
     // Also over what runs at the commit. A query has a limit of its own, and writes nothing.
     const pg::Deadline deadline(route.action == ApiAction::query ? 0 : time_limit());
     pg::in_transaction([&] {
+        pg::check_for_interrupts(); // nobody may wait for it any more
         if (!request.traceparent.empty())
             pg::execute(set_traceparent, request.traceparent);
         if (route.action == ApiAction::query) {
@@ -337,7 +338,9 @@ void serve_requests(const Queues &queues) {
         std::string().swap(bytes);
         if (!request || request->route >= gateway::api_routes().size())
             throw pg::error(ERRCODE_INTERNAL_ERROR, "an unreadable request came from the api worker");
-        QueryCancelPending = false; // was meant for the one before
+        // What is pending was meant for the request before, or for this one and came before it.
+        QueryCancelPending = pg_atomic_read_u32(&segment->is_cancelled) != 0;
+        InterruptPending = true;
         const std::string answer = serve(*request).to_bytes();
         const bool is_as_new = reset_session();
         pg::call([] {

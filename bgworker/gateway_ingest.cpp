@@ -107,7 +107,7 @@ std::optional<GatewayIngest::Failure> GatewayIngest::run_transaction(std::span<c
     verdicts_.clear();
     batch_.clear();
     unpacked_.clear();
-    tokens_.clear();
+    senders_.clear();
     bytes_ = 0;
     try {
         pg::in_transaction([&] { fill(calls); });
@@ -129,9 +129,9 @@ void GatewayIngest::fill(std::span<const OtlpCall> calls) {
     }
     if (has_records(batch_))
         telemetry::write(batch_);
-    for (const auto &[text, token] : tokens_)
-        if (token.status == 200)
-            gateway::note_use(token, calls.front().exchange->client());
+    for (const auto &[text, sender] : senders_)
+        if (sender.token.status == 200)
+            gateway::note_use(sender.token, sender.client);
 }
 
 // Into the batch, if sender and body allow.
@@ -139,20 +139,21 @@ GatewayIngest::Verdict GatewayIngest::take(const OtlpCall &call) {
     gateway::Exchange &exchange = *call.exchange;
     telemetry::Sender sender{exchange.client(), {}, printable(exchange.header("User-Agent").value_or(""))};
     if (const auto authorization = exchange.header("Authorization")) {
-        auto found = tokens_.find(*authorization);
-        if (found == tokens_.end()) {
+        auto found = senders_.find(*authorization);
+        if (found == senders_.end()) {
             const auto text = gateway::bearer_token(*authorization);
             Token token;
             if (text)
                 token = gateway::check_token(*text, "ingest");
             else
                 token.message = "Authorization does not hold a bearer token";
-            found = tokens_.emplace(*authorization, std::move(token)).first;
+            found = senders_.emplace(*authorization, Sender{std::move(token), exchange.client()}).first;
         }
-        if (found->second.status != 200)
-            return {found->second.status, found->second.message, {}};
-        sender.token = found->second.name;
-        sender.resource_attributes = gateway::pinned_attributes(found->second.resource_attributes);
+        const Token &token = found->second.token;
+        if (token.status != 200)
+            return {token.status, token.message, {}};
+        sender.token = token.name;
+        sender.resource_attributes = gateway::pinned_attributes(token.resource_attributes);
     }
 
     std::string_view body = exchange.body();

@@ -31,6 +31,10 @@ private:
         std::string message; // of another status
         telemetry::Decoded decoded;
     };
+    struct Sender {
+        gateway::Token token;
+        std::string client; // that showed it first
+    };
     struct Failure {
         int status;
         std::string message;
@@ -49,8 +53,8 @@ private:
     telemetry::Batch batch_;
     std::vector<Verdict> verdicts_;                             // of the running transaction, in the order of its calls
     std::deque<std::string> unpacked_;                          // bodies in the batch that were compressed
-    size_t bytes_ = 0;                                          // of all bodies in the batch, unpacked
-    std::map<std::string, gateway::Token, std::less<>> tokens_; // asked for in the transaction, by what was sent
+    size_t bytes_ = 0;                                           // of all bodies in the batch, unpacked
+    std::map<std::string, Sender, std::less<>> senders_;         // of the transaction, by what they sent as token
     std::string problem_, reported_;
     std::chrono::steady_clock::time_point reported_at_;
 };

@@ -59,11 +59,15 @@ void SessionPool::terminate() noexcept {
             session.signal(SIGTERM);
 }
 
-bool SessionPool::submit(std::shared_ptr<SessionJob> job) {
+bool SessionPool::submit(std::shared_ptr<SessionJob> job) noexcept {
     if (waiting_.size() >= most_waiting)
         return false;
-    waiting_.push_back({std::move(job), Clock::now()});
-    return true;
+    try {
+        waiting_.push_back({std::move(job), Clock::now()});
+        return true;
+    } catch (const std::bad_alloc &) {
+        return false;
+    }
 }
 
 void SessionPool::cancel(const SessionJob &job) {
@@ -72,6 +76,7 @@ void SessionPool::cancel(const SessionJob &job) {
         if (session.job.get() == &job) {
             session.is_cancelled = true;
             session.since = Clock::now();
+            pg_atomic_write_u32(&session.segment->is_cancelled, 1);
             session.signal(SIGINT);
         }
 }
@@ -109,6 +114,7 @@ void SessionPool::finish(Session &session, SessionOutcome &&outcome) {
     if (job && !session.is_cancelled)
         job->done(std::move(outcome));
     session.is_cancelled = false;
+    pg_atomic_write_u32(&session.segment->is_cancelled, 0);
     session.since = Clock::now();
 }
 
@@ -193,10 +199,15 @@ bool SessionPool::find_session_for(const std::shared_ptr<SessionJob> &job, Sessi
             settings::api_sessions &&
         !close_idle_of_others(job->role))
         return false;
-    if (!start_session(*job)) {
-        if (sessions_.empty())
-            outcome = failure(SessionOutcome::Kind::no_room, "53000",
-                              "no free background worker for a session: max_worker_processes is reached");
+    try {
+        if (!start_session(*job)) {
+            if (sessions_.empty())
+                outcome = failure(SessionOutcome::Kind::no_room, "53000",
+                                  "no free background worker for a session: max_worker_processes is reached");
+            return false;
+        }
+    } catch (const pg::pg_error &caught) { // no shared memory: the sessions that are there go on
+        outcome = failure(SessionOutcome::Kind::no_room, "53000", "a session cannot begin: " + caught.message());
         return false;
     }
     give(sessions_.back(), job);
@@ -232,6 +243,7 @@ bool SessionPool::start_session(const SessionJob &job) {
         session.segment->database = database_;
         session.segment->role = job.role;
         pg_atomic_init_u32(&session.segment->is_ready, 0);
+        pg_atomic_init_u32(&session.segment->is_cancelled, 0);
         shm_mq_set_sender(shm_mq_create(session.segment->requests(), SessionSegment::queue_size), MyProc);
         shm_mq_set_receiver(shm_mq_create(session.segment->answers(), SessionSegment::queue_size), MyProc);
 

@@ -50,8 +50,8 @@ public:
     SessionPool(const SessionPool &) = delete;
     SessionPool &operator=(const SessionPool &) = delete;
 
-    // False: too many wait already.
-    bool submit(std::shared_ptr<SessionJob> job);
+    // False: too many wait already, or there is no memory.
+    bool submit(std::shared_ptr<SessionJob> job) noexcept;
     // Nobody waits for it any more: it is not begun, or cancelled where it runs. `done` is not called.
     void cancel(const SessionJob &job);
 

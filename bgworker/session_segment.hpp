@@ -13,7 +13,7 @@ namespace dbnet::bgworker {
 
 struct SessionSegment {
     Oid database, role;
-    int32 parent; // pid of the api worker
+    pg_atomic_uint32 is_cancelled; // nobody waits for the request on its way; set by the api worker before SIGINT
     // Why it could not start, when its end of the queues is gone before it was ready; set by the session.
     pg_atomic_uint32 is_ready;
     char failure_state[8];

@@ -247,7 +247,9 @@ CREATE FUNCTION dbnet.note_token_use(token bigint, client text) RETURNS void
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     UPDATE dbnet.token_secret AS s SET last_used_at = pg_catalog.now(), last_client = $2
-        WHERE s.token = $1 AND (s.last_used_at IS NULL OR s.last_used_at < pg_catalog.now() - interval '1 minute');
+        WHERE s.token = (SELECT u.token FROM dbnet.token_secret AS u
+                         WHERE u.token = $1 AND (u.last_used_at IS NULL OR u.last_used_at < pg_catalog.now() - interval '1 minute')
+                         FOR UPDATE SKIP LOCKED); -- somebody notes it now, or is about to revoke it: no request waits for that
 END;
 COMMENT ON FUNCTION dbnet.note_token_use(bigint, text) IS
     'Internal: notes that a token was used, once a minute at most. Arguments: dbnet.token.id; address of the client';

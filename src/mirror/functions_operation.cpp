@@ -26,8 +26,8 @@ const pg::Statement insert_operation{
     "INSERT INTO dbnet.operation (server, relation, namespace, name, uid, operation, arguments, requested_by)"
     " VALUES ($1::name, $2, $3, $4, $5, $6, $7::jsonb, $8::name) RETURNING id"};
 const pg::Statement find_operation{
-    "SELECT relation::oid, requested_by, pg_has_role($2, requested_by, 'USAGE') OR pg_has_role($2, 'dbnet_operator', "
-    "'USAGE') FROM dbnet.operation WHERE id = $1"};
+    "SELECT relation::oid, requested_by, pg_has_role($2, 'dbnet_operator', 'USAGE') OR EXISTS (SELECT FROM pg_roles AS r"
+    " WHERE r.rolname = requested_by AND pg_has_role($2, r.oid, 'USAGE')) FROM dbnet.operation WHERE id = $1"};
 const pg::Statement cancel_operation{
     "UPDATE dbnet.operation SET state = 'cancelled', message = 'cancelled by ' || quote_ident($2), reason = NULL,"
     " next_attempt_at = NULL, finished_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL"};
@@ -191,6 +191,11 @@ void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) 
                                                              target.mirror.server + "\"");
     if (!pg::execute(may_delete, Oid{pods.relation}).boolean(0, 0))
         throw denied(pods, "Who may DELETE a pod's row may evict it.");
+    // The pods of a node are of all namespaces and with any labels.
+    const bool is_partial = !pods.name_space.empty() || !pods.label_selector.empty();
+    if (is_partial && !pg::execute(may_delete, Oid{target.mirror.relation}).boolean(0, 0))
+        throw denied(target.mirror, "The mirror of pods shows a part of them, and a drain evicts all of the node: name "
+                                    "one without namespace and label_selector, or DELETE rows of nodes.");
     arguments["pods"] = pods.qualified_name;
 }
 

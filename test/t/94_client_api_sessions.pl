@@ -66,6 +66,25 @@ $api->answers($api->post($token{a}, '/query', { statement => q{DO $$ BEGIN PERFO
     is($write->('b', 30), 200, 'the session goes on');
 }
 
+# --- who hangs up before the session has seen the request: it is not begun ---
+{
+    my $pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dbnet api session' AND usename = 'b'});
+    kill 'STOP', $pid;
+    my $hasty = bless { %$api, timeout => 1 }, ref $api;
+    $hasty->post($token{b}, '/transactions', { operations => [ { execute => { statement => q{INSERT INTO done VALUES ('early', 1)} } } ] });
+    my $pending = 0;
+    for (1 .. 80) { # until it is told; it is ended after 10 s
+        open my $status, '<', "/proc/$pid/status" or die "status of $pid: $!";
+        ($pending) = map { /^ShdPnd:\s*([0-9a-f]+)/ ? hex($1) & 2 : () } <$status>;
+        last if $pending;
+        select undef, undef, undef, 0.1;
+    }
+    kill 'CONT', $pid;
+    ok($pending, 'a session is told before it has seen the request');
+    is($write->('b', 31), 200, 'it serves the next one');
+    $node->query_is(q{SELECT count(*) FROM done WHERE who = 'early'}, '0', 'and has not begun the other');
+}
+
 # --- a session that is terminated ---
 my ($status) = $api->at_once(sub {
         my $answer = $api->post($token{c}, '/calls', { name => 'pg_sleep', arguments => [600] });

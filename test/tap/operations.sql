@@ -9,6 +9,7 @@ CREATE SCHEMA operations;
 CREATE TABLE operations.nodes (name text PRIMARY KEY, unschedulable boolean);
 CREATE TABLE operations.bare_nodes (name text PRIMARY KEY, labels jsonb);
 CREATE TABLE operations.pods (namespace text, name text, phase text, PRIMARY KEY (namespace, name));
+CREATE TABLE operations.shop_pods (name text PRIMARY KEY);
 CREATE TABLE operations.other_pods (namespace text, name text, PRIMARY KEY (namespace, name));
 CREATE TABLE operations.deployments (namespace text, name text, template jsonb, PRIMARY KEY (namespace, name));
 INSERT INTO operations.nodes VALUES ('n1', false), ('n2', true);
@@ -18,6 +19,7 @@ INSERT INTO operations.deployments VALUES ('shop', 'web', '{"spec": {}}');
 SELECT dbnet.mirror('operations_lab', 'v1', 'Node', 'operations.nodes', '{"name": "metadata.name", "unschedulable": "spec.unschedulable"}');
 SELECT dbnet.mirror('operations_other', 'v1', 'Node', 'operations.bare_nodes', '{"name": "metadata.name", "labels": "metadata.labels"}');
 SELECT dbnet.mirror('operations_lab', 'v1', 'Pod', 'operations.pods', '{"namespace": "metadata.namespace", "name": "metadata.name", "phase": "status.phase"}');
+SELECT dbnet.mirror('operations_lab', 'v1', 'Pod', 'operations.shop_pods', '{"name": "metadata.name"}', namespace => 'shop');
 SELECT dbnet.mirror('operations_other', 'v1', 'Pod', 'operations.other_pods', '{"namespace": "metadata.namespace", "name": "metadata.name"}');
 SELECT dbnet.mirror('operations_lab', 'apps/v1', 'Deployment', 'operations.deployments', '{"namespace": "metadata.namespace", "name": "metadata.name", "template": "spec.template"}');
 
@@ -82,7 +84,7 @@ GRANT USAGE ON SCHEMA operations TO operations_reader, operations_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA operations TO operations_reader, operations_writer;
 GRANT UPDATE (unschedulable) ON operations.nodes TO operations_writer;
 GRANT UPDATE ON operations.bare_nodes, operations.deployments TO operations_writer;
-GRANT DELETE ON operations.pods TO operations_writer;
+GRANT DELETE ON operations.pods, operations.shop_pods TO operations_writer;
 DELETE FROM dbnet.operation;
 
 SET ROLE operations_reader;
@@ -95,6 +97,7 @@ SELECT throws_ok($$INSERT INTO dbnet.operation (server, relation, name, uid, ope
     '42501', NULL, 'nor write the table');
 SET ROLE operations_writer;
 SELECT throws_ok($$SELECT dbnet.drain('operations.nodes', 'n1')$$, '42501', 'permission denied for table operations.nodes', 'pods that are looked up at the server go with the right to delete the node');
+SELECT throws_ok($$SELECT dbnet.drain('operations.nodes', 'n1', 'operations.shop_pods')$$, '42501', 'permission denied for table operations.nodes', 'as does a mirror that has the pods of one namespace');
 SELECT lives_ok($$SELECT dbnet.drain('operations.nodes', 'n1', 'operations.pods')$$, 'those of a mirror with the right to delete them');
 SELECT lives_ok($$SELECT dbnet.cordon('operations.bare_nodes', 'n1')$$, 'UPDATE lets cordon');
 SELECT lives_ok($$SELECT dbnet.evict('operations.pods', 'shop/web-1')$$, 'DELETE lets evict');
@@ -117,6 +120,11 @@ RESET ROLE;
 ALTER TABLE operations.pods ENABLE ROW LEVEL SECURITY;
 SET ROLE operations_writer;
 SELECT throws_ok($$SELECT dbnet.evict('operations.pods', 'shop/web-1')$$, '42501', NULL, 'row-level security forbids what it hides');
+RESET ROLE;
+DROP OWNED BY operations_writer;
+DROP ROLE operations_writer;
+SET ROLE operations_steward;
+SELECT ok(dbnet.cancel_operation(id), 'an operator can when the role that asked was dropped') FROM dbnet.operation WHERE finished_at IS NULL;
 RESET ROLE;
 
 SELECT * FROM finish();
