@@ -6,7 +6,7 @@ packages="make g++ perl openssl curl git
  libcurl4-openssl-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libssl-dev
  libmicrohttpd-dev libgnutls28-dev zstd
  libprotozero-dev libdeflate-dev libzstd-dev
- libgtest-dev libipc-run-perl"
+ libgtest-dev libprotoc-dev libipc-run-perl"
 # Any Node.js from 18.19 on will do.
 command -v node >/dev/null && command -v npm >/dev/null || packages="$packages nodejs npm"
 # Another server than Debian's own brings its own headers and pgTAP.

@@ -55,7 +55,7 @@ $(TEST_OBJECTS)/pure.a: $(PURE_OBJECTS)
 	$(AR) rcsT $@ $^
 $(TEST_BINARIES)/unit: $(UNIT_OBJECTS) $(TEST_OBJECTS)/pure.a
 	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lssl -lcrypto -lpthread -o $@
+	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lprotobuf -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lssl -lcrypto -lpthread -o $@
 $(TEST_BINARIES)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(TEST_OBJECTS)/pure.a
 	@mkdir -p $(@D)
 	$(CXX) $(TEST_FLAGS) $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
