@@ -51,10 +51,10 @@ private:
 
     gateway::OtlpApplication &application_;
     telemetry::Batch batch_;
-    std::vector<Verdict> verdicts_;                             // of the running transaction, in the order of its calls
-    std::deque<std::string> unpacked_;                          // bodies in the batch that were compressed
-    size_t bytes_ = 0;                                           // of all bodies in the batch, unpacked
-    std::map<std::string, Sender, std::less<>> senders_;         // of the transaction, by what they sent as token
+    std::vector<Verdict> verdicts_;                      // of the running transaction, in the order of its calls
+    std::deque<std::string> unpacked_;                   // bodies in the batch that were compressed
+    size_t bytes_ = 0;                                   // of all bodies in the batch, unpacked
+    std::map<std::string, Sender, std::less<>> senders_; // of the transaction, by what they sent as token
     std::string problem_, reported_;
     std::chrono::steady_clock::time_point reported_at_;
 };
