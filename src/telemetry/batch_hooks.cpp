@@ -116,8 +116,6 @@ void call_hook(const BatchHook &hook, const PartitionedTable &table) {
     });
 }
 
-int64_t failures = 0;
-
 } // namespace
 
 void insert_left_rows(const PartitionedTable &table) {
@@ -146,7 +144,6 @@ void call_batch_hooks(const PartitionedTable &table) {
                 call_hook(hook, table);
             });
         } catch (const pg::error &error) {
-            ++failures;
             pg::warning(error.sqlstate(), error.what(), error.hint_text());
         } catch (const pg::pg_error &error) {
             if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !is_limited) ||
@@ -159,10 +156,6 @@ void call_batch_hooks(const PartitionedTable &table) {
                         "The telemetry was written; what the function did is undone.");
         }
     }
-}
-
-int64_t failed_hooks() noexcept {
-    return failures;
 }
 
 } // namespace dbnet::telemetry

@@ -11,10 +11,7 @@ namespace dbnet::telemetry {
 void insert_left_rows(const PartitionedTable &table);
 
 // Calls the functions that wait for rows of this table, each as its owner and in a subtransaction. One that fails costs
-// a WARNING, and counts in otel.failed_hooks().
+// a WARNING.
 void call_batch_hooks(const PartitionedTable &table);
-
-// Of this process's server, in all databases, since its start.
-int64_t failed_hooks() noexcept;
 
 } // namespace dbnet::telemetry
