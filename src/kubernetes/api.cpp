@@ -215,11 +215,14 @@ Request path_request(std::string_view path, std::string_view accept) {
     return request;
 }
 
-Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb) {
+Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb,
+                              std::string_view subresource) {
     Request request = request_for("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
     json attributes = {{"group", resource.group}, {"resource", resource.plural}, {"verb", verb}};
     if (resource.namespaced && !name_space.empty())
         attributes["namespace"] = name_space;
+    if (!subresource.empty())
+        attributes["subresource"] = subresource;
     request.content_type = json_type;
     request.body = json({{"apiVersion", "authorization.k8s.io/v1"},
                          {"kind", "SelfSubjectAccessReview"},

@@ -94,7 +94,8 @@ Request scale_request(const Resource &resource, std::string_view name_space, std
 Request path_request(std::string_view path, std::string_view accept = "application/json");
 
 // POST authorization.k8s.io/v1 SelfSubjectAccessReview: may we do `verb` on the resource? Answer: status.allowed.
-Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb);
+Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb,
+                              std::string_view subresource = {});
 
 // The object in this answer is being deleted: what was written to it will be lost (kubernetes.md A10).
 bool is_terminating(const nlohmann::json &object);

@@ -21,11 +21,9 @@ using kubernetes::Response;
 
 constexpr const char *ok = "ok", *failed = "failed", *unknown = "unknown";
 
-// Mirrors of the server, so that the rights they need can be asked for.
 const pg::Statement find_lease{"SELECT dbnet.lease_namespace($1::name)"};
-const pg::Statement find_mirrors{
-    "SELECT relation::text, api_version, kind, resource, namespaced, coalesce(namespace, ''), mode"
-    " FROM dbnet.mirrored_relation WHERE server = $1::pg_catalog.name ORDER BY relation::text"};
+const pg::Statement find_rights{"SELECT relation::text, api_group, resource, subresource, namespace, verb"
+                                " FROM dbnet.cluster_rights($1::pg_catalog.name)"};
 
 std::string text_at(const Json &document, const char *pointer) {
     const Json *value = nullptr;
@@ -92,48 +90,64 @@ void check_identity(ClientSession &session, RowWriter &rows) {
               std::nullopt});
 }
 
-void check_rights(ClientSession &session, const pg::Result &mirrors, size_t mirror, RowWriter &rows) {
-    const auto [group, version] = kubernetes::split_api_version(mirrors.text(mirror, 1));
-    const kubernetes::Resource resource{group, version, std::string(mirrors.text(mirror, 2)),
-                                        std::string(mirrors.text(mirror, 3)), mirrors.boolean(mirror, 4)};
-    std::vector<std::string> verbs{"get", "list", "watch"};
-    if (mirrors.text(mirror, 6) == "manage")
-        verbs.insert(verbs.end(), {"create", "patch", "delete"});
+// Rights to one resource and its subresources, in order, as text: "get, list, watch nodes, patch nodes/status".
+class RightsText {
+public:
+    void add(const std::string &resource, std::string_view verb) {
+        if (resource == last_) {
+            text_.insert(text_.size() - last_.size() - 1, ", " + std::string(verb));
+            return;
+        }
+        text_ += (text_.empty() ? "" : ", ") + std::string(verb) + " " + resource;
+        last_ = resource;
+    }
+    bool is_empty() const { return text_.empty(); }
+    std::string in(std::string_view name_space) const {
+        return text_ + (name_space.empty() ? "" : " in namespace " + std::string(name_space));
+    }
+
+private:
+    std::string text_, last_;
+};
+
+// Those of one mirror, which are the rows [first, end).
+void check_rights(ClientSession &session, const pg::Result &rights, size_t first, size_t end, RowWriter &rows) {
+    const auto resource_of = [&](size_t row) {
+        const std::string group(rights.text(row, 1)), subresource(rights.text(row, 3));
+        return std::string(rights.text(row, 2)) + (group.empty() ? "" : "." + group) +
+               (subresource.empty() ? "" : "/" + subresource);
+    };
+    const std::string_view name_space = rights.text(first, 4);
     std::vector<Request> requests;
-    for (const std::string &verb : verbs)
-        requests.push_back(kubernetes::access_review_request(resource, mirrors.text(mirror, 5), verb));
+    for (size_t row = first; row < end; row++) {
+        // Neither version nor kind is asked for.
+        const kubernetes::Resource resource{std::string(rights.text(row, 1)), "", "", std::string(rights.text(row, 2)),
+                                            !name_space.empty()};
+        requests.push_back(
+            kubernetes::access_review_request(resource, name_space, rights.text(row, 5), rights.text(row, 3)));
+    }
     const std::vector<Response> responses = session.ask_all(std::move(requests));
-    const std::string item = "rights of " + std::string(mirrors.text(mirror, 0));
-    std::string allowed, missing, reason;
-    for (size_t i = 0; i < verbs.size(); i++) {
-        const Outcome outcome = kubernetes::classify(responses[i]);
+    const std::string item = "rights of " + std::string(rights.text(first, 0));
+    RightsText allowed, missing;
+    std::string reason;
+    for (size_t row = first; row < end; row++) {
+        const Response &response = responses[row - first];
+        const Outcome outcome = kubernetes::classify(response);
         if (outcome.status == 404)
             return rows.add({item, unknown, "the server does not tell (no SelfSubjectAccessReview)", std::nullopt});
         if (!outcome)
             return add_failure(rows, item, outcome);
-        const Json review = Json::parse(responses[i].body, nullptr, false);
+        const Json review = Json::parse(response.body, nullptr, false);
         const Json::json_pointer verdict("/status/allowed");
         const bool is_allowed = review.is_object() && review.contains(verdict) && review[verdict] == true;
-        std::string &list = is_allowed ? allowed : missing;
-        list += (list.empty() ? "" : ", ") + verbs[i];
+        (is_allowed ? allowed : missing).add(resource_of(row), rights.text(row, 5));
         if (!is_allowed && reason.empty() && review.is_object())
             reason = text_at(review, "/status/reason");
     }
-    const std::string where =
-        resource.plural + (group.empty() ? "" : "." + group) +
-        (mirrors.text(mirror, 5).empty() ? "" : " in namespace " + std::string(mirrors.text(mirror, 5)));
-    if (missing.empty())
-        return rows.add({item, ok, allowed + " " + where, std::nullopt});
-    rows.add({item, failed, "may not " + missing + " " + where + (reason.empty() ? "" : ": " + reason),
-              "Grant it in the cluster: kubectl create clusterrole dbnet --verb=" +
-                  [&] {
-                      std::string flags = missing;
-                      for (size_t at = 0; (at = flags.find(", ", at)) != std::string::npos;)
-                          flags.replace(at, 2, ",");
-                      return flags;
-                  }() +
-                  " --resource=" + resource.plural + (group.empty() ? "" : "." + group) +
-                  ", and bind it to the user above."});
+    if (missing.is_empty())
+        return rows.add({item, ok, allowed.in(name_space), std::nullopt});
+    rows.add({item, failed, "may not " + missing.in(name_space) + (reason.empty() ? "" : ": " + reason),
+              "Grant it in the cluster: dbnet.rbac() prints, for kubectl, what the mirrors of the server need."});
 }
 
 // By which of several servers that run this database one writes. Without it all goes on, unprotected.
@@ -202,12 +216,15 @@ DBNET_FUNCTION(dbnet_check_server) {
     rows.add(
         {"version", name.empty() ? unknown : ok, name.empty() ? "the answer names no version" : name, std::nullopt});
     check_identity(session, rows);
-    const pg::Result mirrors =
-        pg::in_spi([&] { return as_extension([&] { return pg::execute(find_mirrors, server); }); });
-    for (size_t i = 0; i < mirrors.rows(); i++)
-        check_rights(session, mirrors, i, rows);
+    const pg::Result rights =
+        pg::in_spi([&] { return as_extension([&] { return pg::execute(find_rights, server); }); });
+    for (size_t first = 0, end = 0; first < rights.rows(); first = end) {
+        while (end < rights.rows() && rights.text(end, 0) == rights.text(first, 0))
+            ++end;
+        check_rights(session, rights, first, end, rows);
+    }
     check_lease(session, server, rows);
-    if (mirrors.rows() == 0)
+    if (rights.rows() == 0)
         rows.add(
             {"rights", unknown, "no mirror uses the server yet", "Call dbnet.check_server again after dbnet.mirror."});
     return Datum{0};

@@ -86,7 +86,7 @@ $node->psql_ok("ALTER USER MAPPING FOR CURRENT_USER SERVER with_token OPTIONS (S
 # --- rights that are missing: told in the server's words, tried again on request ---
 $node->wait_for(q{SELECT phase = 'denied' AND needs_action AND message LIKE '%cannot patch resource "configmaps"%' AND next_step LIKE '%dbnet.retry()%'
                   FROM dbnet.object_status WHERE relation = 'net.with_token'::regclass}, 'a write that is not allowed');
-$node->query_is(q{SELECT state, detail LIKE 'may not create, patch, delete configmaps in namespace%', hint LIKE 'Grant it in the cluster: kubectl create clusterrole % --verb=create,patch,delete --resource=configmaps%'
+$node->query_is(q{SELECT state, detail LIKE 'may not create, patch, delete configmaps in namespace%', hint LIKE 'Grant it in the cluster: dbnet.rbac() %'
                   FROM dbnet.check_server('with_token') WHERE item = 'rights of net.with_token'}, 'failed|t|t', 'check_server lists what is missing');
 $node->query_is(q{SELECT state FROM dbnet.mirror_status WHERE relation = 'net.with_token'::regclass}, 'synced', 'reading goes on');
 $api->grant($third, 'all');

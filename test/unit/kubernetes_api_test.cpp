@@ -121,6 +121,9 @@ TEST(KubernetesApi, OtherRequests) {
     const json review = json::parse(access_review_request(deployment, "net", "patch").body);
     EXPECT_EQ(review["spec"]["resourceAttributes"],
               (json{{"group", "apps"}, {"resource", "deployments"}, {"verb", "patch"}, {"namespace", "net"}}));
+    const json scale = json::parse(access_review_request(deployment, "", "patch", "scale").body);
+    EXPECT_EQ(scale["spec"]["resourceAttributes"],
+              (json{{"group", "apps"}, {"resource", "deployments"}, {"verb", "patch"}, {"subresource", "scale"}}));
 }
 
 TEST(KubernetesApi, ReadsAnswersToWrites) {
