@@ -3,6 +3,7 @@
 #   make, make install, make installcheck   as PGXS users expect (PG_CONFIG=… chooses the server)
 #   make check       installs what it needs, builds, runs every test on clusters of its own     (ONLY=regex: a part)
 #   make bench       measures; make torture: what takes longer than a check should
+#   make deb         the Debian package, into build/
 #   make fuzz        libFuzzer (clang++) on every parser, SECONDS_EACH=60
 #   make format, make lint
 #
@@ -69,7 +70,9 @@ build/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(filter-out src/dbnet.o,$(OBJS))
 dbnet--$(DBNET_VERSION).sql: $(sort $(wildcard sql/[0-9]*.sql))
 	cat $^ > $@
 
-.PHONY: format lint
+.PHONY: deb format lint
+deb:
+	@PG_CONFIG=$(PG_CONFIG) debian/build
 FORMATTED = $(shell git ls-files '*.cpp' '*.hpp')
 format:
 	clang-format -i $(FORMATTED)

@@ -35,6 +35,8 @@ my %missing = (
         my $folder = DBNet::Environment::program('otel_js');
         return -d "$folder/node_modules/\@opentelemetry" ? undef : "npm could not install what test/otel_js asks for into $folder";
     },
+    # The Debian package.
+    package => sub { return package_file() ? undef : '`make deb` has not been run' },
     existing_cluster => sub {
         return kind() eq 'cluster' ? undef : 'USE_EXISTING_CLUSTER=true and DBNET_TEST_CONTEXT are not set';
     },
@@ -44,6 +46,8 @@ sub kubesim_is_missing {
     my $program = DBNet::Environment::program('kubesim');
     return -x $program ? undef : "$program is not built";
 }
+
+sub package_file { return (glob "$DBNet::Environment::top/build/postgresql-*-dbnet_*.deb")[0] }
 
 # Which Kubernetes API this run is on: 'cluster' only when asked for by both variables.
 sub kind {
