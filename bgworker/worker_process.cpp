@@ -38,6 +38,7 @@ struct Extension {
 };
 Extension served{};
 WorkerSlot *own_slot = nullptr;
+uint64 seen_configuration = 0; // WorkerSlot::configuration when the extension was last read
 Oid own_database = InvalidOid;
 
 // Runs after the process left the list of backends of its database: who waits for the database may go on then.
@@ -156,6 +157,7 @@ bool await_matching_extension() {
     bool is_logged = false;
     while (true) {
         pg::at_transaction_start = nullptr;
+        seen_configuration = pg_atomic_read_u64(&own_slot->configuration);
         served = pg::in_transaction([] { return pg::call(read_extension); });
         if (!OidIsValid(served.oid))
             return false;
@@ -216,7 +218,14 @@ bool wait_for_work(int descriptor, long timeout_ms) {
 }
 
 bool WorkerProcess::wait(int descriptor, long timeout_ms) {
-    return wait_for_work(descriptor, timeout_ms);
+    const bool is_reread = wait_for_work(descriptor, timeout_ms);
+    // The mirror worker looks at its configuration itself, and has transactions without being asked.
+    const uint64 configuration = pg_atomic_read_u64(&slot_.configuration);
+    if (slot_.kind != pg::WorkerKind::mirror && configuration != seen_configuration) {
+        seen_configuration = configuration;
+        pg::in_transaction([] {}); // leaves when the extension has another version now
+    }
+    return is_reread;
 }
 
 void WorkerProcess::note_error(std::string_view text) {

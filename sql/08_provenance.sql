@@ -49,12 +49,13 @@ COMMENT ON COLUMN dbnet.tracked_relation.activations IS 'which activations of it
 COMMENT ON COLUMN dbnet.tracked_relation.enabled IS 'false = no longer tracked; its history is kept';
 COMMENT ON COLUMN dbnet.tracked_relation.tracked_since IS 'since when its changes are recorded';
 
+-- No column of any table is a regprocedure: pg_upgrade refuses a database that has one.
 CREATE TABLE dbnet.tracked_function (
-    function      regprocedure PRIMARY KEY,
-    tracked_since timestamptz  NOT NULL DEFAULT pg_catalog.now()
+    function      text        PRIMARY KEY,
+    tracked_since timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE dbnet.tracked_function IS 'Functions and procedures of which every call is recorded, also one that changed nothing. Change it with dbnet.track_function and dbnet.untrack_function';
-COMMENT ON COLUMN dbnet.tracked_function.function IS 'the function or procedure';
+COMMENT ON COLUMN dbnet.tracked_function.function IS 'the function or procedure as pg_identify_object spells it: net.grow(pg_catalog.text,integer); one that is renamed is no longer tracked';
 COMMENT ON COLUMN dbnet.tracked_function.tracked_since IS 'since when every call is recorded';
 
 -- What happened ----------------------------------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.code', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.provenance_block', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_relation', 'WHERE number >= 100');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_relation_number', '');
-SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_function', 'WHERE function::text NOT LIKE ''dbnet.%''');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_function', 'WHERE function NOT LIKE ''dbnet.%''');
 
 -- Functions ------------------------------------------------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ BEGIN
     IF NOT pg_has_role(caller, (SELECT proowner FROM pg_proc WHERE oid = function), 'USAGE') THEN
         RAISE EXCEPTION 'must be owner of function %', function USING ERRCODE = 'insufficient_privilege';
     END IF;
-    INSERT INTO dbnet.tracked_function (function) VALUES (function) ON CONFLICT DO NOTHING;
+    INSERT INTO dbnet.tracked_function (function) SELECT identity FROM pg_identify_object('pg_proc'::regclass, function, 0) ON CONFLICT DO NOTHING;
     IF (SELECT proparallel = 's' FROM pg_proc WHERE oid = function) THEN
         RAISE WARNING 'calls of % in parallel workers are not recorded', function USING HINT = format('ALTER FUNCTION %s PARALLEL RESTRICTED keeps it out of them.', function);
     END IF;
@@ -133,7 +133,7 @@ BEGIN
     IF NOT pg_has_role(caller, (SELECT proowner FROM pg_proc WHERE oid = function), 'USAGE') THEN
         RAISE EXCEPTION 'must be owner of function %', function USING ERRCODE = 'insufficient_privilege';
     END IF;
-    DELETE FROM dbnet.tracked_function AS t WHERE t.function = answer_untrack_function.function;
+    DELETE FROM dbnet.tracked_function AS t WHERE t.function = (SELECT identity FROM pg_identify_object('pg_proc'::regclass, answer_untrack_function.function, 0));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'function % is not tracked', function USING ERRCODE = 'undefined_object';
     END IF;

@@ -470,12 +470,12 @@ COMMENT ON COLUMN otel.pane_rule.match IS 'what is counted: attributes (of the s
 COMMENT ON COLUMN otel.pane_rule.group_by IS 'names, as in match, whose values make the grouping; one that is absent is null there';
 
 CREATE TABLE otel.batch_hook (
-    procedure regprocedure NOT NULL,
-    relation  text         NOT NULL CHECK (relation IN ('spans', 'span_events', 'span_links', 'number_points', 'histogram_points', 'exponential_histogram_points', 'summary_points', 'logs')),
+    procedure text NOT NULL,
+    relation  text NOT NULL CHECK (relation IN ('spans', 'span_events', 'span_links', 'number_points', 'histogram_points', 'exponential_histogram_points', 'summary_points', 'logs')),
     PRIMARY KEY (procedure, relation)
 );
 COMMENT ON TABLE otel.batch_hook IS 'Trigger functions that are called once per batch. Change it with otel.on_batch and otel.remove_on_batch';
-COMMENT ON COLUMN otel.batch_hook.procedure IS 'function that returns trigger; runs as its owner';
+COMMENT ON COLUMN otel.batch_hook.procedure IS 'function that returns trigger, as schema.name(); runs as its owner';
 COMMENT ON COLUMN otel.batch_hook.relation IS 'table of schema otel whose new rows it reads';
 
 -- Every process that writes reads them anew after a change.

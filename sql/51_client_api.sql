@@ -48,5 +48,5 @@ COMMENT ON FUNCTION dbnet.wrap_transaction(jsonb) IS
 -- What is created goes on record as a call with its arguments, also where nothing that is tracked was touched. Not
 -- call_procedure, wrap_transaction and execute: what they call does, and their arguments may hold what must not be kept.
 INSERT INTO dbnet.tracked_function (function)
-SELECT oid::regprocedure FROM pg_catalog.pg_proc
+SELECT identity FROM pg_catalog.pg_proc, pg_catalog.pg_identify_object('pg_catalog.pg_proc'::regclass, pg_proc.oid, 0)
 WHERE pronamespace = 'dbnet'::regnamespace AND proname IN ('create_schema', 'create_table', 'create_procedure', 'create_trigger');

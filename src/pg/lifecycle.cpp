@@ -238,6 +238,11 @@ void tell_launcher_about_extension(Shared &memory) {
             end_all(memory, MyDatabaseId);
     });
     wake_worker(MyDatabaseId); // an idle or running one sees the new version
+    for (const WorkerKind kind : companion_kinds) {
+        if (WorkerSlot *slot = find_slot(MyDatabaseId, kind))
+            pg_atomic_fetch_add_u64(&slot->configuration, 1);
+        wake_worker(MyDatabaseId, kind);
+    }
     wake_launcher();
 }
 

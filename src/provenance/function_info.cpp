@@ -27,6 +27,7 @@ extern "C" {
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 }
@@ -105,31 +106,37 @@ bool is_wanted(const HeapTuple tuple, Form_pg_proc proc) {
 }
 
 bool is_tracked(Oid function) {
-    static HTAB *tracked = nullptr;
+    static List *tracked = NIL; // of signatures; few
     if (tracked_is_stale) {
-        if (tracked != nullptr)
-            hash_destroy(tracked);
-        tracked = nullptr;
+        List *old = tracked;
+        tracked = NIL;
+        list_free_deep(old);
         const uint64 before_reading = changes;
-        HASHCTL control{};
-        control.keysize = sizeof(Oid);
-        control.entrysize = sizeof(Oid);
-        tracked = hash_create("DBNet tracked functions", 16, &control, HASH_ELEM | HASH_BLOBS);
         const Oid table = own_table(OwnTable::tracked_function);
         if (OidIsValid(table)) {
             const Relation relation = table_open(table, AccessShareLock);
             const SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, nullptr, 0, nullptr);
             while (const HeapTuple tuple = systable_getnext(scan)) {
                 bool is_null = false;
-                const Oid found = DatumGetObjectId(heap_getattr(tuple, 1, RelationGetDescr(relation), &is_null));
-                hash_search(tracked, &found, HASH_ENTER, nullptr);
+                const Datum found = heap_getattr(tuple, 1, RelationGetDescr(relation), &is_null);
+                const MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+                tracked = lappend(tracked, TextDatumGetCString(found));
+                MemoryContextSwitchTo(before);
             }
             systable_endscan(scan);
             table_close(relation, AccessShareLock);
         }
         tracked_is_stale = changes != before_reading; // then once more at the next question
     }
-    return hash_search(tracked, &function, HASH_FIND, nullptr) != nullptr;
+    if (tracked == NIL)
+        return false;
+    char *signature = format_procedure_qualified(function);
+    bool is_found = false;
+    const ListCell *cell;
+    foreach (cell, tracked)
+        is_found |= strcmp(static_cast<const char *>(lfirst(cell)), signature) == 0;
+    pfree(signature);
+    return is_found;
 }
 
 Entry *find_entry(Oid function) {

@@ -86,8 +86,8 @@ void call_hook(const BatchHook &hook, const PartitionedTable &table) {
     pg::call([&] {
         const HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(hook.procedure));
         if (!HeapTupleIsValid(function))
-            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "a function of otel.batch_hook is not there")
-                .hint("Remove its row from otel.batch_hook.");
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "function " + hook.name + " of otel.batch_hook is not there")
+                .hint("Remove its row from otel.batch_hook, or make the function.");
         owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(function))->proowner;
         ReleaseSysCache(function);
     });
@@ -167,9 +167,12 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
         "SELECT pg_catalog.pg_has_role($1, p.proowner, 'USAGE') FROM pg_catalog.pg_proc AS p"
         " WHERE p.oid OPERATOR(pg_catalog.=) $2"};
     static const pg::Statement add{
-        "INSERT INTO otel.batch_hook (procedure, relation) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
-    static const pg::Statement remove{"DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) $1"
-                                      " AND relation OPERATOR(pg_catalog.=) $2"};
+        "INSERT INTO otel.batch_hook (procedure, relation) SELECT identity, $2"
+        " FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, $1, 0) ON CONFLICT DO NOTHING"};
+    static const pg::Statement remove{
+        "DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) (SELECT identity"
+        " FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, $1, 0))"
+        " AND relation OPERATOR(pg_catalog.=) $2"};
     const Oid procedure = PG_GETARG_OID(0), caller = GetUserId();
     const std::string_view relation = pg::call([&]() -> std::string_view {
         const text *value = PG_GETARG_TEXT_PP(1);

@@ -21,7 +21,8 @@ const pg::Statement select_groups{"SELECT r.rule, g.name FROM otel.pane_rule AS 
                                   " pg_catalog.unnest(r.group_by) WITH ORDINALITY AS g(name, place)"
                                   " ORDER BY r.rule, g.place"};
 const pg::Statement select_hooks{
-    "SELECT procedure::pg_catalog.oid, relation FROM otel.batch_hook ORDER BY procedure::pg_catalog.oid"};
+    "SELECT coalesce(pg_catalog.to_regprocedure(procedure)::pg_catalog.oid, 0::pg_catalog.oid), relation, procedure"
+    " FROM otel.batch_hook ORDER BY procedure"};
 
 struct State {
     Configuration current;
@@ -62,7 +63,7 @@ void load(Configuration &loaded) {
             if (rule.rule == static_cast<int32_t>(groups.integer(row, 0)))
                 rule.group_by.emplace_back(groups.text(row, 1));
     for (size_t row = 0; row < hooks.rows(); ++row)
-        loaded.hooks.push_back({hooks.oid(row, 0), std::string(hooks.text(row, 1))});
+        loaded.hooks.push_back({hooks.oid(row, 0), std::string(hooks.text(row, 1)), std::string(hooks.text(row, 2))});
 }
 
 } // namespace

@@ -23,8 +23,9 @@ struct PaneRule {
 };
 
 struct BatchHook {
-    Oid procedure;
+    Oid procedure;     // InvalidOid: it is not there
     std::string table; // of schema otel
+    std::string name;  // schema.name() of the procedure
 };
 
 struct Configuration {

@@ -178,7 +178,7 @@ EXPLAIN (COSTS off) SELECT * FROM rows_of(5);
 
 -- functions of which every call is recorded, also one that changed nothing
 CREATE FUNCTION look(which int) RETURNS text STABLE LANGUAGE sql AS $$ SELECT note FROM node WHERE id = which $$;
-INSERT INTO dbnet.tracked_function VALUES ('look(int)');
+INSERT INTO dbnet.tracked_function VALUES ('lab.look(integer)');
 SELECT look(1);
 SELECT event, within, regexp_replace(what, '"tracked_since": "[^"]+"', 'SINCE') AS what FROM chain.show();
 DELETE FROM dbnet.tracked_function;

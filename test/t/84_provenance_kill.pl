@@ -20,7 +20,7 @@ CREATE FUNCTION add_up() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TRIGGER add_up AFTER INSERT ON counted FOR EACH ROW EXECUTE FUNCTION add_up();
 CREATE PROCEDURE work() LANGUAGE plpgsql AS
     $$ BEGIN LOOP INSERT INTO counted (note) SELECT 'x' FROM generate_series(1, 3); COMMIT; END LOOP; END $$;
-INSERT INTO dbnet.tracked_function VALUES ('work()');
+INSERT INTO dbnet.tracked_function VALUES ('public.work()');
 SQL
 
 # What must hold whatever happened before.

@@ -46,6 +46,13 @@ SQL
     return $self;
 }
 
+# From now on it is looked for on another node: a promoted standby, an upgraded or restored cluster.
+sub move_to {
+    my ($self, $node) = @_;
+    $_->{node} = $node for $self, @{$self}{qw(mirrors gateway client)};
+    return;
+}
+
 # Waits until each process runs; the session of the client API begins with a request.
 sub runs {
     my ($self, $name) = @_;
