@@ -9,6 +9,9 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <chrono>
+
 extern "C" {
 #include "utils/guc.h"
 }
@@ -23,9 +26,16 @@ using gateway::MetricsText;
 constexpr int rounds_at_once = 64;
 constexpr size_t bytes_at_once = 16 * 1024 * 1024;
 
-bool is_readable(int descriptor) {
-    pollfd wait{descriptor, POLLIN, 0};
-    return poll(&wait, 1, 0) > 0;
+// Clients that were answered together send their next requests together, one a little after the other. For so long at
+// most, from the answers, is waited for as many as then, that they share a transaction again.
+using Clock = std::chrono::steady_clock;
+constexpr Clock::duration longest_gathering = std::chrono::milliseconds(1);
+constexpr int gathering_share = 4; // of what the last transaction took
+
+bool is_readable(int descriptor, Clock::duration wait = Clock::duration::zero()) {
+    pollfd waited{descriptor, POLLIN, 0};
+    const timespec limit{0, static_cast<long>(std::chrono::nanoseconds(wait).count())}; // below a second
+    return ppoll(&waited, 1, &limit, nullptr) > 0;
 }
 
 class GatewayWorker {
@@ -52,20 +62,34 @@ private:
         gateway::HttpServer *const server = listener_.server();
         if (server == nullptr)
             return;
-        int round = 0;
-        do
-            server->run();
-        while (++round < rounds_at_once && application_.waiting_bytes() < bytes_at_once &&
-               (server->timeout_ms() == 0 || is_readable(server->descriptor())));
+        read(*server);
         if (!application_.has_work())
             return;
+        while (application_.waiting_calls() < together_ && application_.waiting_bytes() < bytes_at_once) {
+            const Clock::duration left = gather_until_ - Clock::now();
+            if (left <= Clock::duration::zero() || !is_readable(server->descriptor(), left))
+                break;
+            read(*server);
+        }
         const auto calls = application_.take_calls();
+        const Clock::time_point start = Clock::now();
         ingest_.serve(calls);
         for (Exchange *exchange : application_.take_readiness())
             answer_readiness(*exchange);
         for (Exchange *exchange : application_.take_metrics())
             answer_metrics(*exchange);
         server->run(); // the answers
+        const Clock::time_point now = Clock::now();
+        together_ = calls.size();
+        gather_until_ = now + std::min((now - start) / gathering_share, longest_gathering);
+    }
+
+    void read(gateway::HttpServer &server) {
+        int round = 0;
+        do
+            server.run();
+        while (++round < rounds_at_once && application_.waiting_bytes() < bytes_at_once &&
+               (server.timeout_ms() == 0 || is_readable(server.descriptor())));
     }
 
     void answer_readiness(Exchange &exchange) {
@@ -98,6 +122,8 @@ private:
     HttpListener listener_;
     GatewayIngest ingest_;
     GatewayReport report_;
+    size_t together_ = 0; // requests that were served last
+    Clock::time_point gather_until_;
 };
 
 } // namespace

@@ -26,6 +26,7 @@ public:
     std::vector<Exchange *> take_readiness() noexcept { return std::exchange(readiness_, {}); }
     std::vector<Exchange *> take_metrics() noexcept { return std::exchange(metrics_, {}); }
     bool has_work() const noexcept { return !calls_.empty() || !readiness_.empty() || !metrics_.empty(); }
+    size_t waiting_calls() const noexcept { return calls_.size(); }
     size_t waiting_bytes() const noexcept { return waiting_bytes_; } // of take_calls()
 
     // 200: what was taken is committed.
