@@ -92,13 +92,13 @@ public:
         }
     }
 
-    void on_headers(Exchange &exchange) noexcept override {
+    void on_headers(Exchange &exchange) override {
         guarded(exchange, [&] { look_at(exchange); });
     }
-    void on_request(Exchange &exchange) noexcept override {
+    void on_request(Exchange &exchange) override {
         guarded(exchange, [&] { take(exchange); });
     }
-    void on_refused(Exchange &exchange, int status, std::string_view reason) noexcept override {
+    void on_refused(Exchange &exchange, int status, std::string_view reason) override {
         std::string text(reason);
         while (!text.empty() && text.back() == '\n')
             text.pop_back();

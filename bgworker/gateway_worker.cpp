@@ -41,8 +41,10 @@ bool is_readable(int descriptor, Clock::duration wait = Clock::duration::zero())
 class GatewayWorker {
 public:
     explicit GatewayWorker(WorkerProcess &process)
-        : process_(process), listener_(process, application_, "dbnet.gateway_listen", settings::gateway_listen),
-          ingest_(application_) {
+        : process_(process), application_([this](std::string_view authorization, bool is_telemetry) {
+              return ingest_.admit(authorization, is_telemetry);
+          }),
+          listener_(process, application_, "dbnet.gateway_listen", settings::gateway_listen), ingest_(application_) {
         // What is acknowledged must be on disk, whatever the configuration says.
         pg::call([] { SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_SESSION); });
         report_.start();
@@ -53,6 +55,8 @@ public:
             listener_.turn();
             application_.require_token(listener_.is_public());
             serve();
+            if (ingest_.must_leave())
+                throw Leave{};
             process_.wait(listener_.descriptor(), listener_.timeout_ms());
         }
     }
@@ -101,6 +105,8 @@ private:
         }
         if (problem.empty())
             application_.answer(exchange, 200, "text/plain", "ready\n");
+        else if (listener_.is_public())
+            application_.answer(exchange, 503, "text/plain", "not ready\n"); // why is not everybody's business
         else
             application_.answer(exchange, 503, "text/plain", "not ready: " + problem + "\n");
     }

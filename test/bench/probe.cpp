@@ -16,7 +16,7 @@
 //   probe backend <conninfo> <count> <blocks> <statement>…   runs the statements in turn, each time in <count>
 //                                                            transactions; prints per block the CPU seconds that the
 //                                                            backend took for each, in their order
-//   probe telemetry <conninfo> <protobuf|json> <spans> <requests> <blocks>
+//   probe telemetry <conninfo> <protobuf|json|jsonb> <spans> <requests> <blocks>
 //                                                            so many requests of so many spans through
 //                                                            otel.ingest_traces, then the same rows by binary COPY,
 //                                                            a transaction each; prints per block the seconds of
@@ -435,14 +435,14 @@ void copy_spans(PGconn *connection, const std::string &body) {
 
 void telemetry(const char *conninfo, const std::string &encoding, int spans, int requests, int blocks) {
     PGconn *connection = connect(conninfo);
-    const bool is_json = encoding == "json";
+    const bool is_json = encoding != "protobuf";
     std::vector<std::string> bodies;
     TraceRequest made(1);
     for (int i = 0; i < requests; ++i)
         bodies.push_back(is_json ? made.json(spans) : made.protobuf(spans));
-    PQclear(PQprepare(connection, "ingest",
-                      is_json ? "SELECT otel.ingest_traces($1::json)" : "SELECT otel.ingest_traces($1::bytea)", 0,
-                      nullptr));
+    const std::string statement =
+        "SELECT otel.ingest_traces($1::" + (is_json ? encoding : std::string("bytea")) + ")";
+    PQclear(PQprepare(connection, "ingest", statement.c_str(), 0, nullptr));
     const auto execute = [&](const char *statement) { PQclear(run(connection, statement)); };
     using Seconds = std::pair<double, double>; // that passed, that the backend computed
     const auto measured = [&](auto send_all) {

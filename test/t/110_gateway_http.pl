@@ -159,6 +159,32 @@ subtest 'connections: kept, pipelined, chunked, with 100 Continue' => sub {
     is($client->answer->{status}, 200, 'and answered');
 };
 
+subtest 'a token is looked at before the body' => sub {
+    $node->safe_psql('postgres', 'CREATE ROLE sender; GRANT dbnet_ingest TO sender');
+    my $token = $node->safe_psql('postgres', q{SELECT dbnet.create_token('sender', 'sender', scope => 'ingest')});
+    my $begin = sub {
+        my ($shown) = @_;
+        my $client = $gateway->connect;
+        $client->send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer $shown\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+        $client->read_more;
+        return $client;
+    };
+    for my $shown ("${token}x", 'x') {
+        like($begin->($shown)->{rest}, qr/\AHTTP\/1\.1 401 /, 'one that is not known: refused, and no body asked for');
+    }
+    for my $time ('first', 'second') {
+        my $client = $begin->($token);
+        is($client->{rest}, "HTTP/1.1 100 Continue\r\n\r\n", "one that is good, the $time time");
+        $client->send('{}');
+        is($client->answer->{status}, 200, 'taken');
+    }
+    my $client = $begin->($token);
+    $node->safe_psql('postgres', q{SELECT dbnet.revoke_token('sender')});
+    $client->send('{}');
+    is($client->answer->{status}, 401, 'revoked while the body comes');
+    like($begin->($token)->{rest}, qr/\AHTTP\/1\.1 401 /, 'and then refused before the body');
+};
+
 subtest 'requests whose end is in doubt are refused and the connection closed' => sub {
     for my $case ([ 400, "Content-Length: 2\r\nTransfer-Encoding: chunked" ], [ 400, "Content-Length: 2\r\nContent-Length: 2" ],
         [ 501, 'Transfer-Encoding: gzip, chunked' ], [ 431, 'X: ' . ('x' x 17_000) ]) {
