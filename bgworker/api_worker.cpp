@@ -1,13 +1,11 @@
 // The api worker of a database: serves the client API over HTTP on dbnet.api_listen. It looks tokens up, hands requests
 // to sessions that are connected as the tokens' roles, and passes their answers on; no request's SQL runs in here.
+#include "bgworker/http_listener.hpp"
 #include "bgworker/session_pool.hpp"
-#include "bgworker/worker_process.hpp"
 
 #include "gateway/api_error.hpp"
 #include "gateway/api_message.hpp"
 #include "gateway/api_routes.hpp"
-#include "gateway/http_error.hpp"
-#include "gateway/http_server.hpp"
 #include "gateway/token.hpp"
 #include "pg/spi.hpp"
 #include "provenance/traceparent.hpp"
@@ -35,7 +33,6 @@ using gateway::Header;
 using gateway::Token;
 
 constexpr size_t small_body = 64 * 1024; // up to here a token is looked up once, when the body is there
-constexpr long retry_ms = 5000;          // to listen, where that was not possible
 constexpr const char *json_type = "application/json";
 
 void respond_error(Exchange &exchange, int status, ApiError error, std::initializer_list<Header> more = {}) {
@@ -62,43 +59,39 @@ ApiError message(std::string text, std::string hint = {}, std::string sqlstate =
 class ApiWorker final : public gateway::HttpApplication {
 public:
     explicit ApiWorker(WorkerProcess &process)
-        : process_(process), pool_(process.database()), watch_(epoll_create1(EPOLL_CLOEXEC)) {
+        : process_(process), pool_(process.database()), watch_(epoll_create1(EPOLL_CLOEXEC)),
+          listener_(process, *this, "dbnet.api_listen", settings::api_listen) {
         if (watch_ < 0)
             throw pg::error(ERRCODE_SYSTEM_ERROR, "epoll_create1 failed");
     }
     ~ApiWorker() override {
-        cancel_all();
-        server_.reset();
+        listener_.close();
         close(watch_);
     }
 
     [[noreturn]] void run() {
-        bool is_changed = true;
         while (true) {
-            if (is_changed || (!problem_.empty() && Clock::now() >= retry_at_))
-                listen();
-            long timeout = problem_.empty() ? -1 : retry_ms;
-            if (server_) {
-                server_->run();
+            if (listener_.turn())
+                watch_server();
+            if (listener_.server() != nullptr) {
+                listener_.server()->run();
                 watch_hang_ups();
-                if (const long pool = pool_.turn(); pool >= 0 && (timeout < 0 || pool < timeout))
-                    timeout = pool;
-                if (is_leaving_)
-                    throw Leave{};
-                if (const long library = server_->timeout_ms(); library >= 0 && (timeout < 0 || library < timeout))
-                    timeout = library;
             }
-            is_changed = process_.wait(server_ ? watch_ : -1, timeout);
+            const long pool = pool_.turn();
+            if (is_leaving_)
+                throw Leave{};
+            const long listener = listener_.timeout_ms();
+            process_.wait(watch_, listener < 0 || pool < 0 ? std::max(listener, pool) : std::min(listener, pool));
         }
     }
 
-    void on_headers(Exchange &exchange) noexcept override {
+    void on_headers(Exchange &exchange) override {
         guarded(exchange, [&] { look_at(exchange); });
     }
-    void on_request(Exchange &exchange) noexcept override {
+    void on_request(Exchange &exchange) override {
         guarded(exchange, [&] { take(exchange); });
     }
-    void on_refused(Exchange &exchange, int status, std::string_view reason) noexcept override {
+    void on_refused(Exchange &exchange, int status, std::string_view reason) override {
         std::string text(reason);
         while (!text.empty() && text.back() == '\n')
             text.pop_back();
@@ -108,10 +101,14 @@ public:
             respond_error(exchange, status, message(text));
     }
 
+    void on_stop() noexcept override {
+        while (!pending_.empty())
+            cancel(pending_.begin());
+    }
+
     SessionPool &pool() noexcept { return pool_; }
 
 private:
-    using Clock = std::chrono::steady_clock;
 
     // A request that a session has, or will have.
     struct Pending {
@@ -223,7 +220,14 @@ private:
         event.events = EPOLLRDHUP | EPOLLONESHOT;
         event.data.ptr = &*pending;
         epoll_ctl(watch_, EPOLL_CTL_ADD, exchange.socket(), &event);
-        if (!pool_.submit(job))
+        bool is_submitted = false;
+        try {
+            is_submitted = pool_.submit(job);
+        } catch (...) { // who throws does not keep the exchange
+            forget(pending);
+            throw;
+        }
+        if (!is_submitted)
             answer(pending, {SessionOutcome::Kind::no_room, {}, "53300", "too many requests wait for a session"}, 429);
     }
 
@@ -274,9 +278,12 @@ private:
         respond_error(exchange, 503, message("the request was cancelled"), {{"Retry-After", "1"}});
     }
 
-    void cancel_all() noexcept {
-        while (!pending_.empty())
-            cancel(pending_.begin());
+    // The descriptor of a server that has ended is gone from `watch_` by itself.
+    void watch_server() noexcept {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.ptr = nullptr;
+        epoll_ctl(watch_, EPOLL_CTL_ADD, listener_.descriptor(), &event);
     }
 
     // A client that is gone waits for nothing.
@@ -291,61 +298,12 @@ private:
                 }
     }
 
-    // As the settings say now. Where that is not possible it is shown in dbnet.worker, and tried again when they
-    // change.
-    void listen() {
-        const gateway::TlsFiles files{settings::gateway_certificate_file, settings::gateway_key_file,
-                                      settings::gateway_client_ca_file};
-        const auto address = gateway::parse_listen_address(settings::api_listen);
-        try {
-            std::shared_ptr<const gateway::TlsCredentials> tls;
-            if (!files.certificate.empty())
-                tls = std::make_shared<gateway::TlsCredentials>(files);
-            if (server_ && address == address_ && (tls != nullptr) == has_tls_) {
-                if (tls)
-                    server_->set_tls(std::move(tls));
-                return problem_.clear();
-            }
-            cancel_all();
-            if (server_)
-                epoll_ctl(watch_, EPOLL_CTL_DEL, server_->descriptor(), nullptr);
-            server_.reset();
-            if (!address)
-                return problem_.clear();
-            if (!tls && !address->is_loopback())
-                throw gateway::HttpError(
-                    "dbnet.api_listen is not a loopback address, and there is no TLS",
-                    "Set dbnet.gateway_certificate_file and dbnet.gateway_key_file, or listen on 127.0.0.1.");
-            gateway::HttpLimits limits;
-            limits.body_bytes = static_cast<size_t>(settings::gateway_body_limit) * 1024;
-            has_tls_ = tls != nullptr;
-            server_ = std::make_unique<gateway::HttpServer>(*address, *this, limits, std::move(tls));
-            address_ = address;
-            epoll_event event{};
-            event.events = EPOLLIN;
-            event.data.ptr = nullptr;
-            epoll_ctl(watch_, EPOLL_CTL_ADD, server_->descriptor(), &event);
-            problem_.clear();
-        } catch (const gateway::HttpError &caught) {
-            retry_at_ = Clock::now() + std::chrono::milliseconds(retry_ms);
-            if (problem_ == caught.what())
-                return;
-            problem_ = caught.what();
-            process_.note_error(problem_);
-            pg::log("DBNet: the client API is not served: " + problem_, caught.hint());
-        }
-    }
-
     WorkerProcess &process_;
     SessionPool pool_;
     int watch_; // the server's descriptor, and the sockets of those who wait
-    std::unique_ptr<gateway::HttpServer> server_;
-    std::optional<gateway::ListenAddress> address_;
-    bool has_tls_ = false;
-    std::string problem_; // why it is not as the settings say; empty: it is
-    Clock::time_point retry_at_;
     bool is_leaving_ = false;
     std::list<Pending> pending_;
+    HttpListener listener_; // last: its server's end calls on_stop()
 };
 
 SessionPool *running_pool = nullptr;

@@ -1,6 +1,7 @@
 // Transactions of the gateway (see gateway_ingest.hpp).
 #include "bgworker/gateway_ingest.hpp"
 
+#include "bgworker/worker_process.hpp"
 #include "gateway/pinned_attributes.hpp"
 #include "gateway/request_headers.hpp"
 #include "pg/spi.hpp"
@@ -20,6 +21,8 @@ using gateway::Token;
 constexpr size_t bytes_at_once = 64 * 1024 * 1024; // unpacked bodies in one transaction; one may be larger by itself
 constexpr auto repeat_report_after = std::chrono::minutes(1);
 constexpr size_t longest_user_agent = 200;
+constexpr const char *not_a_bearer_token = "Authorization does not hold a bearer token";
+constexpr size_t most_admitted = 10'000;
 
 // By what the class of an SQLSTATE says about who can do something: the sender (400), time (503) or nobody (500).
 int status_of(int sqlstate) {
@@ -57,6 +60,34 @@ bool has_records(const telemetry::Batch &batch) {
 }
 
 } // namespace
+
+// Runs inside a callback of the HTTP library: what is thrown becomes a 503 there.
+gateway::Admission GatewayIngest::admit(std::string_view authorization, bool is_telemetry) {
+    if (is_telemetry && admitted_.contains(authorization))
+        return {};
+    const auto text = gateway::bearer_token(authorization);
+    if (!text)
+        return {401, not_a_bearer_token};
+    Token token;
+    try {
+        pg::in_transaction([&] {
+            token = gateway::check_token(*text, "ingest");
+            if (!is_telemetry && token.status == 403)
+                token = gateway::check_token(*text, "api");
+        });
+    } catch (const Leave &) {
+        must_leave_ = true;
+        return {503, "the database is busy with the extension"};
+    } catch (const pg::pg_error &error) {
+        return {status_of(error.sqlstate()), std::string("the database says: ") + error.what()};
+    }
+    if (is_telemetry && token.status == 200) {
+        if (admitted_.size() >= most_admitted)
+            admitted_.clear();
+        admitted_.emplace(authorization);
+    }
+    return {token.status, token.message};
+}
 
 void GatewayIngest::serve(std::span<const OtlpCall> calls) {
     while (!calls.empty())
@@ -146,12 +177,15 @@ GatewayIngest::Verdict GatewayIngest::take(const OtlpCall &call) {
             if (text)
                 token = gateway::check_token(*text, "ingest");
             else
-                token.message = "Authorization does not hold a bearer token";
+                token.message = not_a_bearer_token;
             found = senders_.emplace(*authorization, Sender{std::move(token), exchange.client()}).first;
         }
         const Token &token = found->second.token;
-        if (token.status != 200)
+        if (token.status != 200) {
+            if (const auto admitted = admitted_.find(*authorization); admitted != admitted_.end())
+                admitted_.erase(admitted);
             return {token.status, token.message, {}};
+        }
         sender.token = token.name;
         sender.resource_attributes = gateway::pinned_attributes(token.resource_attributes);
     }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <deque>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@ public:
 
     // Answers each of `calls`, except when in_transaction() makes the worker leave: the server's end answers then.
     void serve(std::span<const gateway::OtlpCall> calls);
+
+    // Whether who shows this in Authorization may go on: looked up outside serve(), before the body comes. A token that
+    // was good is not looked up again here, but always in the transaction that takes what came with it.
+    gateway::Admission admit(std::string_view authorization, bool is_telemetry);
+    // A transaction of admit() was told to leave: the worker is to do so now.
+    bool must_leave() const noexcept { return must_leave_; }
 
     // Why nothing can be written at the moment; empty: the last transaction was committed, or it was a request's fault.
     const std::string &problem() const noexcept { return problem_; }
@@ -55,6 +62,8 @@ private:
     std::deque<std::string> unpacked_;                   // bodies in the batch that were compressed
     size_t bytes_ = 0;                                   // of all bodies in the batch, unpacked
     std::map<std::string, Sender, std::less<>> senders_; // of the transaction, by what they sent as token
+    std::set<std::string, std::less<>> admitted_;        // texts of Authorization
+    bool must_leave_ = false;
     std::string problem_, reported_;
     std::chrono::steady_clock::time_point reported_at_;
 };

@@ -28,16 +28,19 @@ kubernetes::FileStamps stamps_of(const TlsFiles &files) {
 
 } // namespace
 
-void HttpListener::turn() {
+bool HttpListener::turn() {
     const Clock::time_point now = Clock::now();
     const Configuration wanted = this->wanted();
     if (wanted == configuration_ && now < next_look_)
-        return;
+        return false;
     next_look_ = now + look_every;
-    if (!server_ || wanted != configuration_)
+    if (!server_ || wanted != configuration_) {
         open(wanted);
-    else if (has_tls(wanted.files) && stamps_of(wanted.files) != stamps_)
+        return server_ != nullptr;
+    }
+    if (has_tls(wanted.files) && stamps_of(wanted.files) != stamps_)
         reload_files();
+    return false;
 }
 
 long HttpListener::timeout_ms() const noexcept {
@@ -81,7 +84,7 @@ void HttpListener::open(const Configuration &wanted) {
         limits.in_flight_bytes = std::max(limits.in_flight_bytes, 2 * limits.body_bytes);
         server_ = std::make_unique<HttpServer>(*address, application_, limits, std::move(tls));
         report_success();
-        pg::log("DBNet listens on " + wanted.address + (has_tls(wanted.files) ? " (TLS)" : ""));
+        pg::log(std::string("DBNet listens on ") + setting_ + " = " + wanted.address + (has_tls(wanted.files) ? " (TLS)" : ""));
     } catch (const HttpError &error) {
         report(error.what(), error.hint());
     }

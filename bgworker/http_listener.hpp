@@ -17,8 +17,10 @@ public:
                  char *const &address) noexcept
         : process_(process), application_(application), setting_(setting), address_(address) {}
 
-    // Once per turn of the worker, outside transactions. Never waits.
-    void turn();
+    // Once per turn of the worker, outside transactions. Never waits. True: there is another server than before.
+    bool turn();
+
+    void close() noexcept { server_.reset(); }
 
     gateway::HttpServer *server() noexcept { return server_.get(); } // nullptr: not open
     // Others than processes of this machine reach it: nothing may be taken without a token.

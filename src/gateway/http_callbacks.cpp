@@ -102,8 +102,8 @@ void HttpCallbacks::on_connection(void *argument, MHD_Connection *connection, vo
         server.expect_within(*made, server.limits_.idle);
         *context = made.get();
         connections.push_back(std::move(made));
-    } catch (const std::bad_alloc &) {
-        *context = nullptr; // its requests are closed unanswered
+    } catch (...) {
+        *context = nullptr; // no memory: its requests are closed unanswered
     }
 }
 
@@ -142,11 +142,22 @@ MHD_Result HttpCallbacks::on_access(void *, MHD_Connection *, const char *url, c
     if (!exchange->has_started_)
         return start(*exchange, url, method);
     if (*size > 0) {
-        receive(*exchange, {data, *size});
+        guarded(*exchange, [&] { receive(*exchange, {data, *size}); });
         *size = 0;
         return MHD_YES;
     }
     return finish(*exchange);
+}
+
+template<class F> void HttpCallbacks::guarded(Exchange &exchange, F &&f) noexcept {
+    try {
+        f();
+    } catch (...) {
+        if (exchange.is_answered_)
+            return;
+        exchange.must_close_ = true;
+        exchange.respond(503, {}, {}); // takes no memory of ours
+    }
 }
 
 MHD_Result HttpCallbacks::start(Exchange &exchange, const char *url, const char *method) noexcept {
@@ -161,14 +172,16 @@ MHD_Result HttpCallbacks::start(Exchange &exchange, const char *url, const char 
         MHD_get_connection_info(exchange.connection_, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
     const bool has_nul = exchange.must_close_;
     exchange.must_close_ = true; // where the body ends, and so the next request begins, is in doubt
-    if (header_size > server.limits_.header_bytes)
-        refuse(exchange, 431, "the request's headers are too large\n");
-    else if (has_nul || framing.hosts > 1)
-        refuse(exchange, 400, has_nul ? "the path holds a NUL\n" : "more than one Host\n");
-    else if (framing.content_lengths > 1 || (framing.content_lengths > 0 && framing.transfer_encodings > 0))
-        refuse(exchange, 400, "more than one Content-Length, or one beside a Transfer-Encoding\n");
-    else if (framing.transfer_encodings > 1 || (framing.transfer_encodings > 0 && !framing.is_chunked))
-        refuse(exchange, 501, "the only Transfer-Encoding that is supported is chunked\n");
+    guarded(exchange, [&] {
+        if (header_size > server.limits_.header_bytes)
+            refuse(exchange, 431, "the request's headers are too large\n");
+        else if (has_nul || framing.hosts > 1)
+            refuse(exchange, 400, has_nul ? "the path holds a NUL\n" : "more than one Host\n");
+        else if (framing.content_lengths > 1 || (framing.content_lengths > 0 && framing.transfer_encodings > 0))
+            refuse(exchange, 400, "more than one Content-Length, or one beside a Transfer-Encoding\n");
+        else if (framing.transfer_encodings > 1 || (framing.transfer_encodings > 0 && !framing.is_chunked))
+            refuse(exchange, 501, "the only Transfer-Encoding that is supported is chunked\n");
+    });
     if (exchange.is_answered_)
         return send(exchange);
     exchange.must_close_ = false;
@@ -176,36 +189,37 @@ MHD_Result HttpCallbacks::start(Exchange &exchange, const char *url, const char 
     if (server.is_stopping_)
         refuse_while_stopping(exchange);
     else
-        server.application_.on_headers(exchange);
-    const size_t length = length_of(framing);
-    if (!exchange.is_answered_ && length > server.limits_.body_bytes)
-        refuse(exchange, 413, "the request's body is too large\n");
+        guarded(exchange, [&] { look_at_headers(exchange, length_of(framing)); });
     const bool waits = exchange.header("Expect").has_value();
-    if (exchange.is_answered_)
-        return waits ? send(exchange) : MHD_YES;
-    try {
-        exchange.body_.reserve(std::min(length, first_reservation));
-    } catch (const std::bad_alloc &) {
-        refuse(exchange, 429, "the server has no memory left for the request\n");
-    }
-    return MHD_YES;
+    return exchange.is_answered_ && waits ? send(exchange) : MHD_YES;
 }
 
-void HttpCallbacks::receive(Exchange &exchange, std::string_view piece) noexcept {
+// Refuses what is not to send a body, or makes room for it.
+void HttpCallbacks::look_at_headers(Exchange &exchange, size_t length) {
+    HttpServer &server = exchange.server_;
+    server.application_.on_headers(exchange);
+    if (exchange.is_answered_)
+        return;
+    // Probes are answered all the same.
+    const bool is_read = exchange.method_ == "GET" || exchange.method_ == "HEAD";
+    if (length > server.limits_.body_bytes)
+        refuse(exchange, 413, "the request's body is too large\n");
+    else if (!is_read && server.in_flight_bytes_ >= server.limits_.in_flight_bytes)
+        refuse(exchange, 429, "the server holds too much that is not answered, or whose answer is not read\n");
+    else
+        exchange.body_.reserve(std::min(length, first_reservation));
+}
+
+void HttpCallbacks::receive(Exchange &exchange, std::string_view piece) {
     HttpServer &server = exchange.server_;
     if (exchange.is_answered_)
         return; // thrown away
     if (exchange.body_.size() + piece.size() > server.limits_.body_bytes)
         return refuse(exchange, 413, "the request's body is too large\n");
     if (server.in_flight_bytes_ + piece.size() > server.limits_.in_flight_bytes)
-        return refuse(exchange, 429, "the server holds too many requests that are not answered\n");
-    try {
-        exchange.body_.append(piece);
-        exchange.counted_bytes_ += piece.size();
-        server.in_flight_bytes_ += piece.size();
-    } catch (const std::bad_alloc &) {
-        refuse(exchange, 429, "the server has no memory left for the request\n");
-    }
+        return refuse(exchange, 429, "the server holds too much that is not answered, or whose answer is not read\n");
+    exchange.body_.append(piece);
+    exchange.count(exchange.counted_bytes_ + piece.size());
 }
 
 // The body is complete, or an answer that came later is to be sent.
@@ -218,7 +232,7 @@ MHD_Result HttpCallbacks::finish(Exchange &exchange) noexcept {
         if (server.is_stopping_)
             refuse_while_stopping(exchange);
         else
-            server.application_.on_request(exchange);
+            guarded(exchange, [&] { server.application_.on_request(exchange); });
     }
     if (exchange.is_answered_)
         return send(exchange);
@@ -249,7 +263,7 @@ void HttpCallbacks::refuse_while_stopping(Exchange &exchange) noexcept {
     exchange.respond(503, {{"Retry-After", "1"}}, "the server stops\n");
 }
 
-void HttpCallbacks::refuse(Exchange &exchange, int status, std::string_view reason) noexcept {
+void HttpCallbacks::refuse(Exchange &exchange, int status, std::string_view reason) {
     std::string().swap(exchange.body_);
     exchange.server_.application_.on_refused(exchange, status, reason);
 }

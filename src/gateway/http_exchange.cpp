@@ -8,7 +8,7 @@
 namespace dbnet::gateway {
 
 Exchange::~Exchange() {
-    server_.in_flight_bytes_ -= counted_bytes_;
+    count(0);
     if (response_)
         MHD_destroy_response(response_);
 }
@@ -27,9 +27,13 @@ int Exchange::socket() const noexcept {
     return MHD_get_connection_info(connection_, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 }
 
+void Exchange::count(size_t bytes) noexcept {
+    server_.in_flight_bytes_ += bytes - counted_bytes_; // may be less than before: unsigned, and meant to wrap
+    counted_bytes_ = bytes;
+}
+
 void Exchange::respond(int status, std::initializer_list<Header> headers, std::string_view body) noexcept {
-    server_.in_flight_bytes_ -= counted_bytes_;
-    counted_bytes_ = 0;
+    count(body.size()); // until it is sent, or its connection ends
     is_answered_ = true;
     status_ = status;
     response_ = MHD_create_response_from_buffer(body.size(), const_cast<char *>(body.data()), MHD_RESPMEM_MUST_COPY);

@@ -45,6 +45,7 @@ private:
     Exchange(HttpServer &server, MHD_Connection *connection, const std::string *client) noexcept
         : server_(server), connection_(connection), client_(client) {}
     ~Exchange();
+    void count(size_t bytes) noexcept; // as held for this exchange, instead of what was
     Exchange(const Exchange &) = delete;
     Exchange &operator=(const Exchange &) = delete;
 
@@ -53,7 +54,7 @@ private:
     const std::string *client_;
     std::string_view method_, path_;
     std::string body_;
-    size_t counted_bytes_ = 0; // of the server's in_flight_bytes
+    size_t counted_bytes_ = 0; // of the server's in_flight_bytes: its body, then its answer
     bool has_started_ = false; // the headers have been seen
     bool is_waiting_ = false;  // suspended until the application answers
     bool is_answered_ = false;

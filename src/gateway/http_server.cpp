@@ -133,7 +133,7 @@ void HttpServer::close_late_connections() noexcept {
         }
 }
 
-void HttpApplication::on_refused(Exchange &exchange, int status, std::string_view reason) noexcept {
+void HttpApplication::on_refused(Exchange &exchange, int status, std::string_view reason) {
     exchange.respond(status, {{"Content-Type", "text/plain"}}, reason);
 }
 

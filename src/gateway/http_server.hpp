@@ -25,25 +25,25 @@ namespace dbnet::gateway {
 struct HttpLimits {
     size_t header_bytes = 16 * 1024;            // request line and headers; above: 431
     size_t body_bytes = 64 * 1024 * 1024;       // of one request, as sent; above: 413
-    size_t in_flight_bytes = 256 * 1024 * 1024; // of all bodies that are not answered; above: 429
+    size_t in_flight_bytes = 256 * 1024 * 1024; // of all bodies that are not answered, and answers not read; above: 429
     unsigned connections = 4096;                // in total; more wait in the kernel until one closes
     unsigned connections_per_address = 2048;    // more are closed at once
     std::chrono::milliseconds idle{60'000};     // without a request, or while the answer is not read: closed
     std::chrono::milliseconds request{60'000};  // from the request line to the body's last byte: closed
 };
 
-// What is done with requests. Must not throw: who cannot serve a request answers that.
+// What is done with requests. Who throws has not kept the exchange: it is answered with 503, and its connection closed.
 class HttpApplication {
 public:
     virtual ~HttpApplication() = default;
 
     // The headers are there. Who can answer by them alone does: the body is not kept then.
-    virtual void on_headers(Exchange &) noexcept = 0;
+    virtual void on_headers(Exchange &) = 0;
     // All is there. Answered now or later.
-    virtual void on_request(Exchange &) noexcept = 0;
+    virtual void on_request(Exchange &) = 0;
     // The server refuses the request for what it is (400, 431, 501) or for a limit (413, 429): `reason` in English.
     // Answers with this status; plain text unless overridden.
-    virtual void on_refused(Exchange &, int status, std::string_view reason) noexcept;
+    virtual void on_refused(Exchange &, int status, std::string_view reason);
     // The server ends and answers what the application has not: those exchanges must not be used any more.
     virtual void on_stop() noexcept {}
 };

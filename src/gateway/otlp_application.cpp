@@ -46,42 +46,50 @@ template<class F> void or_unavailable(Exchange &exchange, F &&f) noexcept {
 
 } // namespace
 
-void OtlpApplication::on_headers(Exchange &exchange) noexcept {
-    or_unavailable(exchange, [&] {
-        const OtlpRoute route = route_of(exchange);
-        if (route.kind == Kind::refused)
-            respond(exchange, route, route.status, route.message);
-        else if (route.kind == Kind::otlp && is_token_required_ && !exchange.header("Authorization"))
-            respond(exchange, route, 401, "a bearer token is required: Authorization: Bearer …");
-    });
+void OtlpApplication::on_headers(Exchange &exchange) {
+    const OtlpRoute route = route_of(exchange);
+    if (route.kind == Kind::refused)
+        return respond(exchange, route, route.status, route.message);
+    const Admission admission = admission_of(exchange, route);
+    if (admission.status != 200)
+        respond(exchange, route, admission.status, admission.message);
 }
 
-void OtlpApplication::on_request(Exchange &exchange) noexcept {
-    or_unavailable(exchange, [&] {
-        const OtlpRoute route = route_of(exchange);
-        switch (route.kind) {
-        case Kind::otlp:
-            calls_.push_back({&exchange, route.signal, route.encoding, route.compression});
-            waiting_bytes_ += exchange.body().size();
-            counters.signals[static_cast<size_t>(route.signal)].received_bytes += exchange.body().size();
-            break;
-        case Kind::health:
-            respond(exchange, route, 200, "ok\n");
-            break;
-        case Kind::readiness:
-            readiness_.push_back(&exchange);
-            break;
-        case Kind::metrics:
-            metrics_.push_back(&exchange);
-            break;
-        case Kind::refused:
-            respond(exchange, route, route.status, route.message);
-        }
-    });
+Admission OtlpApplication::admission_of(const Exchange &exchange, const OtlpRoute &route) const {
+    const bool is_telemetry = route.kind == Kind::otlp;
+    if (!is_telemetry && !(route.kind == Kind::metrics && is_token_required_))
+        return {};
+    if (const auto authorization = exchange.header("Authorization"))
+        return check_(*authorization, is_telemetry);
+    if (is_token_required_)
+        return {401, "a bearer token is required: Authorization: Bearer …"};
+    return {};
 }
 
-void OtlpApplication::on_refused(Exchange &exchange, int status, std::string_view reason) noexcept {
-    or_unavailable(exchange, [&] { respond(exchange, route_of(exchange), status, reason); });
+void OtlpApplication::on_request(Exchange &exchange) {
+    const OtlpRoute route = route_of(exchange);
+    switch (route.kind) {
+    case Kind::otlp:
+        calls_.push_back({&exchange, route.signal, route.encoding, route.compression});
+        waiting_bytes_ += exchange.body().size();
+        counters.signals[static_cast<size_t>(route.signal)].received_bytes += exchange.body().size();
+        break;
+    case Kind::health:
+        respond(exchange, route, 200, "ok\n");
+        break;
+    case Kind::readiness:
+        readiness_.push_back(&exchange);
+        break;
+    case Kind::metrics:
+        metrics_.push_back(&exchange);
+        break;
+    case Kind::refused:
+        respond(exchange, route, route.status, route.message);
+    }
+}
+
+void OtlpApplication::on_refused(Exchange &exchange, int status, std::string_view reason) {
+    respond(exchange, route_of(exchange), status, reason);
 }
 
 void OtlpApplication::on_stop() noexcept {

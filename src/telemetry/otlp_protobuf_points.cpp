@@ -65,6 +65,19 @@ bool read_common(Intake &intake, Reader &reader, Point &point, const Numbers &nu
     return true;
 }
 
+// Walks a point's message; `read_own` reads a field that only this type has. False: the point is refused.
+template<class ReadOwn>
+bool read_all(Intake &intake, Reader &reader, Point &point, const Numbers &numbers, ReadOwn read_own) {
+    while (reader.next()) {
+        bool is_good = true;
+        if (!read_common(intake, reader, point, numbers, is_good))
+            read_own();
+        if (!is_good)
+            return false;
+    }
+    return true;
+}
+
 void set(Reader &reader, double &value, bool &has_value) {
     value = reader.get_double();
     has_value = true;
@@ -72,13 +85,7 @@ void set(Reader &reader, double &value, bool &has_value) {
 
 bool read_fields(Intake &intake, Reader reader, NumberPoint &point) {
     constexpr Numbers numbers{7, 5, 8};
-    while (reader.next()) {
-        bool is_good = true;
-        if (read_common(intake, reader, point, numbers, is_good)) {
-            if (!is_good)
-                return false;
-            continue;
-        }
+    const bool is_good = read_all(intake, reader, point, numbers, [&] {
         switch (reader.tag_and_type()) {
         case fixed64_field(4):
             point.which = NumberPoint::Value::floating;
@@ -91,21 +98,15 @@ bool read_fields(Intake &intake, Reader reader, NumberPoint &point) {
         default:
             reader.skip();
         }
-    }
-    return true;
+    });
+    return is_good;
 }
 
 bool read_fields(Intake &intake, Reader reader, HistogramPoint &point) {
     constexpr Numbers numbers{9, 8, 10};
     std::vector<uint64_t> counts;
     std::vector<double> bounds;
-    while (reader.next()) {
-        bool is_good = true;
-        if (read_common(intake, reader, point, numbers, is_good)) {
-            if (!is_good)
-                return false;
-            continue;
-        }
+    const bool is_good = read_all(intake, reader, point, numbers, [&] {
         switch (reader.tag_and_type()) {
         case fixed64_field(4):
             point.count = reader.get_fixed64();
@@ -136,9 +137,9 @@ bool read_fields(Intake &intake, Reader reader, HistogramPoint &point) {
         default:
             reader.skip();
         }
-    }
-    return keep_list(intake, counts, point.bucket_counts) && keep_list(intake, bounds, point.explicit_bounds) &&
-           check_buckets(intake, point);
+    });
+    return is_good && keep_list(intake, counts, point.bucket_counts) &&
+           keep_list(intake, bounds, point.explicit_bounds) && check_buckets(intake, point);
 }
 
 void read_buckets(std::string_view bytes, int32_t &offset, std::vector<uint64_t> &counts) {
@@ -164,13 +165,7 @@ void read_buckets(std::string_view bytes, int32_t &offset, std::vector<uint64_t>
 bool read_fields(Intake &intake, Reader reader, ExponentialHistogramPoint &point) {
     constexpr Numbers numbers{1, 11, 10};
     std::vector<uint64_t> positive, negative;
-    while (reader.next()) {
-        bool is_good = true;
-        if (read_common(intake, reader, point, numbers, is_good)) {
-            if (!is_good)
-                return false;
-            continue;
-        }
+    const bool is_good = read_all(intake, reader, point, numbers, [&] {
         switch (reader.tag_and_type()) {
         case fixed64_field(4):
             point.count = reader.get_fixed64();
@@ -202,8 +197,9 @@ bool read_fields(Intake &intake, Reader reader, ExponentialHistogramPoint &point
         default:
             reader.skip();
         }
-    }
-    return keep_list(intake, positive, point.positive_counts) && keep_list(intake, negative, point.negative_counts);
+    });
+    return is_good && keep_list(intake, positive, point.positive_counts) &&
+           keep_list(intake, negative, point.negative_counts);
 }
 
 void read_quantile(std::string_view bytes, std::vector<double> &quantiles, std::vector<double> &values) {
@@ -228,13 +224,7 @@ void read_quantile(std::string_view bytes, std::vector<double> &quantiles, std::
 bool read_fields(Intake &intake, Reader reader, SummaryPoint &point) {
     constexpr Numbers numbers{7, 0, 8};
     std::vector<double> quantiles, values;
-    while (reader.next()) {
-        bool is_good = true;
-        if (read_common(intake, reader, point, numbers, is_good)) {
-            if (!is_good)
-                return false;
-            continue;
-        }
+    const bool is_good = read_all(intake, reader, point, numbers, [&] {
         switch (reader.tag_and_type()) {
         case fixed64_field(4):
             point.count = reader.get_fixed64();
@@ -248,8 +238,8 @@ bool read_fields(Intake &intake, Reader reader, SummaryPoint &point) {
         default:
             reader.skip();
         }
-    }
-    return keep_list(intake, quantiles, point.quantiles) && keep_list(intake, values, point.quantile_values);
+    });
+    return is_good && keep_list(intake, quantiles, point.quantiles) && keep_list(intake, values, point.quantile_values);
 }
 
 template<class PointRecord> void read_into(Intake &intake, std::vector<PointRecord> &list, std::string_view bytes) {

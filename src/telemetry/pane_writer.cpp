@@ -107,14 +107,11 @@ private:
     IndexScanDesc scan_ = nullptr;
 };
 
-template<class Pane> void sort(std::vector<Pane> &panes, const std::vector<int64_t> &resources) {
-    std::sort(panes.begin(), panes.end(), [&](const Pane &one, const Pane &other) {
-        return std::tuple(one.key.second, resources[one.key.resource], one.key.rule, one.key.kind) <
-               std::tuple(other.key.second, resources[other.key.resource], other.key.rule, other.key.kind);
-    });
-}
-
-// Places of columns.
+// Where a table of panes has its columns; bucket is the first.
+struct Layout {
+    const char *const *key;
+    int rule, resource, kind, worker, grouping, end;
+};
 namespace span_pane {
 enum {
     bucket,
@@ -131,9 +128,55 @@ enum {
     durations,
     end
 };
-}
+constexpr Layout layout{span_pane_key, rule, resource, kind, worker, grouping, end};
+} // namespace span_pane
 namespace log_pane {
-enum { bucket, total, rule, resource, severity, worker, grouping, end };
+enum { bucket, count, rule, resource, severity, worker, grouping, end };
+constexpr Layout layout{log_pane_key, rule, resource, severity, worker, grouping, end};
+} // namespace log_pane
+constexpr int most_columns = std::max<int>(span_pane::end, log_pane::end);
+
+template<class Pane> void sort(std::vector<Pane> &panes, const std::vector<int64_t> &resources) {
+    std::sort(panes.begin(), panes.end(), [&](const Pane &one, const Pane &other) {
+        return std::tuple(one.key.second, resources[one.key.resource], one.key.rule, one.key.kind) <
+               std::tuple(other.key.second, resources[other.key.resource], other.key.rule, other.key.kind);
+    });
+}
+
+void add_row(PartitionedTable &table, Instant bucket, const Datum *values, int count) {
+    Row row = table.begin(bucket);
+    for (int place = 1; place < count; ++place) // begin() has filled the first
+        row.datum(values[place]);
+    table.add();
+}
+
+// fill_counts(values, pane, stored): the columns that are no key, of the pane and, unless nullptr, the stored values.
+template<class Pane, class FillCounts>
+void write_panes(PartitionedTable &table, std::vector<Pane> &panes, const Groupings &groupings,
+                 const std::vector<int64_t> &resources, const Layout &at, FillCounts fill_counts) {
+    sort(panes, resources);
+    Finder finder(at.key, at.grouping);
+    Datum values[most_columns];
+    const bool nulls[most_columns] = {};
+    for (const Pane &pane : panes) {
+        const Jsonb group = groupings.jsonb(pane.key.grouping);
+        values[0] = TimestampTzGetDatum(pane.key.second);
+        values[at.rule] = Int32GetDatum(pane.key.rule);
+        values[at.resource] = Int32GetDatum(static_cast<int32>(resources[pane.key.resource]));
+        values[at.kind] = Int16GetDatum(pane.key.kind);
+        values[at.worker] = Int16GetDatum(worker_number());
+        values[at.grouping] = PointerGetDatum(group == nullptr ? empty_object : group);
+        const Datum key[] = {values[0], values[at.resource], values[at.rule], values[at.kind], values[at.worker]};
+        const Relation partition = table.partition_of(pane.key.second);
+        if (TupleTableSlot *stored = partition != nullptr ? finder.find(partition, key, group) : nullptr) {
+            fill_counts(values, pane, stored->tts_values);
+            if (table.replace(pane.key.second, stored->tts_tid, values, nulls))
+                continue;
+        }
+        fill_counts(values, pane, nullptr);
+        add_row(table, pane.key.second, values, at.end);
+    }
+    finder.close();
 }
 
 // Adds what stands in a row of otel.span_pane. A sketch that is not readable counts for nothing.
@@ -158,75 +201,27 @@ void fill(Datum *values, const SpanPane &pane, std::string &bytes, RowMemory &me
     values[span_pane::durations] = text_datum(bytes, memory);
 }
 
-void add_row(PartitionedTable &table, Instant bucket, const Datum *values, int count) {
-    Row row = table.begin(bucket);
-    for (int place = 1; place < count; ++place) // begin() has filled the first
-        row.datum(values[place]);
-    table.add();
-}
-
-Datum grouping_datum(Jsonb grouping) noexcept {
-    return PointerGetDatum(grouping == nullptr ? empty_object : grouping);
-}
-
 } // namespace
 
 void write_span_panes(PartitionedTable &table, std::vector<SpanPane> &panes, const Groupings &groupings,
                       const std::vector<int64_t> &resources, PaneScratch &scratch, RowMemory &memory) {
-    using namespace span_pane;
-    sort(panes, resources);
-    Finder finder(span_pane_key, grouping);
-    Datum values[end];
-    const bool nulls[end] = {};
-    for (const auto &pane : panes) {
-        const Jsonb group = groupings.jsonb(pane.key.grouping);
-        values[bucket] = TimestampTzGetDatum(pane.key.second);
-        values[rule] = Int32GetDatum(pane.key.rule);
-        values[resource] = Int32GetDatum(static_cast<int32>(resources[pane.key.resource]));
-        values[kind] = Int16GetDatum(pane.key.kind);
-        values[worker] = Int16GetDatum(worker_number());
-        values[grouping] = grouping_datum(group);
-        const Datum key[] = {values[bucket], values[resource], values[rule], values[kind], values[worker]};
-        const Relation partition = table.partition_of(pane.key.second);
-        if (TupleTableSlot *stored = partition != nullptr ? finder.find(partition, key, group) : nullptr) {
-            scratch.merged = pane;
-            add_stored(scratch.merged, stored->tts_values, scratch.stored);
-            fill(values, scratch.merged, scratch.bytes, memory);
-            if (table.replace(pane.key.second, stored->tts_tid, values, nulls))
-                continue;
-        }
-        fill(values, pane, scratch.bytes, memory);
-        add_row(table, pane.key.second, values, end);
-    }
-    finder.close();
+    write_panes(table, panes, groupings, resources, span_pane::layout,
+                [&](Datum *values, const SpanPane &pane, const Datum *stored) {
+                    if (stored == nullptr)
+                        return fill(values, pane, scratch.bytes, memory);
+                    scratch.merged = pane;
+                    add_stored(scratch.merged, stored, scratch.stored);
+                    fill(values, scratch.merged, scratch.bytes, memory);
+                });
 }
 
 void write_log_panes(PartitionedTable &table, std::vector<LogPane> &panes, const Groupings &groupings,
                      const std::vector<int64_t> &resources) {
-    using namespace log_pane;
-    sort(panes, resources);
-    Finder finder(log_pane_key, grouping);
-    Datum values[end];
-    const bool nulls[end] = {};
-    for (const auto &pane : panes) {
-        const Jsonb group = groupings.jsonb(pane.key.grouping);
-        values[bucket] = TimestampTzGetDatum(pane.key.second);
-        values[rule] = Int32GetDatum(pane.key.rule);
-        values[resource] = Int32GetDatum(static_cast<int32>(resources[pane.key.resource]));
-        values[severity] = Int16GetDatum(pane.key.kind);
-        values[worker] = Int16GetDatum(worker_number());
-        values[grouping] = grouping_datum(group);
-        const Datum key[] = {values[bucket], values[resource], values[rule], values[severity], values[worker]};
-        const Relation partition = table.partition_of(pane.key.second);
-        if (TupleTableSlot *stored = partition != nullptr ? finder.find(partition, key, group) : nullptr) {
-            values[total] = Int64GetDatum(pinned(pane.count) + DatumGetInt64(stored->tts_values[total]));
-            if (table.replace(pane.key.second, stored->tts_tid, values, nulls))
-                continue;
-        }
-        values[total] = Int64GetDatum(pinned(pane.count));
-        add_row(table, pane.key.second, values, end);
-    }
-    finder.close();
+    write_panes(table, panes, groupings, resources, log_pane::layout,
+                [](Datum *values, const LogPane &pane, const Datum *stored) {
+                    const int64_t before = stored == nullptr ? 0 : DatumGetInt64(stored[log_pane::count]);
+                    values[log_pane::count] = Int64GetDatum(pinned(pane.count) + before);
+                });
 }
 
 } // namespace dbnet::telemetry

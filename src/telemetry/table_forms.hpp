@@ -3,11 +3,24 @@
 
 #include "telemetry/partitioned_table.hpp"
 
+#include <array>
+
 extern "C" {
 #include "catalog/pg_type.h"
 }
 
 namespace dbnet::telemetry {
+
+template<size_t... Sizes> constexpr auto joined(const Column (&...parts)[Sizes]) {
+    std::array<Column, (Sizes + ...)> columns{};
+    size_t place = 0;
+    const auto add = [&](const auto &part) {
+        for (const Column &column : part)
+            columns[place++] = column;
+    };
+    (add(parts), ...);
+    return columns;
+}
 
 inline constexpr Column batch_columns[] = {{"bucket_time", TIMESTAMPTZOID},
                                            {"batch_id", INT8OID},
@@ -58,60 +71,46 @@ inline constexpr Column span_link_columns[] = {{"bucket_time", TIMESTAMPTZOID},
                                                {"dropped_attributes_count", INT4OID},
                                                {"trace_state", TEXTOID, true},
                                                {"attributes", JSONBOID}};
-inline constexpr Column number_point_columns[] = {{"bucket_time", TIMESTAMPTZOID},
-                                                  {"series_id", INT8OID},
-                                                  {"time", TIMESTAMPTZOID},
-                                                  {"time_unix_nano", INT8OID},
-                                                  {"start_time_unix_nano", INT8OID},
-                                                  {"value_double", FLOAT8OID, true},
-                                                  {"value_int", INT8OID, true},
-                                                  {"batch_id", INT8OID},
-                                                  {"flags", INT8OID},
-                                                  {"exemplars", JSONBOID, true}};
-inline constexpr Column histogram_point_columns[] = {{"bucket_time", TIMESTAMPTZOID},
-                                                     {"series_id", INT8OID},
-                                                     {"time", TIMESTAMPTZOID},
-                                                     {"time_unix_nano", INT8OID},
-                                                     {"start_time_unix_nano", INT8OID},
-                                                     {"count", INT8OID},
-                                                     {"sum", FLOAT8OID, true},
-                                                     {"min", FLOAT8OID, true},
-                                                     {"max", FLOAT8OID, true},
-                                                     {"batch_id", INT8OID},
-                                                     {"flags", INT8OID},
-                                                     {"bucket_counts", INT8ARRAYOID},
-                                                     {"explicit_bounds", FLOAT8ARRAYOID},
-                                                     {"exemplars", JSONBOID, true}};
-inline constexpr Column exponential_histogram_point_columns[] = {{"bucket_time", TIMESTAMPTZOID},
-                                                                 {"series_id", INT8OID},
-                                                                 {"time", TIMESTAMPTZOID},
-                                                                 {"time_unix_nano", INT8OID},
-                                                                 {"start_time_unix_nano", INT8OID},
-                                                                 {"count", INT8OID},
-                                                                 {"sum", FLOAT8OID, true},
-                                                                 {"min", FLOAT8OID, true},
-                                                                 {"max", FLOAT8OID, true},
-                                                                 {"zero_count", INT8OID},
-                                                                 {"zero_threshold", FLOAT8OID},
-                                                                 {"batch_id", INT8OID},
-                                                                 {"flags", INT8OID},
-                                                                 {"scale", INT4OID},
-                                                                 {"positive_offset", INT4OID},
-                                                                 {"negative_offset", INT4OID},
-                                                                 {"positive_counts", INT8ARRAYOID},
-                                                                 {"negative_counts", INT8ARRAYOID},
-                                                                 {"exemplars", JSONBOID, true}};
-inline constexpr Column summary_point_columns[] = {{"bucket_time", TIMESTAMPTZOID},
-                                                   {"series_id", INT8OID},
-                                                   {"time", TIMESTAMPTZOID},
-                                                   {"time_unix_nano", INT8OID},
-                                                   {"start_time_unix_nano", INT8OID},
-                                                   {"count", INT8OID},
-                                                   {"sum", FLOAT8OID},
-                                                   {"batch_id", INT8OID},
-                                                   {"flags", INT8OID},
-                                                   {"quantiles", FLOAT8ARRAYOID},
-                                                   {"quantile_values", FLOAT8ARRAYOID}};
+// Of points of all types; what is its type's own comes behind.
+inline constexpr Column point_columns[] = {{"bucket_time", TIMESTAMPTZOID},
+                                           {"series_id", INT8OID},
+                                           {"time", TIMESTAMPTZOID},
+                                           {"time_unix_nano", INT8OID},
+                                           {"start_time_unix_nano", INT8OID}};
+inline constexpr auto number_point_columns = joined(point_columns, {{"value_double", FLOAT8OID, true},
+                                                                    {"value_int", INT8OID, true},
+                                                                    {"batch_id", INT8OID},
+                                                                    {"flags", INT8OID},
+                                                                    {"exemplars", JSONBOID, true}});
+inline constexpr auto histogram_point_columns = joined(point_columns, {{"count", INT8OID},
+                                                                       {"sum", FLOAT8OID, true},
+                                                                       {"min", FLOAT8OID, true},
+                                                                       {"max", FLOAT8OID, true},
+                                                                       {"batch_id", INT8OID},
+                                                                       {"flags", INT8OID},
+                                                                       {"bucket_counts", INT8ARRAYOID},
+                                                                       {"explicit_bounds", FLOAT8ARRAYOID},
+                                                                       {"exemplars", JSONBOID, true}});
+inline constexpr auto exponential_histogram_point_columns = joined(point_columns, {{"count", INT8OID},
+                                                                                   {"sum", FLOAT8OID, true},
+                                                                                   {"min", FLOAT8OID, true},
+                                                                                   {"max", FLOAT8OID, true},
+                                                                                   {"zero_count", INT8OID},
+                                                                                   {"zero_threshold", FLOAT8OID},
+                                                                                   {"batch_id", INT8OID},
+                                                                                   {"flags", INT8OID},
+                                                                                   {"scale", INT4OID},
+                                                                                   {"positive_offset", INT4OID},
+                                                                                   {"negative_offset", INT4OID},
+                                                                                   {"positive_counts", INT8ARRAYOID},
+                                                                                   {"negative_counts", INT8ARRAYOID},
+                                                                                   {"exemplars", JSONBOID, true}});
+inline constexpr auto summary_point_columns = joined(point_columns, {{"count", INT8OID},
+                                                                     {"sum", FLOAT8OID},
+                                                                     {"batch_id", INT8OID},
+                                                                     {"flags", INT8OID},
+                                                                     {"quantiles", FLOAT8ARRAYOID},
+                                                                     {"quantile_values", FLOAT8ARRAYOID}});
 inline constexpr Column log_columns[] = {{"bucket_time", TIMESTAMPTZOID},
                                          {"time", TIMESTAMPTZOID},
                                          {"time_unix_nano", INT8OID},

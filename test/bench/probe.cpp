@@ -16,15 +16,20 @@
 //   probe backend <conninfo> <count> <blocks> <statement>…   runs the statements in turn, each time in <count>
 //                                                            transactions; prints per block the CPU seconds that the
 //                                                            backend took for each, in their order
-//   probe telemetry <conninfo> <protobuf|json> <spans> <requests> <blocks>
+//   probe telemetry <conninfo> <protobuf|json|jsonb> <spans> <requests> <blocks>
 //                                                            so many requests of so many spans through
 //                                                            otel.ingest_traces, then the same rows by binary COPY,
 //                                                            a transaction each; prints per block the seconds of
 //                                                            both, then the CPU seconds that the backend took for both
+//   probe copy <conninfo> <connections> <spans> <requests>   copies rows of otel.spans into it, so many in a
+//                                                            transaction, on so many connections at a time; prints
+//                                                            rows/s and the milliseconds of a transaction (p50, p99)
 #include <curl/curl.h>
 #include <libpq-fe.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -381,9 +386,9 @@ private:
 };
 
 // What otel.spans holds, as bodies of COPY … (FORMAT binary) of so many rows each.
-std::vector<std::string> copy_bodies(PGconn *connection, int rows_each) {
+std::vector<std::string> copy_bodies(PGconn *connection, int rows_each, const char *source = "otel.spans") {
     constexpr size_t header = 19; // signature, flags, no extension
-    PQclear(PQexec(connection, "COPY (SELECT * FROM otel.spans) TO STDOUT (FORMAT binary)"));
+    PQclear(PQexec(connection, ("COPY (SELECT * FROM " + std::string(source) + ") TO STDOUT (FORMAT binary)").c_str()));
     std::string all;
     char *chunk = nullptr;
     for (int size; (size = PQgetCopyData(connection, &chunk, 0)) > 0; PQfreemem(chunk))
@@ -416,16 +421,28 @@ std::vector<std::string> copy_bodies(PGconn *connection, int rows_each) {
     return bodies;
 }
 
+void copy_spans(PGconn *connection, const std::string &body) {
+    PQclear(PQexec(connection, "COPY otel.spans FROM STDIN (FORMAT binary)"));
+    if (PQputCopyData(connection, body.data(), static_cast<int>(body.size())) != 1 ||
+        PQputCopyEnd(connection, nullptr) != 1)
+        fail(PQerrorMessage(connection));
+    PGresult *result = PQgetResult(connection);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        fail(PQerrorMessage(connection));
+    PQclear(result);
+    PQclear(PQgetResult(connection));
+}
+
 void telemetry(const char *conninfo, const std::string &encoding, int spans, int requests, int blocks) {
     PGconn *connection = connect(conninfo);
-    const bool is_json = encoding == "json";
+    const bool is_json = encoding != "protobuf";
     std::vector<std::string> bodies;
     TraceRequest made(1);
     for (int i = 0; i < requests; ++i)
         bodies.push_back(is_json ? made.json(spans) : made.protobuf(spans));
-    PQclear(PQprepare(connection, "ingest",
-                      is_json ? "SELECT otel.ingest_traces($1::json)" : "SELECT otel.ingest_traces($1::bytea)", 0,
-                      nullptr));
+    const std::string statement =
+        "SELECT otel.ingest_traces($1::" + (is_json ? encoding : std::string("bytea")) + ")";
+    PQclear(PQprepare(connection, "ingest", statement.c_str(), 0, nullptr));
     const auto execute = [&](const char *statement) { PQclear(run(connection, statement)); };
     using Seconds = std::pair<double, double>; // that passed, that the backend computed
     const auto measured = [&](auto send_all) {
@@ -451,17 +468,8 @@ void telemetry(const char *conninfo, const std::string &encoding, int spans, int
     measured(ingest);
     const std::vector<std::string> rows = copy_bodies(connection, spans);
     const auto copy = [&] {
-        for (const std::string &body : rows) {
-            PQclear(PQexec(connection, "COPY otel.spans FROM STDIN (FORMAT binary)"));
-            if (PQputCopyData(connection, body.data(), static_cast<int>(body.size())) != 1 ||
-                PQputCopyEnd(connection, nullptr) != 1)
-                fail(PQerrorMessage(connection));
-            PGresult *result = PQgetResult(connection);
-            if (PQresultStatus(result) != PGRES_COMMAND_OK)
-                fail(PQerrorMessage(connection));
-            PQclear(result);
-            PQclear(PQgetResult(connection));
-        }
+        for (const std::string &body : rows)
+            copy_spans(connection, body);
     };
     measured(copy);
     for (int i = 0; i < blocks; ++i) {
@@ -470,6 +478,42 @@ void telemetry(const char *conninfo, const std::string &encoding, int spans, int
         std::fflush(stdout);
     }
     execute("TRUNCATE otel.spans, otel.span_pane, otel.batch");
+}
+
+// The reference of what goes through the gateway: as many connections, rows and transactions, and nothing but COPY.
+void copy(const char *conninfo, int connections, int spans, int requests) {
+    constexpr int distinct_bodies = 32;
+    PGconn *first = connect(conninfo);
+    const std::vector<std::string> bodies =
+        copy_bodies(first, spans, ("otel.spans LIMIT " + std::to_string(distinct_bodies * spans)).c_str());
+    PQfinish(first);
+    std::vector<PGconn *> sessions;
+    for (int i = 0; i < connections; ++i) {
+        sessions.push_back(connect(conninfo));
+        copy_spans(sessions.back(), bodies.front()); // its caches are filled
+    }
+    std::atomic<int> begun = 0;
+    std::vector<std::vector<double>> milliseconds(sessions.size());
+    const auto start = Clock::now();
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < sessions.size(); ++i)
+        threads.emplace_back([&, i] {
+            for (int request; (request = begun++) < requests;) {
+                const auto sent = Clock::now();
+                copy_spans(sessions[i], bodies[static_cast<size_t>(request) % bodies.size()]);
+                milliseconds[i].push_back(std::chrono::duration<double, std::milli>(Clock::now() - sent).count());
+            }
+        });
+    for (std::thread &thread : threads)
+        thread.join();
+    const std::chrono::duration<double> seconds = Clock::now() - start;
+    std::vector<double> all;
+    for (const std::vector<double> &one : milliseconds)
+        all.insert(all.end(), one.begin(), one.end());
+    std::sort(all.begin(), all.end());
+    std::printf("%.0f %.3f %.3f\n", spans * requests / seconds.count(), all[all.size() / 2], all[all.size() * 99 / 100]);
+    for (PGconn *session : sessions)
+        PQfinish(session);
 }
 
 } // namespace
@@ -493,6 +537,8 @@ int main(int argc, char **argv) {
         backend(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), argv + 5, argc - 5);
     else if (command == "telemetry" && argc == 7)
         telemetry(argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]), std::atoi(argv[6]));
+    else if (command == "copy" && argc == 6)
+        copy(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), std::atoi(argv[5]));
     else
         fail("see the head of test/bench/probe.cpp for its subcommands");
     return 0;

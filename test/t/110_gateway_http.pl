@@ -124,8 +124,9 @@ subtest 'bodies above the limit, also after decompression' => sub {
     $node->safe_psql('postgres', 'ALTER SYSTEM SET dbnet.gateway_body_limit = 64; SELECT pg_reload_conf()');
     $node->wait_for(q{SELECT setting = '64' FROM pg_settings WHERE name = 'dbnet.gateway_body_limit'}, 'limit set');
     my $large = '{"x":"' . ('x' x 70_000) . '"}';
-    my $deadline = time + 60;    # the worker has read the configuration
-    while ($gateway->post('/v1/traces', body => $large)->{status} == 200 && time < $deadline) { }
+    my $deadline = time + 60;    # the worker has read the configuration; it opens its port anew and closes who is there
+    my $answered = sub { my ($status) = @_; return (($gateway->post('/v1/traces', body => $large) // {})->{status} // 0) == $status };
+    while (!$answered->(413) && time < $deadline) { }
     refused($gateway->post('/v1/traces', body => $large), 413, qr/too large/, 'as sent');
     my $chunked = sprintf("%x\r\n%s\r\n0\r\n\r\n", length $large, $large);
     my $client = $gateway->connect;
@@ -136,7 +137,7 @@ subtest 'bodies above the limit, also after decompression' => sub {
     refused($gateway->post('/v1/traces', body => $bomb, headers => ['Content-Encoding: gzip']), 413, qr/decompressed/, 'decompressed');
     is($gateway->post('/v1/traces', body => '{}')->{status}, 200, 'what is small is taken');
     $node->safe_psql('postgres', 'ALTER SYSTEM RESET dbnet.gateway_body_limit; SELECT pg_reload_conf()');
-    while ($gateway->post('/v1/traces', body => $large)->{status} != 200 && time < $deadline) { }
+    while (!$answered->(200) && time < $deadline) { }
     is($gateway->post('/v1/traces', body => $large)->{status}, 200, 'the limit is the old one again');
 };
 
@@ -157,6 +158,32 @@ subtest 'connections: kept, pipelined, chunked, with 100 Continue' => sub {
     is($client->{rest}, "HTTP/1.1 100 Continue\r\n\r\n", 'asked to go on');
     $client->send('{}');
     is($client->answer->{status}, 200, 'and answered');
+};
+
+subtest 'a token is looked at before the body' => sub {
+    $node->safe_psql('postgres', 'CREATE ROLE sender; GRANT dbnet_ingest TO sender');
+    my $token = $node->safe_psql('postgres', q{SELECT dbnet.create_token('sender', 'sender', scope => 'ingest')});
+    my $begin = sub {
+        my ($shown) = @_;
+        my $client = $gateway->connect;
+        $client->send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer $shown\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+        $client->read_more;
+        return $client;
+    };
+    for my $shown ("${token}x", 'x') {
+        like($begin->($shown)->{rest}, qr/\AHTTP\/1\.1 401 /, 'one that is not known: refused, and no body asked for');
+    }
+    for my $time ('first', 'second') {
+        my $client = $begin->($token);
+        is($client->{rest}, "HTTP/1.1 100 Continue\r\n\r\n", "one that is good, the $time time");
+        $client->send('{}');
+        is($client->answer->{status}, 200, 'taken');
+    }
+    my $client = $begin->($token);
+    $node->safe_psql('postgres', q{SELECT dbnet.revoke_token('sender')});
+    $client->send('{}');
+    is($client->answer->{status}, 401, 'revoked while the body comes');
+    like($begin->($token)->{rest}, qr/\AHTTP\/1\.1 401 /, 'and then refused before the body');
 };
 
 subtest 'requests whose end is in doubt are refused and the connection closed' => sub {

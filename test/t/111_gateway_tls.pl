@@ -27,13 +27,13 @@ sub make_certificate {
     return;
 }
 
-# What curl got: status and body, or its exit code. Options: ca, certificate, token, body, path.
+# What curl got: status and body, or its exit code. Options: ca, certificate, token, body, path; get: no body is sent.
 sub curl {
     my (%options) = @_;
     my @command = ('curl', '-s', '-o', '-', '-w', '\n%{http_code}', '--max-time', '20', '--noproxy', '*', '--cacert', "$folder/$options{ca}.crt",
         ($options{certificate} ? ('--cert', "$folder/$options{certificate}.crt", '--key', "$folder/$options{certificate}.key") : ()),
         ($options{token} ? ('-H', "Authorization: Bearer $options{token}") : ()),
-        '-H', 'Content-Type: application/json', '--data-binary', $options{body} // '{}', "https://127.0.0.1:$port" . ($options{path} // '/v1/traces'));
+        ($options{get} ? () : ('-H', 'Content-Type: application/json', '--data-binary', $options{body} // '{}')), "https://127.0.0.1:$port" . ($options{path} // '/v1/traces'));
     my ($output) = PostgreSQL::Test::Utils::run_command(\@command);
     return { exit => $? >> 8 } if $?;
     my ($body, $status) = $output =~ /\A(.*)\n(\d+)\z/s;
@@ -88,6 +88,11 @@ my $api_token = $node->safe_psql('postgres', q{SELECT dbnet.create_token('person
 is(curl(ca => 'first', token => $token)->{status}, 200, 'with a token');
 is(curl(ca => 'first', token => "${token}x")->{status}, 401, 'with another');
 is(curl(ca => 'first', token => $api_token)->{status}, 403, 'with one for the client API');
+for my $case ([ 401, 'no token' ], [ 401, 'another', "${token}x" ], [ 200, 'one for telemetry', $token ], [ 200, 'one for the client API', $api_token ]) {
+    my ($status, $name, $shown) = @$case;
+    is(curl(ca => 'first', get => 1, path => '/metrics', token => $shown)->{status}, $status, "metrics, $name");
+}
+is(curl(ca => 'first', get => 1, path => $_)->{status}, 200, "$_ needs none") for '/healthz', '/readyz';
 is(curl(ca => 'first', token => $token, body => DBNet::Gateway::traces(2, service => 'claimed'))->{status}, 200, 'spans');
 $node->query_is(q{SELECT r.service_name, r.attributes, b.token, b.client FROM otel.spans AS s JOIN otel.resources AS r USING (resource_id) JOIN otel.batch AS b USING (batch_id) LIMIT 1},
     'pinned|{"zone": 7, "trusted": true, "service.name": "pinned", "k8s.cluster.name": "edge"}|edge|127.0.0.1', 'have what the token pins, and say whose it is');
@@ -97,7 +102,6 @@ is(curl(ca => 'first', token => $token)->{status}, 401, 'a token that is revoked
 $token = $node->safe_psql('postgres', q{SELECT dbnet.create_token('sender', 'edge', scope => 'ingest')});
 
 # --- certificates ---
-my $old = curl(ca => 'first', path => '/healthz');
 make_certificate('second', '127.0.0.1');
 run_quietly('cp', "$folder/second.$_", "$folder/server.$_") for 'key', 'crt';
 wait_for_curl(sub { ($_[0]{status} // 0) == 200 }, 'a new certificate is shown without a reload', ca => 'second', token => $token);

@@ -180,7 +180,7 @@ ok($dump =~ /CREATE EXTENSION.*dbnet/ && $dump !~ /COPY dbnet\.token/, 'tokens a
 # --- beyond loopback only with TLS ---
 $node->append_conf('postgresql.conf', "dbnet.api_listen = '0.0.0.0:$port'");
 $node->restart;
-$node->wait_for(q{SELECT last_error LIKE '%not a loopback address%' FROM dbnet.worker WHERE process = 'api worker'}, 'without TLS nothing beyond loopback');
+$node->wait_for(q{SELECT last_error LIKE '%does not listen there without TLS%' FROM dbnet.worker WHERE process = 'api worker'}, 'without TLS nothing beyond loopback');
 
 
 # --- with TLS it is served, also beyond loopback, and certificates of clients are asked for when somebody signs them ---

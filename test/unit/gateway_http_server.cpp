@@ -19,11 +19,17 @@ struct Application : HttpApplication {
     std::vector<Exchange *> waiting;
     std::vector<std::string> seen; // whole requests
 
-    void on_headers(Exchange &exchange) noexcept override {
+    void on_headers(Exchange &exchange) override {
         if (exchange.path() == "/early")
             exchange.respond(401, {{"WWW-Authenticate", "Bearer"}}, "early\n");
+        if (exchange.path() == "/no_memory_for_headers")
+            throw std::bad_alloc();
     }
-    void on_request(Exchange &exchange) noexcept override {
+    void on_request(Exchange &exchange) override {
+        if (exchange.path() == "/no_memory")
+            throw std::bad_alloc();
+        if (exchange.path() == "/large")
+            return exchange.respond(200, {}, std::string(8 * 1024 * 1024, 'a'));
         seen.push_back(std::string(exchange.method()) + " " + std::string(exchange.path()) + " " + exchange.body());
         if (exchange.path() == "/later")
             return waiting.push_back(&exchange);
@@ -167,9 +173,10 @@ TEST_F(HttpServerTest, AnswersLaterInAnyOrderAndHoldsThePipelineMeanwhile) {
     EXPECT_EQ(application.seen.size(), 2) << "the next of a connection waits for the answer of the one before";
     for (Exchange *exchange : {application.waiting[1], application.waiting[0]})
         exchange->respond(200, {}, exchange->body());
-    EXPECT_EQ(server().in_flight_bytes(), 0);
+    EXPECT_EQ(server().in_flight_bytes(), 11) << "answers of five and six bytes";
     EXPECT_TRUE(has_status(receive(second, "second"), 200));
     const std::string answers = receive(first, "next");
+    run_until([&] { return server().in_flight_bytes() == 0; });
     EXPECT_LT(answers.find("first"), answers.find("next"));
 }
 
@@ -222,6 +229,41 @@ TEST_F(HttpServerTest, RefusesWhatItCannotHold) {
     EXPECT_TRUE(has_status(ask(request, "not answered\n"), 429));
     application.waiting[0]->respond(200, {}, "");
     EXPECT_TRUE(has_status(ask(request, "0123"), 200)) << "there is room again";
+}
+
+TEST_F(HttpServerTest, CountsAnswersThatNobodyReadsAndTakesNothingMoreMeanwhile) {
+    limits.in_flight_bytes = 1024 * 1024;
+    const int client = connect();
+    send(client, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    run_until([&] { return server().in_flight_bytes() == 8 * 1024 * 1024; });
+    EXPECT_TRUE(has_status(ask(post("/", "Content-Length: 2\r\n", "ok"), "\n"), 429));
+    EXPECT_TRUE(has_status(ask(post("/", "Content-Length: 0\r\n", ""), "\n"), 429)) << "its answer needs room, too";
+    EXPECT_TRUE(has_status(ask("GET /client HTTP/1.1\r\nHost: a\r\n\r\n", "\n"), 200)) << "a probe";
+    EXPECT_EQ(receive_until(client, [](const std::string &got) { return got.ends_with("aaaa") && got.size() > 8 * 1024 * 1024; })
+                  .substr(0, 12),
+              "HTTP/1.1 200");
+    run_until([&] { return server().in_flight_bytes() == 0; });
+    EXPECT_TRUE(has_status(ask(post("/", "Content-Length: 2\r\n", "ok"), "ok"), 200));
+}
+
+TEST_F(HttpServerTest, ForgetsTheAnswerOfWhoNeverReadsIt) {
+    limits.idle = 50ms;
+    const int client = connect();
+    send(client, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    run_until([&] { return server().in_flight_bytes() > 0; });
+    run_until([&] { return server().connections() == 0; });
+    EXPECT_EQ(server().in_flight_bytes(), 0);
+}
+
+TEST_F(HttpServerTest, AnswersAndClosesWhenMemoryEndsInACallback) {
+    for (const char *path : {"/no_memory", "/no_memory_for_headers"}) {
+        const std::string answer = ask_until_closed(post(path, "Content-Length: 5\r\n", "hello"));
+        EXPECT_TRUE(has_status(answer, 503)) << path;
+        EXPECT_NE(answer.find("Connection: close"), answer.npos) << answer;
+        EXPECT_TRUE(answer.ends_with("\n(end)")) << answer;
+    }
+    EXPECT_EQ(server().in_flight_bytes(), 0);
+    EXPECT_TRUE(has_status(ask(post("/", "Content-Length: 2\r\n", "ok"), "ok"), 200));
 }
 
 TEST_F(HttpServerTest, RefusesHeadersAboveTheLimit) {

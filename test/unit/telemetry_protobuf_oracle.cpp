@@ -87,10 +87,18 @@ message ScopeLogs { Scope scope = 1; repeated LogRecord items = 2; string schema
 message ResourceLogs { Resource resource = 1; repeated ScopeLogs scopes = 2; string schema_url = 3; }
 message Logs { repeated ResourceLogs resources = 1; }
 
+message Exemplar {
+    fixed64 time_unix_nano = 2;
+    oneof value { double as_double = 3; sfixed64 as_int = 6; }
+    bytes span_id = 4;
+    bytes trace_id = 5;
+    repeated KeyValue filtered_attributes = 7;
+}
 message NumberPoint {
     fixed64 start_time_unix_nano = 2;
     fixed64 time_unix_nano = 3;
     oneof value { double as_double = 4; sfixed64 as_int = 6; }
+    repeated Exemplar exemplars = 5;
     repeated KeyValue attributes = 7;
     uint32 flags = 8;
 }
@@ -101,6 +109,7 @@ message HistogramPoint {
     optional double sum = 5;
     repeated fixed64 bucket_counts = 6;
     repeated double explicit_bounds = 7;
+    repeated Exemplar exemplars = 8;
     repeated KeyValue attributes = 9;
     uint32 flags = 10;
     optional double min = 11;
@@ -118,6 +127,7 @@ message ExponentialHistogramPoint {
     Buckets positive = 8;
     Buckets negative = 9;
     uint32 flags = 10;
+    repeated Exemplar exemplars = 11;
     optional double min = 12;
     optional double max = 13;
     double zero_threshold = 14;
@@ -200,6 +210,10 @@ struct Field {
     }
     std::vector<uint64_t> numbers(const char *name) const {
         const auto all = reflection.GetRepeatedFieldRef<uint64_t>(message, named(name));
+        return {all.begin(), all.end()};
+    }
+    std::vector<std::string> texts(const char *name) const {
+        const auto all = reflection.GetRepeatedFieldRef<std::string>(message, named(name));
         return {all.begin(), all.end()};
     }
     std::vector<double> floatings(const char *name) const {
@@ -318,6 +332,28 @@ struct ShorterFirst {
     }
 };
 
+std::string floating_text(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", value);
+    return text;
+}
+
+using Members = std::map<std::string, std::string, ShorterFirst>;
+std::string object_text(const Members &members) {
+    std::string all;
+    for (const auto &[key, value] : members)
+        all += (all.empty() ? "\"" : ", \"") + key + "\": " + value;
+    return "{" + all + "}";
+}
+
+// Each part of a list, as an array.
+std::string array_text(const Field &of, const char *list, const auto &text_of_part) {
+    std::string all;
+    for (int i = 0; i < of.count(list); ++i)
+        all += (i > 0 ? ", " : "") + text_of_part(of.part(list, i));
+    return "[" + all + "]";
+}
+
 std::string members_text(const Field &of, const char *list);
 
 std::string value_text(const Field &value) {
@@ -327,32 +363,63 @@ std::string value_text(const Field &value) {
         return value.boolean("bool_value") ? "true" : "false";
     if (value.has("int_value"))
         return std::to_string(value.int64("int_value"));
-    if (value.has("double_value")) {
-        char text[32];
-        std::snprintf(text, sizeof text, "%.1f", value.floating("double_value"));
-        return text;
-    }
+    if (value.has("double_value"))
+        return floating_text(value.floating("double_value"));
     if (value.has("bytes_value"))
         return '"' + base64(value.text("bytes_value")) + '"';
     if (value.has("kvlist_value"))
         return members_text(value.part("kvlist_value"), "values");
     if (!value.has("array_value"))
         return "null";
-    const Field array = value.part("array_value");
-    std::string all;
-    for (int i = 0; i < array.count("values"); ++i)
-        all += (i > 0 ? ", " : "") + value_text(array.part("values", i));
-    return "[" + all + "]";
+    return array_text(value.part("array_value"), "values", value_text);
 }
 
 std::string members_text(const Field &of, const char *list) {
-    std::map<std::string, std::string, ShorterFirst> members; // the last one of a name stays
+    Members members; // the last one of a name stays
     for (int i = 0; i < of.count(list); ++i)
         members[of.part(list, i).text("key")] = value_text(of.part(list, i).part("value"));
-    std::string all;
-    for (const auto &[key, value] : members)
-        all += (all.empty() ? "\"" : ", \"") + key + "\": " + value;
-    return "{" + all + "}";
+    return object_text(members);
+}
+
+std::string hexadecimal(const std::string &bytes) {
+    std::string all = "\"";
+    for (const char byte : bytes) {
+        char digits[3];
+        std::snprintf(digits, sizeof digits, "%02x", unsigned(uint8_t(byte)));
+        all += digits;
+    }
+    return all + '"';
+}
+
+// What was not sent, or is 0, is left out.
+std::string exemplar_text(const Field &exemplar) {
+    Members members;
+    if (exemplar.count("filtered_attributes") > 0)
+        members["filtered_attributes"] = members_text(exemplar, "filtered_attributes");
+    if (const uint64_t time = exemplar.fixed64("time_unix_nano"))
+        members["time_unix_nano"] = std::to_string(time);
+    if (exemplar.has("as_double"))
+        members["value"] = floating_text(exemplar.floating("as_double"));
+    if (exemplar.has("as_int"))
+        members["value"] = std::to_string(exemplar.int64("as_int"));
+    for (const char *id : {"span_id", "trace_id"})
+        if (!exemplar.text(id).empty())
+            members[id] = hexadecimal(exemplar.text(id));
+    return object_text(members);
+}
+
+std::string entity_ref_text(const Field &ref) {
+    Members members;
+    for (const char *name : {"schema_url", "type"})
+        if (!ref.text(name).empty())
+            members[name] = '"' + ref.text(name) + '"';
+    for (const char *name : {"id_keys", "description_keys"}) {
+        std::string all;
+        for (const std::string &key : ref.texts(name))
+            all += (all.empty() ? "\"" : ", \"") + key + '"';
+        members[name] = '[' + all + ']';
+    }
+    return object_text(members);
 }
 
 // --- Comparing ---
@@ -373,6 +440,8 @@ void expect_owners(const Batch &batch, uint32_t resource_index, uint32_t scope_i
     const Field r = resource_items.part("resource");
     EXPECT_EQ(json(resource.attributes), members_text(r, "attributes"));
     EXPECT_EQ(resource.dropped_attributes_count, r.uint32("dropped_attributes_count"));
+    EXPECT_EQ(resource.entity_refs == nullptr ? "[]" : text_of(resource.entity_refs),
+              array_text(r, "entity_refs", entity_ref_text));
     EXPECT_EQ(resource.schema_url, resource_items.text("schema_url"));
     const Scope &scope = batch.scopes.at(scope_index);
     const Field s = scope_items.part("scope");
@@ -496,6 +565,10 @@ void expect_point(const Batch &batch, const Point &point, const Field &metric, c
     EXPECT_EQ(point.time_unix_nano, m.fixed64("time_unix_nano"));
     EXPECT_EQ(point.start_time_unix_nano, m.fixed64("start_time_unix_nano"));
     EXPECT_EQ(point.flags, m.uint32("flags"));
+    if (m.named("exemplars") != nullptr) { // summaries have none
+        EXPECT_EQ(point.exemplars == nullptr ? "[]" : text_of(point.exemplars),
+                  array_text(m, "exemplars", exemplar_text));
+    }
 }
 
 void expect_optional(const auto &point, const Field &m) {
