@@ -12,9 +12,11 @@ extern "C" {
 #include "catalog/pg_am.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "pgstat.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/relcache.h"
 }
 
 namespace dbnet::provenance {
@@ -108,11 +110,16 @@ HeapForm OwnHeap::examine(std::span<const Oid> types) {
     return form;
 }
 
-// The lock on the table keeps its indexes.
+// Without a lock of its own, which every commit would pay for three times: who drops or rebuilds an index locks the
+// table against us, or, CONCURRENTLY, waits for all who hold it.
 Relation OwnHeap::index(int place) {
-    if (indexes_[place] == nullptr)
-        indexes_[place] = index_open(form_.indexes[place], RowExclusiveLock);
-    return indexes_[place];
+    if (indexes_[place] != nullptr)
+        return indexes_[place];
+    const Relation index = RelationIdGetRelation(form_.indexes[place]);
+    if (!RelationIsValid(index))
+        elog(ERROR, "could not open relation with OID %u", form_.indexes[place]);
+    pgstat_init_relation(index);
+    return indexes_[place] = index;
 }
 
 void OwnHeap::reject(const char *why) {
@@ -125,7 +132,7 @@ void OwnHeap::close() {
     finish();
     for (const Relation opened : indexes_)
         if (opened != nullptr)
-            index_close(opened, NoLock);
+            RelationClose(opened);
     table_close(heap_, NoLock);
 }
 

@@ -31,7 +31,7 @@ constexpr int text_limit = 10 * 1024;   // bytes of a statement's text
 constexpr Size savepoint_allowance =
     8; // times dbnet.provenance_buffer_limit, where a savepoint keeps it from being written
 
-// Lives in a child of TopTransactionContext and goes with it; no destructor runs. A transaction that changes very much
+// Lives in a context that is emptied when the transaction ends; no destructor runs. A transaction that changes very much
 // is written in parts, of which only the events are remembered.
 struct Records {
     Records(MemoryContext context, MemoryContext part)
@@ -63,10 +63,8 @@ Oid role_of_name = InvalidOid;
 
 Records &begun() {
     if (records == nullptr) {
-        const MemoryContext context =
-            AllocSetContextCreateInternal(TopTransactionContext, "DBNet provenance", ALLOCSET_DEFAULT_SIZES);
-        const MemoryContext part =
-            AllocSetContextCreateInternal(context, "DBNet provenance part", ALLOCSET_DEFAULT_SIZES);
+        static const MemoryContext context = lasting_context("DBNet provenance");
+        static const MemoryContext part = lasting_context("DBNet provenance part");
         records = new (MemoryContextAlloc(context, sizeof(Records))) Records(context, part);
         // Savepoints that are open began before anything was recorded.
         for (int level = 0; level < level_count; ++level)
@@ -165,6 +163,7 @@ const char *copied(const char *text, int length) {
 
 void describe(Activity &activity, Frame *frame) {
     activity.role = name_of_role(frame->role);
+    activity.role_id = frame->role;
     activity.line = frame->line;
     activity.started_at = frame->started_at;
     if (frame->function != nullptr) {
@@ -332,9 +331,12 @@ void release_frames() noexcept {
 }
 
 void forget_transaction() noexcept {
-    if (records != nullptr)
+    if (records != nullptr) {
         release_frames();
-    records = nullptr; // its memory goes with the transaction
+        MemoryContextReset(records->part);
+        MemoryContextReset(records->context); // and with it *records
+    }
+    records = nullptr;
     role_name = nullptr;
     note = {};
     is_flushing = false;
@@ -384,6 +386,10 @@ bool is_recording() noexcept {
     return settings::provenance && pg::shared() != nullptr && !is_flushing && !creating_extension &&
            !IsParallelWorker() && !RecoveryInProgress() && !HistoricSnapshotActive() &&
            (records == nullptr || !records->is_overfull);
+}
+
+MemoryContext lasting_context(const char *name) {
+    return AllocSetContextCreateInternal(TopMemoryContext, name, ALLOCSET_DEFAULT_SIZES);
 }
 
 MemoryContext record_memory() {
@@ -469,7 +475,8 @@ ActivityReference activity_without_frame(const char *name) {
     activity.kind = ActivityKind::statement;
     activity.status = ActivityStatus::done;
     activity.name = name;
-    activity.role = name_of_role(GetUserId());
+    activity.role_id = GetUserId();
+    activity.role = name_of_role(activity.role_id);
     activity.started_at = GetCurrentTransactionStartTimestamp();
     activity.duration = activity.rows = -1;
     activity.subtransaction = InvalidSubTransactionId;

@@ -24,6 +24,7 @@ struct Activity {
     int32 relation; // tracked_relation.number, 0: none
     int32 line;
     const char *name, *role, *text;
+    Oid role_id;
     int text_length;
     Jsonb *arguments, *detail;
     FunctionInfo *function;
@@ -75,7 +76,9 @@ bool is_recording() noexcept;
 
 // ---- records of the running transaction ----
 
-// Where texts and documents of records are to be allocated; goes with the transaction.
+// For what a transaction needs, made once per process: emptying costs less than making and deleting.
+MemoryContext lasting_context(const char *name);
+// Where texts and documents of records are to be allocated; empty with the transaction's end.
 MemoryContext record_memory();
 uint32 record_count() noexcept;
 Record &record_at(RecordNumber number) noexcept;   // one that is not written yet, or was by the last flush

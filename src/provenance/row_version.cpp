@@ -66,6 +66,14 @@ JsonbField *room_for_fields(const TrackedTable &table) {
     return static_cast<JsonbField *>(palloc(sizeof(JsonbField) * (table.count + 1)));
 }
 
+// An object that is on record until the transaction ends.
+Jsonb *kept_object(const JsonbField *fields, int count) {
+    const MemoryContext before = MemoryContextSwitchTo(record_memory());
+    Jsonb *object = make_object(fields, count);
+    MemoryContextSwitchTo(before);
+    return object;
+}
+
 Jsonb *kept(Jsonb *document) {
     const Size size = VARSIZE(document);
     auto *copy = static_cast<Jsonb *>(MemoryContextAlloc(record_memory(), size));
@@ -79,7 +87,7 @@ Jsonb *key_of(const TrackedTable &table, TupleTableSlot *row) {
     for (int index = 0; index < table.count; ++index)
         if (table.columns[index].is_key)
             fields[count++] = field_of(table, table.columns[index], row);
-    return kept(make_object(fields, count));
+    return kept_object(fields, count);
 }
 
 // Without columns that are NULL; one that holds JSON's null is there.
@@ -90,7 +98,7 @@ Jsonb *image_of(const TrackedTable &table, TupleTableSlot *row) {
         if (!value_of(table.columns[index], row).is_null)
             fields[count++] = field_of(table, table.columns[index], row);
     }
-    return kept(make_object(fields, count));
+    return kept_object(fields, count);
 }
 
 struct Delta {
@@ -112,8 +120,8 @@ Delta delta_of(const TrackedTable &table, TupleTableSlot *before, TupleTableSlot
     }
     if (count == 0)
         return delta;
-    delta.old_row = kept(make_object(old_fields, count));
-    delta.new_row = kept(make_object(new_fields, count));
+    delta.old_row = kept_object(old_fields, count);
+    delta.new_row = kept_object(new_fields, count);
     return delta;
 }
 
@@ -313,7 +321,7 @@ RecordNumber truncation_of(const TrackedTable &table, const Version &truncated) 
         return version_at(table.root, nowhere, false);
     Version version = truncated;
     version.operation = 'T';
-    version.key = kept(make_object(nullptr, 0));
+    version.key = kept_object(nullptr, 0);
     version.key_hash = truncated_key;
     const RecordNumber number = add_version(version);
     note_place(table.root, nowhere, number);
@@ -397,7 +405,7 @@ void record_truncate(Oid id) {
         JsonbField unrecorded;
         unrecorded.name = "unrecorded";
         unrecorded.set(true);
-        record_at(truncation).version.old_row = kept(make_object(&unrecorded, 1));
+        record_at(truncation).version.old_row = kept_object(&unrecorded, 1);
         for (RecordNumber number = last_before + 1; number <= record_count(); ++number)
             record_at(number).version.is_dropped = true;
     }

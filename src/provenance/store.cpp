@@ -243,7 +243,7 @@ void fill_use(Row &row, const Record &record) {
 // What is true of the whole transaction; the root is the last column.
 void fill_transaction(Row &row, const Activity &first, uint32 count, const Session &who) {
     const TransactionNote &note = transaction_note();
-    const char *role = GetUserNameFromId(GetOuterUserId(), true);
+    const Oid role = GetOuterUserId();
     const char *traceparent =
         settings::traceparent != nullptr && settings::traceparent[0] != '\0' ? settings::traceparent : note.traceparent;
     char *origin = nullptr;
@@ -252,7 +252,7 @@ void fill_transaction(Row &row, const Activity &first, uint32 count, const Sessi
     const TimestampTz started_at = GetCurrentTransactionStartTimestamp();
     row.add(static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId())));
     row.add(who.id);
-    row.add(role == nullptr || strcmp(role, first.role) == 0 ? nullptr : role);
+    row.add(role == first.role_id ? nullptr : GetUserNameFromId(role, true));
     row.add(TimestampTzGetDatum(started_at), started_at == first.started_at);
     const EventId cause = first_part() != 0 ? first_part() : note.cause;
     row.add_if(cause, cause != 0);
@@ -354,8 +354,8 @@ void store(EventId transaction, uint32 count) {
     const Oid activities = partition_of(Ring::activity, transaction);
     if (!OidIsValid(activities) && !OidIsValid(own_table(OwnTable::code)))
         return; // the transaction has dropped the extension
-    const MemoryContext context =
-        AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet provenance rows", ALLOCSET_DEFAULT_SIZES);
+    static const MemoryContext context = lasting_context("DBNet provenance rows");
+    MemoryContextReset(context); // of what an error has left
     const MemoryContext before = MemoryContextSwitchTo(context);
     const Amount found = amount();
     OwnHeap activity_heap(activities, activity_types);
@@ -367,7 +367,7 @@ void store(EventId transaction, uint32 count) {
         if (use_heap)
             use_heap->close();
         MemoryContextSwitchTo(before);
-        MemoryContextDelete(context);
+        MemoryContextReset(context);
     };
     const Session *who = nullptr;
     try {
