@@ -125,6 +125,8 @@ std::string changes_of(const std::vector<const mirror::Column *> &columns, const
 
 bool drops_row(const Mirror &mirror, const ObjectRecord &record) {
     const auto &rule = mirror.settings.on_external_delete;
+    if (record.uid.empty()) // it never had an object
+        return false;
     if (mirror::is_made_anew(mirror.settings, record) || rule == OnExternalDelete::flag)
         return false;
     return rule == OnExternalDelete::drop_row || !record.created_by_us;

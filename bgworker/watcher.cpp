@@ -35,8 +35,10 @@ const pg::Statement upsert_state{R"sql(
         last_event_at = excluded.last_event_at
 )sql"};
 
+// Of objects that are known to be gone, those whose row may have been left behind.
 const pg::Statement select_recorded{
-    "SELECT namespace, name, uid, resource_version FROM dbnet.object WHERE relation = $1::regclass AND live IS NOT NULL"
+    "SELECT namespace, name, uid, resource_version, live IS NULL FROM dbnet.object WHERE relation = $1::regclass"
+    " AND (live IS NOT NULL OR phase IN ('absent', 'report_failed'))"
     " AND (namespace, name) > ($2, $3) ORDER BY namespace, name LIMIT $4"};
 
 std::optional<std::string> optional_text(const std::string &text) {
@@ -190,7 +192,8 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
 }
 
 // Objects that are recorded and that a complete list does not have are gone, however they went. Those recorded with a
-// newer version came after the list: the watch tells about them.
+// newer version came after the list: the watch tells about them. Of those that are recorded to be gone, a worker may have
+// ended before their rows were written.
 void Watcher::find_absent(Entry &entry) {
     MirrorWatch &watch = *entry.watch;
     uint32_t relation = watch.mirror().relation;
@@ -209,6 +212,10 @@ void Watcher::find_absent(Entry &entry) {
         entry.searched_to = key;
         if (watch.is_listed(key) || client_.in_flight(key) || watch.queue().contains(key))
             continue;
+        if (recorded.boolean(row, 4)) {
+            report_.follow(key, monotonic_now());
+            continue;
+        }
         std::string uid(recorded.text(row, 2));
         auto order = kubernetes::compare_resource_versions(recorded.text(row, 3), watch.reflector().list_version());
         if (!order)

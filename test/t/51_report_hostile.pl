@@ -130,6 +130,17 @@ $session->query_safe(q{UPDATE net.maps SET local = 'mine' WHERE name IN ('locked
 $session->quit;
 $node->wait_for(q{SELECT data->>'a' = 'dother' AND local = 'mine' FROM net.maps WHERE name = 'other'}, 'both arrive');
 
+# --- an object is gone, and the worker ends before its row could go ---
+$session = $node->background_psql('postgres');
+$session->query_safe(q{BEGIN; SELECT FROM net.maps WHERE name = 'unique' FOR UPDATE});
+$api->delete("$maps/unique");
+$node->wait_for(q{SELECT phase = 'absent' AND live IS NULL FROM dbnet.object WHERE name = 'unique'}, 'the end of an object is recorded while a session holds its row');
+$node->replace_worker('mirror worker', 'TERM');
+$node->wait_for(q{SELECT state = 'synced' FROM dbnet.mirror_status}, 'another worker has listed all objects');
+$session->query_safe('COMMIT');
+$session->quit;
+$node->wait_for(q{SELECT NOT EXISTS (SELECT FROM net.maps WHERE name = 'unique') AND NOT EXISTS (SELECT FROM dbnet.object WHERE name = 'unique')}, 'the row goes once the session lets it', timeout => 30);
+
 # --- foreign keys are never broken ---
 $node->psql_ok(q{CREATE TABLE net.children (parent text REFERENCES net.maps); INSERT INTO net.children VALUES ('parent')}, 'a table that refers to the mirror');
 $api->delete("$maps/parent");
@@ -137,6 +148,9 @@ $node->wait_for(q{SELECT phase = 'absent' AND live IS NULL AND message LIKE '%st
     'an object is gone whose row is referred to');
 keeps_up('check', '3', 'foreign key');
 $node->query_is(q{SELECT count(*) FROM net.maps WHERE name = 'parent'}, '1', 'the row stays');
+$node->psql_ok('TRUNCATE net.children', 'nothing refers to it any more');
+$node->replace_worker('mirror worker', 'TERM');
+$node->wait_for(q{SELECT count(*) FROM net.maps WHERE name = 'parent'}, 'it goes, also when the worker that knew of it does not run any more', expected => '0', timeout => 30);
 
 # --- foreign keys between mirrors: an object whose row refers to one that is not there yet ---
 $node->psql_ok(qq{
