@@ -61,6 +61,10 @@ BEGIN
                       HINT = 'Add one, or name columns that tell the rows apart: dbnet.track(…, key => ''{…}'').';
         END IF;
     END IF;
+    IF EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = answer_track.relation AND a.attname = ANY (key) AND a.attgenerated = 'v') THEN
+        RAISE EXCEPTION 'a key column cannot be a virtual generated column' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'No row holds a value of it.', HINT = 'Name the columns that it is computed from, or make it STORED.';
+    END IF;
     IF key && redact THEN
         RAISE EXCEPTION 'a key column cannot be redacted' USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -149,18 +149,42 @@ CREATE FUNCTION dbnet.key_columns(relation regclass) RETURNS name[]
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_key_columns';
 COMMENT ON FUNCTION dbnet.key_columns(regclass) IS 'The columns that tell a tracked table''s rows apart. Errors: 42704 not tracked';
 
+-- Of another time a virtual generated column has what its expression makes of the row, not what it has now. Redacted columns
+-- count as NULL where they are digests, for a digest need not be of the column's type.
+CREATE FUNCTION dbnet.with_virtual_columns(relation regclass, line jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    members text := (SELECT string_agg(format('%L, %s', a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ') FROM pg_attribute AS a JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                     WHERE a.attrelid = with_virtual_columns.relation AND a.attgenerated = 'v' AND NOT a.attisdropped);
+    digests text[];
+    computed jsonb;
+BEGIN
+    IF members IS NULL THEN
+        RETURN line;
+    END IF;
+    digests := ARRAY(SELECT f.key FROM jsonb_each_text(line) AS f WHERE f.value ~ '^hmac-sha256:[0-9a-f]{64}$');
+    EXECUTE format('SELECT jsonb_build_object(%s) FROM jsonb_populate_record(NULL::%s, $1)', members, relation) INTO computed USING line - digests;
+    RETURN line || computed;
+END
+$$;
+COMMENT ON FUNCTION dbnet.with_virtual_columns(regclass, jsonb) IS
+    'Internal: a row as it was, as JSON, with its virtual generated columns as computed from it by the expressions that they have now, with the caller''s rights';
+
 -- With the caller's rights: it reads the table itself, and row-level security applies.
 CREATE FUNCTION dbnet.rows_as_of(relation regclass, event bigint) RETURNS SETOF jsonb
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    has_virtual boolean := EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = rows_as_of.relation AND a.attgenerated = 'v' AND NOT a.attisdropped);
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH change AS MATERIALIZED (SELECT * FROM dbnet.changes_since($1, $2)),'
         ' present AS (SELECT to_jsonb(t.*) AS line FROM %s AS t)'
-        ' SELECT CASE WHEN c.place IS NULL THEN p.line ELSE p.line || c.old END'
+        ' SELECT CASE WHEN c.place IS NULL THEN p.line WHEN $4 THEN dbnet.with_virtual_columns($1, p.line || c.old) ELSE p.line || c.old END'
         ' FROM present AS p LEFT JOIN change AS c ON c.place = dbnet.key_hash($3, p.line) WHERE c.existed IS NOT FALSE'
-        ' UNION ALL SELECT c.old FROM change AS c WHERE c.existed AND c.place IS NULL', relation)
-        USING relation, event, dbnet.key_columns(relation);
+        ' UNION ALL SELECT CASE WHEN $4 THEN dbnet.with_virtual_columns($1, c.old) ELSE c.old END FROM change AS c WHERE c.existed AND c.place IS NULL', relation)
+        USING relation, event, dbnet.key_columns(relation), has_virtual;
 END
 $$;
 COMMENT ON FUNCTION dbnet.rows_as_of(regclass, bigint) IS 'Internal: the rows of dbnet.as_of()';

@@ -179,7 +179,8 @@ CREATE FUNCTION dbnet.answer_writers(caller oid, relation regclass, first bigint
                               CASE WHEN c.confupdtype IN ('c', 'n', 'd') THEN 'ON UPDATE ' || CASE c.confupdtype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END END),
                false, NULL::bigint, NULL::bigint
         FROM pg_constraint AS c
-        WHERE c.conrelid = answer_writers.relation AND c.contype = 'f' AND c.conparentid = 0 AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))),
+        WHERE c.conrelid = answer_writers.relation AND c.contype = 'f' AND c.conparentid = 0 AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
+        AND to_jsonb(c) ->> 'conenforced' IS DISTINCT FROM 'false'), -- a column since 18
     called AS (
         SELECT 'call', f.function::oid, f.function::text, NULL::regclass, f.chain, made.calls > 0, made.calls, made.newest
         FROM functions AS f, LATERAL (SELECT count(*) AS calls, max(a.id) AS newest FROM dbnet.activity AS a
@@ -278,8 +279,8 @@ BEGIN
         before := CASE later.operation WHEN 'U' THEN line || later.old WHEN 'D' THEN later.old WHEN 'R' THEN (SELECT i.old FROM dbnet.row_images(later.pair) AS i) END;
         IF later.version = event THEN
             operation := later.operation;
-            old := before;
-            new := CASE WHEN later.operation IN ('I', 'U') THEN line END;
+            old := dbnet.with_virtual_columns(relation, before);
+            new := CASE WHEN later.operation IN ('I', 'U') THEN dbnet.with_virtual_columns(relation, line) END;
         END IF;
         -- Before it came under this key the row was under another.
         line := CASE WHEN later.operation = 'U' AND later.pair IS NOT NULL THEN NULL ELSE before END;

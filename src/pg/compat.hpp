@@ -21,6 +21,7 @@ extern "C" {
 #include "access/xlog.h"
 #include "access/xlogreader.h"
 #include "access/xlogutils.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
@@ -108,6 +109,15 @@ inline int my_process_number() {
     return MyProcNumber;
 #else
     return MyProc->pgprocno;
+#endif
+}
+
+// A generated column that is computed when it is read (18): no row holds a value of it.
+inline bool is_virtual([[maybe_unused]] const FormData_pg_attribute &column) {
+#if PG_VERSION_NUM >= 180000
+    return column.attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+    return false;
 #endif
 }
 

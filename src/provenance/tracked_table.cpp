@@ -134,7 +134,7 @@ void fill_columns(TrackedTable &table, const Line &line, Relation relation, Memo
     table.columns = static_cast<TrackedColumn *>(palloc0(sizeof(TrackedColumn) * (columns->natts + 1)));
     for (int index = 0; index < columns->natts; ++index) {
         const Form_pg_attribute attribute = TupleDescAttr(columns, index);
-        if (attribute->attisdropped)
+        if (attribute->attisdropped || pg::compat::is_virtual(*attribute))
             continue;
         TrackedColumn column;
         column.name = pstrdup(NameStr(attribute->attname));

@@ -30,7 +30,7 @@ struct TrackedTable {
     bool is_heap = false;         // its rows carry command ids
     bool has_redacted = false;
     int count = 0;
-    TrackedColumn *columns = nullptr; // in jsonb's order of names
+    TrackedColumn *columns = nullptr; // in jsonb's order of names; not those that no row holds (virtual ones)
     int key_count = 0;
     int *keys = nullptr;            // places in columns, in the order of dbnet.tracked_relation.key_columns
     std::string_view digest_key;    // of redacted values

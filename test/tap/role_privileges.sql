@@ -24,7 +24,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
           'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
           'rows_as_of', 'scale_to', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_outcome', 'undo_steps', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
-          'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'worker_status', 'wrap_transaction', 'writers'],
+          'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'with_virtual_columns', 'worker_status', 'wrap_transaction', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['approve', 'check_server', 'cluster_rights', 'digest', 'disable_policy', 'enable_policy', 'kinds', 'lease_namespace', 'pause', 'rbac', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
