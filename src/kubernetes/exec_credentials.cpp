@@ -11,8 +11,8 @@
 namespace dbnet::kubernetes {
 namespace {
 
-// However it ends, it is not run at once again: neither by those who try every mirror of a server that cannot be
-// reached, nor for new credentials that the server refuses like the old ones.
+// A program that failed is not run at once again by all who would like to try, nor is one whose new credentials the
+// server refuses like the old ones.
 constexpr std::chrono::seconds rest{5};
 constexpr std::chrono::seconds longest_lead{60}; // before they expire; at most a fifth of their life
 
@@ -40,7 +40,6 @@ ExecCredentials::State ExecCredentials::state() {
 }
 
 void ExecCredentials::start() {
-    not_before_ = Clock::now() + rest;
     try {
         const std::string ca = connection_.exec->provide_cluster_info ? read_ca(connection_) : std::string();
         process_ = std::make_unique<ExecProcess>(*connection_.exec, exec_info(connection_, ca));
@@ -53,7 +52,6 @@ bool ExecCredentials::run() {
     if (!process_ || !process_->run())
         return false;
     const std::unique_ptr<ExecProcess> ended = std::move(process_);
-    not_before_ = Clock::now() + rest;
     if (ended->problem().empty())
         take(ended->output());
     else
@@ -66,18 +64,21 @@ void ExecCredentials::take(std::string_view output) {
     try {
         ExecCredential credential = parse_exec_credential(output, connection_.exec->api_version);
         const Clock::time_point now = Clock::now();
-        expires_at_ = renew_at_ = Clock::time_point::max();
+        Clock::time_point expires_at = Clock::time_point::max(), renew_at = expires_at;
         if (credential.expires_at) {
             const auto wall = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
             const auto left = std::chrono::microseconds(*credential.expires_at) - wall.time_since_epoch();
             if (left.count() <= 0)
                 return fail(program + "it gave credentials that have expired");
             if (left < std::chrono::hours(24 * 365)) { // what lasts longer lasts for ever
-                expires_at_ = now + left;
-                renew_at_ = expires_at_ - std::min<std::chrono::microseconds>(longest_lead, left / 5);
+                expires_at = now + left;
+                renew_at = expires_at - std::min<std::chrono::microseconds>(longest_lead, left / 5);
             }
         }
         current_ = std::move(credential);
+        given_at_ = now;
+        expires_at_ = expires_at;
+        renew_at_ = renew_at;
         generation_++;
         is_refused_ = false;
         problem_.clear();
@@ -88,12 +89,13 @@ void ExecCredentials::take(std::string_view output) {
 
 void ExecCredentials::fail(const std::string &problem) {
     problem_ = "no credentials: " + problem;
+    not_before_ = Clock::now() + rest;
 }
 
 bool ExecCredentials::refuse(uint64_t generation) noexcept {
     if (generation != generation_)
         return true;
-    if (!process_ && Clock::now() < not_before_)
+    if (!process_ && Clock::now() < given_at_ + rest)
         return false;
     is_refused_ = true;
     return true;

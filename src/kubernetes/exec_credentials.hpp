@@ -43,7 +43,8 @@ private:
     bool is_refused_ = false;
     Clock::time_point expires_at_ = Clock::time_point::max();
     Clock::time_point renew_at_ = Clock::time_point::max();
-    Clock::time_point not_before_ = Clock::time_point::min(); // when the program may run again
+    Clock::time_point given_at_;                              // current()
+    Clock::time_point not_before_ = Clock::time_point::min(); // after a failure: when the program may run again
     std::string problem_;
 };
 
