@@ -4,7 +4,7 @@
 #include "bgworker/actuator.hpp"
 #include "kubernetes/error.hpp"
 #include "mirror/instance.hpp"
-#include "mirror/instant.hpp"
+#include "kubernetes/instant.hpp"
 #include "mirror/own_history.hpp"
 #include "mirror/stamp.hpp"
 #include "pg/compat.hpp"
@@ -48,7 +48,7 @@ kubernetes::LeaseRenewal renewal_of(const std::string &server, const LeaseKeeper
         {GetSystemIdentifier(), GetWALInsertionTimeLine(), GetFlushRecPtr(nullptr), 0}); // neither call raises
     renewal.term = std::max(term, keeper.lease() ? keeper.lease()->term : 0);
     renewal.server = server;
-    renewal.now = mirror::format_instant(now.count(), true);
+    renewal.now = kubernetes::format_instant(now.count(), true);
     return renewal;
 }
 

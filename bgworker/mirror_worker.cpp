@@ -78,7 +78,8 @@ public:
         while (true) {
             const bool more = turn();
             if (process_.wait(transport_.descriptor(), more ? 0 : timeout_ms())) {
-                configure(); // dbnet.actuate may have changed
+                configure();                // dbnet.actuate may have changed
+                has_catalog_changed = true; // and dbnet.exec_plugins
                 housekeeping_.hurry();
             }
         }
@@ -125,6 +126,8 @@ private:
         commits_.clear();
         const WalTail::Progress progress =
             tail_.poll(commits_, commits_at_once, pg_atomic_read_u64(&process_.slot().published_lsn));
+        if (!commits_.empty())
+            see_catalog(); // a privilege that was taken away before does not count for them any more
         for (const Commit &commit : commits_) {
             const auto is_setting = [](const capture::Change &change) { return change.operation == 'S'; };
             if (std::any_of(commit.changes.begin(), commit.changes.end(), is_setting))
@@ -144,6 +147,16 @@ private:
         return progress.more;
     }
 
+    void see_catalog() {
+        try {
+            pg::in_transaction([] {}); // takes in cache invalidations
+            if (has_catalog_changed)
+                load();
+        } catch (const pg::pg_error &) {
+            has_catalog_changed = true; // an open DROP EXTENSION or DDL on a mirror: later
+        }
+    }
+
     // Once a second: what changed without a commit that the feed tells of. The files that connections are made of may
     // have been replaced, or be there now. Whatever else keeps a server from being used is tried again as well, ever
     // more seldom.
@@ -151,13 +164,7 @@ private:
         const int64_t now_ms = monotonic_ms();
         if (now_ms >= next_look_ms_) {
             next_look_ms_ = now_ms + look_ms;
-            try {
-                pg::in_transaction([] {}); // takes in cache invalidations
-                if (has_catalog_changed)
-                    load();
-            } catch (const pg::pg_error &) {
-                has_catalog_changed = true; // an open DROP EXTENSION or DDL on a mirror: later
-            }
+            see_catalog();
             const kubernetes::FileStamps files = kubernetes::look_again(catalog_->files);
             const bool is_complete = files == std::exchange(seen_files_, files); // nobody is writing
             if (is_complete && files != catalog_->files) {
@@ -320,7 +327,7 @@ void run_mirror_worker(WorkerProcess &process) {
     if (!std::exchange(is_registered, true))
         pg::call([] {
             CacheRegisterRelcacheCallback(note_table, Datum{0});
-            for (const int cache : {NAMESPACEOID, FOREIGNSERVEROID, USERMAPPINGOID, AUTHMEMMEMROLE})
+            for (const int cache : {NAMESPACEOID, FOREIGNSERVEROID, USERMAPPINGOID, AUTHOID, AUTHMEMMEMROLE})
                 CacheRegisterSyscacheCallback(cache, note_other, Datum{0});
         });
     MirrorWorker(process).run();

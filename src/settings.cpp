@@ -29,6 +29,8 @@ int actuation_retention = 30 * minutes_per_day;
 int report_lock_timeout = 50;
 int report_statement_timeout = 1000;
 int requests_in_flight = 64;
+char *exec_plugins = nullptr;
+int exec_timeout = 30;
 int capture_buffer_limit = 8192;
 char *gateway_listen = nullptr;
 char *gateway_certificate_file = nullptr;
@@ -78,6 +80,29 @@ extern "C" bool dbnet_check_name_list(char **value, void **, GucSource) {
     while (rest.data() != nullptr) {
         if (next_name(rest).empty()) {
             GUC_check_errdetail("The list has an empty name. Separate field managers by single commas.");
+            return false;
+        }
+    }
+    return true;
+}
+
+std::vector<std::string> names_in(const char *list) {
+    std::vector<std::string> names;
+    std::string_view rest = list ? list : "";
+    if (trimmed(rest).empty())
+        return names;
+    while (rest.data() != nullptr)
+        names.emplace_back(next_name(rest));
+    return names;
+}
+
+extern "C" bool dbnet_check_path_list(char **value, void **, GucSource) {
+    std::string_view rest = *value;
+    if (trimmed(rest).empty())
+        return true;
+    while (rest.data() != nullptr) {
+        if (!next_name(rest).starts_with('/')) {
+            GUC_check_errdetail("Programs are given by absolute paths, separated by commas.");
             return false;
         }
     }
@@ -162,8 +187,14 @@ void define_all() {
                    "Longest time that triggers and constraints of a table may take for a batch of reports.",
                    "Rows that take longer are written without the table's own triggers.", &report_statement_timeout, 1,
                    600000, PGC_SIGHUP, GUC_UNIT_MS);
-    define_integer("dbnet.requests_in_flight", "Requests that a mirror worker has open at the same time.", nullptr,
+    define_integer("dbnet.requests_in_flight", "Requests that a mirror worker has open at the same time with one server.", nullptr,
                    &requests_in_flight, 1, 1024, PGC_SIGHUP, 0);
+    define_text("dbnet.exec_plugins", "Programs that a kubeconfig may ask for credentials (exec).",
+                "Absolute paths, separated by commas; empty: none. They run as the operating system's user of the "
+                "server, for servers that belong to a superuser.",
+                &exec_plugins, PGC_SIGHUP, dbnet_check_path_list);
+    define_integer("dbnet.exec_timeout", "Longest time that a program of dbnet.exec_plugins may take.",
+                   "It is killed then, with all that it has started.", &exec_timeout, 1, 600, PGC_SIGHUP, GUC_UNIT_S);
     define_integer("dbnet.capture_buffer_limit", "Memory for the changes that one transaction makes to mirrors.",
                    "A transaction with more changes makes the worker compare its mirrors instead.",
                    &capture_buffer_limit, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
@@ -224,13 +255,11 @@ void define() {
 }
 
 std::vector<std::string> respected_manager_list() {
-    std::vector<std::string> names;
-    std::string_view rest = respected_managers ? respected_managers : "";
-    if (trimmed(rest).empty())
-        return names;
-    while (rest.data() != nullptr)
-        names.emplace_back(next_name(rest));
-    return names;
+    return names_in(respected_managers);
+}
+
+std::vector<std::string> exec_plugin_list() {
+    return names_in(exec_plugins);
 }
 
 } // namespace dbnet::settings

@@ -17,7 +17,9 @@ extern int provenance_retention;     // dbnet.provenance_retention: minutes
 extern int actuation_retention;      // dbnet.actuation_retention: minutes
 extern int report_lock_timeout;      // dbnet.report_lock_timeout: ms
 extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
-extern int requests_in_flight;       // dbnet.requests_in_flight: per worker
+extern int requests_in_flight;       // dbnet.requests_in_flight: per server
+extern char *exec_plugins; // dbnet.exec_plugins: as written; use exec_plugin_list()
+extern int exec_timeout;   // dbnet.exec_timeout: s that a credential program may take
 extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
 extern char *gateway_listen;           // dbnet.gateway_listen: host:port of the OTLP receiver, empty: none
@@ -54,5 +56,8 @@ void define();
 
 // The names in dbnet.respected_managers, in order.
 std::vector<std::string> respected_manager_list();
+
+// The absolute paths in dbnet.exec_plugins, in order.
+std::vector<std::string> exec_plugin_list();
 
 } // namespace dbnet::settings

@@ -46,6 +46,23 @@ std::optional<std::string> base64_decode(std::string_view text) {
     return bytes;
 }
 
+std::string base64_encode(std::string_view bytes) {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string text;
+    text.reserve((bytes.size() + 2) / 3 * 4);
+    for (size_t at = 0; at < bytes.size(); at += 3) {
+        const auto byte = [&](size_t next) {
+            return at + next < bytes.size() ? static_cast<unsigned char>(bytes[at + next]) : 0U;
+        };
+        const unsigned bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        text += digits[bits >> 18];
+        text += digits[bits >> 12 & 63];
+        text += at + 1 < bytes.size() ? digits[bits >> 6 & 63] : '=';
+        text += at + 2 < bytes.size() ? digits[bits & 63] : '=';
+    }
+    return text;
+}
+
 } // namespace dbnet::kubernetes
 
 #include "pg/no_postgres.hpp"

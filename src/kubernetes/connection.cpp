@@ -87,6 +87,14 @@ void validate(const Connection &connection) {
         throw Failure("the bearer token holds a line break");
 }
 
+std::string shown_proxy_url(const Connection &connection) {
+    const UrlHandle url = parse_url(connection.proxy_url);
+    if (!url || connection.proxy_url.empty())
+        return {};
+    const std::string port = part(url, CURLUPART_PORT);
+    return part(url, CURLUPART_SCHEME) + "://" + part(url, CURLUPART_HOST) + (port.empty() ? "" : ':' + port);
+}
+
 bool is_loopback_url(const std::string &url) {
     const UrlHandle handle = parse_url(url);
     return handle && is_loopback_host(part(handle, CURLUPART_HOST));

@@ -2,6 +2,9 @@
 // sockets. Used by the mirror worker and by backends.
 #pragma once
 
+#include "kubernetes/exec_plugin.hpp"
+
+#include <optional>
 #include <string>
 
 namespace dbnet::kubernetes {
@@ -17,6 +20,7 @@ struct Connection {
     std::string client_key_file;
     std::string token;      // bearer token
     std::string token_file; // read again every minute and on 401; as long as it can be read it wins over token
+    std::optional<ExecPlugin> exec; // asked for credentials when they are needed; a token given otherwise wins over it
     bool insecure_skip_tls_verify = false;
     std::string tls_server_name; // name to expect in the server's certificate instead of api_url's host
     // Requests share one connection where the server speaks HTTP/2 (https:// only). Lists and watches keep to HTTP/1.1
@@ -27,13 +31,17 @@ struct Connection {
     bool operator==(const Connection &) const = default;
 
     bool has_credentials() const noexcept {
-        return !token.empty() || !token_file.empty() || !client_cert_pem.empty() || !client_cert_file.empty();
+        return !token.empty() || !token_file.empty() || !client_cert_pem.empty() || !client_cert_file.empty() ||
+               exec.has_value();
     }
 };
 
 // Throws Failure when the connection cannot work or must not be used: not a URL, user name in the URL, http:// to
 // anything but this machine or together with credentials, a certificate without its key.
 void validate(const Connection &connection);
+
+// The proxy's address without what may be a password in it; for people to see.
+std::string shown_proxy_url(const Connection &connection);
 
 // True when the host of a URL is this machine by number or by the name localhost.
 bool is_loopback_url(const std::string &url);

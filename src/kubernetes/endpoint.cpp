@@ -29,7 +29,7 @@ template<class Value> void option(CURL *handle, CURLoption which, Value value) {
 }
 
 void blob_option(CURL *handle, CURLoption which, const std::string &text) {
-    curl_blob blob{const_cast<char *>(text.data()), text.size(), CURL_BLOB_NOCOPY}; // the endpoint outlives its handles
+    curl_blob blob{const_cast<char *>(text.data()), text.size(), CURL_BLOB_COPY}; // a program may give other ones
     option(handle, which, &blob);
 }
 
@@ -103,6 +103,10 @@ Endpoint::Endpoint(Connection connection) : connection_(std::move(connection)) {
             throw std::bad_alloc();
     }
     token_ = connection_.token;
+    client_cert_pem_ = connection_.client_cert_pem;
+    client_key_pem_ = connection_.client_key_pem;
+    if (connection_.exec)
+        program_ = std::make_unique<ExecCredentials>(connection_);
     if (!connection_.token_file.empty() && !read_token_file() && token_.empty())
         throw Failure("cannot read the bearer token from file \"" + connection_.token_file + "\"",
                       "The file must exist, hold a token and be readable by the server process.");
@@ -129,7 +133,36 @@ bool Endpoint::read_token_file() {
     return true;
 }
 
-bool Endpoint::refresh_credentials() {
+bool Endpoint::has_credentials() {
+    if (!program_)
+        return true;
+    switch (program_->state()) {
+    case ExecCredentials::State::failed:
+        throw Failure(program_->problem());
+    case ExecCredentials::State::awaited:
+        return false;
+    case ExecCredentials::State::ready:
+        break;
+    }
+    if (program_->generation() != credentials_)
+        take_over(program_->current());
+    credentials_ = program_->generation();
+    return true;
+}
+
+void Endpoint::take_over(const ExecCredential &credential) {
+    token_ = credential.token;
+    header_lists_.clear();
+    if (credential.client_certificate_pem.empty() || credential.client_certificate_pem == client_cert_pem_)
+        return;
+    client_cert_pem_ = credential.client_certificate_pem;
+    client_key_pem_ = credential.client_key_pem;
+    idle_.clear(); // they have the one before
+}
+
+bool Endpoint::refresh_credentials(const Transfer &refused) {
+    if (program_)
+        return program_->refuse(refused.credentials);
     if (!connection_.token_file.empty() && read_token_file())
         return true;
     return connection_.client_cert_pem.empty() && !connection_.client_cert_file.empty();
@@ -185,10 +218,9 @@ EasyHandle Endpoint::new_handle() {
     } else {
         option(handle, CURLOPT_CA_CACHE_TIMEOUT, connection_age_with_files);
     }
-    pem_option(handle, CURLOPT_SSLCERT_BLOB, CURLOPT_SSLCERT, connection_.client_cert_pem,
-               connection_.client_cert_file);
-    pem_option(handle, CURLOPT_SSLKEY_BLOB, CURLOPT_SSLKEY, connection_.client_key_pem, connection_.client_key_file);
-    if (connection_.client_cert_pem.empty() && !connection_.client_cert_file.empty())
+    pem_option(handle, CURLOPT_SSLCERT_BLOB, CURLOPT_SSLCERT, client_cert_pem_, connection_.client_cert_file);
+    pem_option(handle, CURLOPT_SSLKEY_BLOB, CURLOPT_SSLKEY, client_key_pem_, connection_.client_key_file);
+    if (client_cert_pem_.empty() && !connection_.client_cert_file.empty())
         option(handle, CURLOPT_MAXLIFETIME_CONN, connection_age_with_files);
     if (connect_to_)
         option(handle, CURLOPT_CONNECT_TO, connect_to_.get());
@@ -199,6 +231,7 @@ void Endpoint::prepare(Transfer &transfer) {
     if (!connection_.token_file.empty() && Clock::now() - token_read_at_ > token_age)
         read_token_file();
     transfer.headers = headers_for(transfer.request);
+    transfer.credentials = credentials_;
     if (idle_.empty()) {
         transfer.handle = new_handle();
     } else {

@@ -2,8 +2,10 @@
 #include "kubernetes/kubeconfig.hpp"
 
 #include "kubernetes/base64.hpp"
+#include "kubernetes/exec_credential.hpp"
 #include "kubernetes/failure.hpp"
 
+#include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
 #include <cerrno>
@@ -158,9 +160,6 @@ Connection cluster_part(const Entry &cluster) {
 
 // What would change who we are must never be passed over in silence.
 void refuse_unsupported(const Entry &user) {
-    if (is_set(user, "exec"))
-        throw Failure(user.what + ": not supported yet: credentials from a program (exec)",
-                      "Use a client certificate, a token or tokenFile, for example of a ServiceAccount.");
     if (is_set(user, "auth-provider"))
         throw Failure(user.what + ": not supported yet: auth-provider",
                       "Use a client certificate, a token or tokenFile, for example of a ServiceAccount.");
@@ -173,7 +172,82 @@ void refuse_unsupported(const Entry &user) {
                           "Use that user's own credentials.");
 }
 
-void add_user_part(Connection &connection, const Entry &user) {
+// As JSON has it; what is quoted is text.
+nlohmann::json to_json(const YAML::Node &node) {
+    nlohmann::json json;
+    if (node.IsMap()) {
+        json = nlohmann::json::object();
+        for (const auto &member : node)
+            json[member.first.Scalar()] = to_json(member.second);
+    } else if (node.IsSequence()) {
+        json = nlohmann::json::array();
+        for (const YAML::Node &element : node)
+            json.push_back(to_json(element));
+    } else if (node.IsScalar()) {
+        bool truth;
+        int64_t integer;
+        double number;
+        if (node.Tag() == "!")
+            json = node.Scalar();
+        else if (YAML::convert<bool>::decode(node, truth))
+            json = truth;
+        else if (YAML::convert<int64_t>::decode(node, integer))
+            json = integer;
+        else if (YAML::convert<double>::decode(node, number))
+            json = number;
+        else
+            json = node.Scalar();
+    }
+    return json;
+}
+
+// What a cluster keeps for the program of its users.
+std::string exec_config(const Entry &cluster) {
+    for (const YAML::Node &extension : child(cluster.body, "extensions"))
+        if (const YAML::Node name = child(extension, "name");
+            name && name.IsScalar() && name.Scalar() == "client.authentication.k8s.io/exec")
+            return to_json(child(extension, "extension"))
+                .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return {};
+}
+
+ExecPlugin exec_plugin(const Entry &user, const Entry &cluster) {
+    const Entry exec{child(user.body, "exec"), user.file, user.what + ": exec"};
+    ExecPlugin plugin;
+    plugin.api_version = text(exec, "apiVersion");
+    if (!is_exec_api_version(plugin.api_version))
+        throw Failure(exec.what + " has apiVersion " + in_quotes(plugin.api_version) + ", which is not supported",
+                      "Programs are asked in client.authentication.k8s.io/v1 or v1beta1.");
+    if (text(exec, "interactiveMode") == "Always")
+        throw Failure(exec.what + " wants to talk to somebody at a terminal (interactiveMode Always)",
+                      "A database server has none: use other credentials, for example those of a ServiceAccount.");
+    plugin.command = text(exec, "command");
+    if (plugin.command.empty())
+        throw Failure(exec.what + " has no command");
+    if (plugin.command.find('/') != std::string::npos)
+        plugin.command = path(exec, "command");
+    for (const YAML::Node &argument : child(exec.body, "args"))
+        plugin.arguments.push_back(argument.Scalar());
+    for (const YAML::Node &variable : child(exec.body, "env")) {
+        const Entry entry{variable, user.file, exec.what + ": env"};
+        const std::string name = text(entry, "name"), value = text(entry, "value");
+        if (name.empty() || (name + value).find('\0') != std::string::npos || name.find('=') != std::string::npos)
+            throw Failure(entry.what + " holds what is no environment variable");
+        plugin.environment.emplace_back(name, value);
+    }
+    plugin.provide_cluster_info = truth(exec, "provideClusterInfo");
+    if (plugin.provide_cluster_info)
+        plugin.cluster_config = exec_config(cluster);
+    plugin.install_hint = text(exec, "installHint");
+    for (const std::string &given : plugin.arguments)
+        if (given.find('\0') != std::string::npos)
+            throw Failure(exec.what + ": args holds what is no argument");
+    if (plugin.command.find('\0') != std::string::npos)
+        throw Failure(exec.what + ": command is no file name");
+    return plugin;
+}
+
+void add_user_part(Connection &connection, const Entry &user, const Entry &cluster) {
     refuse_unsupported(user);
     connection.client_cert_pem = pem(user, "client-certificate-data");
     if (connection.client_cert_pem.empty())
@@ -183,6 +257,8 @@ void add_user_part(Connection &connection, const Entry &user) {
         connection.client_key_file = path(user, "client-key");
     connection.token = text(user, "token");
     connection.token_file = path(user, "tokenFile");
+    if (is_set(user, "exec") && connection.token.empty() && connection.token_file.empty())
+        connection.exec = exec_plugin(user, cluster);
 }
 
 Connection connection_from(const std::vector<File> &files, std::string_view context_name) {
@@ -204,7 +280,7 @@ Connection connection_from(const std::vector<File> &files, std::string_view cont
         if (!user)
             throw Failure(context->what + " names the user " + in_quotes(user_name) + ", which does not exist",
                           "There are " + names_of(files, "users") + ".");
-        add_user_part(connection, *user);
+        add_user_part(connection, *user, *cluster);
     }
     try {
         validate(connection);

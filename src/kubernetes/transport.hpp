@@ -20,7 +20,7 @@ namespace dbnet::kubernetes {
 void initialize_transport();
 
 struct TransportLimits {
-    size_t requests_in_flight = 128;           // further requests wait in a queue; streams are not counted
+    size_t requests_in_flight = 128;           // of one server and user; further requests wait, streams are not counted
     size_t response_bytes = 256 * 1024 * 1024; // of one answer after decompression; above: transport error
     size_t line_bytes = 16 * 1024 * 1024;      // of one line of a stream; above: the stream ends with an error
     std::chrono::milliseconds answer_margin{

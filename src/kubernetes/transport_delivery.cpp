@@ -91,6 +91,7 @@ void Transport::Engine::run() {
         work_left_ = false;
         bool worked = move_data();
         worked |= collect();
+        worked |= take_credentials();
         if (!streams_.empty()) {
             end_dead_streams();
             worked |= deliver_parts();
@@ -110,7 +111,7 @@ void Transport::Engine::cancel(Id id) noexcept {
     const TransferPointer transfer = find(id);
     if (!transfer)
         return;
-    if (!transfer->handle && !transfer->finished && !transfer->is_stream())
+    if (transfer->is_queued)
         --queued_;
     stop(*transfer);
     if (transfer->endpoint != nullptr)

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dbnet::kubernetes {
 namespace {
@@ -50,7 +51,6 @@ Transport::Engine::Engine(TransportLimits limits) : limits_(limits), multi_(curl
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_multi_timer);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
     curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(limits_.requests_in_flight + 64));
 }
 
 Transport::Engine::~Engine() {
@@ -91,6 +91,8 @@ Endpoint &Transport::Engine::endpoint_for(const Connection &connection) {
             endpoints_.erase(oldest);
     }
     endpoints_.push_back(std::make_unique<Endpoint>(connection));
+    curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS,
+                      static_cast<long>((limits_.requests_in_flight + 64) * endpoints_.size()));
     names_are_looked_up_ = names_are_looked_up_ || endpoints_.back()->needs_name_lookup();
     return *endpoints_.back();
 }
@@ -112,13 +114,15 @@ Transport::Id Transport::Engine::add(const Connection &connection, Request &&req
     // Room in every list first, so that nothing after it can fail halfway.
     answered_.reserve(answered_.size() + transfers_.size() + 1);
     streams_.reserve(streams_.size() + 1);
-    const bool waits = !transfer->is_stream() && running_requests_ >= limits_.requests_in_flight;
-    if (waits)
-        waiting_.push_back(transfer->id);
     transfers_.emplace(transfer->id, transfer);
     try {
-        transfer->endpoint = &endpoint_for(connection);
-        ++transfer->endpoint->users;
+        Endpoint &endpoint = endpoint_for(connection);
+        if (!transfer->is_stream() && endpoint.running >= limits_.requests_in_flight) {
+            endpoint.waiting.push_back(transfer->id);
+            transfer->is_queued = true;
+        }
+        transfer->endpoint = &endpoint;
+        ++endpoint.users;
     } catch (const Failure &failure) {
         fail(*transfer, failure.hint().empty() ? failure.what() : failure.what() + (". " + failure.hint()), false);
         wake();
@@ -129,11 +133,9 @@ Transport::Id Transport::Engine::add(const Connection &connection, Request &&req
     }
     if (transfer->is_in_parts())
         streams_.push_back(transfer->id);
-    if (transfer->is_stream()) {
+    if (transfer->is_stream())
         transfer->lines = LineSplitter(limits_.line_bytes);
-        transfer->dead_at = transfer->begun + transfer->request.timeout + limits_.stream_margin;
-    }
-    if (waits)
+    if (transfer->is_queued)
         ++queued_;
     else
         start(*transfer);
@@ -146,11 +148,22 @@ Transport::Id Transport::Engine::add(const Connection &connection, Request &&req
 
 void Transport::Engine::start(Transfer &transfer) noexcept {
     try {
-        transfer.endpoint->last_used = Clock::now();
+        const Clock::time_point now = transfer.endpoint->last_used = Clock::now();
         transfer.curl_error[0] = '\0';
+        if (std::exchange(transfer.awaits_credentials, false))
+            transfer.begun = now; // the server is not to blame for the time before
+        transfer.awaits_credentials = !transfer.endpoint->has_credentials();
+        if (const int program = transfer.endpoint->program_descriptor(); program >= 0)
+            poll_.watch(program, EPOLLIN);
+        if (transfer.awaits_credentials)
+            return;
         transfer.endpoint->prepare(transfer);
-        if (!transfer.is_stream())
+        if (transfer.is_stream()) {
+            transfer.dead_at = now + transfer.request.timeout + limits_.stream_margin;
+        } else {
             ++running_requests_;
+            ++transfer.endpoint->running;
+        }
         if (curl_multi_add_handle(multi_.get(), transfer.handle.get()) == CURLM_OK)
             return;
         stop(transfer);
@@ -168,20 +181,48 @@ void Transport::Engine::stop(Transfer &transfer) noexcept {
     curl_multi_remove_handle(multi_.get(), transfer.handle.get());
     transfer.endpoint->give_back(std::move(transfer.handle));
     transfer.headers.reset();
-    if (!transfer.is_stream())
-        --running_requests_;
+    if (transfer.is_stream())
+        return;
+    --running_requests_;
+    --transfer.endpoint->running;
 }
 
+// One server's requests never wait for another's.
 bool Transport::Engine::start_queued() noexcept {
+    if (queued_ == 0)
+        return false;
     bool any = false;
-    while (!waiting_.empty() && running_requests_ < limits_.requests_in_flight) {
-        const TransferPointer transfer = find(waiting_.front());
-        waiting_.pop_front();
-        if (!transfer || transfer->finished)
-            continue; // cancelled, or could not even be prepared
-        --queued_;
-        start(*transfer);
+    for (const auto &endpoint : endpoints_)
+        while (!endpoint->waiting.empty() && endpoint->running < limits_.requests_in_flight) {
+            const TransferPointer transfer = find(endpoint->waiting.front());
+            endpoint->waiting.pop_front();
+            if (!transfer)
+                continue; // cancelled
+            transfer->is_queued = false;
+            --queued_;
+            start(*transfer);
+            any = true;
+        }
+    return any;
+}
+
+bool Transport::Engine::is_program(int descriptor) const noexcept {
+    return std::ranges::any_of(endpoints_,
+                               [=](const auto &endpoint) { return endpoint->program_descriptor() == descriptor; });
+}
+
+// Looks after the programs that give credentials; what waits for one that is over starts, or fails for its reason.
+bool Transport::Engine::take_credentials() noexcept {
+    bool any = false;
+    for (const auto &endpoint : endpoints_) {
+        bool is_over = false;
+        guarded([&] { is_over = endpoint->run_program(); });
+        if (!is_over)
+            continue;
         any = true;
+        for (const auto &[id, transfer] : transfers_)
+            if (transfer->awaits_credentials && transfer->endpoint == endpoint.get())
+                start(*transfer);
     }
     return any;
 }
@@ -192,6 +233,8 @@ bool Transport::Engine::move_data() noexcept {
     const SignalBlock no_signals(names_are_looked_up_);
     int running = 0;
     for (const epoll_event &event : events) {
+        if (is_program(event.data.fd))
+            continue;
         const int ready = ((event.events & EPOLLIN) ? CURL_CSELECT_IN : 0) |
                           ((event.events & EPOLLOUT) ? CURL_CSELECT_OUT : 0) |
                           ((event.events & (EPOLLERR | EPOLLHUP)) ? CURL_CSELECT_ERR : 0);

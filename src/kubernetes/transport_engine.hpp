@@ -9,7 +9,6 @@
 
 #include <curl/curl.h>
 
-#include <deque>
 #include <exception>
 #include <memory>
 #include <string_view>
@@ -53,6 +52,8 @@ private:
     void start(Transfer &transfer) noexcept;
     void stop(Transfer &transfer) noexcept;
     bool start_queued() noexcept;
+    bool is_program(int descriptor) const noexcept;
+    bool take_credentials() noexcept;
     bool move_data() noexcept;
     bool fire_timer() noexcept;
     bool collect() noexcept;
@@ -79,12 +80,11 @@ private:
     std::vector<std::unique_ptr<Endpoint>> endpoints_; // outlive the handles of multi_
     std::unique_ptr<CURLM, MultiCleanup> multi_;
     std::unordered_map<Id, TransferPointer> transfers_;
-    std::deque<Id> waiting_;   // requests that wait for a free place; cancelled ones are skipped
     std::vector<Id> streams_;  // and fetches: running or with something left to hand over
     std::vector<Id> answered_; // whose handler must be called
     Clock::time_point curl_timer_ = Clock::time_point::max();
     Id last_id_ = 0;
-    size_t running_requests_ = 0;
+    size_t running_requests_ = 0; // of all servers
     size_t queued_ = 0;
     bool names_are_looked_up_ = false;
     bool in_run_ = false;

@@ -2,12 +2,14 @@
 // and credentials it is prepared with. Runs in the mirror worker and in backends.
 #pragma once
 
+#include "kubernetes/exec_credentials.hpp"
 #include "kubernetes/transport.hpp"
 #include "kubernetes/watch.hpp"
 
 #include <curl/curl.h>
 
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,6 +54,9 @@ struct Transfer {
     size_t body_limit = 0;
     std::chrono::milliseconds answer_margin{0};
     size_t stream_buffer = 0;
+    uint64_t credentials = 0;      // generation of the program's, with which it was sent
+    bool is_queued = false;        // until its server has fewer requests under way
+    bool awaits_credentials = false;
     bool paused = false;           // by the user
     bool receive_paused = false;   // the socket is left unread
     bool has_parts = false;        // the handler has seen some of the body
@@ -81,14 +86,24 @@ public:
     const Connection &connection() const noexcept { return connection_; }
     bool needs_name_lookup() const noexcept { return needs_name_lookup_; }
 
+    // False: the program that gives the credentials is running, and the transfer waits for its end. Throws Failure when
+    // there are none, or std::bad_alloc.
+    bool has_credentials();
+
     // Gives the transfer a handle with everything set. Throws Failure or std::bad_alloc.
     void prepare(Transfer &transfer);
     void give_back(EasyHandle handle) noexcept;
 
-    // After 401: reads token and certificate files again. True when another attempt may have other credentials.
-    bool refresh_credentials();
+    // After 401: reads token and certificate files again, or asks the program. True when another attempt may have other
+    // credentials.
+    bool refresh_credentials(const Transfer &refused);
 
-    size_t users = 0; // transfers that point here
+    int program_descriptor() const noexcept { return program_ ? program_->descriptor() : -1; } // while it runs
+    bool run_program() { return program_ && program_->run(); }                                 // true once it is over
+
+    size_t users = 0;             // transfers that point here
+    size_t running = 0;           // of them, requests that curl has
+    std::deque<uint64_t> waiting; // requests that wait for a free place; cancelled ones are skipped
     Clock::time_point last_used;
 
 private:
@@ -101,8 +116,12 @@ private:
     EasyHandle new_handle();
     HeaderList headers_for(const Request &request);
     bool read_token_file(); // true when the token is another one now
+    void take_over(const ExecCredential &credential);
 
     Connection connection_;
+    std::unique_ptr<ExecCredentials> program_;
+    uint64_t credentials_ = 0;                    // generation of the program's that is in use
+    std::string client_cert_pem_, client_key_pem_; // the connection's, or the program's
     std::string base_url_;    // what paths are appended to
     std::string host_header_; // set when the URL's host is the certificate's name
     std::unique_ptr<curl_slist, HeaderListCleanup> connect_to_;

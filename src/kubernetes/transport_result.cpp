@@ -60,10 +60,10 @@ bool Transport::Engine::collect() noexcept {
 // A connection from the pool that broke, or credentials that were renewed meanwhile, cost a second attempt and no
 // error. One of HTTP/2 may take requests along that have just begun on it, also the one that opened it.
 bool Transport::Engine::starts_again(Transfer &transfer, CURLcode code) {
-    if (transfer.is_stream() || transfer.has_parts)
+    if (transfer.has_parts || (transfer.is_stream() && code != CURLE_OK))
         return false;
     if (code == CURLE_OK) {
-        if (transfer.renewed || transfer.response.status != 401 || !transfer.endpoint->refresh_credentials())
+        if (transfer.renewed || transfer.response.status != 401 || !transfer.endpoint->refresh_credentials(transfer))
             return false;
         transfer.renewed = true;
     } else {
@@ -86,6 +86,7 @@ void Transport::Engine::send_again(Transfer &transfer) noexcept {
     transfer.repeats++;
     transfer.response = Response();
     transfer.part.clear();
+    transfer.dead_at = Clock::time_point::max();
     start(transfer);
 }
 

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "kubernetes/quantity.hpp"
-#include "mirror/instant.hpp"
+#include "kubernetes/instant.hpp"
 #include "pg/no_postgres.hpp"
 
 namespace dbnet::mirror {
@@ -173,10 +173,10 @@ Converted to_json_value(const Column &column, const Json &value) {
 
 Converted to_time_value(const Column &column, const Json &value) {
     const std::optional<int64_t> instant =
-        value.is_string() ? parse_instant(value.get_ref<const std::string &>()) : std::nullopt;
+        value.is_string() ? kubernetes::parse_instant(value.get_ref<const std::string &>()) : std::nullopt;
     if (!instant)
         return error(column, shown(value) + " is not a time between the years 0001 and 9999");
-    return Json(format_instant(*instant, column.format == "micro-time"));
+    return Json(kubernetes::format_instant(*instant, column.format == "micro-time"));
 }
 
 Converted to_quantity_value(const Column &column, const Json &value) {
@@ -377,8 +377,8 @@ bool same_value(const Column &column, const Json *left, const Json *right) {
             return left_amount ? left_amount == kubernetes::Quantity::parse(right_text) : left_text == right_text;
         }
         if (column.type == ValueType::time) {
-            const auto left_instant = parse_instant(left_text);
-            return left_instant ? left_instant == parse_instant(right_text) : left_text == right_text;
+            const auto left_instant = kubernetes::parse_instant(left_text);
+            return left_instant ? left_instant == kubernetes::parse_instant(right_text) : left_text == right_text;
         }
     }
     return *left == *right;

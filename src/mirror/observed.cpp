@@ -6,7 +6,7 @@
 #include "kubernetes/health.hpp"
 #include "kubernetes/json_text.hpp"
 #include "kubernetes/managed_fields.hpp"
-#include "mirror/instant.hpp"
+#include "kubernetes/instant.hpp"
 #include "mirror/secret_values.hpp"
 #include "mirror/stamp.hpp"
 
@@ -115,14 +115,14 @@ std::string own_stamp(const Json &body, const std::string &field_manager) {
 // object's.
 bool was_created_by(const Json &metadata, const std::string &field_manager) {
     const auto entries = metadata.find("managedFields");
-    const auto created = parse_instant(text_at(metadata, "creationTimestamp"));
+    const auto created = kubernetes::parse_instant(text_at(metadata, "creationTimestamp"));
     if (!created || entries == metadata.end() || !entries->is_array())
         return false;
     bool is_ours = false;
     for (const Json &entry : *entries) {
         if (!entry.is_object() || !text_at(entry, "subresource").empty())
             continue;
-        const auto time = parse_instant(text_at(entry, "time"));
+        const auto time = kubernetes::parse_instant(text_at(entry, "time"));
         if (!time || *time > *created || *time < *created - 1'000'000)
             continue;
         if (text_at(entry, "manager") != field_manager || text_at(entry, "operation") != "Apply")

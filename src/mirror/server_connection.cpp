@@ -3,6 +3,7 @@
 
 #include "mirror/server_options.hpp"
 #include "pg/spi.hpp"
+#include "settings.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -23,9 +24,11 @@ const pg::Statement find_server{
     " credential.fingerprint IS NOT DISTINCT FROM endpoint.fingerprint AND endpoint.fingerprint IS NOT NULL,"
     " CASE WHEN mapping.umuser = 0 THEN 'PUBLIC' ELSE "
     "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(mapping.umuser)) END,"
-    " pg_catalog.quote_ident(server.srvname), pg_catalog.pg_get_userbyid($2)"
+    " pg_catalog.quote_ident(server.srvname), pg_catalog.pg_get_userbyid($2),"
+    " owner.rolsuper, pg_catalog.quote_ident(owner.rolname)"
     " FROM pg_catalog.pg_foreign_server AS server"
     " JOIN pg_catalog.pg_foreign_data_wrapper AS wrapper ON wrapper.oid = server.srvfdw"
+    " JOIN pg_catalog.pg_roles AS owner ON owner.oid = server.srvowner"
     " LEFT JOIN LATERAL (SELECT umuser, umoptions FROM pg_catalog.pg_user_mapping"
     "  WHERE umserver = server.oid AND umuser IN (0, $2) ORDER BY umuser DESC LIMIT 1) AS mapping ON true"
     " LEFT JOIN dbnet.credential ON credential.server = server.srvname AND credential.role ="
@@ -43,6 +46,28 @@ Options parse_options(const char *json) {
     for (const auto &[name, value] : parsed.items())
         options.emplace(name, value.is_string() ? value.get<std::string>() : std::string());
     return options;
+}
+
+// A program runs with all that the server's operating system user may do: only superusers may say which, and only
+// servers that nobody else can change get credentials from it.
+void permit_program(kubernetes::ExecPlugin &program, const std::string &server, const pg::Result &found) {
+    const std::string asks = "server \"" + server + "\" gets its credentials from program \"" + program.command + '"';
+    if (!found.boolean(0, 9))
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+                        asks + ", and its owner " + std::string(found.text(0, 10)) + " is not a superuser")
+            .hint("ALTER SERVER " + std::string(found.text(0, 7)) +
+                  " OWNER TO a superuser, or use other credentials (CREATE USER MAPPING).");
+    const bool is_name = program.command.find('/') == std::string::npos;
+    for (const std::string &allowed : settings::exec_plugin_list())
+        if (allowed == program.command || (is_name && allowed.ends_with('/' + program.command))) {
+            program.command = allowed;
+            program.time_limit = std::chrono::seconds(settings::exec_timeout);
+            return;
+        }
+    throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, asks + ", which is not allowed")
+        .detail("dbnet.exec_plugins lists the programs that may run on the database server, by their absolute paths.")
+        .hint("A superuser allows it: ALTER SYSTEM SET dbnet.exec_plugins = '" +
+              (is_name ? "/…/" : std::string()) + program.command + "'; SELECT pg_reload_conf();");
 }
 
 } // namespace
@@ -80,7 +105,11 @@ kubernetes::Connection resolve_connection(std::string_view server, Oid role) {
     if (has_mapping)
         mapping_options = parse_options(found.at(0, 4));
     try {
-        return connection_of(server_options, mapping_options ? &*mapping_options : nullptr);
+        kubernetes::Connection connection =
+            connection_of(server_options, mapping_options ? &*mapping_options : nullptr);
+        if (connection.exec)
+            permit_program(*connection.exec, name, found);
+        return connection;
     } catch (const kubernetes::Failure &failure) {
         throw pg::error(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
                         "server \"" + name + "\": " + failure.what())

@@ -263,6 +263,7 @@ kubernetes::Connection connection_of(const Options &server, const Options *user_
     if (has(server, "proxy_url"))
         connection.proxy_url = value_of(server, "proxy_url");
     if (user_mapping) {
+        connection.exec.reset();
         connection.token = value_of(*user_mapping, "token");
         connection.token_file = value_of(*user_mapping, "token_file");
         connection.client_cert_pem = value_of(*user_mapping, "client_cert");

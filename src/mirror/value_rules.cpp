@@ -3,7 +3,7 @@
 
 #include "kubernetes/pattern.hpp"
 #include "kubernetes/quantity.hpp"
-#include "mirror/instant.hpp"
+#include "kubernetes/instant.hpp"
 
 #include <algorithm>
 #include <array>
@@ -205,7 +205,7 @@ std::optional<Violation> check_type(const Node &node, const Json &value) {
         return wrong(shown(value) + " is not a quantity", "Quantities look like 500m, 2, 1.5Gi or 1e3.");
     case Type::time:
     case Type::micro_time:
-        if (value.is_string() && parse_instant(value.get_ref<const std::string &>()))
+        if (value.is_string() && kubernetes::parse_instant(value.get_ref<const std::string &>()))
             return std::nullopt;
         return wrong(shown(value) + " is not a time", "Times look like 2026-11-23T08:44:46Z.");
     }
@@ -304,8 +304,8 @@ bool same_scalar(const Node *node, const Json &left, const Json &right) {
     }
     if (node != nullptr && (node->type == Type::time || node->type == Type::micro_time) && left.is_string() &&
         right.is_string()) {
-        const auto instant = parse_instant(left.get_ref<const std::string &>());
-        return instant ? instant == parse_instant(right.get_ref<const std::string &>()) : left == right;
+        const auto instant = kubernetes::parse_instant(left.get_ref<const std::string &>());
+        return instant ? instant == kubernetes::parse_instant(right.get_ref<const std::string &>()) : left == right;
     }
     return left == right;
 }

@@ -133,5 +133,23 @@ $node->wait_for(q{SELECT state = 'degraded' AND message LIKE 'permission denied 
 $node->psql_ok('CREATE ROLE users; GRANT USAGE ON FOREIGN SERVER files TO users; GRANT users TO bob', 'a role has it, and he becomes its member');
 still_works('the mirror works again', 'net.others');
 
+# Whose credentials: the owner's own mapping goes before that of PUBLIC.
+my $none = $api->token('none');
+$node->psql_ok("CREATE USER MAPPING FOR bob SERVER files OPTIONS (token '$none')", 'his own credentials, which may do nothing');
+$node->psql_ok(q{UPDATE net.others SET data = '{"turn": "denied"}' WHERE name = 'o'}, 'a change');
+$node->wait_for(q{SELECT phase FROM dbnet.object WHERE relation = 'net.others'::regclass AND name = 'o'}, 'his mapping is used, and not that of PUBLIC', expected => 'denied');
+$node->psql_ok('DROP USER MAPPING FOR bob SERVER files', 'without it');
+still_works('that of PUBLIC is', 'net.others');
+
+# What is committed after a REVOKE is not sent: the privilege is looked at when there is something to send.
+for my $round (1 .. 5) {
+    my $position = $api->request_position;
+    $node->psql_ok(qq{BEGIN; REVOKE USAGE ON FOREIGN SERVER files FROM users; UPDATE net.others SET data = '{"turn": "revoked $round"}' WHERE name = 'o'; COMMIT}, 'REVOKE and a change');
+    $node->wait_for(q{SELECT phase = 'pending' AND message LIKE 'permission denied for foreign server files%' FROM dbnet.object WHERE relation = 'net.others'::regclass AND name = 'o'}, 'the change waits and says for what');
+    is(scalar(() = $api->requests(since => $position, method => 'PATCH', path => qr{/configmaps/})), 0, 'nothing was sent');
+    $node->psql_ok('GRANT USAGE ON FOREIGN SERVER files TO users', 'GRANT');
+    still_works('it is sent', 'net.others');
+}
+
 $node->no_crash_in_log;
 done_testing();

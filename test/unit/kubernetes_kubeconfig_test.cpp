@@ -120,9 +120,6 @@ TEST(Kubeconfig, MissingPartsAreNamed) {
 }
 
 TEST(Kubeconfig, WhatWouldChangeWhoWeAreIsRefused) {
-    EXPECT_NE(error(config(server, "exec: {command: aws}"))
-                  .find("user \"u\" of test.yaml: not supported yet: credentials from a program (exec)"),
-              std::string::npos);
     EXPECT_NE(error(config(server, "auth-provider: {name: gcp}")).find("not supported yet: auth-provider"),
               std::string::npos);
     EXPECT_NE(error(config(server, "token: x, as: bob")).find("acting as another user (as)"), std::string::npos);
@@ -130,6 +127,33 @@ TEST(Kubeconfig, WhatWouldChangeWhoWeAreIsRefused) {
               std::string::npos);
     EXPECT_NE(error(config(server, "username: a, password: b")).find("user name and password"), std::string::npos);
     EXPECT_EQ(error(config(server, "token: x, exec: null")), "read");
+}
+
+TEST(Kubeconfig, AProgramForCredentials) {
+    const std::string version = "exec: {apiVersion: client.authentication.k8s.io/v1, ";
+    const Connection connection =
+        read(config(server + ", extensions: [{name: other, extension: 1}, {name: client.authentication.k8s.io/exec, "
+                             "extension: {audience: a, n: 1, yes: true, text: '1', list: [1.5, null]}}]",
+                    version + "command: ./bin/login, args: [get, '1'], env: [{name: A, value: b}], "
+                              "provideClusterInfo: true, installHint: 'brew install login', interactiveMode: Never}"));
+    ASSERT_TRUE(connection.exec && connection.has_credentials());
+    EXPECT_EQ(connection.exec->command, "/etc/dbnet/bin/login");
+    EXPECT_EQ(connection.exec->arguments, (std::vector<std::string>{"get", "1"}));
+    EXPECT_EQ(connection.exec->environment, (std::vector<std::pair<std::string, std::string>>{{"A", "b"}}));
+    EXPECT_EQ(connection.exec->cluster_config, R"({"audience":"a","list":[1.5,null],"n":1,"text":"1","yes":true})");
+    EXPECT_EQ(connection.exec->install_hint, "brew install login");
+    EXPECT_EQ(read(config(server, version + "command: login}")).exec->command, "login");
+    EXPECT_FALSE(read(config(server, "token: x, " + version + "command: login}")).exec);
+    EXPECT_FALSE(read(config("server: 'http://127.0.0.1:8080'", version + "command: login}")).exec);
+    EXPECT_EQ(error(config(server, "exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: a}")),
+              "user \"u\" of test.yaml: exec has apiVersion \"client.authentication.k8s.io/v1alpha1\", which is not "
+              "supported | Programs are asked in client.authentication.k8s.io/v1 or v1beta1.");
+    EXPECT_NE(error(config(server, version + "command: a, interactiveMode: Always}")).find("at a terminal"),
+              std::string::npos);
+    EXPECT_EQ(error(config(server, version + "args: [a]}")), "user \"u\" of test.yaml: exec has no command | ");
+    EXPECT_NE(error(config(server, version + "command: a, env: [{name: 'A=B', value: c}]}"))
+                  .find("is no environment variable"),
+              std::string::npos);
 }
 
 TEST(Kubeconfig, BadValuesAreNamed) {

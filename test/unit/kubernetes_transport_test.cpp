@@ -2,6 +2,9 @@
 // wrong. All waiting is on the transport's descriptor alone, so a forgotten wake-up makes a test fail.
 #include "test/unit/kubernetes_transport_support.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -190,6 +193,56 @@ TEST_F(KubernetesTransport, ShowsItsCertificate) {
               "cannot read certificate authority file \"" + files.ca_file +
                   "\": No such file or directory. The server process must be able to read it.");
     std::filesystem::remove_all(pattern);
+}
+
+TEST_F(KubernetesTransport, AServerThatHangsDelaysNoOther) {
+    Server hangs(Security::tls, [](Exchange &exchange) { exchange.wait_closed(); }), answers(Security::tls, answer_ok);
+    TransportLimits limits;
+    limits.requests_in_flight = 2;
+    Transport transport(limits);
+    int given_up = 0;
+    for (int i = 0; i < 5; i++)
+        transport.send(to(hangs), get(), [&](Response &&) { given_up++; });
+    EXPECT_EQ(transport.in_flight(), 2U);
+    EXPECT_EQ(transport.queued(), 3U);
+    for (int i = 0; i < 20; i++)
+        EXPECT_EQ(exchange(transport, to(answers), get()).status, 200);
+    EXPECT_EQ(given_up, 0);
+    EXPECT_EQ(transport.queued(), 3U);
+}
+
+// A peer that vanishes without a word is found by the kernel: 20 s without a sign of life, then five questions in 25 s, or
+// 45 s without a receipt for what was sent.
+TEST_F(KubernetesTransport, APeerThatVanishesIsFound) {
+    Server server(Security::tls, [](Exchange &exchange) {
+        exchange.begin_stream();
+        exchange.chunk("{}\n");
+        exchange.wait_closed();
+    });
+    Transport transport;
+    int lines = 0;
+    transport.stream(to(server), get(), [&](std::string_view) { lines++; }, [](Response &&) {});
+    pump(transport, [&] { return lines == 1; });
+    int found = 0;
+    for (int socket = 3; socket < 1024; socket++) {
+        sockaddr_in peer{};
+        socklen_t size = sizeof peer;
+        if (getpeername(socket, reinterpret_cast<sockaddr *>(&peer), &size) != 0 || ntohs(peer.sin_port) != server.port())
+            continue;
+        found++;
+        const auto option = [&](int level, int name) {
+            int value = -1;
+            socklen_t length = sizeof value;
+            getsockopt(socket, level, name, &value, &length);
+            return value;
+        };
+        EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+        EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 20);
+        EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 5);
+        EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPCNT), 5);
+        EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 45'000);
+    }
+    EXPECT_EQ(found, 1);
 }
 
 TEST_F(KubernetesTransport, ReadsTheTokenAgainWhenItIsRefused) {

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include "mirror/instant.hpp"
+#include "kubernetes/instant.hpp"
 
 using namespace dbnet::mirror;
+using dbnet::kubernetes::format_instant;
+using dbnet::kubernetes::parse_instant;
 
 namespace {
 

@@ -1,11 +1,11 @@
 // Points in time: text to microseconds and back. Pure C++.
-#include "mirror/instant.hpp"
+#include "kubernetes/instant.hpp"
 
 #include <cstdio>
 
 #include "pg/no_postgres.hpp"
 
-namespace dbnet::mirror {
+namespace dbnet::kubernetes {
 
 namespace {
 
@@ -140,4 +140,4 @@ std::string format_instant(int64_t microseconds, bool with_fraction) {
     return std::string(text, length) + "Z";
 }
 
-} // namespace dbnet::mirror
+} // namespace dbnet::kubernetes

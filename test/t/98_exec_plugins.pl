@@ -1,0 +1,188 @@
+# Credentials from a program that the kubeconfig names (exec): off unless a superuser lists the program, asked for in time and
+# again when the server refuses them, never waited for, and gone with who asked; and where credentials may be found: a canary
+# in files, in what the program says, in imported Secrets and in a user mapping.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Api;
+use DBNet::Cluster;
+use DBNet::Need;
+use MIME::Base64 qw(encode_base64 decode_base64);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+DBNet::Need::need('own_servers');
+my $api = DBNet::Api->start(nodes_ready => 0, controllers => 0);
+my $node = DBNet::Cluster->started('exec_plugins', conf => "log_min_messages = debug2\nshared_preload_libraries = 'dbnet, pg_stat_statements'");
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my $space = $api->namespace;
+my $maps = "/api/v1/namespaces/$space/configmaps";
+my ($authority) = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ /certificate-authority-data: *"?([^\s"]+)/;
+my $program = "$directory/get-token";
+
+sub write_file {
+    my ($name, $text, $mode) = @_;
+    open my $out, '>', "$directory/$name.new" or die "$name: $!";
+    print $out $text;
+    close $out or die "$name: $!";
+    chmod $mode // 0600, "$directory/$name.new" or die "$name: $!";
+    rename "$directory/$name.new", "$directory/$name" or die "$name: $!";
+    return "$directory/$name";
+}
+
+# The program says whatever the file of this name holds, after the file `before` was run.
+sub credential { my ($status) = @_; return write_file('credential', qq({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": $status})) }
+sub before { my ($script) = @_; return write_file('before', $script) }
+sub runs { my $text = -e "$directory/runs" ? PostgreSQL::Test::Utils::slurp_file("$directory/runs") : ''; return scalar(() = $text =~ /run/g) }
+sub kubeconfig {
+    my ($user) = @_;
+    return write_file('kubeconfig', <<"KUBECONFIG");
+apiVersion: v1
+kind: Config
+current-context: test
+contexts: [{name: test, context: {cluster: test, user: test}}]
+clusters: [{name: test, cluster: {server: '${\$api->url}', certificate-authority-data: $authority}}]
+users: [{name: test, user: {$user}}]
+KUBECONFIG
+}
+sub allow { my ($list) = @_; return $node->psql_ok("ALTER SYSTEM SET dbnet.exec_plugins = '$list'", "dbnet.exec_plugins = '$list'") && $node->reload }
+
+write_file('get-token', "#!/bin/sh\necho run >> $directory/runs\n. $directory/before\ncat $directory/credential\n", 0700);
+before('');
+my $first = $api->token('all');
+credential(qq({"token": "$first"}));
+my $file = kubeconfig("exec: {apiVersion: client.authentication.k8s.io/v1, command: get-token, args: ['--for', prod], env: [{name: LOGIN_SECRET, value: CANARYenv0hidden}], interactiveMode: IfAvailable}");
+
+# --- not without a superuser's word ---
+$node->psql_ok("CREATE SCHEMA net; CREATE EXTENSION pg_stat_statements; CREATE SERVER prod FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '$file');
+    CREATE TABLE net.configs (name text PRIMARY KEY, labels jsonb DEFAULT '{\"exec\": \"yes\"}', data jsonb)", 'a server');
+my $mirror = "SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', '{\"name\": \"metadata.name\", \"labels\": \"metadata.labels\", \"data\": \"data\"}',
+    namespace => '$space', label_selector => 'exec', mode => 'manage')";
+$node->fails_like($mirror, '55000', qr/gets its credentials from program "get-token", which is not allowed.*HINT:.*dbnet\.exec_plugins/s, 'no program is run unless it is allowed');
+is(runs(), 0, 'none was');
+$node->fails_like(q{ALTER SYSTEM SET dbnet.exec_plugins = 'get-token'}, '22023', qr/absolute paths/, 'absolute paths only');
+$node->psql_ok('CREATE ROLE bob LOGIN; GRANT ALL ON SCHEMA net TO bob; GRANT USAGE ON FOREIGN DATA WRAPPER dbnet_kubernetes TO bob; GRANT pg_read_server_files TO bob', 'a role that may name files');
+$node->fails_like(q{ALTER SYSTEM SET dbnet.exec_plugins = '/bin/true'}, '42501', qr/permission denied/, 'not for everybody to set', role => 'bob');
+$node->fails_like(q{SET dbnet.exec_plugins = '/bin/true'}, '55P02', qr/cannot be changed now/, 'nor for a session');
+allow("/bin/true, $program");
+$node->psql_ok("CREATE SERVER of_bob FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '$file')", 'his server', role => 'bob');
+$node->fails_like(q{SELECT * FROM dbnet.kinds('of_bob')}, '42501', qr/its owner bob is not a superuser.*HINT:.*OWNER TO a superuser/s, 'runs nothing', role => 'bob');
+is(runs(), 0, 'nothing was run');
+
+# --- it works ---
+$node->wait_for(q{SELECT current_setting('dbnet.exec_plugins') <> ''}, 'allowed now');
+$node->psql_ok($mirror, 'a mirror');
+$node->psql_ok(q{INSERT INTO net.configs (name, data) VALUES ('c', '{"v": "1"}')}, 'a row');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'is sent');
+is($api->get("$maps/c")->{body}{data}{v}, '1', 'and is there');
+my $runs = runs();
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "2"}'}, 'a change');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'is sent');
+is(runs(), $runs, 'with the same credentials');
+
+# --- refused credentials are asked for again, by themselves ---
+my $second = $api->token('all');
+credential(qq({"token": "$second"}));
+$api->revoke($first);
+$api->wait_until(sub {
+        local $api->{credentials} = [ @{ $api->credentials('--cacert') }, '-H', "Authorization: Bearer $first" ];
+        return $api->get($maps)->{status} == 401;
+    }, 'the first token is good for nothing');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "3"}'}, 'a change');
+$node->wait_for(q{SELECT phase || (live -> 'data' ->> 'v') FROM dbnet.object WHERE name = 'c'}, 'is sent', expected => 'synced3');
+
+# --- one that fails: its own words, without secrets, and nobody else waits ---
+$node->psql_ok($api->create_server('other') . "CREATE TABLE net.others (LIKE net.configs INCLUDING ALL); ALTER TABLE net.others ALTER labels SET DEFAULT '{\"other\": \"yes\"}';"
+      . ($mirror =~ s/'prod'/'other'/r =~ s/net\.configs/net.others/r =~ s/'exec'/'other'/r), 'a server with a certificate');
+before("echo \"CANARYenv0hidden and $second\" >&2; echo 'your session has expired, run: get-token login' >&2; exit 1\n");
+$node->restart;
+$node->wait_for(q{SELECT state = 'degraded' AND message LIKE '%no credentials: "%get-token" ended with status 1: [hidden] and [hidden] your session has expired, run: get-token login%' FROM dbnet.mirror_status WHERE server = 'prod'}, 'a program that fails: the mirror says so')
+  or diag($node->safe_psql('postgres', 'SELECT message FROM dbnet.mirror_status'));
+$node->fails_like(q{SELECT * FROM dbnet.kinds('prod')}, '08006', qr/no credentials:.*your session has expired/s, 'so does a function');
+$node->query_is(q{SELECT state, detail LIKE '%your session has expired%' FROM dbnet.check_server('prod') WHERE item = 'connection'}, 'failed|t', 'and check_server');
+before("echo \$\$ > $directory/hanging\nexec sleep 1000\n");
+$api->wait_until(sub { -s "$directory/hanging" }, 'it is tried again, and hangs');
+$node->psql_ok(q{INSERT INTO net.others (name, data) SELECT 'o-' || n, '{"v": "1"}' FROM generate_series(1, 100) AS n}, 'rows of another server');
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.others')}, '', 'are sent meanwhile');
+sub is_alive { my ($pid) = @_; return -e "/proc/$pid/exe" && (PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") !~ /^\d+ \(.*\) Z/) }
+sub hanging { return PostgreSQL::Test::Utils::slurp_file("$directory/hanging") =~ s/\s//gr }
+for my $how (qw(immediate fast)) {
+    $api->wait_until(sub { -s "$directory/hanging" }, 'the program hangs');
+    my $pid = hanging();
+    unlink "$directory/hanging";
+    $node->stop($how);
+    $api->wait_until(sub { !is_alive($pid) }, "it goes with the server ($how)");
+    $node->start;
+}
+$api->wait_until(sub { -s "$directory/hanging" }, 'the program hangs');
+my $pid = hanging();
+$node->replace_worker('mirror worker', 'KILL');
+$api->wait_until(sub { !is_alive($pid) }, 'and with a worker that is killed');
+$node->wait_for(q{SELECT count(*) > 0 FROM dbnet.worker WHERE process = 'mirror worker' AND state = 'running'}, 'the worker is back');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET dbnet.exec_timeout = '1 s'});
+before("echo \$\$ > $directory/hanging\nsleep 1000\n");
+$node->reload;
+$node->wait_for(q{SELECT message LIKE '%did not end within 1 s%' FROM dbnet.mirror_status WHERE server = 'prod'}, 'one that takes too long');
+before('');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "4"}'}, 'a change');
+$node->wait_for(q{SELECT phase || (live -> 'data' ->> 'v') FROM dbnet.object WHERE name = 'c'}, 'is sent when the program is well again', expected => 'synced4');
+
+# --- allowed no longer ---
+allow('');
+$node->wait_for(q{SELECT state = 'degraded' AND message LIKE '%which is not allowed%' FROM dbnet.mirror_status WHERE server = 'prod'}, 'the program is taken off the list: the mirror says so');
+allow($program);
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "5"}'}, 'a change');
+$node->wait_for(q{SELECT phase || (live -> 'data' ->> 'v') FROM dbnet.object WHERE name = 'c'}, 'is sent when it is allowed again', expected => 'synced5');
+
+# --- canaries: token and key files, the program's output, a Secret, a user mapping ---
+my %canary = (env => 'CANARYenv0hidden', exec => $second, file => $api->token('all'), mapping => $api->token('all'), secret => 'CANARYsecret0value');
+my $token_file = write_file('token', $canary{file});
+$node->psql_ok("CREATE SERVER files FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority)) . ");
+    CREATE USER MAPPING FOR PUBLIC SERVER files OPTIONS (token_file '$token_file'); CREATE TABLE net.files (LIKE net.configs INCLUDING ALL)", 'a server with a token in a file');
+$node->psql_ok($mirror =~ s/'prod'/'files'/r =~ s/net\.configs/net.files/r =~ s/'exec'/'files'/r . q{; INSERT INTO net.files VALUES ('f', '{"files": "yes"}')}, 'its mirror');
+$api->expect_success($api->create("/api/v1/namespaces/$space/secrets", { apiVersion => 'v1', kind => 'Secret', metadata => { name => 's' }, data => { password => encode_base64($canary{secret}, '') } }));
+$node->psql_ok("SELECT dbnet.mirror('other', 'v1', 'Secret', 'net.secrets', namespace => '$space')", 'a mirror of Secrets');
+$node->psql_ok("SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = panic; SET pg_stat_statements.track_utility = off; CREATE SERVER mapped FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority)) . ");
+    CREATE USER MAPPING FOR CURRENT_USER SERVER mapped OPTIONS (token '$canary{mapping}'); CREATE TABLE net.mapped (LIKE net.configs INCLUDING ALL)", 'a server with a token in a user mapping');
+$node->psql_ok($mirror =~ s/'prod'/'mapped'/r =~ s/net\.configs/net.mapped/r =~ s/'exec'/'mapped'/r . q{; INSERT INTO net.mapped VALUES ('m', '{"mapped": "yes"}')}, 'its mirror');
+for (1 .. 20) {
+    $node->safe_psql('postgres', q{UPDATE net.configs SET data = data || '{"x": "} . $_ . q{"}'; UPDATE net.files SET data = '{"x": "} . $_ . q{"}'; UPDATE net.mapped SET data = '{"x": "} . $_ . q{"}'});
+    my $activity = $node->safe_psql('postgres', q{SELECT string_agg(row(a.*)::text, ' ') FROM pg_stat_activity AS a});
+    my @seen = grep { index($activity, $canary{$_}) >= 0 } keys %canary;
+    is("@seen", '', 'nothing in pg_stat_activity') if @seen || $_ == 20;
+}
+$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'all is sent');
+$node->psql_ok('CHECKPOINT', 'all is on disk');
+
+sub places {
+    my ($text) = @_;
+    my $data = $node->data_dir;
+    return map { s{^\Q$data\E/}{}r } split /\n/, `grep -rl -a -F -e '$text' '$data' 2>/dev/null`;
+}
+my $dump = "$directory/dump.sql";
+$node->command_ok([ 'pg_dumpall', '-h', $node->host, '-p', $node->port, '-f', $dump ], 'pg_dumpall');
+my $dumped = PostgreSQL::Test::Utils::slurp_file($dump);
+my $log = $node->log_since;
+# Every relation of ours that a superuser can read, and what the server collects.
+my $views = $node->safe_psql('postgres', q{SELECT string_agg(query_to_xml('SELECT * FROM ' || c.oid::regclass, true, true, '')::text, '') FROM pg_class AS c
+    WHERE (c.relnamespace IN ('dbnet'::regnamespace, 'otel'::regnamespace, 'net'::regnamespace) OR c.oid IN ('pg_stat_activity'::regclass, 'pg_settings'::regclass)) AND c.relkind IN ('r', 'v', 'p', 'm')});
+my $statements = $node->safe_psql('postgres', 'SELECT string_agg(query, $$ $$) FROM pg_stat_statements');
+cmp_ok(length $views, '>', 10_000, 'there is something to look through');
+for my $name (sort keys %canary) {
+    for my $text ($canary{$name}, encode_base64($canary{$name}, '')) {
+        my @places = $name eq 'mapping' ? grep { !/^(?:pg_wal|base)\// } places($text) : places($text);
+        is("@places", '', "the canary of $name is not in the data directory" . ($name eq 'mapping' ? ' but for heap and WAL' : ''));
+        ok(index($log, $text) < 0, "nor in the log of $name");
+        ok(index($views, $text) < 0, "nor in a view: $name");
+        ok(index($statements, $text) < 0, "nor in pg_stat_statements: $name");
+        ok(index($dumped, $text) < 0, "nor in a dump: $name") if $name ne 'mapping';
+    }
+}
+# Of the heap, only where PostgreSQL itself keeps it.
+my $catalogs = $node->safe_psql('postgres', q{SELECT string_agg(pg_relation_filepath(oid), ' ') FROM pg_class WHERE oid IN ('pg_user_mapping'::regclass, (SELECT reltoastrelid FROM pg_class WHERE oid = 'pg_user_mapping'::regclass))});
+is(join(' ', grep { my $place = $_; /^base/ && !grep { $place eq $_ } split / /, $catalogs } places($canary{mapping})), '', 'a token in a user mapping is in the heap of pg_user_mapping alone');
+$node->psql_ok('GRANT SELECT ON ALL TABLES IN SCHEMA dbnet TO bob', 'bob');
+unlike($node->safe_psql('postgres', q{SELECT string_agg(row(u.*)::text, ' ') FROM pg_user_mappings AS u}, extra_params => [ '-U', 'bob' ]) // '', qr/\Q$canary{mapping}/, 'and not for others to see');
+
+$node->no_crash_in_log(except => qr/terminated by signal 9/);
+done_testing();
