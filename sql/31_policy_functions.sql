@@ -332,6 +332,13 @@ BEGIN
             WHERE x.name = p.name;
     END IF;
     PERFORM dbnet.register_pane_rule(p);
+    -- So that a copy is known as one. The first mirror does the same.
+    INSERT INTO dbnet.arming (system_identifier, database) SELECT s.system_identifier, d.oid FROM pg_control_system() AS s, pg_database AS d
+        WHERE d.datname = current_database() ON CONFLICT DO NOTHING;
+    IF p.mode = 'act' AND dbnet.is_copy() THEN
+        RAISE WARNING 'this database is a copy: no policy of it acts' USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'If it takes the original''s place, run SELECT dbnet.claim();';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_store_policy(oid, jsonb, boolean) IS 'Internal: does what dbnet.store_policy() asks for';
@@ -624,10 +631,11 @@ CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at time
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT event, at, (policy).name, (policy).version, (policy).owner, group_values, decision,
-           CASE WHEN decision = 'act' AND (policy).mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
-           window_start, window_end, coalesce(trace_ids, '{}'), (policy).mode, CASE WHEN decision = 'act' THEN (policy).action END,
-           CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE (policy).mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
+           CASE WHEN decision = 'act' AND now.mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
+           window_start, window_end, coalesce(trace_ids, '{}'), now.mode, CASE WHEN decision = 'act' THEN (policy).action END,
+           CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE now.mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
            0, nullif(error, ''), NULL::timestamptz, NULL::xid8, NULL::timestamptz
+    FROM (SELECT CASE WHEN dbnet.is_copy() THEN 'shadow' ELSE (policy).mode END AS mode) AS now
     $$;
 COMMENT ON FUNCTION dbnet.policy_event_of(dbnet.policy, bigint, timestamptz, jsonb, text, text, text, double precision, bigint, timestamptz, timestamptz, otel.trace_id[], text) IS
     'Internal: a decision as a row of dbnet.policy_event';
