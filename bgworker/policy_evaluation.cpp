@@ -19,7 +19,7 @@ using policy::Time;
 
 constexpr Time write_values_every = 10 * second;
 constexpr Time make_up_for = 600 * second; // a turn of a timer that was missed while there was no worker
-constexpr Time look_for_transitions = second / 10;
+constexpr Time look_for_transitions = 60 * second;
 constexpr Time least_pause = second / 200; // between two looks at the same policy
 constexpr Time tell_failure_again = 60 * second;
 constexpr size_t most_groups = 10'000;
@@ -303,7 +303,7 @@ bool PolicyEvaluation::decide(Time now) {
     if (policy_.has_panes()) {
         if (!panes_.empty() || is_waiting)
             due = std::min(due, (now / second + 1) * second);
-        if (policy_.source == policy::Source::transitions)
+        if (policy_.source == policy::Source::transitions) // what COMMIT PREPARED brings wakes nobody
             due = std::min(due, now + look_for_transitions);
     }
     due_ = std::max(due, now + 1000);

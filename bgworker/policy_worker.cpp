@@ -79,10 +79,17 @@ private:
                 evaluation = std::move(evaluations_[name]);
         evaluations_ = std::move(loaded);
         versions_ = std::move(versions);
+        pg::want_recorded_commits(process_.slot(), any_of([](const policy::Definition &definition) {
+                                      return definition.source == policy::Source::transitions;
+                                  }));
         actions_.hurry();
-        if (std::any_of(evaluations_.begin(), evaluations_.end(),
-                        [](const auto &entry) { return entry.second->definition().acts; }))
+        if (any_of([](const policy::Definition &definition) { return definition.acts; }))
             actions_.prepare(GetCurrentTimestamp());
+    }
+
+    template<class F> bool any_of(F f) const {
+        return std::any_of(evaluations_.begin(), evaluations_.end(),
+                           [&](const auto &entry) { return f(entry.second->definition()); });
     }
 
     void remove_old() {

@@ -406,6 +406,7 @@ BEGIN
         'Makes a policy, evaluated from the commit on, in mode shadow unless told otherwise. Arguments: name; source: spans | metrics | logs | transitions (changes of a column of a tracked table) | query | timer | cron; '
         'match: {name: value or [values]}: service_name, service_namespace, service_instance_id, node, pod, resource.<attribute>; kind; of logs minimum_severity; of metrics metric; other names are attributes of span, record or series, and name that of the span; of transitions relation, column, key; '
         'group_by: names as in match, each group of values has a state of its own; time_window: how far back (1 minute); aggregate: rate | error_rate | count | average | p50 … p99.9 | min | max | sum | last | absent (no data in the window); '
+        'of gauges these are of their values, of sums and counters rate is how much they grow per second, of histograms of both kinds all are of what was counted: rate of it per second, quantiles from buckets; '
         'operator > >= < <= = <> and threshold (durations in milliseconds, rates per second, error rates from 0 to 1); clear_threshold: firing ends beyond this one; minimum_count of items; hold_time: the condition must hold for so long; keep_firing_for: and fail for so long; '
         'cooldown: least time between two actions of a group; repeat_interval: acts again while it fires; max_actions in max_actions_interval (1 hour), all groups together; settle_interval: no further action before objects changed by the last one have been ready for so long; '
         'only_if: SQL condition on event; action: procedure or function with one argument of type dbnet.policy_event that the caller may EXECUTE; mode: shadow (decides and records) | act; query: SELECT with column value, perhaps count, other columns name the group, without threshold each row is a condition that holds; '
@@ -533,11 +534,11 @@ CREATE FUNCTION dbnet.is_among(actual text, wanted jsonb) RETURNS boolean
                                ELSE actual = wanted #>> '{}' END, false) $$;
 COMMENT ON FUNCTION dbnet.is_among(text, jsonb) IS 'Internal: whether a value is what match says, or one of these';
 
-CREATE FUNCTION dbnet.policy_series(metric text) RETURNS TABLE (series_id bigint, is_delta boolean, is_cumulative boolean)
+CREATE FUNCTION dbnet.policy_series(metric text) RETURNS TABLE (series_id bigint, type smallint, is_delta boolean, is_cumulative boolean)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT s.series_id, m.type = 2 AND m.aggregation_temporality = 1, m.type = 2 AND m.aggregation_temporality = 2 AND m.is_monotonic
+    AS $$ SELECT s.series_id, m.type, m.type <> 1 AND m.aggregation_temporality = 1, m.type = 2 AND m.aggregation_temporality = 2 AND m.is_monotonic
           FROM otel.metrics AS m JOIN otel.series AS s ON s.metric_id = m.metric_id WHERE m.name = metric $$;
-COMMENT ON FUNCTION dbnet.policy_series(text) IS 'Internal: series of a metric. Rows: series; its points are increases; its points are a counter';
+COMMENT ON FUNCTION dbnet.policy_series(text) IS 'Internal: series of a metric. Rows: series; type of the metric; its points are increases; its points are a counter';
 
 -- $2: resource of spans and logs, series of metrics; $3: kind or severity; $4: grouping of the pane.
 CREATE FUNCTION dbnet.policy_group(policy dbnet.policy, subject bigint, number smallint, pane_grouping jsonb) RETURNS jsonb

@@ -190,7 +190,6 @@ void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) 
     }
     const Mirror pods = readable_mirror(fcinfo->args[2].value);
     check_kind(pods, "drain", "", {"Pod"});
-    check_manages(pods);
     if (pods.server != target.mirror.server)
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, pods.qualified_name + " mirrors pods of server \"" +
                                                              pods.server + "\", and the node is one of \"" +
@@ -202,6 +201,7 @@ void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) 
     if (is_partial && !pg::execute(may_delete, Oid{target.mirror.relation}).boolean(0, 0))
         throw denied(target.mirror, "The mirror of pods shows a part of them, and a drain evicts all of the node: name "
                                     "one without namespace and label_selector, or DELETE rows of nodes.");
+    check_manages(pods);
     arguments["pods"] = pods.qualified_name;
 }
 

@@ -41,7 +41,6 @@ SELECT throws_ok($$SELECT dbnet.drain('operations.nodes', 'n1', pods => 'operati
     'operations.other_pods mirrors pods of server "operations_other", and the node is one of "operations_lab"', 'pods of another server');
 SELECT throws_ok($$SELECT dbnet.drain('operations.nodes', 'n1', pods => 'operations.deployments')$$, '42809', NULL, 'pods that are none');
 SELECT throws_ok($$SELECT dbnet.drain('operations.nodes', 'n1', pods => 'operations.shop_pods')$$, '55000', 'operations.shop_pods is in mode observe: nothing is written to its server', 'nor pods that are only watched');
-SELECT dbnet.alter_mirror('operations.shop_pods', mode => 'manage');
 SELECT is_empty('SELECT FROM dbnet.operation', 'nothing of this was asked for');
 
 -- What is asked for --------------------------------------------------------------------------------------------------
