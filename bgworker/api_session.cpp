@@ -2,7 +2,7 @@
 // there is no superuser to get back to, and RESET ROLE or SET SESSION AUTHORIZATION lead nowhere. It serves one request
 // after the other, each in a transaction of its own, and is as new after each of them (what DISCARD ALL does). The api
 // worker starts it, gives it requests, cancels it with SIGINT and lets go of the queues when it is to end.
-#include "bgworker/session_segment.hpp"
+#include "bgworker/queued_process.hpp"
 #include "bgworker/worker_process.hpp"
 
 #include "gateway/api_error.hpp"
@@ -23,7 +23,6 @@ extern "C" {
 #include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
@@ -55,27 +54,6 @@ extern "C" void dbnet_session_failure(ErrorData *data) {
     }
     if (previous_log_hook != nullptr)
         previous_log_hook(data);
-}
-
-struct Queues {
-    shm_mq_handle *requests, *answers;
-};
-
-Queues attach(dsm_handle handle) {
-    dsm_segment *mapped = dsm_attach(handle);
-    if (mapped == nullptr) // the api worker is gone
-        proc_exit(0);
-    dsm_pin_mapping(mapped);
-    segment = static_cast<SessionSegment *>(dsm_segment_address(mapped));
-    shm_mq_set_receiver(segment->requests(), MyProc);
-    shm_mq_set_sender(segment->answers(), MyProc);
-    const MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-    const Queues queues{shm_mq_attach(segment->requests(), mapped, nullptr),
-                        shm_mq_attach(segment->answers(), mapped, nullptr)};
-    MemoryContextSwitchTo(before);
-    previous_log_hook = emit_log_hook;
-    emit_log_hook = dbnet_session_failure;
-    return queues;
 }
 
 // ---- one request ----
@@ -308,31 +286,10 @@ bool reset_session() {
 
 // ---- the loop ----
 
-// False: the api worker has let go.
-bool receive(shm_mq_handle *queue, std::string &bytes) {
-    while (true) {
-        Size size = 0;
-        void *data = nullptr;
-        const shm_mq_result result = pg::call([&] { return shm_mq_receive(queue, &size, &data, true); });
-        if (result == SHM_MQ_SUCCESS) {
-            bytes.assign(static_cast<const char *>(data), size);
-            return true;
-        }
-        if (result == SHM_MQ_DETACHED)
-            return false;
-        try {
-            wait_for_work(-1, -1);
-        } catch (const pg::pg_error &caught) {
-            if (caught.sqlstate() != ERRCODE_QUERY_CANCELED) // one that came when the request was over already
-                throw;
-        }
-    }
-}
-
-void serve_requests(const Queues &queues) {
+void serve_requests(const RequestQueues &queues) {
     std::string bytes;
     pg::MemoryScope memory("DBNet client API request");
-    while (receive(queues.requests, bytes)) {
+    while (receive_request(queues, bytes)) {
         memory.reset();
         const std::optional<ApiRequest> request = ApiRequest::from_bytes(bytes);
         std::string().swap(bytes);
@@ -347,9 +304,7 @@ void serve_requests(const Queues &queues) {
             pgstat_report_stat(true);
             pgstat_report_activity(STATE_IDLE, nullptr);
         });
-        if (pg::call([&] { return shm_mq_send(queues.answers, answer.size(), answer.data(), false, true); }) !=
-                SHM_MQ_SUCCESS ||
-            !is_as_new)
+        if (!send_answer(queues, answer) || !is_as_new)
             return;
     }
 }
@@ -360,11 +315,14 @@ void serve_requests(const Queues &queues) {
 DBNET_WORKER_MAIN(dbnet_api_session_main) {
     using namespace dbnet;
     using namespace dbnet::bgworker;
-    Queues queues{};
+    RequestQueues queues{};
     pg::call([&] {
         pqsignal(SIGINT, StatementCancelHandler);
         accept_signals();
-        queues = attach(DatumGetUInt32(argument));
+        queues = attach_queues(DatumGetUInt32(argument));
+        segment = queues.segment;
+        previous_log_hook = emit_log_hook;
+        emit_log_hook = dbnet_session_failure;
         BackgroundWorkerInitializeConnectionByOid(segment->database, segment->role, 0);
         process_session_preload_libraries(); // auditing is often done by one
         pg_atomic_write_u32(&segment->is_ready, 1);

@@ -1,115 +1,193 @@
-// Actions of policies (see policy_actions.hpp). Policy worker.
-//
-// Exactly once: the event's row is locked and marked as done in the very transaction in which the action ran. What
-// kills the process in between leaves the row waiting and nothing of the action.
+// Who runs which action (see policy_actions.hpp). Policy worker.
 #include "bgworker/policy_actions.hpp"
 
-#include "pg/as_role.hpp"
-#include "pg/deadline.hpp"
+#include "bgworker/action_process.hpp"
 #include "pg/spi.hpp"
-#include "provenance/recorder.hpp"
+#include "settings.hpp"
 
 #include <algorithm>
-
-extern "C" {
-#include "utils/timestamp.h"
-}
+#include <csignal>
 
 namespace dbnet::bgworker {
 namespace {
 
 using policy::Time;
 
-constexpr int most_attempts = 5; // after 1, 2, 4 and 8 seconds
 constexpr Time slow = policy::second / 2;
-constexpr Time look_again = policy::second; // for one that was locked
+constexpr Time look_again = policy::second; // for an event that was locked, or when there was no room for a process
+constexpr Time idle_limit = 60 * policy::second; // of a process that is not the only one
 
-// $1 policies whose actions were slow, $2 events that somebody else has locked.
+// The next of each policy that nothing runs of. An event waits for those of its group before it, also when these wait
+// for another attempt; events of other groups do not. $1 policies that run, $2 events that somebody else has locked.
 const pg::Statement find_waiting{R"sql(
-    SELECT e.id, e.policy, e.next_attempt_at IS NULL OR e.next_attempt_at <= clock_timestamp(),
-           (extract(epoch FROM min(e.next_attempt_at) OVER () - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
-    FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
-    WHERE e.action_state = 'waiting' AND e.id <> ALL ($2::text[]::bigint[])
-    ORDER BY coalesce(e.next_attempt_at, '-infinity') > clock_timestamp(), e.policy = ANY ($1), e.next_attempt_at NULLS FIRST, e.id LIMIT 1
+    SELECT n.id, n.policy, n.is_due, (extract(epoch FROM n.next_due - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
+    FROM (SELECT DISTINCT ON (f.policy) f.id, f.policy, f.is_due,
+                 min(f.next_attempt_at) FILTER (WHERE NOT f.is_due) OVER () AS next_due
+          FROM (SELECT DISTINCT ON (e.policy, e.grouping) e.id, e.policy, e.next_attempt_at,
+                       coalesce(e.next_attempt_at <= clock_timestamp(), true) AS is_due
+                FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
+                WHERE e.action_state = 'waiting' AND e.policy <> ALL ($1) AND NOT (SELECT dbnet.is_copy())
+                ORDER BY e.policy, e.grouping, e.id) AS f
+          WHERE f.id <> ALL ($2::text[]::bigint[])
+          ORDER BY f.policy, f.is_due DESC, f.next_attempt_at NULLS FIRST, f.id) AS n
+    ORDER BY n.id
 )sql"};
 
-// Locked by nobody else, or it is left to who has it.
-const pg::Statement take_event{R"sql(
-    SELECT p.owner::oid, f.prokind = 'p', format('%I.%I', n.nspname, f.proname), e::text,
-           extract(epoch FROM p.action_timeout) * 1000, dbnet.action_problem(p.action, p.action_owner, p.owner), p.name
-    FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
-    LEFT JOIN pg_proc AS f ON f.oid = to_regprocedure(p.action) LEFT JOIN pg_namespace AS n ON n.oid = f.pronamespace
-    WHERE e.id = $1 AND e.action_state = 'waiting' FOR UPDATE OF e SKIP LOCKED
-)sql"};
-const pg::Statement set_lock_timeout{"SELECT set_config('lock_timeout', $1, true)"};
-const pg::Statement note_success{"UPDATE dbnet.policy_event SET action_state = 'done', attempts = attempts + 1, error "
-                                 "= NULL, next_attempt_at = NULL,"
-                                 " transaction = pg_current_xact_id(), finished_at = clock_timestamp() WHERE id = $1"};
-const pg::Statement note_failure{R"sql(
-    UPDATE dbnet.policy_event SET attempts = attempts + 1, error = $2,
-        action_state = CASE WHEN attempts + 1 >= $3 THEN 'failed' ELSE action_state END,
-        finished_at = CASE WHEN attempts + 1 >= $3 THEN clock_timestamp() END,
-        next_attempt_at = CASE WHEN attempts + 1 < $3 THEN clock_timestamp() + power(2, attempts) * interval '1 second' END
-    WHERE id = $1 AND action_state = 'waiting'
-)sql"};
+} // namespace
 
-// False: somebody else has it (drops its policy, say).
-bool run(int64 id) {
-    return pg::in_transaction([&] {
-        const pg::Result event = pg::execute(take_event, id);
-        if (event.rows() == 0)
+PolicyActions::~PolicyActions() {
+    for (Runner &runner : runners_)
+        runner.release(runner.event != 0);
+}
+
+void PolicyActions::terminate() noexcept {
+    for (const Runner &runner : runners_)
+        runner.signal(SIGTERM);
+}
+
+void PolicyActions::prepare(Time now) {
+    if (runners_.empty())
+        start_runner(now);
+}
+
+void PolicyActions::turn(Time now) {
+    collect(now);
+    if (now >= due_ || now >= retry_at_)
+        assign(now);
+    end_idle(now);
+}
+
+Time PolicyActions::due() const noexcept {
+    Time due = std::min(due_, retry_at_);
+    if (runners_.size() > 1)
+        for (const Runner &runner : runners_)
+            if (runner.event == 0)
+                due = std::min(due, runner.since + idle_limit);
+    return due;
+}
+
+void PolicyActions::collect(Time now) {
+    runners_.remove_if([&](Runner &runner) {
+        if (progress(runner, now))
             return false;
-        if (event.at(0, 5) != nullptr)
-            throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, std::string(event.text(0, 5)));
-        const Oid owner = event.oid(0, 0);
-        const std::string name(event.text(0, 2));
-        const int timeout_ms = static_cast<int>(std::strtod(event.at(0, 4), nullptr));
-        const std::string reason = "policy " + std::string(event.text(0, 6));
-        pg::call([&] { provenance::set_cause(id, reason.c_str()); });
-        pg::execute(set_lock_timeout, std::to_string(timeout_ms) + "ms");
-        const pg::Argument argument(event.text(0, 3));
-        pg::as_owner(owner, [&] {
-            const pg::Deadline deadline(timeout_ms);
-            pg::execute_once((event.boolean(0, 1) ? "CALL " : "SELECT ") + name + "($1::dbnet.policy_event)",
-                             {&argument, 1});
-        });
-        // The action may have given words of its own; what it follows from is the event.
-        pg::call([&] { provenance::set_cause(id, nullptr); });
-        pg::execute(note_success, id);
+        runner.release(false);
         return true;
     });
 }
 
-} // namespace
-
-bool PolicyActions::turn(Time now) {
-    if (now < due_)
-        return false;
-    const pg::Result waiting = pg::in_transaction(
-        [&] { return pg::execute(find_waiting, std::vector<std::string>(slow_.begin(), slow_.end()), locked_); });
-    if (waiting.rows() == 0 || !waiting.boolean(0, 2)) {
-        due_ = waiting.rows() == 0 ? INT64_MAX : waiting.integer(0, 3);
-        if (!locked_.empty())
-            due_ = std::min(due_, now + look_again);
-        locked_.clear();
-        return false;
+// False: the process has ended.
+bool PolicyActions::progress(Runner &runner, Time now) {
+    shm_mq_result result = SHM_MQ_SUCCESS;
+    if (runner.event != 0 && !runner.is_sent) {
+        const std::string request = std::to_string(runner.event);
+        result = pg::call([&] { return shm_mq_send(runner.requests, request.size(), request.data(), true, true); });
+        runner.is_sent = result == SHM_MQ_SUCCESS;
     }
-    const int64 id = waiting.integer(0, 0);
-    const std::string name(waiting.text(0, 1));
+    Size size = 0;
+    void *data = nullptr;
+    if (result != SHM_MQ_DETACHED)
+        result = pg::call([&] { return shm_mq_receive(runner.answers, &size, &data, true); });
+    if (result == SHM_MQ_WOULD_BLOCK)
+        return true;
+    if (runner.event != 0) {
+        if (result == SHM_MQ_DETACHED)
+            note_action_failure(runner.event, "the process that ran it ended");
+        else if (std::string_view(static_cast<const char *>(data), size) == action_is_locked)
+            leave_out(runner.event, now);
+        if (now - runner.since > slow)
+            slow_.insert(runner.policy);
+        else
+            slow_.erase(runner.policy);
+        runner.event = 0;
+        runner.since = now;
+        hurry();
+    }
+    return result != SHM_MQ_DETACHED;
+}
+
+void PolicyActions::leave_out(int64 event, Time now) {
+    if (locked_.empty())
+        locked_until_ = now + look_again;
+    locked_.push_back(std::to_string(event));
+}
+
+// One process is left to the others by policies whose actions are slow.
+bool PolicyActions::may_run(const std::string &policy) const {
+    if (!slow_.contains(policy) || settings::policy_action_workers == 1)
+        return true;
+    return std::count_if(runners_.begin(), runners_.end(), [&](const Runner &runner) {
+               return runner.event != 0 && slow_.contains(runner.policy);
+           }) < settings::policy_action_workers - 1;
+}
+
+void PolicyActions::assign(Time now) {
+    std::vector<std::string> running;
+    for (const Runner &runner : runners_)
+        if (runner.event != 0)
+            running.push_back(runner.policy);
+    retry_at_ = INT64_MAX;
+    if (now >= locked_until_)
+        locked_.clear();
+    const pg::Result waiting = pg::in_transaction([&] { return pg::execute(find_waiting, running, locked_); });
+    due_ = locked_.empty() ? INT64_MAX : locked_until_;
+    for (size_t row = 0; row < waiting.rows(); row++) {
+        if (waiting.at(row, 3) != nullptr)
+            due_ = std::min<Time>(due_, waiting.integer(row, 3));
+        std::string policy(waiting.text(row, 1));
+        if (!waiting.boolean(row, 2) || !may_run(policy))
+            continue;
+        Runner *runner = idle_runner(now);
+        if (runner == nullptr)
+            return;
+        runner->event = waiting.integer(row, 0);
+        runner->policy = std::move(policy);
+        runner->is_sent = false;
+        runner->since = now;
+        progress(*runner, now);
+    }
+}
+
+// nullptr: when one is idle again, or there is room for another, it goes on.
+PolicyActions::Runner *PolicyActions::idle_runner(Time now) {
+    for (Runner &runner : runners_)
+        if (runner.event == 0)
+            return &runner;
+    if (runners_.size() >= static_cast<size_t>(settings::policy_action_workers))
+        return nullptr;
+    return start_runner(now) ? &runners_.back() : nullptr;
+}
+
+bool PolicyActions::start_runner(Time now) {
+    Runner runner;
+    runner.since = now;
+    std::string problem = "no free background worker for actions of policies: max_worker_processes is reached";
     try {
-        if (!run(id)) {
-            locked_.push_back(std::to_string(id));
+        if (runner.start(worker_.database(), InvalidOid, action_process_type, "dbnet_action_process_main")) {
+            runners_.push_back(std::move(runner));
+            problem_.clear();
             return true;
         }
-    } catch (const std::exception &error) {
-        const std::string message = error.what();
-        pg::in_transaction([&] { pg::execute(note_failure, id, message, most_attempts); });
+    } catch (const pg::pg_error &caught) { // no shared memory
+        problem = "a process for actions of policies cannot begin: " + caught.message();
     }
-    if (GetCurrentTimestamp() - now > slow)
-        slow_.insert(name);
-    else
-        slow_.erase(name);
-    return true;
+    retry_at_ = now + look_again;
+    if (runners_.empty() && problem_ != problem) { // else those that are there do it all
+        worker_.note_error(problem);
+        pg::log("DBNet: " + problem, "Raise max_worker_processes.");
+        problem_ = problem;
+    }
+    return false;
+}
+
+void PolicyActions::end_idle(Time now) {
+    for (auto runner = runners_.begin(); runner != runners_.end() && runners_.size() > 1;) {
+        const bool is_over =
+            runner->event == 0 && (now - runner->since >= idle_limit ||
+                                   runners_.size() > static_cast<size_t>(settings::policy_action_workers));
+        if (is_over)
+            runner->release(false);
+        runner = is_over ? runners_.erase(runner) : std::next(runner);
+    }
 }
 
 } // namespace dbnet::bgworker

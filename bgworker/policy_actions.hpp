@@ -1,9 +1,13 @@
-// Runs what policies have decided: each event's action once, in a transaction of its own, as the policy's owner. Policy
-// worker.
+// Has what policies have decided done: gives each event's action to a process that runs it (action_process). Actions
+// run beside each other and beside the evaluation, those of one policy one after the other, those of one group in the
+// order of their events. Policy worker; outside transactions.
 #pragma once
 
+#include "bgworker/queued_process.hpp"
+#include "bgworker/worker_process.hpp"
 #include "policy/state_machine.hpp"
 
+#include <list>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,20 +16,51 @@ namespace dbnet::bgworker {
 
 class PolicyActions {
 public:
+    explicit PolicyActions(WorkerProcess &worker) noexcept : worker_(worker) {}
+    ~PolicyActions();
+    PolicyActions(const PolicyActions &) = delete;
+    PolicyActions &operator=(const PolicyActions &) = delete;
+
     // Something may wait that turn() has not seen.
     void hurry() noexcept { due_ = 0; }
 
-    // Runs one action that is due: the oldest first, those that have failed last, and after all others those of
-    // policies whose last action was slow. True: there may be another.
-    bool turn(policy::Time now);
+    // There will be actions: the first is not to wait for the start of a process.
+    void prepare(policy::Time now);
 
-    // When an action is tried again; INT64_MAX: none waits.
-    policy::Time due() const noexcept { return due_; }
+    // Takes what processes have answered, and gives them what is due. Never blocks.
+    void turn(policy::Time now);
+
+    // When turn() has something to do, unless the latch is set; INT64_MAX: never.
+    policy::Time due() const noexcept;
+
+    // Tells every process to end; for a worker that ends.
+    void terminate() noexcept;
 
 private:
+    struct Runner : QueuedProcess {
+        int64 event = 0; // 0: idle
+        std::string policy;
+        bool is_sent = false;
+        policy::Time since = 0; // idle, or running the event
+    };
+
+    void collect(policy::Time now);
+    bool progress(Runner &runner, policy::Time now);
+    void assign(policy::Time now);
+    Runner *idle_runner(policy::Time now);
+    bool start_runner(policy::Time now);
+    void end_idle(policy::Time now);
+    void leave_out(int64 event, policy::Time now);
+    bool may_run(const std::string &policy) const;
+
+    WorkerProcess &worker_;
+    std::list<Runner> runners_;
     policy::Time due_ = 0;
-    std::set<std::string> slow_;      // policies
-    std::vector<std::string> locked_; // ids of events that are left out for a moment
+    policy::Time retry_at_ = INT64_MAX; // when the server had no room for a process
+    std::string problem_;               // that it had none; empty: it had
+    std::set<std::string> slow_;        // policies whose last action was
+    std::vector<std::string> locked_;   // ids of events that are left out until then
+    policy::Time locked_until_ = 0;
 };
 
 } // namespace dbnet::bgworker

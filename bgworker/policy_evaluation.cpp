@@ -19,7 +19,7 @@ using policy::Time;
 
 constexpr Time write_values_every = 10 * second;
 constexpr Time make_up_for = 600 * second; // a turn of a timer that was missed while there was no worker
-constexpr Time look_for_transitions = second / 10;
+constexpr Time look_for_transitions = 60 * second;
 constexpr Time least_pause = second / 200; // between two looks at the same policy
 constexpr Time tell_failure_again = 60 * second;
 constexpr size_t most_groups = 10'000;
@@ -29,7 +29,7 @@ constexpr Time forget_group_after = 86'400 * second; // without anything new
 const pg::Statement select_states{R"sql(
     SELECT grouping, state, (extract(epoch FROM since - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint,
            (extract(epoch FROM held_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint,
-           (extract(epoch FROM acted_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint, has_acted, reason
+           (extract(epoch FROM acted_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint, has_acted, reason, error
     FROM dbnet.policy_state WHERE policy = $1
 )sql"};
 const pg::Statement forget_states{
@@ -38,6 +38,16 @@ const pg::Statement forget_states{
 // $2 groups
 const pg::Statement forget_groups_of{"DELETE FROM dbnet.policy_state WHERE policy = $1 AND md5(grouping::text) = ANY"
                                      " (ARRAY(SELECT md5(g.name::jsonb::text) FROM unnest($2::text[]) AS g(name)))"};
+// Where the policy as a whole cannot be evaluated, its ungrouped row says so; it has one for that alone if need be.
+const pg::Statement note_failure{R"sql(
+    INSERT INTO dbnet.policy_state AS s (policy, grouping, state, since, reason, error, evaluated_at)
+    VALUES ($1, '{}', 'inactive', clock_timestamp(), 'error', $2, clock_timestamp())
+    ON CONFLICT (policy, md5(grouping::text)) DO UPDATE SET reason = 'error', error = excluded.error, evaluated_at = excluded.evaluated_at
+)sql"};
+const pg::Statement forget_failure{
+    "DELETE FROM dbnet.policy_state WHERE policy = $1 AND md5(grouping::text) = md5('{}') AND error IS NOT NULL"};
+const pg::Statement end_failure{"UPDATE dbnet.policy_state SET error = NULL, reason = nullif($2, '')"
+                                " WHERE policy = $1 AND md5(grouping::text) = md5('{}') AND error IS NOT NULL"};
 const pg::Statement select_actions{R"sql(
     SELECT (extract(epoch FROM at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint FROM dbnet.policy_event
     WHERE policy = $1 AND decision = 'act' AND mode = CASE WHEN $3 THEN 'act' ELSE 'shadow' END AND at > clock_timestamp() - $2 * interval '1 microsecond' ORDER BY id
@@ -69,7 +79,7 @@ const pg::Statement upsert_state{R"sql(
     ON CONFLICT (policy, md5(grouping::text)) DO UPDATE SET state = excluded.state, since = excluded.since,
         held_at = excluded.held_at, acted_at = excluded.acted_at, has_acted = excluded.has_acted,
         reason = excluded.reason, value = excluded.value, count = excluded.count, evaluated_at = excluded.evaluated_at,
-        last_event = coalesce(excluded.last_event, s.last_event)
+        error = NULL, last_event = coalesce(excluded.last_event, s.last_event)
 )sql"};
 
 // As the owner.
@@ -114,6 +124,11 @@ void PolicyEvaluation::load() {
     pg::execute(forget_states, policy_.name);
     const pg::Result states = pg::execute(select_states, policy_.name);
     for (size_t row = 0; row < states.rows(); row++) {
+        if (states.at(row, 7) != nullptr) {
+            failure_ = states.text(row, 7);
+            if (states.at(row, 3) == nullptr) // it was never more than that
+                continue;
+        }
         Known &known = groups_[std::string(states.text(row, 0))];
         known.group.state = policy::state_of(states.text(row, 1)).value_or(policy::State::inactive);
         known.group.since = states.integer(row, 2);
@@ -128,6 +143,10 @@ void PolicyEvaluation::load() {
         pg::execute(select_actions, policy_.name, int64{policy_.rules.max_actions_interval}, policy_.acts);
     for (size_t row = 0; row < actions.rows(); row++)
         budget_.note(actions.integer(row, 0));
+}
+
+// When the first turn of a timer, schedule or query is due. Throws when there is no such time zone any more.
+void PolicyEvaluation::begin_ticks(Time now) {
     if (policy_.source == policy::Source::query) {
         next_tick_ = now;
     } else if (!policy_.has_condition()) {
@@ -136,6 +155,7 @@ void PolicyEvaluation::load() {
         if (next_tick_ < now - make_up_for)
             next_tick_ = policy::next_due(policy_, now);
     }
+    has_begun_ = true;
 }
 
 bool PolicyEvaluation::turn(Time now, bool may_have_data) {
@@ -147,11 +167,11 @@ bool PolicyEvaluation::turn(Time now, bool may_have_data) {
     }
     bool waits = false;
     try {
+        if (!has_begun_)
+            begin_ticks(now);
         waits = policy_.has_condition() ? decide(now) : tick(now);
     } catch (const std::exception &error) {
         due_ = now + second;
-        if (next_tick_ <= now)
-            next_tick_ = policy::next_due(policy_, now);
         fail(now, error.what());
     }
     const Time end = GetCurrentTimestamp();
@@ -279,10 +299,11 @@ bool PolicyEvaluation::decide(Time now) {
             waits = write(outcomes, now);
     });
     adopt(outcomes, std::move(budget), now);
+    recover();
     if (policy_.has_panes()) {
         if (!panes_.empty() || is_waiting)
             due = std::min(due, (now / second + 1) * second);
-        if (policy_.source == policy::Source::transitions)
+        if (policy_.source == policy::Source::transitions) // what COMMIT PREPARED brings wakes nobody
             due = std::min(due, now + look_for_transitions);
     }
     due_ = std::max(due, now + 1000);
@@ -302,6 +323,7 @@ bool PolicyEvaluation::tick(Time now) {
     outcome.group.since = outcome.group.since == 0 ? now : outcome.group.since;
     outcome.group.held_at = now;
     bool waits = false;
+    const Time next = policy::next_due(policy_, now);
     pg::in_transaction([&] {
         outcome.decision = policy::evaluate_tick(policy_.rules, outcome.group, budget, now);
         if (outcome.decision.verdict == policy::Verdict::act) {
@@ -312,8 +334,8 @@ bool PolicyEvaluation::tick(Time now) {
         waits = write(outcomes, now);
     });
     adopt(outcomes, std::move(budget), now);
-    next_tick_ = policy::next_due(policy_, now);
-    due_ = next_tick_;
+    recover();
+    next_tick_ = due_ = next;
     return waits;
 }
 
@@ -390,7 +412,7 @@ void PolicyEvaluation::adopt(std::vector<Outcome> &outcomes, policy::Budget budg
     }
 }
 
-// Said in dbnet.policy_event once, and again after a minute.
+// Said in dbnet.policy_status, and in dbnet.policy_event once, and again after a minute.
 void PolicyEvaluation::fail(Time now, const std::string &message) {
     if (message == failure_ && now - failed_at_ < tell_failure_again)
         return;
@@ -398,15 +420,30 @@ void PolicyEvaluation::fail(Time now, const std::string &message) {
     failed_at_ = now;
     try {
         pg::in_transaction([&] {
-            if (pg::execute(lock_policy, policy_.number, policy_.version).affected() > 0)
-                pg::execute(insert_event, policy_.number, int64{0}, int64{now}, "{}", "not acting",
-                            policy::text_of(policy::Reason::failed), policy::text_of(policy::State::inactive),
-                            std::optional<double>(), std::optional<int64>(), std::optional<int64>(),
-                            std::optional<int64>(), "{}", message);
+            if (pg::execute(lock_policy, policy_.number, policy_.version).affected() == 0)
+                return;
+            pg::execute(note_failure, policy_.name, message);
+            pg::execute(insert_event, policy_.number, int64{0}, int64{now}, "{}", "not acting",
+                        policy::text_of(policy::Reason::failed), policy::text_of(policy::State::inactive),
+                        std::optional<double>(), std::optional<int64>(), std::optional<int64>(), std::optional<int64>(),
+                        "{}", message);
         });
     } catch (const std::exception &error) {
         pg::log("DBNet policy worker: policy \"" + policy_.name + "\": " + message + "; " + error.what());
     }
+}
+
+void PolicyEvaluation::recover() {
+    if (failure_.empty())
+        return;
+    const auto whole = groups_.find("{}");
+    pg::in_transaction([&] {
+        if (whole == groups_.end())
+            pg::execute(forget_failure, policy_.name);
+        else
+            pg::execute(end_failure, policy_.name, policy::text_of(whole->second.group.reason));
+    });
+    failure_.clear();
 }
 
 } // namespace dbnet::bgworker

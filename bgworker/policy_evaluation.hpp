@@ -40,6 +40,7 @@ private:
         std::string error;
     };
 
+    void begin_ticks(policy::Time now);
     void measure(policy::Time now);
     void run_query(policy::Time now);
     void forget_groups(policy::Time now);
@@ -49,6 +50,7 @@ private:
     void adopt(std::vector<Outcome> &outcomes, policy::Budget budget, policy::Time now);
     void look_for_obstacles(Outcome &outcome, policy::Time now);
     void fail(policy::Time now, const std::string &message);
+    void recover();
     policy::Span window(policy::Time now) const noexcept { return policy::window_at(now, policy_.window); }
 
     policy::Definition policy_;
@@ -61,7 +63,8 @@ private:
     policy::Time not_before_ = 0;        // what it costs is spread
     policy::Time next_tick_ = INT64_MAX; // of a timer, schedule or query
     policy::Time next_forgetting_ = 0;
-    std::string failure_;
+    bool has_begun_ = false; // next_tick_ is known
+    std::string failure_;    // why it could not be evaluated; empty: it could
     policy::Time failed_at_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 extern "C" {
+#include "storage/ipc.h"
 #include "utils/timestamp.h"
 }
 
@@ -19,10 +20,10 @@ using policy::Time;
 
 constexpr Time remove_every = 600 * policy::second;
 
-// Which policies there are, and in which version. Versions are taken before they are committed, so the newest one says
-// nothing of the others.
+// Which policies there are, in which version, and whether they may act. Versions are taken before they are committed,
+// so the newest one says nothing of the others.
 const pg::Statement look_at_policies{
-    "SELECT coalesce(string_agg(number || '.' || version, ' ' ORDER BY number), '') FROM dbnet.policy"};
+    "SELECT concat(dbnet.is_copy(), ' ', string_agg(number || '.' || version, ' ' ORDER BY number)) FROM dbnet.policy"};
 const pg::Statement remove_events{
     "DELETE FROM dbnet.policy_event WHERE ctid = ANY (ARRAY(SELECT ctid FROM dbnet.policy_event"
     " WHERE id < dbnet.event_at(now() - $1 * interval '1 minute') AND action_state IS DISTINCT FROM 'waiting'"
@@ -30,7 +31,8 @@ const pg::Statement remove_events{
 
 class PolicyWorker {
 public:
-    explicit PolicyWorker(WorkerProcess &process) : process_(process), started_at_(GetCurrentTimestamp()) {}
+    explicit PolicyWorker(WorkerProcess &process)
+        : process_(process), started_at_(GetCurrentTimestamp()), actions_(process) {}
 
     [[noreturn]] void run() {
         while (true) {
@@ -39,13 +41,15 @@ public:
         }
     }
 
+    PolicyActions &actions() noexcept { return actions_; }
+
 private:
     void turn() {
         load();
         for (auto &[name, evaluation] : evaluations_)
             if (evaluation->turn(GetCurrentTimestamp(), true))
                 actions_.hurry();
-        has_more_ = actions_.turn(GetCurrentTimestamp());
+        actions_.turn(GetCurrentTimestamp());
         remove_old();
     }
 
@@ -60,7 +64,8 @@ private:
             for (policy::Definition &definition : policy::load_definitions()) {
                 std::unique_ptr<PolicyEvaluation> &evaluation = loaded[definition.name];
                 const auto known = evaluations_.find(definition.name);
-                if (known != evaluations_.end() && known->second->definition().version == definition.version)
+                if (known != evaluations_.end() && known->second->definition().version == definition.version &&
+                    known->second->definition().acts == definition.acts)
                     continue;
                 const Time listening_since = definition.has_own_panes ? GetCurrentTimestamp() : started_at_;
                 evaluation = std::make_unique<PolicyEvaluation>(std::move(definition), listening_since);
@@ -74,7 +79,17 @@ private:
                 evaluation = std::move(evaluations_[name]);
         evaluations_ = std::move(loaded);
         versions_ = std::move(versions);
+        pg::want_recorded_commits(process_.slot(), any_of([](const policy::Definition &definition) {
+                                      return definition.source == policy::Source::transitions;
+                                  }));
         actions_.hurry();
+        if (any_of([](const policy::Definition &definition) { return definition.acts; }))
+            actions_.prepare(GetCurrentTimestamp());
+    }
+
+    template<class F> bool any_of(F f) const {
+        return std::any_of(evaluations_.begin(), evaluations_.end(),
+                           [&](const auto &entry) { return f(entry.second->definition()); });
     }
 
     void remove_old() {
@@ -86,8 +101,6 @@ private:
     }
 
     long timeout_ms() const {
-        if (has_more_)
-            return 0;
         Time due = actions_.due();
         for (const auto &[name, evaluation] : evaluations_)
             due = std::min(due, evaluation->due());
@@ -101,12 +114,28 @@ private:
     std::map<std::string, std::unique_ptr<PolicyEvaluation>> evaluations_;
     PolicyActions actions_;
     std::string versions_; // of dbnet.policy when it was read
-    bool has_more_ = false;
     Time next_removal_ = 0;
 };
 
+PolicyActions *running_actions = nullptr;
+
+// SIGTERM ends the process without destructors: actions must not outlive it, DROP DATABASE waits for them.
+void end_actions(int, Datum) noexcept {
+    if (running_actions != nullptr)
+        running_actions->terminate();
+}
+
 void run_policy_worker(WorkerProcess &process) {
-    PolicyWorker(process).run();
+    static bool is_registered = false;
+    if (!is_registered)
+        pg::call([] { before_shmem_exit(end_actions, Datum{0}); });
+    is_registered = true;
+    PolicyWorker worker(process);
+    struct Running {
+        explicit Running(PolicyActions &actions) noexcept { running_actions = &actions; }
+        ~Running() { running_actions = nullptr; }
+    } running(worker.actions());
+    worker.run();
 }
 
 } // namespace

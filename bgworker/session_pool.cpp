@@ -7,7 +7,6 @@
 #include <csignal>
 
 extern "C" {
-#include "postmaster/bgworker.h"
 #include "storage/procarray.h"
 }
 
@@ -25,26 +24,10 @@ SessionOutcome failure(SessionOutcome::Kind kind, std::string sqlstate, std::str
 
 } // namespace
 
-void SessionPool::Session::signal(int number) const noexcept {
-    pid_t pid = 0;
-    pg::call_noexcept([&] {
-        if (GetBackgroundWorkerPid(process, &pid) == BGWH_STARTED)
-            kill(pid, number);
-    });
-}
-
 void SessionPool::Session::close() noexcept {
     if (mapped == nullptr)
         return;
-    if (job)
-        pg::call_noexcept([&] { TerminateBackgroundWorker(process); });
-    pg::call_noexcept([&] {
-        shm_mq_detach(requests);
-        shm_mq_detach(answers);
-        dsm_detach(mapped);
-        pfree(process);
-    });
-    mapped = nullptr;
+    release(job != nullptr);
     is_over = true;
 }
 
@@ -231,42 +214,7 @@ bool SessionPool::start_session(const SessionJob &job) {
     session.role = job.role;
     session.login = job.login;
     session.since = Clock::now();
-    const bool is_started = pg::call([&] {
-        const MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-        session.mapped = dsm_create(SessionSegment::size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-        if (session.mapped == nullptr) {
-            MemoryContextSwitchTo(before);
-            return false;
-        }
-        session.segment = static_cast<SessionSegment *>(dsm_segment_address(session.mapped));
-        memset(static_cast<void *>(session.segment), 0, sizeof(SessionSegment));
-        session.segment->database = database_;
-        session.segment->role = job.role;
-        pg_atomic_init_u32(&session.segment->is_ready, 0);
-        pg_atomic_init_u32(&session.segment->is_cancelled, 0);
-        shm_mq_set_sender(shm_mq_create(session.segment->requests(), SessionSegment::queue_size), MyProc);
-        shm_mq_set_receiver(shm_mq_create(session.segment->answers(), SessionSegment::queue_size), MyProc);
-
-        BackgroundWorker worker{};
-        strlcpy(worker.bgw_name, "dbnet api session", sizeof worker.bgw_name);
-        strlcpy(worker.bgw_type, "dbnet api session", sizeof worker.bgw_type);
-        strlcpy(worker.bgw_library_name, "dbnet", sizeof worker.bgw_library_name);
-        strlcpy(worker.bgw_function_name, "dbnet_api_session_main", sizeof worker.bgw_function_name);
-        worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-        worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-        worker.bgw_restart_time = BGW_NEVER_RESTART;
-        worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(session.mapped));
-        worker.bgw_notify_pid = MyProcPid;
-        const bool is_registered = RegisterDynamicBackgroundWorker(&worker, &session.process);
-        if (is_registered) {
-            session.requests = shm_mq_attach(session.segment->requests(), session.mapped, session.process);
-            session.answers = shm_mq_attach(session.segment->answers(), session.mapped, session.process);
-        } else {
-            dsm_detach(session.mapped);
-        }
-        MemoryContextSwitchTo(before);
-        return is_registered;
-    });
+    const bool is_started = session.start(database_, job.role, "dbnet api session", "dbnet_api_session_main");
     if (is_started)
         sessions_.push_back(std::move(session));
     return is_started;

@@ -2,19 +2,13 @@
 // one. Never blocks: what a session is told and answers passes through its queues as they have room. Api worker.
 #pragma once
 
-#include "bgworker/session_segment.hpp"
+#include "bgworker/queued_process.hpp"
 
 #include <chrono>
 #include <functional>
 #include <list>
 #include <memory>
 #include <string>
-
-extern "C" {
-#include "storage/dsm.h"
-}
-
-struct BackgroundWorkerHandle;
 
 namespace dbnet::bgworker {
 
@@ -66,13 +60,9 @@ public:
     size_t waiting() const noexcept { return waiting_.size(); }
 
 private:
-    struct Session {
+    struct Session : QueuedProcess {
         Oid role;
         std::string login;
-        dsm_segment *mapped = nullptr;
-        SessionSegment *segment = nullptr;
-        shm_mq_handle *requests = nullptr, *answers = nullptr;
-        BackgroundWorkerHandle *process = nullptr;
 
         std::shared_ptr<SessionJob> job;
         bool is_sent = false;      // all of the request is in the queue
@@ -81,7 +71,6 @@ private:
         Clock::time_point since; // idle, or cancelled
 
         bool is_idle() const noexcept { return !job && !is_over; }
-        void signal(int number) const noexcept;
         void close() noexcept; // it ends when it sees that; one that is busy is told
     };
     struct Waiting {

@@ -1,5 +1,5 @@
-// The shared memory of one session of the client API: who it is for, and a queue each way. Made by the api worker, gone
-// with the last of both processes. Plain data.
+// The shared memory of one process that serves requests of a worker (queued_process.hpp): who it is for, and a queue each
+// way. Made by the worker, gone with the last of both processes. Plain data.
 #pragma once
 
 #include "pg/guard.hpp"
@@ -12,9 +12,9 @@ extern "C" {
 namespace dbnet::bgworker {
 
 struct SessionSegment {
-    Oid database, role;
-    pg_atomic_uint32 is_cancelled; // nobody waits for the request on its way; set by the api worker before SIGINT
-    // Why it could not start, when its end of the queues is gone before it was ready; set by the session.
+    Oid database, role;            // role InvalidOid: none in particular
+    pg_atomic_uint32 is_cancelled; // nobody waits for the request on its way; set by the worker before SIGINT
+    // Why it could not start, when its end of the queues is gone before it was ready; set by the process.
     pg_atomic_uint32 is_ready;
     char failure_state[8];
     char failure[512];

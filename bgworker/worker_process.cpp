@@ -254,4 +254,21 @@ void run_worker_process(Oid database, pg::WorkerKind kind, void (*body)(WorkerPr
     pg::call([] { proc_exit(0); });
 }
 
+void run_queued_process(Oid database, void (*body)()) {
+    pg::call([database] {
+        accept_signals();
+        BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+        pin_settings();
+    });
+    served = pg::in_transaction([] { return pg::call(read_extension); });
+    if (OidIsValid(served.oid) && strcmp(served.version, DBNET_VERSION) == 0) {
+        pg::at_transaction_start = check_extension;
+        try {
+            body();
+        } catch (const Leave &) {
+        }
+    }
+    pg::call([] { proc_exit(0); });
+}
+
 } // namespace dbnet::bgworker

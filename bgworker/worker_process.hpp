@@ -43,6 +43,10 @@ private:
 // Runs the process until it is told to end. Called first in the main function of a worker registered by the launcher.
 void run_worker_process(Oid database, pg::WorkerKind kind, void (*body)(WorkerProcess &));
 
+// Connects a process that a worker of the database has started (queued_process.hpp) as workers are connected, and runs
+// body(), whose transactions are theirs too, until it returns or the extension is gone or another.
+void run_queued_process(Oid database, void (*body)());
+
 // The sleeping of WorkerProcess::wait, also for the launcher.
 bool wait_for_work(int descriptor, long timeout_ms);
 

@@ -118,8 +118,8 @@ CREATE TABLE dbnet.arming (
     claimed_by        text,
     older_than        text
 );
-COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devices; anywhere else (a restored dump, a clone) every mirror is disarmed until dbnet.claim()';
-COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror';
+COMMENT ON TABLE dbnet.arming IS 'The server and database that may write to devices, and whose policies act; anywhere else (a restored dump, a clone) every mirror is disarmed, and every policy in shadow, until dbnet.claim()';
+COMMENT ON COLUMN dbnet.arming.singleton IS 'always true: one row at most; none before the first dbnet.mirror() or dbnet.create_policy()';
 COMMENT ON COLUMN dbnet.arming.system_identifier IS 'pg_control_system().system_identifier of the server';
 COMMENT ON COLUMN dbnet.arming.database IS 'oid of the database';
 COMMENT ON COLUMN dbnet.arming.term IS 'grows with every dbnet.claim(), of this database or of a copy; the Lease of each server holds that of its holder';

@@ -86,7 +86,7 @@ CREATE FUNCTION dbnet.wait_synced(timeout interval DEFAULT '30 s', relation regc
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_wait_synced';
 COMMENT ON FUNCTION dbnet.wait_synced(interval, regclass, xid8, text) IS
-    'Waits until everything that this session, or another before the call, has committed is settled, and returns the objects that are not as their rows say: none = all is well. Arguments: timeout; relation: this mirror alone; transaction: objects changed by this transaction alone; until: synced (the server has accepted) or ready (and the objects report that they are ready). Errors: 55000 no mirror worker, 25001 transaction with an old snapshot, 57014 cancelled';
+    'Waits until everything that this session, or another before the call, has committed is settled, and returns the objects that are not as their rows say: none = all is well. Arguments: timeout; relation: this mirror alone; transaction: objects changed by this transaction alone; until: synced (the server has accepted) or ready (and the objects report that they are ready). Rows and their objects are waited for; operations (evict, drain …) may take hours: dbnet.wait_operation() waits for one. Errors: 55000 no mirror worker, 25001 transaction with an old snapshot, 57014 cancelled';
 
 CREATE FUNCTION dbnet.pause(target text, reason text) RETURNS void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp

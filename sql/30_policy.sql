@@ -87,7 +87,8 @@ CREATE TABLE dbnet.policy_state (
     value         double precision,
     count         bigint,
     evaluated_at  timestamptz,
-    last_event    bigint
+    last_event    bigint,
+    error         text
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
 CREATE UNIQUE INDEX policy_state_group ON dbnet.policy_state (policy, pg_catalog.md5(grouping::text));
 COMMENT ON INDEX dbnet.policy_state_group IS 'One group; by a digest, since names may be long';
@@ -103,6 +104,7 @@ COMMENT ON COLUMN dbnet.policy_state.reason IS 'why there is none now; NULL = no
 COMMENT ON COLUMN dbnet.policy_state.value IS 'value at evaluated_at; NULL = no data';
 COMMENT ON COLUMN dbnet.policy_state.count IS 'items in the window at evaluated_at';
 COMMENT ON COLUMN dbnet.policy_state.evaluated_at IS 'when value and count were written';
+COMMENT ON COLUMN dbnet.policy_state.error IS 'group {}: why the policy as a whole cannot be evaluated; NULL = it can';
 COMMENT ON COLUMN dbnet.policy_state.last_event IS 'newest dbnet.policy_event.id of the group';
 
 -- The type of its rows is what actions are called with.
@@ -145,7 +147,7 @@ COMMENT ON COLUMN dbnet.policy_event.policy_version IS 'dbnet.policy.version by 
 COMMENT ON COLUMN dbnet.policy_event.owner IS 'role whose rights the action has';
 COMMENT ON COLUMN dbnet.policy_event.grouping IS 'the group: {name of group_by: value}';
 COMMENT ON COLUMN dbnet.policy_event.decision IS 'act | not acting (see reason) | resolved (firing has ended)';
-COMMENT ON COLUMN dbnet.policy_event.reason IS 'not acting: below minimum count | just missed | hold time not reached | within hysteresis | kept firing | cooling down | flap budget used | settling | stale mirror | only_if is false; act: shadow where it was not done';
+COMMENT ON COLUMN dbnet.policy_event.reason IS 'not acting: below minimum count | just missed | hold time not reached | within hysteresis | kept firing | cooling down | flap budget used | settling | stale mirror | only_if is false | error (see error); act: shadow where it was not done';
 COMMENT ON COLUMN dbnet.policy_event.state IS 'state of the group from then on';
 COMMENT ON COLUMN dbnet.policy_event.aggregate IS 'what value is, as in dbnet.policy';
 COMMENT ON COLUMN dbnet.policy_event.value IS 'value of the window; NULL = no data, or a timer';
@@ -164,9 +166,16 @@ COMMENT ON COLUMN dbnet.policy_event.next_attempt_at IS 'waiting: not before; NU
 COMMENT ON COLUMN dbnet.policy_event.transaction IS 'done: transaction of the action';
 COMMENT ON COLUMN dbnet.policy_event.finished_at IS 'done, failed: when';
 
+-- The same rule as for mirrors, so that one dbnet.claim() is all that a copy needs to take the original's place.
+CREATE FUNCTION dbnet.is_copy() RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT EXISTS (SELECT FROM dbnet.arming AS a, pg_control_system() AS s, pg_database AS d
+                         WHERE d.datname = current_database() AND (a.system_identifier, a.database) IS DISTINCT FROM (s.system_identifier, d.oid)) $$;
+COMMENT ON FUNCTION dbnet.is_copy() IS 'Internal: whether this database was restored or copied from another one and dbnet.claim() was not called in it: its policies decide and record, and do not act';
+
 CREATE VIEW dbnet.policy_status WITH (security_invoker = true) AS
-SELECT p.name AS policy, p.owner, CASE WHEN p.enabled THEN p.mode ELSE 'disabled' END AS mode, s.grouping, s.state, s.since, s.value, s.count,
-       p.aggregate, p.operator, p.threshold, s.reason, s.acted_at, s.evaluated_at, e.action_state, e.error
+SELECT p.name AS policy, p.owner, CASE WHEN NOT p.enabled THEN 'disabled' WHEN p.mode = 'act' AND (SELECT dbnet.is_copy()) THEN 'copy' ELSE p.mode END AS mode, s.grouping, s.state, s.since, s.value, s.count,
+       p.aggregate, p.operator, p.threshold, s.reason, s.acted_at, s.evaluated_at, e.action_state, coalesce(s.error, e.error) AS error
 FROM dbnet.policy AS p
 LEFT JOIN dbnet.policy_state AS s ON s.policy = p.name
 LEFT JOIN LATERAL (SELECT a.action_state, a.error FROM dbnet.policy_event AS a
@@ -174,7 +183,7 @@ LEFT JOIN LATERAL (SELECT a.action_state, a.error FROM dbnet.policy_event AS a
 COMMENT ON VIEW dbnet.policy_status IS 'Policies and how their groups stand: one row per group, one for a policy that has seen none yet';
 COMMENT ON COLUMN dbnet.policy_status.policy IS 'name of the policy';
 COMMENT ON COLUMN dbnet.policy_status.owner IS 'role with whose rights it acts';
-COMMENT ON COLUMN dbnet.policy_status.mode IS 'shadow | act | disabled';
+COMMENT ON COLUMN dbnet.policy_status.mode IS 'shadow | act | disabled | copy (would act, but this database is a copy: as in shadow until dbnet.claim())';
 COMMENT ON COLUMN dbnet.policy_status.grouping IS 'the group';
 COMMENT ON COLUMN dbnet.policy_status.state IS 'inactive | pending | firing | resolved';
 COMMENT ON COLUMN dbnet.policy_status.since IS 'when it entered this state';
@@ -187,7 +196,7 @@ COMMENT ON COLUMN dbnet.policy_status.reason IS 'why it does not act now; NULL =
 COMMENT ON COLUMN dbnet.policy_status.acted_at IS 'last action for the group';
 COMMENT ON COLUMN dbnet.policy_status.evaluated_at IS 'when value and count were written';
 COMMENT ON COLUMN dbnet.policy_status.action_state IS 'what came of the newest action';
-COMMENT ON COLUMN dbnet.policy_status.error IS 'and what it said when it failed';
+COMMENT ON COLUMN dbnet.policy_status.error IS 'what it said when it failed; reason error: why the policy cannot be evaluated';
 
 SELECT pg_catalog.pg_extension_config_dump('dbnet.policy', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.policy_number', '');
@@ -199,6 +208,23 @@ CREATE FUNCTION dbnet.notify_policies() RETURNS trigger LANGUAGE c AS 'MODULE_PA
 COMMENT ON FUNCTION dbnet.notify_policies() IS 'Trigger (AFTER, FOR EACH STATEMENT) of dbnet.policy: the policy worker reads it again when the transaction commits';
 CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OR DELETE ON dbnet.policy FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_configuration();
 CREATE TRIGGER dbnet_notify_policies AFTER INSERT OR UPDATE OR DELETE ON dbnet.policy FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_policies();
+
+-- A copy that is claimed begins to act: on what holds from now on, not on what was decided before.
+CREATE FUNCTION dbnet.begin_to_act() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    UPDATE dbnet.policy_event SET action_state = 'failed', error = 'was decided before dbnet.claim() in this copy', finished_at = now(), next_attempt_at = NULL
+        WHERE action_state = 'waiting';
+    UPDATE dbnet.policy_state AS s SET has_acted = false, acted_at = NULL
+        WHERE s.has_acted AND 'shadow' = (SELECT e.mode FROM dbnet.policy_event AS e WHERE e.policy = s.policy AND e.grouping = s.grouping AND e.decision = 'act' ORDER BY e.id DESC LIMIT 1);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION dbnet.begin_to_act() IS 'Trigger (AFTER, FOR EACH ROW) of dbnet.arming: what waits in a copy is not done when it is claimed; what its policies have only decided, and still holds, is';
+CREATE TRIGGER dbnet_begin_to_act AFTER UPDATE ON dbnet.arming FOR EACH ROW
+    WHEN ((OLD.system_identifier, OLD.database) IS DISTINCT FROM (NEW.system_identifier, NEW.database)) EXECUTE FUNCTION dbnet.begin_to_act();
+CREATE TRIGGER dbnet_notify_policies AFTER INSERT OR UPDATE ON dbnet.arming FOR EACH STATEMENT EXECUTE FUNCTION dbnet.notify_policies();
 
 INSERT INTO dbnet.tracked_relation (number, relation, schema_name, table_name, key_columns)
     VALUES (9, 'dbnet.policy', 'dbnet', 'policy', '{name}');

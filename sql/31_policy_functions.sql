@@ -332,6 +332,13 @@ BEGIN
             WHERE x.name = p.name;
     END IF;
     PERFORM dbnet.register_pane_rule(p);
+    -- So that a copy is known as one. The first mirror does the same.
+    INSERT INTO dbnet.arming (system_identifier, database) SELECT s.system_identifier, d.oid FROM pg_control_system() AS s, pg_database AS d
+        WHERE d.datname = current_database() ON CONFLICT DO NOTHING;
+    IF p.mode = 'act' AND dbnet.is_copy() THEN
+        RAISE WARNING 'this database is a copy: no policy of it acts' USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'If it takes the original''s place, run SELECT dbnet.claim();';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_store_policy(oid, jsonb, boolean) IS 'Internal: does what dbnet.store_policy() asks for';
@@ -399,6 +406,7 @@ BEGIN
         'Makes a policy, evaluated from the commit on, in mode shadow unless told otherwise. Arguments: name; source: spans | metrics | logs | transitions (changes of a column of a tracked table) | query | timer | cron; '
         'match: {name: value or [values]}: service_name, service_namespace, service_instance_id, node, pod, resource.<attribute>; kind; of logs minimum_severity; of metrics metric; other names are attributes of span, record or series, and name that of the span; of transitions relation, column, key; '
         'group_by: names as in match, each group of values has a state of its own; time_window: how far back (1 minute); aggregate: rate | error_rate | count | average | p50 … p99.9 | min | max | sum | last | absent (no data in the window); '
+        'of gauges these are of their values, of sums and counters rate is how much they grow per second, of histograms of both kinds all are of what was counted: rate of it per second, quantiles from buckets; '
         'operator > >= < <= = <> and threshold (durations in milliseconds, rates per second, error rates from 0 to 1); clear_threshold: firing ends beyond this one; minimum_count of items; hold_time: the condition must hold for so long; keep_firing_for: and fail for so long; '
         'cooldown: least time between two actions of a group; repeat_interval: acts again while it fires; max_actions in max_actions_interval (1 hour), all groups together; settle_interval: no further action before objects changed by the last one have been ready for so long; '
         'only_if: SQL condition on event; action: procedure or function with one argument of type dbnet.policy_event that the caller may EXECUTE; mode: shadow (decides and records) | act; query: SELECT with column value, perhaps count, other columns name the group, without threshold each row is a condition that holds; '
@@ -526,11 +534,11 @@ CREATE FUNCTION dbnet.is_among(actual text, wanted jsonb) RETURNS boolean
                                ELSE actual = wanted #>> '{}' END, false) $$;
 COMMENT ON FUNCTION dbnet.is_among(text, jsonb) IS 'Internal: whether a value is what match says, or one of these';
 
-CREATE FUNCTION dbnet.policy_series(metric text) RETURNS TABLE (series_id bigint, is_delta boolean, is_cumulative boolean)
+CREATE FUNCTION dbnet.policy_series(metric text) RETURNS TABLE (series_id bigint, type smallint, is_delta boolean, is_cumulative boolean)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT s.series_id, m.type = 2 AND m.aggregation_temporality = 1, m.type = 2 AND m.aggregation_temporality = 2 AND m.is_monotonic
+    AS $$ SELECT s.series_id, m.type, m.type <> 1 AND m.aggregation_temporality = 1, m.type = 2 AND m.aggregation_temporality = 2 AND m.is_monotonic
           FROM otel.metrics AS m JOIN otel.series AS s ON s.metric_id = m.metric_id WHERE m.name = metric $$;
-COMMENT ON FUNCTION dbnet.policy_series(text) IS 'Internal: series of a metric. Rows: series; its points are increases; its points are a counter';
+COMMENT ON FUNCTION dbnet.policy_series(text) IS 'Internal: series of a metric. Rows: series; type of the metric; its points are increases; its points are a counter';
 
 -- $2: resource of spans and logs, series of metrics; $3: kind or severity; $4: grouping of the pane.
 CREATE FUNCTION dbnet.policy_group(policy dbnet.policy, subject bigint, number smallint, pane_grouping jsonb) RETURNS jsonb
@@ -624,10 +632,11 @@ CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at time
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT event, at, (policy).name, (policy).version, (policy).owner, group_values, decision,
-           CASE WHEN decision = 'act' AND (policy).mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
-           window_start, window_end, coalesce(trace_ids, '{}'), (policy).mode, CASE WHEN decision = 'act' THEN (policy).action END,
-           CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE (policy).mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
+           CASE WHEN decision = 'act' AND now.mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
+           window_start, window_end, coalesce(trace_ids, '{}'), now.mode, CASE WHEN decision = 'act' THEN (policy).action END,
+           CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE now.mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
            0, nullif(error, ''), NULL::timestamptz, NULL::xid8, NULL::timestamptz
+    FROM (SELECT CASE WHEN dbnet.is_copy() THEN 'shadow' ELSE (policy).mode END AS mode) AS now
     $$;
 COMMENT ON FUNCTION dbnet.policy_event_of(dbnet.policy, bigint, timestamptz, jsonb, text, text, text, double precision, bigint, timestamptz, timestamptz, otel.trace_id[], text) IS
     'Internal: a decision as a row of dbnet.policy_event';

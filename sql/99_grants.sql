@@ -104,8 +104,8 @@ GRANT EXECUTE ON FUNCTION
     TO dbnet_viewer;
 
 -- Policies: what is decided is for who may have it decided, and for operators.
-GRANT SELECT ON dbnet.policy, dbnet.policy_state, dbnet.policy_event, dbnet.policy_status TO dbnet_viewer;
-GRANT EXECUTE ON FUNCTION dbnet.next_run(text, timestamptz, text), dbnet.fresh(regclass, interval),
+GRANT SELECT ON dbnet.policy, dbnet.policy_state, dbnet.policy_event, dbnet.policy_status, dbnet.arming TO dbnet_viewer;
+GRANT EXECUTE ON FUNCTION dbnet.is_copy(), dbnet.next_run(text, timestamptz, text), dbnet.fresh(regclass, interval),
     dbnet.scale_to(integer, double precision, double precision, integer, integer, double precision), dbnet.backtest(text, timestamptz, timestamptz)
     TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION dbnet.enable_policy(text), dbnet.disable_policy(text) TO dbnet_operator;
@@ -127,7 +127,6 @@ GRANT EXECUTE ON FUNCTION
     dbnet.track(regclass, name[], text, name[]), dbnet.untrack(regclass),
     dbnet.track_function(regprocedure), dbnet.untrack_function(regprocedure)
     TO dbnet_admin;
-GRANT SELECT ON dbnet.arming TO dbnet_admin;
 
 -- Tokens (50_token.sql): a viewer sees those of its roles, what they are made of is for nobody. -----------------------------------
 GRANT SELECT ON dbnet.token, dbnet.token_status TO dbnet_viewer;

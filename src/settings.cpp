@@ -42,6 +42,7 @@ int api_sessions = 4;
 int api_idle_timeout = 60;
 int api_statement_timeout = 30'000;
 int api_row_limit = 10'000;
+int policy_action_workers = 4;
 bool provenance = true;
 int provenance_on_error = OnError::warning;
 int provenance_buffer_limit = 16384;
@@ -224,6 +225,9 @@ void define_all() {
                    GUC_UNIT_MS);
     define_integer("dbnet.api_row_limit", "Rows that a query of the client API answers at most.",
                    "What is cut off is told by \"truncated\".", &api_row_limit, 1, INT_MAX, PGC_SIGHUP, 0);
+    define_integer("dbnet.policy_action_workers", "Processes that run actions of policies in a database, at most.",
+                   "Each takes one of max_worker_processes; one of them stays, others come and go as they are needed.",
+                   &policy_action_workers, 1, 64, PGC_SIGHUP, 0);
     DefineCustomBoolVariable("dbnet.provenance", "Records who changed what, and why.",
                              "Off: this session's changes are missing in dbnet.why() and dbnet.history(); dbnet.gaps() "
                              "tells of them.",

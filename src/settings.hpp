@@ -32,6 +32,7 @@ extern int api_sessions;               // dbnet.api_sessions: processes that ser
 extern int api_idle_timeout;           // dbnet.api_idle_timeout: s
 extern int api_statement_timeout;      // dbnet.api_statement_timeout: ms of a request
 extern int api_row_limit;              // dbnet.api_row_limit: rows that a query answers
+extern int policy_action_workers;      // dbnet.policy_action_workers: processes that run actions of policies, at most
 
 extern bool provenance;             // dbnet.provenance: false records nothing in this session (superusers)
 extern int provenance_on_error;     // dbnet.provenance_on_error: one of OnError

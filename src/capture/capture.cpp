@@ -12,6 +12,7 @@
 #include "pg/shared_memory.hpp"
 #include "settings.hpp"
 
+#include <map>
 #include <new>
 
 extern "C" {
@@ -47,11 +48,12 @@ private:
 struct Noted {
     explicit Noted(MemoryContext context)
         : memory(context), changes(&memory, static_cast<size_t>(settings::capture_buffer_limit) * 1024),
-          causes(&memory) {}
+          causes(&memory), requests(&memory) {}
 
     ContextMemory memory;
     Buffer changes;
     Causes causes;
+    std::pmr::map<std::int64_t, std::uint32_t> requests; // operation to cause; also those of savepoints rolled back to
 };
 
 struct Transaction {
@@ -229,6 +231,19 @@ void record_change(std::uint32_t relation, char operation, std::string_view name
     Encoder encoder(header());
     encoder.add(recorded(change));
     write(encoder.take());
+}
+
+void record_request(std::uint32_t relation, std::int64_t id) {
+    record_change(relation, 'O');
+    if (!transaction.is_ending)
+        noted().requests[id] = find_cause();
+}
+
+Cause cause_of_request(std::int64_t id) {
+    if (transaction.noted == nullptr)
+        return {};
+    const auto found = transaction.noted->requests.find(id);
+    return found == transaction.noted->requests.end() ? Cause() : transaction.noted->causes.find(found->second);
 }
 
 std::vector<Pending> pending_changes() {

@@ -26,6 +26,9 @@ inline constexpr std::uint32_t unknown_cause = UINT32_MAX;
 void record_change(std::uint32_t relation, char operation, std::string_view name_space = {}, std::string_view name = {},
                    std::uint32_t *cause = nullptr, std::uint32_t event = 0);
 
+// Notes that operation `id` on an object of the mirror was asked for: a change of it, as record_change() notes one.
+void record_request(std::uint32_t relation, std::int64_t id);
+
 // The object is one of an offline server, and none was ever seen: whoever tests a policy plays the device. To be called
 // from C++ frames. Throws pg_error.
 bool is_assumed(std::uint32_t relation, std::string_view name_space, std::string_view name);
@@ -37,5 +40,8 @@ struct Pending {
     Cause cause; // of the newest change of the key; empty: a statement that no function ran
 };
 std::vector<Pending> pending_changes();
+
+// Where an operation comes from that this transaction has asked for; empty: from a statement that no function ran.
+Cause cause_of_request(std::int64_t id);
 
 } // namespace dbnet::capture

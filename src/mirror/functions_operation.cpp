@@ -26,7 +26,8 @@ const pg::Statement insert_operation{
     "INSERT INTO dbnet.operation (server, relation, namespace, name, uid, operation, arguments, requested_by)"
     " VALUES ($1::name, $2, $3, $4, $5, $6, $7::jsonb, $8::name) RETURNING id"};
 const pg::Statement find_operation{
-    "SELECT relation::oid, requested_by, pg_has_role($2, 'dbnet_operator', 'USAGE') OR EXISTS (SELECT FROM pg_roles AS r"
+    "SELECT relation::oid, requested_by, pg_has_role($2, 'dbnet_operator', 'USAGE') OR EXISTS (SELECT FROM pg_roles AS "
+    "r"
     " WHERE r.rolname = requested_by AND pg_has_role($2, r.oid, 'USAGE')) FROM dbnet.operation WHERE id = $1"};
 const pg::Statement cancel_operation{
     "UPDATE dbnet.operation SET state = 'cancelled', message = 'cancelled by ' || quote_ident($2), reason = NULL,"
@@ -59,12 +60,16 @@ void check_kind(const Mirror &mirror, const char *what, const char *group, std::
                                                    ": dbnet." + what + "() is for " + names);
 }
 
-// The object must be there, and DBNet may write to it.
-Target target_of(Mirror &&mirror, const std::string &text) {
+void check_manages(const Mirror &mirror) {
     if (!mirror.settings.manage)
         throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                         mirror.qualified_name + " is in mode observe: nothing is written to its server")
             .hint("SELECT dbnet.alter_mirror('" + mirror.qualified_name + "', mode => 'manage'); lets it.");
+}
+
+// The object must be there, and DBNet may write to it.
+Target target_of(Mirror &&mirror, const std::string &text) {
+    check_manages(mirror);
     Key key = parse_key(mirror, text);
     std::optional<MirroredRow> row = find_row(mirror, key);
     if (!row)
@@ -89,7 +94,7 @@ int64 ask(const Target &target, const char *operation, const Json &arguments) {
                            target.key.name, target.object.uid, operation, arguments.dump(), caller)
             .integer(0, 0);
     });
-    capture::record_change(target.mirror.relation, 'O');
+    capture::record_request(target.mirror.relation, id);
     return id;
 }
 
@@ -196,6 +201,7 @@ void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) 
     if (is_partial && !pg::execute(may_delete, Oid{target.mirror.relation}).boolean(0, 0))
         throw denied(target.mirror, "The mirror of pods shows a part of them, and a drain evicts all of the node: name "
                                     "one without namespace and label_selector, or DELETE rows of nodes.");
+    check_manages(pods);
     arguments["pods"] = pods.qualified_name;
 }
 

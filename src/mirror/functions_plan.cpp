@@ -164,7 +164,7 @@ private:
                                                 : "send",
                               {},
                               request.arguments,
-                              {}});
+                              capture::cause_of_request(request.id)});
         }
     }
 

@@ -79,7 +79,7 @@ const pg::Statement load_newest_drains{R"sql(
 )sql"};
 
 const pg::Statement load_requested{
-    "SELECT namespace, name, operation, arguments FROM dbnet.operation WHERE relation = $1"
+    "SELECT namespace, name, operation, arguments, id FROM dbnet.operation WHERE relation = $1"
     " AND transaction = pg_current_xact_id_if_assigned() AND finished_at IS NULL ORDER BY id"};
 
 const pg::Statement remove_old{"DELETE FROM dbnet.operation WHERE id = ANY (ARRAY(SELECT id FROM dbnet.operation"
@@ -225,7 +225,7 @@ std::vector<RequestedOperation> load_requests(uint32_t relation) {
     for (size_t row = 0; row < rows.rows(); row++)
         requests.push_back({{relation, std::string(rows.text(row, 0)), std::string(rows.text(row, 1))},
                             static_cast<Kind>(place_of(kinds, rows.text(row, 2))),
-                            std::string(rows.text(row, 3))});
+                            std::string(rows.text(row, 3)), rows.integer(row, 4)});
     return requests;
 }
 

@@ -90,6 +90,7 @@ struct RequestedOperation {
     Key key;
     Operation::Kind kind = Operation::Kind::cordon;
     std::string arguments; // JSON
+    int64_t id = 0;
 };
 std::vector<RequestedOperation> load_requests(uint32_t relation);
 

@@ -37,6 +37,7 @@ void initialize(Shared &memory) {
         pg_atomic_init_u64(&slot.configuration, 0);
         pg_atomic_init_u32(&slot.companions, 0);
         pg_atomic_init_u64(&slot.published_lsn, 0);
+        pg_atomic_init_u64(&slot.recorded_commits, 0);
         pg_atomic_init_u64(&slot.processed_lsn, 0);
         pg_atomic_init_u64(&slot.questions, 0);
         pg_atomic_init_u32(&slot.clock_follows_records, 0);
@@ -86,6 +87,7 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     pg_atomic_write_u64(&slot.configuration, 0);
     pg_atomic_write_u32(&slot.companions, 0);
     pg_atomic_write_u64(&slot.published_lsn, 0);
+    pg_atomic_write_u64(&slot.recorded_commits, 0);
     pg_atomic_write_u64(&slot.processed_lsn, 0);
     pg_atomic_write_u64(&slot.questions, 0);
     pg_atomic_write_u32(&slot.clock_follows_records, 0);
@@ -249,6 +251,25 @@ void publish_commit(Oid database, XLogRecPtr lsn) noexcept {
     while (published < lsn && !pg_atomic_compare_exchange_u64(&slot->published_lsn, &published, lsn)) {
     }
     set_latch_of(*slot);
+}
+
+void tell_recorded_commit(Oid database) noexcept {
+    WorkerSlot *slot = find_slot(database, WorkerKind::policy);
+    if (slot == nullptr || pg_atomic_read_u64(&slot->recorded_commits) == 0)
+        return;
+    pg_atomic_fetch_add_u64(&slot->recorded_commits, 1);
+    wake_worker(database, WorkerKind::policy);
+}
+
+void want_recorded_commits(WorkerSlot &policy_worker, bool wanted) noexcept {
+    const bool does = pg_atomic_read_u64(&policy_worker.recorded_commits) != 0;
+    if (does != wanted)
+        pg_atomic_write_u64(&policy_worker.recorded_commits, wanted ? 1 : 0);
+}
+
+uint64 recorded_commits(Oid database) noexcept {
+    WorkerSlot *slot = find_slot(database, WorkerKind::policy);
+    return slot != nullptr ? pg_atomic_read_u64(&slot->recorded_commits) : 0;
 }
 
 } // namespace dbnet::pg

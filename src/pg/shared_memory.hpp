@@ -63,12 +63,14 @@ struct WorkerSlot {
     Progress progress; // written when somebody asks
 
     pg_atomic_uint32 database;
-    pg_atomic_uint32 process_number; // 1 + index in ProcGlobal->allProcs; 0: no process
-    pg_atomic_uint64 configuration;  // counts changes: of servers, mappings and wrappers (mirror); of extensions (others)
-    pg_atomic_uint32 companions;     // of a mirror worker: bits (1 << kind) of those its database wants; outlives it
-    pg_atomic_uint64 published_lsn;  // end of the newest commit record of a backend that wrote messages of ours
-    pg_atomic_uint64 processed_lsn;  // tail position: every commit up to here has been taken in
-    pg_atomic_uint64 questions;      // counts those who want to know the progress
+    pg_atomic_uint32 process_number;   // 1 + index in ProcGlobal->allProcs; 0: no process
+    pg_atomic_uint64 configuration;    // counts changes: of servers, mappings and wrappers (mirror); of extensions (others)
+    pg_atomic_uint32 companions;       // of a mirror worker: bits (1 << kind) of those its database wants; outlives it
+    pg_atomic_uint64 published_lsn;    // end of the newest commit record of a backend that wrote messages of ours
+    pg_atomic_uint64 processed_lsn;    // tail position: every commit up to here has been taken in
+    pg_atomic_uint64 questions;        // counts those who want to know the progress
+    pg_atomic_uint64 recorded_commits; // of a policy worker: commits with something on record, of which it wants to be
+                                       // told; 0: it does not
     pg_atomic_uint32 clock_follows_records; // 1: Shared::last_tick is no earlier than what the database has on record
 };
 
@@ -132,6 +134,11 @@ void restart_workers(Oid database);
 // Set a latch: no lock, no allocation, cannot raise; nothing happens when there is no such process.
 void wake_worker(Oid database, WorkerKind kind = WorkerKind::mirror) noexcept;
 void wake_launcher() noexcept;
+// After a commit with something on record: counts it and wakes the policy worker of the database, if it wants that.
+void tell_recorded_commit(Oid database) noexcept;
+void want_recorded_commits(WorkerSlot &policy_worker, bool wanted) noexcept;
+// 0: nobody counts them.
+uint64 recorded_commits(Oid database) noexcept;
 // Asks the launcher to look at the list of databases again.
 void request_rescan() noexcept;
 // Asks the mirror worker of the database how far it is; progress_of() has the answer once it has got this number.

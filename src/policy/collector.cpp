@@ -1,8 +1,9 @@
 // Statements that read panes and points (see collector.hpp).
 #include "policy/collector.hpp"
 
+#include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
-#include "provenance/event_clock.hpp"
+#include "policy/counted.hpp"
 
 #include <algorithm>
 
@@ -41,17 +42,37 @@ const pg::Statement read_log_panes{R"sql(
     AND NOT $5 -- there are no sketches of logs
 )sql"};
 
-// $1 number of the policy, $2 and $3 seconds, $4 as above. A counter's growth since the point before; one that went
+// $1 number of the policy, $2 and $3 seconds, $4 as above.
+#define DBNET_ARE_NEW(points, types)                                                                                   \
+    "SELECT 1 FROM dbnet.policy AS p, dbnet.policy_series(p.match ->> 'metric') AS s"                                  \
+    " WHERE p.number = $1 AND s.type IN (" types ") AND EXISTS (SELECT FROM otel." points " AS t"                      \
+    " WHERE t.series_id = s.series_id AND t.time >= timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 second'"   \
+    " AND t.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 second'"                            \
+    " AND t.time < timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second'"                              \
+    " AND ($4 = '' OR age(t.xmin) <= age(nullif($4, '')::xid))) LIMIT 1"
+const pg::Statement are_points_new[]{pg::Statement{DBNET_ARE_NEW("number_points", "1, 2")},
+                                     pg::Statement{DBNET_ARE_NEW("histogram_points", "3")},
+                                     pg::Statement{DBNET_ARE_NEW("exponential_histogram_points", "4")}};
+#undef DBNET_ARE_NEW
+
+// Points of histograms, each with the one before it to be compared with. $1 number of the policy, $2 and $3 seconds.
+#define DBNET_COUNTED(points, type, columns)                                                                           \
+    "SELECT extract(epoch FROM date_trunc('second', t.time) - timestamptz '2000-01-01 00:00:00+00')::bigint,"          \
+    " t.series_id, s.is_delta, t.start_time_unix_nano, t.count, t.sum, t.min, t.max, " columns                         \
+    " FROM dbnet.policy AS p, dbnet.policy_series(p.match ->> 'metric') AS s, otel." points " AS t"                    \
+    " WHERE p.number = $1 AND s.type = " type " AND t.series_id = s.series_id AND t.flags & 1 = 0"                     \
+    " AND t.time >= timestamptz '2000-01-01 00:00:00+00' + ($2 - 300) * interval '1 second'"                           \
+    " AND t.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + ($2 - 300) * interval '1 second'"                    \
+    " AND t.time < timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second'"                              \
+    " ORDER BY t.series_id, t.time_unix_nano"
+const pg::Statement read_histograms{DBNET_COUNTED("histogram_points", "3", "t.explicit_bounds, t.bucket_counts")};
+const pg::Statement read_exponential_histograms{
+    DBNET_COUNTED("exponential_histogram_points", "4",
+                  "t.scale, t.zero_count, t.positive_offset, t.positive_counts, t.negative_offset, t.negative_counts")};
+#undef DBNET_COUNTED
+
+// $1 number of the policy, $2 and $3 seconds, $4 with values. A counter's growth since the point before; one that went
 // down, or began anew, has grown by what it shows. Points of the last five minutes before the window count as before.
-const pg::Statement are_points_new{R"sql(
-    SELECT 1 FROM dbnet.policy AS p, dbnet.policy_series(p.match ->> 'metric') AS s
-    WHERE p.number = $1 AND EXISTS (
-        SELECT FROM otel.number_points AS t
-        WHERE t.series_id = s.series_id AND t.time >= timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 second'
-        AND t.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 second'
-        AND t.time < timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second'
-        AND ($4 = '' OR age(t.xmin) <= age(nullif($4, '')::xid))) LIMIT 1
-)sql"};
 const pg::Statement read_points{R"sql(
     SELECT v.second, v.series_id, count(*), sum(v.value), min(v.value), max(v.value),
            (array_agg(v.value ORDER BY v.time DESC))[1], sum(CASE WHEN v.is_delta THEN v.value
@@ -63,7 +84,7 @@ const pg::Statement read_points{R"sql(
                  coalesce(t.value_double, t.value_int) AS value,
                  lag(coalesce(t.value_double, t.value_int)) OVER before AS before, lag(t.start_time_unix_nano) OVER before AS start_before
           FROM dbnet.policy AS p, dbnet.policy_series(p.match ->> 'metric') AS s,
-               LATERAL (SELECT * FROM otel.number_points AS n WHERE n.series_id = s.series_id
+               LATERAL (SELECT * FROM otel.number_points AS n WHERE n.series_id = s.series_id AND s.type IN (1, 2)
                         AND n.time >= timestamptz '2000-01-01 00:00:00+00' + ($2 - 300) * interval '1 second'
                         AND n.bucket_time >= timestamptz '2000-01-01 00:00:00+00' + ($2 - 300) * interval '1 second'
                         AND n.time < timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second'
@@ -100,6 +121,9 @@ const pg::Statement sample{R"sql(
     FROM dbnet.policy AS p WHERE p.number = $1
 )sql"};
 
+// What is older than this is looked at less often: however long a window is, little of it is read at each turn.
+constexpr Second settled_after = 120, look_for_late_every = 60;
+
 constexpr size_t most_remembered = 100'000; // answers of group_of(), some hundred bytes each
 
 int digit_of(char character) noexcept {
@@ -116,20 +140,60 @@ telemetry::ExponentialHistogram sketch_of(std::string_view text) {
     return sketch;
 }
 
-// As double precision[] is printed.
-telemetry::ExponentialHistogram sketch_of_values(std::string_view text) {
-    telemetry::ExponentialHistogram sketch;
-    for (size_t start = 1; start < text.size();) {
+// Calls f with each number of an array as it is printed.
+template<class F> void for_each_number(std::string_view text, F f) {
+    for (size_t start = 1; start + 1 < text.size();) {
         const size_t end = std::min(text.find_first_of(",}", start), text.size());
-        sketch.add(std::strtod(std::string(text.substr(start, end - start)).c_str(), nullptr));
+        f(std::string(text.substr(start, end - start)));
         start = end + 1;
     }
+}
+
+telemetry::ExponentialHistogram sketch_of_values(std::string_view text) {
+    telemetry::ExponentialHistogram sketch;
+    for_each_number(text, [&](const std::string &number) { sketch.add(std::strtod(number.c_str(), nullptr)); });
     return sketch;
+}
+
+std::vector<uint64_t> counts_of(std::string_view text) {
+    std::vector<uint64_t> counts;
+    for_each_number(text, [&](const std::string &number) {
+        counts.push_back(static_cast<uint64_t>(std::max<long long>(std::strtoll(number.c_str(), nullptr, 10), 0)));
+    });
+    return counts;
 }
 
 double number(const pg::Result &result, size_t row, size_t column) {
     const char *text = result.at(row, column);
     return text ? std::strtod(text, nullptr) : 0;
+}
+
+std::optional<double> number_if_any(const pg::Result &result, size_t row, size_t column) {
+    return result.at(row, column) ? std::optional(number(result, row, column)) : std::nullopt;
+}
+
+// A row of read_histograms or read_exponential_histograms.
+CountedPoint counted_point(const pg::Result &result, size_t row, bool is_exponential) {
+    CountedPoint point;
+    point.start = result.integer(row, 3);
+    point.count = static_cast<uint64_t>(std::max<int64>(result.integer(row, 4), 0));
+    point.sum = number(result, row, 5);
+    point.min = number_if_any(result, row, 6);
+    point.max = number_if_any(result, row, 7);
+    point.is_exponential = is_exponential;
+    if (!is_exponential) {
+        for_each_number(result.text(row, 8),
+                        [&](const std::string &bound) { point.bounds.push_back(std::strtod(bound.c_str(), nullptr)); });
+        point.counts = counts_of(result.text(row, 9));
+        return point;
+    }
+    point.scale = static_cast<int32>(result.integer(row, 8));
+    point.zero_count = static_cast<uint64_t>(std::max<int64>(result.integer(row, 9), 0));
+    point.positive_offset = static_cast<int32>(result.integer(row, 10));
+    point.positive = counts_of(result.text(row, 11));
+    point.negative_offset = static_cast<int32>(result.integer(row, 12));
+    point.negative = counts_of(result.text(row, 13));
+    return point;
 }
 
 } // namespace
@@ -150,11 +214,11 @@ const std::string &Collector::group_of(const Definition &policy, int64 subject, 
     return group_of_.emplace(std::move(key), std::move(group)).first->second;
 }
 
-bool Collector::collect_panes(const Definition &policy, Span seconds, Panes &panes) {
+bool Collector::collect_panes(const Definition &policy, Span seconds, const std::string &since, Panes &panes) {
     const bool with_sketches = policy.source == Source::spans && policy.measure.aggregate == Aggregate::quantile;
     const pg::Result found =
         pg::execute(policy.source == Source::spans ? read_span_panes : read_log_panes,
-                    policy.has_own_panes ? policy.number : 0, seconds.first, seconds.last, seen_, with_sketches);
+                    policy.has_own_panes ? policy.number : 0, seconds.first, seconds.last, since, with_sketches);
     std::vector<Second> renewed; // read as a whole
     for (size_t row = 0; row < found.rows(); row++)
         renewed.push_back(found.integer(row, 0));
@@ -180,12 +244,15 @@ bool Collector::collect_panes(const Definition &policy, Span seconds, Panes &pan
     return !renewed.empty();
 }
 
-bool Collector::collect_points(const Definition &policy, Span seconds, Panes &panes) {
-    if (pg::execute(are_points_new, policy.number, seconds.first, seconds.last, seen_).rows() == 0)
-        return false;
+bool Collector::are_new(const Definition &policy, Span seconds, const std::string &since) {
+    return std::any_of(std::begin(are_points_new), std::end(are_points_new), [&](const pg::Statement &statement) {
+        return pg::execute(statement, policy.number, seconds.first, seconds.last, since).rows() > 0;
+    });
+}
+
+void Collector::collect_numbers(const Definition &policy, Span seconds, Panes &panes) {
     const bool with_values = policy.measure.aggregate == Aggregate::quantile;
     const pg::Result found = pg::execute(read_points, policy.number, seconds.first, seconds.last, with_values);
-    panes.clear();
     for (size_t row = 0; row < found.rows(); row++) {
         const std::string &group = group_of(policy, found.integer(row, 1), 0, "{}");
         if (group.empty())
@@ -202,16 +269,48 @@ bool Collector::collect_points(const Definition &policy, Span seconds, Panes &pa
             pane.values = sketch_of_values(found.text(row, 8));
         panes.of(group).add(found.integer(row, 0), pane);
     }
-    return true;
+}
+
+// The first point of a cumulative series says nothing: how much of it was counted when is not known.
+void Collector::collect_counted(const Definition &policy, Span seconds, bool is_exponential, Panes &panes) {
+    const pg::Result found = pg::execute(is_exponential ? read_exponential_histograms : read_histograms, policy.number,
+                                         seconds.first, seconds.last);
+    const bool with_values = policy.measure.aggregate == Aggregate::quantile;
+    std::optional<CountedPoint> before;
+    int64 series = 0;
+    for (size_t row = 0; row < found.rows(); row++) {
+        if (found.integer(row, 1) != series)
+            before.reset();
+        series = found.integer(row, 1);
+        CountedPoint point = counted_point(found, row, is_exponential);
+        const bool is_delta = found.boolean(row, 2);
+        const Second second = found.integer(row, 0);
+        if (second >= seconds.first && (is_delta || before)) {
+            const std::string &group = group_of(policy, series, 0, "{}");
+            Pane pane = growth(is_delta ? nullptr : &*before, point, with_values);
+            pane.last_at = second;
+            if (!group.empty())
+                panes.of(group).add(second, pane);
+        }
+        before = std::move(point);
+    }
+}
+
+void Collector::collect_points(const Definition &policy, Span seconds, Panes &panes) {
+    panes.forget_from(seconds.first);
+    collect_numbers(policy, seconds, panes);
+    collect_counted(policy, seconds, false, panes);
+    collect_counted(policy, seconds, true, panes);
 }
 
 bool Collector::collect_transitions(const Definition &policy, Span seconds, Panes &panes) {
-    // Nothing was recorded in any database since: there is nothing to read.
-    const int64 newest = static_cast<int64>(provenance::newest_tick());
-    if (newest == newest_event_ && read_until_ != 0 && seconds.last - read_until_ < 60)
+    // Counted before anything is read: what is committed meanwhile is read again.
+    const uint64 commits = pg::recorded_commits(MyDatabaseId);
+    if (read_transitions_until_ && commits == recorded_commits_ &&
+        seconds.last - *read_transitions_until_ < look_for_late_every)
         return false;
-    newest_event_ = newest;
-    read_until_ = seconds.last;
+    recorded_commits_ = commits;
+    read_transitions_until_ = seconds.last;
     const pg::Result found = pg::execute(read_transitions, policy.number, seconds.first, seconds.last);
     panes.clear();
     for (size_t row = 0; row < found.rows(); row++) {
@@ -230,11 +329,38 @@ bool Collector::collect(const Definition &policy, Span seconds, Panes &panes) {
         return is_new;
     }
     const std::string running(pg::execute(oldest_running).text(0, 0));
-    const bool is_new = policy.source == Source::metrics ? collect_points(policy, seconds, panes)
-                                                         : collect_panes(policy, seconds, panes);
+    bool is_new = collect_recent(policy, seconds, panes);
+    if (seen_.empty() || seconds.last - looked_for_late_at_ >= look_for_late_every) {
+        is_new |= !seen_.empty() && collect_late(policy, seconds, panes);
+        late_seen_ = running;
+        looked_for_late_at_ = seconds.last;
+        settled_until_ = seconds.last - settled_after;
+    }
     seen_ = running;
     panes.forget_before(seconds.first);
     return is_new;
+}
+
+bool Collector::collect_recent(const Definition &policy, Span seconds, Panes &panes) {
+    const Span recent{seen_.empty() ? seconds.first : std::max(seconds.first, settled_until_ + 1), seconds.last};
+    if (policy.source != Source::metrics)
+        return collect_panes(policy, recent, seen_, panes);
+    if (!are_new(policy, recent, seen_))
+        return false;
+    collect_points(policy, recent, panes);
+    return true;
+}
+
+bool Collector::collect_late(const Definition &policy, Span seconds, Panes &panes) {
+    const Span settled{seconds.first, settled_until_};
+    if (settled.first > settled.last)
+        return false;
+    if (policy.source != Source::metrics)
+        return collect_panes(policy, settled, late_seen_, panes);
+    if (!are_new(policy, settled, late_seen_))
+        return false;
+    collect_points(policy, seconds, panes);
+    return true;
 }
 
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds) {

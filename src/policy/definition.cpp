@@ -14,7 +14,7 @@ namespace dbnet::policy {
 namespace {
 
 const pg::Statement select_policies{R"sql(
-    SELECT p.name, p.number, p.version, p.owner::oid, p.mode = 'act', p.source, r.match <> '{}' OR r.group_by <> '{}',
+    SELECT p.name, p.number, p.version, p.owner::oid, p.mode = 'act' AND NOT (SELECT dbnet.is_copy()), p.source, r.match <> '{}' OR r.group_by <> '{}',
            p.group_by <> '{}', p.aggregate, p.operator, p.threshold, p.clear_threshold, p.minimum_count,
            extract(epoch FROM p.hold_time) * 1000000, extract(epoch FROM p.keep_firing_for) * 1000000,
            extract(epoch FROM p.cooldown) * 1000000, extract(epoch FROM p.repeat_interval) * 1000000,

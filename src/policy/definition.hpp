@@ -18,7 +18,7 @@ struct Definition {
     int64 number = 0;
     int64 version = 0;
     Oid owner = InvalidOid;
-    bool acts = false; // mode act
+    bool acts = false; // mode act, and the database is no copy
     Source source = Source::spans;
     bool has_own_panes = false; // otel.pane_rule has its number
     bool is_grouped = false;

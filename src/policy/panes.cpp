@@ -18,6 +18,12 @@ constexpr std::pair<std::string_view, Aggregate> aggregates[] = {
     {"sum", Aggregate::sum},      {"last", Aggregate::last},
     {"absent", Aggregate::absent}};
 
+constexpr Second minute = 60;
+
+constexpr Second minute_of(Second second) noexcept {
+    return second - (second % minute + minute) % minute;
+}
+
 constexpr Second floor_of(Time time) noexcept {
     return time / second - (time % second < 0 ? 1 : 0);
 }
@@ -54,12 +60,40 @@ void Pane::add(const Pane &other) {
 
 void Series::add(Second second, const Pane &pane) {
     panes_[second].add(pane);
+    minutes_.erase(minute_of(second));
+}
+
+void Series::forget(Second second) {
+    panes_.erase(second);
+    minutes_.erase(minute_of(second));
+}
+
+void Series::forget_before(Second second) {
+    panes_.erase(panes_.begin(), panes_.lower_bound(second));
+    minutes_.erase(minutes_.begin(), minutes_.lower_bound(second));
+}
+
+void Series::forget_from(Second second) {
+    panes_.erase(panes_.lower_bound(second), panes_.end());
+    minutes_.erase(minutes_.lower_bound(minute_of(second)), minutes_.end());
 }
 
 Observation Series::observe(const Measure &measure, Second first, Second last) const {
     Pane all;
-    for (auto pane = panes_.lower_bound(first); pane != panes_.end() && pane->first <= last; ++pane)
-        all.add(pane->second);
+    for (auto pane = panes_.lower_bound(first); pane != panes_.end() && pane->first <= last;) {
+        const Second start = minute_of(pane->first), end = start + minute;
+        if (start < first || end - 1 > last) {
+            all.add(pane->second);
+            ++pane;
+            continue;
+        }
+        const auto after = panes_.lower_bound(end);
+        const auto [whole, is_new] = minutes_.try_emplace(start);
+        for (; is_new && pane != after; ++pane)
+            whole->second.add(pane->second);
+        all.add(whole->second);
+        pane = after;
+    }
     Observation observation;
     observation.count = all.count;
     const auto if_any = [&](double value) { return all.count > 0 ? std::optional(value) : std::nullopt; };
@@ -101,6 +135,11 @@ Observation Series::observe(const Measure &measure, Second first, Second last) c
 void Panes::forget(Second second) {
     for (auto &[group, series] : groups_)
         series.forget(second);
+}
+
+void Panes::forget_from(Second second) {
+    for (auto &[group, series] : groups_)
+        series.forget_from(second);
 }
 
 void Panes::forget_before(Second second) {

@@ -38,12 +38,13 @@ struct Pane {
     void add(const Pane &other);
 };
 
-// The panes of one group.
+// The panes of one group. Those of whole minutes are added up once, so that a day's window costs what its minutes do.
 class Series {
 public:
     void add(Second second, const Pane &pane);
-    void forget(Second second) { panes_.erase(second); }
-    void forget_before(Second second) { panes_.erase(panes_.begin(), panes_.lower_bound(second)); }
+    void forget(Second second);
+    void forget_before(Second second);
+    void forget_from(Second second);
     bool empty() const noexcept { return panes_.empty(); }
 
     // The value over the seconds from `first` to `last`, and how many items are behind it. A rate or count of nothing
@@ -52,6 +53,7 @@ public:
 
 private:
     std::map<Second, Pane> panes_;
+    mutable std::map<Second, Pane> minutes_; // by their first second; made when they are asked for
 };
 
 // All groups of a policy, by the text of their grouping.
@@ -61,6 +63,7 @@ public:
     const std::map<std::string, Series> &groups() const noexcept { return groups_; }
     void forget(Second second);
     void forget_before(Second second); // also groups that have nothing any more
+    void forget_from(Second second);
     void clear() noexcept { groups_.clear(); }
     bool empty() const noexcept { return groups_.empty(); }
 

@@ -348,8 +348,10 @@ extern "C" void dbnet_provenance_transaction(XactEvent event, void *) {
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_PREPARE:
     case XACT_EVENT_ABORT:
-        if (records != nullptr && event == XACT_EVENT_COMMIT)
+        if (records != nullptr && event == XACT_EVENT_COMMIT) {
             settle_frames();
+            pg::tell_recorded_commit(MyDatabaseId);
+        }
         store_ended(event == XACT_EVENT_COMMIT);
         forget_statements(InvalidSubTransactionId);
         forget_transaction();

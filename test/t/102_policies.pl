@@ -24,7 +24,7 @@ $policies->spans(node => 'n3', errors => 50);
 $node->wait_for(q{SELECT string_agg(place, ' ' ORDER BY id) FROM net.done}, 'once each time it fires', expected => 'n1 n3');
 $node->query_is(q{SELECT grouping ->> 'node', state FROM dbnet.policy_status ORDER BY 1}, "n1|firing\nn2|inactive\nn3|firing", 'every group has its state');
 my $why = $node->safe_psql('postgres', q{SELECT dbnet.why('net.done', '1')});
-like($why, qr/row +INSERT net\.done 1:.*call +net\.act\(.*who +postgres, dbnet policy worker, transaction \d+, reason: policy errors\n/s, 'why names the action');
+like($why, qr/row +INSERT net\.done 1:.*call +net\.act\(.*who +postgres, dbnet policy action, transaction \d+, reason: policy errors\n/s, 'why names the action');
 like($why, qr/\n\S+ \S+ +policy +errors on node n1: error_rate 0\.4000 > 0\.1 \(100 from [\d:]+ to [\d:]+\) → act, done\n/, 'the decision');
 like($why, qr/\n\S+ \S+ +trace +5b8efff798038103d269b633813fc60c of checkout: POST \/pay, 20\.0 ms, \d+ of \d+ spans failed; sent by otel-js\/1\.9 as edge from 10\.1\.2\.3\n/,
     'the trace and who sent it');
@@ -161,6 +161,53 @@ $policies->create(q{'broken', 'query', threshold => 1, query => 'SELECT 1 / (SEL
 $node->wait_for(q{SELECT decision, reason, error FROM dbnet.policy_event WHERE policy = 'broken'}, 'a query that fails says so, once', expected => 'not acting|error|division by zero');
 $policies->spans(node => 'n6', errors => 50);
 $node->wait_for(q{SELECT count(*) FROM net.done WHERE place = 'n6'}, 'others go on', expected => '1');
+
+# Actions that run for long: neither the evaluation nor other policies wait for them, and those of one policy come in order.
+$node->psql_ok(<<'SQL', 'an action that waits for a gate');
+SET ROLE policy_owner;
+CREATE TABLE net.gate (policy text PRIMARY KEY);
+CREATE PROCEDURE net.wait(event dbnet.policy_event) LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE EXISTS (SELECT FROM net.gate AS g WHERE g.policy = event.policy) LOOP PERFORM pg_sleep(0.01); END LOOP;
+    INSERT INTO net.done (policy, place, value, count, event) VALUES (event.policy, event.grouping ->> 'place', event.value, event.count, event.id);
+END
+$$;
+SQL
+for my $long (qw(long1 long2 long3)) {
+    $node->psql_ok("INSERT INTO net.gate VALUES ('$long')", "close the gate of $long");
+    $policies->control("${long}_first" => [5]);
+    $policies->create(qq{'$long', 'query', threshold => 1, query => 'SELECT place, value FROM net.control WHERE place LIKE ''$long%''', every => '100 ms', action => 'net.wait(dbnet.policy_event)', mode => 'act', action_timeout => '5 minutes'});
+}
+my $running = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dbnet policy action' AND state = 'active' AND query LIKE 'policy long%'};
+$node->wait_for($running, 'three run beside each other', expected => '3');
+$policies->control(long1_second => [6], long1_third => [7]);
+$node->wait_for(q{SELECT count(*) FROM dbnet.policy_event WHERE policy = 'long1' AND action_state = 'waiting'}, 'the same policy decides on', expected => '3');
+$policies->spans(node => 'n10', errors => 50);
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE place = 'n10'}, 'another one acts', expected => '1');
+$node->query_is($running, '3', 'while they run');
+$node->query_is(q{SELECT usename, query FROM pg_stat_activity WHERE query LIKE 'policy long1%' AND backend_type = 'dbnet policy action'},
+    'postgres|policy long1: CALL net.wait($1::dbnet.policy_event)', 'what runs can be seen');
+$node->psql_ok(q{DELETE FROM net.gate WHERE policy = 'long1'}, 'open one gate');
+$node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'long1'}, 'all three of it', expected => '3');
+$node->query_is(q{SELECT bool_and(before IS NULL OR before < event) FROM (SELECT event, lag(event) OVER (ORDER BY id) AS before FROM net.done WHERE policy = 'long1') AS d}, 't', 'in the order of their events');
+# One that is cancelled is tried again, and one whose process is ended.
+$node->psql_ok(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'policy long2%' AND state = 'active' AND backend_type = 'dbnet policy action'}, 'cancel an action');
+$node->wait_for(q{SELECT action_state, error FROM dbnet.policy_event WHERE policy = 'long2'}, 'is put on record', expected => 'waiting|canceling statement due to user request');
+$node->psql_ok(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'policy long3%' AND state = 'active' AND backend_type = 'dbnet policy action'}, 'end the process of another');
+$node->wait_for(q{SELECT action_state, error FROM dbnet.policy_event WHERE policy = 'long3'}, 'is put on record, too', expected => 'waiting|the process that ran it ended');
+$node->psql_ok('DELETE FROM net.gate', 'open all gates');
+$node->wait_for(qq{SELECT count(*), count(DISTINCT place) FROM net.done WHERE policy = '$_'}, "$_ is done, once", expected => '1|1') for qw(long2 long3);
+# No action outlives the policy worker: it would be in the way of DROP DATABASE.
+$node->psql_ok(q{INSERT INTO net.gate VALUES ('long2')}, 'close a gate');
+$policies->control(long2_second => [5]);
+$node->wait_for($running, 'it runs', expected => '1');
+my $runner = $node->safe_psql('postgres', $running =~ s/count\(\*\)/pid/r);
+$node->replace_worker('policy worker', 'TERM');
+$node->wait_for("$running AND pid <> $runner", 'it runs again, in another process', expected => '1');
+$node->query_is("SELECT count(*) FROM pg_stat_activity WHERE pid = $runner", '0', 'the first is gone');
+$node->query_is(q{SELECT attempts FROM dbnet.policy_event WHERE policy = 'long2' AND action_state = 'waiting'}, '0', 'no attempt is counted');
+$node->psql_ok('DELETE FROM net.gate', 'open the gate');
+$node->wait_for(q{SELECT count(*), count(DISTINCT place) FROM net.done WHERE policy = 'long2'}, 'both once', expected => '2|2');
 
 # An event that somebody has locked.
 $policies->create(q{'held', 'timer', every => '1 hour', action => 'net.act(dbnet.policy_event)', mode => 'act'});

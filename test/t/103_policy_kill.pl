@@ -1,4 +1,4 @@
-# kill -9 of the policy worker while it acts and right after it has: each event's action happens once, whatever came
+# kill -9 of the policy worker, and of the process that runs an action, while it acts and right after it has: each event's action happens once, whatever came
 # between.
 use strict;
 use warnings FATAL => 'all';
@@ -22,12 +22,15 @@ INSERT INTO net.gate VALUES (true);
 SQL
 $policies->control(a => [5]);
 $policies->create(q{'once', 'query', threshold => 1, query => 'SELECT place, value FROM net.control', every => '100 ms', action => 'net.wait(dbnet.policy_event)', mode => 'act', action_timeout => '2 minutes'});
-my $running = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dbnet policy worker' AND wait_event = 'PgSleep'};
+my $running = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dbnet policy action' AND wait_event = 'PgSleep'};
 $node->wait_for($running, 'the action runs', expected => '1');
 $node->query_is('SELECT action_state FROM dbnet.policy_event', 'waiting', 'its event is committed and waits');
 kill KILL => $node->worker_pid('policy worker');
 $node->wait_for('SELECT count(*) FROM net.done', 'nothing is left of the action', expected => '0');
 $node->wait_for($running, 'it runs again', expected => '1');
+kill KILL => $node->safe_psql('postgres', $running =~ s/count\(\*\)/pid/r);
+$node->wait_for('SELECT count(*) FROM net.done', 'nothing is left when its own process is killed', expected => '0');
+$node->wait_for($running, 'it runs once more', expected => '1');
 $node->psql_ok('DELETE FROM net.gate', 'let it end');
 $node->wait_for('SELECT action_state, attempts FROM dbnet.policy_event', 'done', expected => 'done|1');
 kill KILL => $node->worker_pid('policy worker');

@@ -66,7 +66,7 @@ $api->wait_for_object("/api/v1/nodes/$web-3", sub { $_[0]{status} == 404 });
 is(nodes(), join(' ', map { "$web-$_" } 1, 4, 5), 'the others stay');
 $node->query_is(q{SELECT count(*) FROM dbnet.operation WHERE operation = 'drain' AND requested_by = 'sre'}, '2', 'once, also where errors and latency say the same');
 $why = $node->safe_psql('postgres', "SELECT dbnet.why('net.nodes', '$web-5')");
-like($why, qr{INSERT net\.nodes \Q$web\E-5.*policy\.on_ill_node.*policy +node (?:errors|latency) on node \Q$web\E-3.*trace +$trace of shop: GET /cart.*sent by }s, 'why of the new node leads to the spans and their sender');
+like($why, qr{INSERT net\.nodes \Q$web\E-5.*policy\.on_ill_node.*policy +node (?:errors|latency) on node \Q$web\E-3.*trace +$trace of shop: GET /cart.*sent by curl/\S+ as node agents from 127\.0\.0\.1}s, 'why of the new node leads to the spans and their sender');
 $example->close;
 $node->no_crash_in_log;
 done_testing();

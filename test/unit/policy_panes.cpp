@@ -95,3 +95,38 @@ TEST(PolicyPanes, Windows) {
     EXPECT_EQ(window_at(-1, 1 * second).first, -1) << "before 2000";
     EXPECT_EQ(window_at(100 * second, second / 2).first, 100) << "no less than a second";
 }
+
+// A window over minutes that are added up says what its seconds say, also when some of them change afterwards.
+TEST(PolicyPanes, MinutesAreTheirSeconds) {
+    Series series;
+    for (Second second = -200; second <= 400; ++second)
+        series.add(second, pane(1, 0, static_cast<double>(second), static_cast<double>(second),
+                                static_cast<double>(second), static_cast<double>(second), second));
+    const auto expect_window = [&](Second first, Second last, double count, double sum) {
+        EXPECT_EQ(value(series, "count", first, last), count) << first << " to " << last;
+        EXPECT_EQ(value(series, "sum", first, last), sum) << first << " to " << last;
+    };
+    expect_window(-130, 299, 430, (-130 + 299) * 430 / 2.0);
+    expect_window(0, 59, 60, 59 * 60 / 2.0);
+    expect_window(1, 60, 60, 61 * 60 / 2.0);
+    EXPECT_EQ(value(series, "max", 0, 179), 179);
+    EXPECT_EQ(value(series, "last", 0, 179), 179);
+    series.add(30, pane(1, 0, 1000, 1000, 1000));
+    expect_window(0, 59, 61, 59 * 60 / 2.0 + 1000);
+    series.forget(30);
+    expect_window(0, 59, 59, 59 * 60 / 2.0 - 30);
+    series.forget_from(90);
+    expect_window(60, 179, 30, (60 + 89) * 30 / 2.0);
+    series.forget_before(10);
+    expect_window(0, 119, 79, (10 + 89) * 80 / 2.0 - 30);
+}
+
+TEST(PolicyPanes, ForgetsFrom) {
+    Panes panes;
+    panes.of("a").add(1, pane(1, 0, 1, 1, 1));
+    panes.of("a").add(2, pane(1, 0, 2, 2, 2));
+    panes.of("b").add(2, pane(1, 0, 2, 2, 2));
+    panes.forget_from(2);
+    EXPECT_EQ(value(panes.of("a"), "count", 0, 9), 1);
+    EXPECT_EQ(value(panes.of("b"), "count", 0, 9), 0);
+}

@@ -8,6 +8,9 @@ package Demo::Example2;
 
 use strict;
 use warnings FATAL => 'all';
+use DBNet::Gateway;
+use File::Temp ();
+use IPC::Run ();
 use JSON::PP ();
 use Time::HiRes qw(time);
 
@@ -20,6 +23,8 @@ sub set_up {
     my $example = $self->{example};
     $example->run_sql_file($self->sql_file($_)) for qw(nodes policy telemetry);
     $example->query('GRANT dbnet_ingest TO telemetry');
+    $self->{token} = $example->query(q{SELECT dbnet.create_token('telemetry', 'node agents', expires => '1 day', scope => 'ingest')});
+    $self->{gateway} = DBNet::Gateway->open($example->{node});
     $example->settle;
     $example->wait_for(q{SELECT disruptions_allowed = 1 FROM net.disruption_budgets WHERE name = 'web'}, 'the budget counts its pods');
     return;
@@ -41,26 +46,49 @@ sub replace {
     return { old => $node, new => $new, transaction => $transaction, operation => $operation, notices => [ $said =~ /NOTICE:  (.*)/g ] };
 }
 
-# Spans of a service on the node that end now, as an exporter would send them: by role telemetry, in one OTLP request of
-# JSON. Options: count, errors (so many of them), milliseconds (that each took).
-sub send_spans {
-    my ($self, $node, %options) = @_;
-    my $example = $self->{example};
+# Spans of a service on the node that end now, as an exporter would say it: their trace, and an OTLP request of JSON.
+# Options: count, errors (so many of them), milliseconds (that each took).
+sub spans {
+    my ($node, %options) = @_;
     my $now = int(time * 1e6) * 1000;
     my $trace = sprintf '%016x%016x', int(rand 2**48), $now;
     my @spans = map { {
             traceId => $trace, spanId => sprintf('%016x', $_), name => 'GET /cart', kind => 2,
             startTimeUnixNano => '' . ($now - $options{milliseconds} * 1_000_000), endTimeUnixNano => "$now",
             status => $_ <= $options{errors} ? { code => 2, message => 'upstream reset' } : {} } } 1 .. $options{count};
-    my $request = JSON::PP->new->canonical->encode({ resourceSpans => [ {
+    return ($trace, JSON::PP->new->canonical->encode({ resourceSpans => [ {
                 resource => { attributes => [ map { { key => $_->[0], value => { stringValue => $_->[1] } } } [ 'service.name', 'shop' ], [ 'k8s.node.name', $node ] ] },
-                scopeSpans => [ { scope => { name => 'demo' }, spans => \@spans } ] } ] });
-    my $session = $example->{telemetry} //= $example->{node}->background_psql('postgres', extra_params => [ '-U', 'telemetry' ]);
-    $session->{stderr} = '';
-    my $output = $session->query('SELECT accepted FROM otel.ingest_traces(' . DBNet::Api::quote($request) . '::jsonb)');
-    die "spans were refused: $output $session->{stderr}\n" if $output !~ /^$options{count}$/m;
+                scopeSpans => [ { scope => { name => 'demo' }, spans => \@spans } ] } ] }));
+}
+
+# Sends them over HTTP, with a token. Returns the trace.
+sub send_spans {
+    my ($self, $node, %options) = @_;
+    my ($trace, $request) = spans($node, %options);
+    $self->{body} //= File::Temp->new(SUFFIX => '.json');
+    open my $body, '>', "$self->{body}" or die "$self->{body}: $!\n";
+    print $body $request;
+    close $body;
+    # The token is not for everybody who can see the processes.
+    my $settings = qq{header = "Authorization: Bearer $self->{token}"\n};
+    my @curl = ('curl', $self->url, '--header', 'Content-Type: application/json', '--data', "\@$self->{body}", '--silent', '--show-error', '--write-out', ' %{http_code}', '--config', '-');
+    IPC::Run::run(\@curl, '<', \$settings, '>', \my $answer, '2>', \my $problem);
+    die "spans were refused: $answer $problem\n" if $answer ne '{} 200';
     return $trace;
 }
+
+# The same without a process in between, for who measures: when the request left (s).
+sub send_spans_at {
+    my ($self, $node, %options) = @_;
+    my (undef, $request) = spans($node, %options);
+    my $sent = time;
+    my $answer = $self->{gateway}->post('/v1/traces', body => $request, headers => ["Authorization: Bearer $self->{token}"]);
+    die "spans were refused: $answer->{status} $answer->{body}\n" if $answer->{status} != 200;
+    return $sent;
+}
+
+# Where the database takes spans.
+sub url { my ($self) = @_; return "http://127.0.0.1:@{[ $self->{gateway}->port ]}/v1/traces" }
 
 # What a policy has asked for by itself, as replace() returns it.
 sub replaced {

@@ -43,7 +43,10 @@ sub tell_request {
     Demo::Screen::heading('10. Spans of a node fail');
     Demo::Screen::sql(PostgreSQL::Test::Utils::slurp_file($replacement->sql_file('telemetry')));
     line();
-    paragraph('Role telemetry delivers spans of all nodes, as an exporter of OpenTelemetry would; of ' . short($old) . ' 60 of 100 have failed, after 700~ms each:');
+    paragraph('Agents deliver spans of all nodes: OTLP over HTTP to dbnet.gateway_listen, with a token for that alone (dbnet.create_token); of ' . short($old) . ' 60 of 100 have failed, after 700~ms each:');
+    line();
+    line('    curl ' . $replacement->url . ' --oauth2-bearer "$TOKEN" \\');
+    line(q{         --header 'Content-Type: application/json' --data @spans.json});
     line();
     $replacement->send_spans($_, count => 100, errors => $_ eq $old ? 60 : 1, milliseconds => $_ eq $old ? 700 : 20)
       for split /\n/, $example->query('SELECT name FROM net.nodes WHERE pool IS NOT NULL ORDER BY name');
@@ -92,7 +95,7 @@ sub tell_why {
     my @steps = split /\n/, $example->query($sql);
     line('    ' . Demo::Story::shortened(short($_), 96)) for @steps;
     die "dbnet.why() does not lead from the call to the spans and their sender\n"
-      if $steps[0] !~ /apply Node .* 201/ || !grep({ /policy\.replace_node/ } @steps) || !grep { /trace .* of shop: GET \/cart.* sent by / } @steps;
+      if $steps[0] !~ /apply Node .* 201/ || !grep({ /policy\.replace_node/ } @steps) || !grep { /trace .* of shop: GET \/cart.* sent by curl\S* as node agents from 127\.0\.0\.1/ } @steps;
     return;
 }
 
