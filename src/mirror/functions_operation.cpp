@@ -26,7 +26,8 @@ const pg::Statement insert_operation{
     "INSERT INTO dbnet.operation (server, relation, namespace, name, uid, operation, arguments, requested_by)"
     " VALUES ($1::name, $2, $3, $4, $5, $6, $7::jsonb, $8::name) RETURNING id"};
 const pg::Statement find_operation{
-    "SELECT relation::oid, requested_by, pg_has_role($2, 'dbnet_operator', 'USAGE') OR EXISTS (SELECT FROM pg_roles AS r"
+    "SELECT relation::oid, requested_by, pg_has_role($2, 'dbnet_operator', 'USAGE') OR EXISTS (SELECT FROM pg_roles AS "
+    "r"
     " WHERE r.rolname = requested_by AND pg_has_role($2, r.oid, 'USAGE')) FROM dbnet.operation WHERE id = $1"};
 const pg::Statement cancel_operation{
     "UPDATE dbnet.operation SET state = 'cancelled', message = 'cancelled by ' || quote_ident($2), reason = NULL,"
