@@ -55,8 +55,9 @@ COMMENT ON COLUMN dbnet.mirrored_relation.paused_at IS 'when it was paused';
 COMMENT ON COLUMN dbnet.mirrored_relation.generation IS 'changes with every change of the configuration';
 COMMENT ON COLUMN dbnet.mirrored_relation.created_at IS 'when dbnet.mirror made it';
 
+-- No foreign key: pg_restore -j fills the tables of an extension in any order.
 CREATE TABLE dbnet.mirrored_column (
-    relation    regclass NOT NULL REFERENCES dbnet.mirrored_relation ON DELETE CASCADE,
+    relation    regclass NOT NULL,
     column_name name     NOT NULL,
     path        text     NOT NULL,
     role        text     NOT NULL CHECK (role IN ('key', 'spec', 'status', 'meta')),

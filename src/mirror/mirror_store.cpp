@@ -188,8 +188,8 @@ void note_fields(Oid relation, const TablePlan &plan) {
 }
 
 void delete_mirror(Oid relation) {
-    for (const pg::Statement *statement :
-         {&delete_held, &delete_requests, &delete_tombstones, &delete_objects, &delete_state, &delete_relation})
+    for (const pg::Statement *statement : {&delete_held, &delete_requests, &delete_tombstones, &delete_objects,
+                                           &delete_state, &delete_columns, &delete_relation})
         pg::execute(*statement, relation);
     untrack_mirror(relation);
 }

@@ -128,15 +128,21 @@ bool is_tracked(Oid function) {
         }
         tracked_is_stale = changes != before_reading; // then once more at the next question
     }
-    if (tracked == NIL)
+    const char *name = get_func_name(function);
+    if (tracked == NIL || name == nullptr)
         return false;
-    char *signature = format_procedure_qualified(function);
-    bool is_found = false;
+    // The whole signature only of one of that name: while an extension is dropped, types of arguments may be gone
+    // already.
+    name = quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), name);
+    const size_t length = strlen(name);
     const ListCell *cell;
-    foreach (cell, tracked)
-        is_found |= strcmp(static_cast<const char *>(lfirst(cell)), signature) == 0;
-    pfree(signature);
-    return is_found;
+    foreach (cell, tracked) {
+        const auto *signature = static_cast<const char *>(lfirst(cell));
+        if (strncmp(signature, name, length) == 0 && signature[length] == '(' &&
+            strcmp(signature, format_procedure_qualified(function)) == 0)
+            return true;
+    }
+    return false;
 }
 
 Entry *find_entry(Oid function) {

@@ -66,10 +66,10 @@ kill('TERM', $pid);
 $node->wait_for(q{SELECT state FROM dbnet.worker WHERE process = 'mirror worker'}, 'a worker that finds another version idles', expected => 'idle');
 $node->query_is(q{SELECT last_error FROM dbnet.worker WHERE process = 'mirror worker'},
     'DBNet: the extension has version 0.0, the loaded library version 0.1; the worker does nothing', 'and says why');
+my $idle = $node->log_position;
 $node->reload;
 $node->safe_psql('postgres', 'SELECT 1');
-my $reasons = () = $node->log_since($position) =~ /LOG:  DBNet: the extension has version 0\.0/g;
-is($reasons, 1, 'once in the log');
+unlike($node->log_since($idle), qr/DBNet: the extension has version 0\.0/, 'once in the log');
 like($node->log_since($position), qr/HINT:  Run ALTER EXTENSION dbnet UPDATE, or restart the server/, 'with a hint');
 # Any ALTER EXTENSION tells it to look again; a real update script would do the same.
 $node->safe_psql('postgres', q{BEGIN; UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'dbnet';

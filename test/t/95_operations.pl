@@ -222,5 +222,13 @@ $node->wait_for('SELECT operation || chr(32) || first_keys[1] || chr(32) || reas
 $node->query_is('SELECT dbnet.reject(id) FROM dbnet.held', '1', 'somebody decides');
 $node->wait_for(qq{SELECT count(*) = 1 FROM net.nodes WHERE name = '$n4'}, 'and the row comes back');
 
+# --- a mirror that is removed has no operations any more ---
+$node->psql_ok(q{SELECT dbnet.pause('net.deployments', 'to look')}, 'pause');
+my $orphan = ask(q{dbnet.restart('net.deployments', 'web')});
+$node->wait_for("SELECT message FROM dbnet.operation_status WHERE id = $orphan", 'a restart waits', expected => 'paused: to look');
+$node->psql_ok(q{SELECT dbnet.unmirror('net.deployments')}, 'its mirror is removed');
+ends_as($orphan, 'failed', 'it has failed');
+is(message($orphan), 'the table is no mirror any more', 'and says why');
+
 $node->no_crash_in_log;
 done_testing();
