@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "pg/no_postgres.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 using Counts = std::vector<std::uint64_t>;
 
 constexpr std::uint64_t most_parts = 16; // of a bucket whose values are spread
+constexpr std::int64_t farthest = 65536; // buckets between those of two points
 
 // False: something of `now` is less than before.
 bool subtract(Counts &now, const Counts &before) {
@@ -42,7 +44,15 @@ Counts rescaled(const Counts &counts, std::int32_t offset, int halvings, std::in
 // Both sides at the coarser of both scales, from the lower of both offsets on.
 bool subtract(Counts &now, std::int32_t &offset, const Counts &before, std::int32_t offset_before, int halvings,
               int halvings_before) {
-    const std::int64_t first = std::min<std::int64_t>(offset >> halvings, offset_before >> halvings_before);
+    if (before.empty()) {
+        now = rescaled(now, offset, halvings, offset >> halvings);
+        offset >>= halvings;
+        return true;
+    }
+    const std::int64_t from = offset >> halvings, from_before = offset_before >> halvings_before;
+    if (std::abs(from - from_before) > farthest) // memory is for what lies in between, too
+        return false;
+    const std::int64_t first = std::min(from, from_before);
     now = rescaled(now, offset, halvings, first);
     offset = static_cast<std::int32_t>(first);
     return subtract(now, rescaled(before, offset_before, halvings_before, first));
