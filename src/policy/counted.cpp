@@ -14,8 +14,9 @@ namespace {
 
 using Counts = std::vector<std::uint64_t>;
 
-constexpr std::uint64_t most_parts = 16; // of a bucket whose values are spread
-constexpr std::int64_t farthest = 65536; // buckets between those of two points
+constexpr std::uint64_t most_parts = 32;               // of a bucket whose values are spread
+constexpr int coarsest_scale = -10, finest_scale = 20; // beyond, nothing that a client sends makes sense
+constexpr std::int64_t farthest = 65536;               // buckets between those of two points
 
 // False: something of `now` is less than before.
 bool subtract(Counts &now, const Counts &before) {
@@ -70,7 +71,8 @@ std::optional<CountedPoint> difference(const CountedPoint &before, const Counted
     grown.max.reset();
     if (!point.is_exponential)
         return subtract(grown.counts, before.counts) ? std::optional(grown) : std::nullopt;
-    if (before.zero_count > point.zero_count || std::abs(before.scale) > 32 || std::abs(point.scale) > 32)
+    const auto is_strange = [](int scale) { return scale < coarsest_scale || scale > finest_scale; };
+    if (before.zero_count > point.zero_count || is_strange(before.scale) || is_strange(point.scale))
         return std::nullopt;
     grown.zero_count -= before.zero_count;
     grown.scale = std::min(before.scale, point.scale);
@@ -93,9 +95,13 @@ void add_bucket(telemetry::ExponentialHistogram &values, const CountedPoint &poi
     if (point.max)
         high = std::clamp(*point.max, low, std::max(low, high));
     const std::uint64_t parts = std::min(count, most_parts);
-    for (std::uint64_t part = 0; part < parts; ++part) {
-        const double share = (static_cast<double>(part) + 0.5) / static_cast<double>(parts);
-        values.add(low + (high - low) * share, count / parts + (part < count % parts ? 1 : 0));
+    for (std::uint64_t part = 0, before = 0; part < parts; ++part) {
+        const auto share = [&](double place) {
+            return (static_cast<double>(part) + place) / static_cast<double>(parts);
+        };
+        const auto until = static_cast<std::uint64_t>(share(1) * static_cast<double>(count));
+        values.add(low + (high - low) * share(0.5), until - before);
+        before = until;
     }
 }
 
