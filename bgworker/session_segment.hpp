@@ -1,5 +1,5 @@
-// The shared memory of one process that serves requests of a worker (queued_process.hpp): who it is for, and a queue each
-// way. Made by the worker, gone with the last of both processes. Plain data.
+// The shared memory of one process that serves requests of a worker (queued_process.hpp): who it is for, and a queue
+// each way. Made by the worker, gone with the last of both processes. Plain data.
 #pragma once
 
 #include "pg/guard.hpp"

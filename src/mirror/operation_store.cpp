@@ -225,7 +225,8 @@ std::vector<RequestedOperation> load_requests(uint32_t relation) {
     for (size_t row = 0; row < rows.rows(); row++)
         requests.push_back({{relation, std::string(rows.text(row, 0)), std::string(rows.text(row, 1))},
                             static_cast<Kind>(place_of(kinds, rows.text(row, 2))),
-                            std::string(rows.text(row, 3)), rows.integer(row, 4)});
+                            std::string(rows.text(row, 3)),
+                            rows.integer(row, 4)});
     return requests;
 }
 

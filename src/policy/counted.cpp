@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "pg/no_postgres.hpp"
 
@@ -13,7 +14,9 @@ namespace {
 
 using Counts = std::vector<std::uint64_t>;
 
-constexpr std::uint64_t most_parts = 16; // of a bucket whose values are spread
+constexpr std::uint64_t most_parts = 32;               // of a bucket whose values are spread
+constexpr int coarsest_scale = -10, finest_scale = 20; // beyond, nothing that a client sends makes sense
+constexpr std::int64_t farthest = 65536;               // buckets between those of two points
 
 // False: something of `now` is less than before.
 bool subtract(Counts &now, const Counts &before) {
@@ -42,7 +45,15 @@ Counts rescaled(const Counts &counts, std::int32_t offset, int halvings, std::in
 // Both sides at the coarser of both scales, from the lower of both offsets on.
 bool subtract(Counts &now, std::int32_t &offset, const Counts &before, std::int32_t offset_before, int halvings,
               int halvings_before) {
-    const std::int64_t first = std::min<std::int64_t>(offset >> halvings, offset_before >> halvings_before);
+    if (before.empty()) {
+        now = rescaled(now, offset, halvings, offset >> halvings);
+        offset >>= halvings;
+        return true;
+    }
+    const std::int64_t from = offset >> halvings, from_before = offset_before >> halvings_before;
+    if (std::abs(from - from_before) > farthest) // memory is for what lies in between, too
+        return false;
+    const std::int64_t first = std::min(from, from_before);
     now = rescaled(now, offset, halvings, first);
     offset = static_cast<std::int32_t>(first);
     return subtract(now, rescaled(before, offset_before, halvings_before, first));
@@ -60,7 +71,8 @@ std::optional<CountedPoint> difference(const CountedPoint &before, const Counted
     grown.max.reset();
     if (!point.is_exponential)
         return subtract(grown.counts, before.counts) ? std::optional(grown) : std::nullopt;
-    if (before.zero_count > point.zero_count || std::abs(before.scale) > 32 || std::abs(point.scale) > 32)
+    const auto is_strange = [](int scale) { return scale < coarsest_scale || scale > finest_scale; };
+    if (before.zero_count > point.zero_count || is_strange(before.scale) || is_strange(point.scale))
         return std::nullopt;
     grown.zero_count -= before.zero_count;
     grown.scale = std::min(before.scale, point.scale);
@@ -83,9 +95,13 @@ void add_bucket(telemetry::ExponentialHistogram &values, const CountedPoint &poi
     if (point.max)
         high = std::clamp(*point.max, low, std::max(low, high));
     const std::uint64_t parts = std::min(count, most_parts);
-    for (std::uint64_t part = 0; part < parts; ++part) {
-        const double share = (static_cast<double>(part) + 0.5) / static_cast<double>(parts);
-        values.add(low + (high - low) * share, count / parts + (part < count % parts ? 1 : 0));
+    for (std::uint64_t part = 0, before = 0; part < parts; ++part) {
+        const auto share = [&](double place) {
+            return (static_cast<double>(part) + place) / static_cast<double>(parts);
+        };
+        const auto until = static_cast<std::uint64_t>(share(1) * static_cast<double>(count));
+        values.add(low + (high - low) * share(0.5), until - before);
+        before = until;
     }
 }
 

@@ -447,8 +447,8 @@ sub paper_example2 {
     my $replacement = Demo::Example2->new($example);
     $replacement->set_up;
     $example->as_sre("SELECT dbnet.alter_policy(name, max_actions => 100) FROM unnest(ARRAY['node errors', 'node latency']) AS policy(name)");
-    my (@own, @reaction);
-    for my $run (1 .. 10) {
+    my (@own, @reaction);    # ten nodes in a minute would be a mass change, and held
+    for my $run (1 .. 8) {
         my ($old) = split /\n/, $example->query('SELECT name FROM net.nodes WHERE pool IS NOT NULL ORDER BY name LIMIT 1');
         my $sent = $replacement->send_spans_at($old, count => 100, errors => 60, milliseconds => 700);
         my $report = $replacement->replaced($old);
@@ -462,7 +462,7 @@ sub paper_example2 {
         push @own, $reaction[-1] + 1000 * ($counted > $ready ? $counted - $ready : 0);
     }
     result('paper.example2_ms', median(@own), 'ms', scalar @own, 45);
-    result('paper.example2_reaction_ms', median(@reaction), 'ms', scalar @reaction, 45);
+    result('paper.example2_reaction_ms', median(@reaction), 'ms', scalar @reaction);
 }
 
 # --- import of a large mirror beside the server's own list ---

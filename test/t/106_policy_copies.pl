@@ -55,5 +55,12 @@ $node->query_is(q{SELECT mode FROM dbnet.policy_status WHERE policy = 'acts' LIM
 $node->psql_ok('SELECT dbnet.claim()', 'claim', @copy);
 $node->query_is(q{SELECT action_state, error FROM dbnet.policy_event WHERE grouping ->> 'place' = 'c'}, 'failed|was decided before dbnet.claim() in this copy', 'what waited is not done', @copy);
 $node->query_is(q{SELECT action_state FROM dbnet.policy_event WHERE grouping ->> 'place' = 'c'}, 'waiting', 'in the original it is');
+
+# An action that runs is not in the way of DROP DATABASE.
+$node->psql_ok(q{SET ROLE policy_owner; CREATE PROCEDURE net.sleep(event dbnet.policy_event) LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1000); END';
+    SELECT dbnet.create_policy('sleeps', 'query', threshold => 1, query => 'SELECT 5 AS value', every => '100 ms', action => 'net.sleep(dbnet.policy_event)', mode => 'act', action_timeout => '10 minutes')}, 'an action that takes long', @copy);
+$node->wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'copy' AND backend_type = 'dbnet policy action' AND query LIKE 'policy sleeps%' AND wait_event = 'PgSleep'}, 'runs', expected => '1');
+$node->psql_ok('DROP DATABASE copy', 'its database is dropped');
+$node->query_is(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dbnet policy action' AND query LIKE 'policy sleeps%'}, '0', 'and it has ended');
 $node->no_crash_in_log;
 done_testing();

@@ -203,6 +203,42 @@ for my $path (sort keys %{ $document->{paths} }) {
         unlike($all->{content}, qr/members are not those|unknown member/, "$method $path: knows every member of the document");
     }
 }
+# What OpenAPI 3.1 asks of every document: what is referred to is there, what must be said is said, once.
+my (@problems, %operation_ids);
+my $look = sub {
+    my ($look, $value, $place) = @_;
+    if (ref $value eq 'ARRAY') { $look->($look, $value->[$_], "$place/$_") for 0 .. $#$value }
+    return if ref $value ne 'HASH';
+    if (defined(my $reference = ref $value->{'$ref'} ? undef : $value->{'$ref'})) {
+        my $target = $document;
+        $target = ref $target eq 'HASH' ? $target->{$_} : undef for split m{/}, $reference =~ s{^#/}{}r;
+        push @problems, "$place: there is no $reference" if ref $target ne 'HASH';
+    }
+    if (ref $value->{properties} eq 'HASH' && $place !~ m{/properties$}) {
+        push @problems, "$place: required $_ is no property" for grep { !$value->{properties}{$_} } @{ $value->{required} // [] };
+        push @problems, "$place: an object that is none" if ($value->{type} // '') ne 'object';
+    }
+    push @problems, "$place: type $value->{type}"
+      if defined $value->{type} && !ref $value->{type} && $place =~ m{schema} && $place !~ m{/properties$} && $value->{type} !~ /^(?:object|array|string|integer|number|boolean|null)$/;
+    $look->($look, $value->{$_}, "$place/$_") for sort keys %$value;
+};
+$look->($look, $document, '#');
+for my $path (sort keys %{ $document->{paths} }) {
+    push @problems, "$path: does not begin with /" if $path !~ m{^/};
+    for my $method (sort keys %{ $document->{paths}{$path} }) {
+        my $operation = $document->{paths}{$path}{$method};
+        push @problems, "$path: method $method" if $method !~ /^(?:get|put|post|delete|options|head|patch|trace)$/;
+        push @problems, "$method $path: operationId" if ($operation->{operationId} // '') eq '' || $operation_ids{ $operation->{operationId} }++;
+        push @problems, "$method $path: no responses" if !%{ $operation->{responses} // {} };
+        push @problems, "$method $path: response $_" for grep { !/^(?:[1-5]\d\d|default)$/ || !($operation->{responses}{$_}{description} // $operation->{responses}{$_}{'$ref'}) } keys %{ $operation->{responses} };
+    }
+}
+for my $parameter (values %{ $document->{components}{parameters} }) {
+    push @problems, "parameter $parameter->{name}" if !$parameter->{schema} || $parameter->{in} !~ /^(?:query|header|path|cookie)$/;
+}
+push @problems, "info.$_" for grep { ($document->{info}{$_} // '') eq '' } qw(title version);
+push @problems, "security scheme $_" for grep { !$document->{components}{securitySchemes}{$_} } map { keys %$_ } @{ $document->{security} };
+is_deeply(\@problems, [], 'a valid one');
 $api->answers($api->get($token, '/nothing'), 404, 'an unknown path', undef, qr/openapi\.json lists/);
 
 # --- a session does not grow with what it has served ---

@@ -94,8 +94,11 @@ sub tell_why {
     line();
     my @steps = split /\n/, $example->query($sql);
     line('    ' . Demo::Story::shortened(short($_), 96)) for @steps;
+    my ($sender) = map { / trace .* of shop: GET \/cart.*; sent by (.*)/ ? $1 : () } @steps;
     die "dbnet.why() does not lead from the call to the spans and their sender\n"
-      if $steps[0] !~ /apply Node .* 201/ || !grep({ /policy\.replace_node/ } @steps) || !grep { /trace .* of shop: GET \/cart.* sent by curl\S* as node agents from 127\.0\.0\.1/ } @steps;
+      if $steps[0] !~ /apply Node .* 201/ || !grep({ /policy\.replace_node/ } @steps) || ($sender // '') !~ /^curl\S* as node agents from 127\.0\.0\.1$/;
+    line();
+    paragraph("From the device call back to the policy that asked for it, the spans it saw, and who sent these: $sender.");
     return;
 }
 
