@@ -38,7 +38,7 @@ private:
     int64_t next_seal_ms_ = 0;
     int64_t next_dimensions_ms_ = 0;
     Horizon horizon_;
-    std::string held_partitions_; // that were reported
+    std::string held_partitions_;     // that were reported
     provenance::EventId sealed_ = -1; // everything below is sealed; -1: to be looked up
 };
 
