@@ -109,7 +109,6 @@ public:
     SessionPool &pool() noexcept { return pool_; }
 
 private:
-
     // A request that a session has, or will have.
     struct Pending {
         Exchange *exchange;

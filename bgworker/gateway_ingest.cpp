@@ -6,6 +6,7 @@
 #include "gateway/request_headers.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
+#include "telemetry/database_text.hpp"
 #include "telemetry/inflate.hpp"
 #include "telemetry/table_writer.hpp"
 
@@ -153,6 +154,7 @@ std::optional<GatewayIngest::Failure> GatewayIngest::run_transaction(std::span<c
 }
 
 void GatewayIngest::fill(std::span<const OtlpCall> calls) {
+    batch_.encode = telemetry::database_text_encoder();
     for (const OtlpCall &call : calls) {
         verdicts_.push_back(take(call));
         if (bytes_ >= bytes_at_once)
@@ -187,7 +189,8 @@ GatewayIngest::Verdict GatewayIngest::take(const OtlpCall &call) {
             return {token.status, token.message, {}};
         }
         sender.token = token.name;
-        sender.resource_attributes = gateway::pinned_attributes(token.resource_attributes);
+        sender.resource_attributes =
+            gateway::pinned_attributes(telemetry::utf8_of_database_text(token.resource_attributes));
     }
 
     std::string_view body = exchange.body();
@@ -206,6 +209,7 @@ GatewayIngest::Verdict GatewayIngest::take(const OtlpCall &call) {
     }
     bytes_ += body.size();
     telemetry::Decoded decoded = telemetry::decode(call.signal, call.encoding, body, sender, batch_);
+    decoded.message = telemetry::utf8_of_database_text(decoded.message); // names of what was rejected
     if (!decoded.is_readable)
         return {400, decoded.message, {}};
     return {200, {}, std::move(decoded)};

@@ -69,6 +69,9 @@ const pg::Statement insert_block{R"sql(
 const pg::Statement ensure_partitions{"SELECT otel.ensure_partitions()"};
 // One, so that its locks are given back before the next is asked for.
 const pg::Statement remove_old_partition{"SELECT otel.remove_old_partitions(most => 1)"};
+const pg::Statement select_held_partitions{
+    "SELECT string_agg(format('%s (%s)', partition, held_by), ', ' ORDER BY partition::text) FROM otel.partitions"
+    " WHERE held_by IS NOT NULL AND to_time <= now() - current_setting('dbnet.telemetry_retention')::interval"};
 const pg::Statement remove_dimensions{"SELECT otel.remove_old_dimensions()"};
 
 std::string part_name(const char *ring, int place, bool two_digits) {
@@ -149,7 +152,19 @@ bool Housekeeping::care_for_telemetry() {
             pg::execute(set_limits);
             is_more = pg::execute(remove_old_partition).integer(0, 0) > 0;
         });
+    if (!is_more)
+        report_held_partitions();
     return is_more;
+}
+
+// Once for as long as they are the same.
+void Housekeeping::report_held_partitions() {
+    std::string held;
+    pg::in_transaction([&] { held = pg::execute(select_held_partitions).text(0, 0); });
+    if (held != held_partitions_ && !held.empty())
+        pg::log("DBNet: partitions of telemetry that are over are kept, because something depends on them: " + held,
+                "Let it depend on the partitioned table instead, or drop it; see otel.partitions.");
+    held_partitions_ = std::move(held);
 }
 
 bool Housekeeping::seal() {

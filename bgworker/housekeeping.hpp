@@ -30,13 +30,15 @@ private:
 
     void remove_old();
     bool care_for_telemetry(); // true: there is more at once
-    bool seal();               // true: there is more at once
+    void report_held_partitions();
+    bool seal(); // true: there is more at once
 
     std::function<void(const std::string &)> note_error_;
     int64_t next_removal_ms_ = 0;
     int64_t next_seal_ms_ = 0;
     int64_t next_dimensions_ms_ = 0;
     Horizon horizon_;
+    std::string held_partitions_;     // that were reported
     provenance::EventId sealed_ = -1; // everything below is sealed; -1: to be looked up
 };
 

@@ -84,7 +84,8 @@ void HttpListener::open(const Configuration &wanted) {
         limits.in_flight_bytes = std::max(limits.in_flight_bytes, 2 * limits.body_bytes);
         server_ = std::make_unique<HttpServer>(*address, application_, limits, std::move(tls));
         report_success();
-        pg::log(std::string("DBNet listens on ") + setting_ + " = " + wanted.address + (has_tls(wanted.files) ? " (TLS)" : ""));
+        pg::log(std::string("DBNet listens on ") + setting_ + " = " + wanted.address +
+                (has_tls(wanted.files) ? " (TLS)" : ""));
     } catch (const HttpError &error) {
         report(error.what(), error.hint());
     }

@@ -10,7 +10,11 @@
 
 CREATE VIEW otel.partitions WITH (security_invoker = true) AS
 SELECT parent.oid::regclass AS relation, part.oid::regclass AS partition, (bound.text[1])::timestamptz AS from_time, (bound.text[2])::timestamptz AS to_time,
-       pg_total_relation_size(part.oid) AS size
+       pg_total_relation_size(part.oid) AS size,
+       -- Normal dependencies are those that DROP TABLE does not take along.
+       (SELECT string_agg(DISTINCT CASE WHEN r.oid IS NOT NULL THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0) ELSE pg_describe_object(d.classid, d.objid, 0) END, ', ')
+        FROM pg_depend AS d LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        WHERE d.deptype = 'n' AND (d.refclassid, d.refobjid) IN (('pg_class'::regclass, part.oid), ('pg_type'::regclass, part.reltype))) AS held_by
 FROM pg_class AS parent JOIN pg_inherits AS i ON i.inhparent = parent.oid JOIN pg_class AS part ON part.oid = i.inhrelid,
      regexp_match(pg_get_expr(part.relpartbound, part.oid), $$^FOR VALUES FROM \('(.+)'\) TO \('(.+)'\)$$) AS bound(text)
 WHERE parent.relnamespace = 'otel'::regnamespace AND parent.relkind = 'p';
@@ -20,6 +24,7 @@ COMMENT ON COLUMN otel.partitions.partition IS 'a partition of it';
 COMMENT ON COLUMN otel.partitions.from_time IS 'bucket_time (or bucket) of its rows: from this';
 COMMENT ON COLUMN otel.partitions.to_time IS 'and before this';
 COMMENT ON COLUMN otel.partitions.size IS 'bytes, with indexes';
+COMMENT ON COLUMN otel.partitions.held_by IS 'what depends on the partition by itself (a view, a function, a foreign key): while it does, the partition is not dropped when it is over';
 
 CREATE FUNCTION otel.ensure_partitions(since timestamptz DEFAULT pg_catalog.now(), until timestamptz DEFAULT NULL) RETURNS integer
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '200ms'
@@ -78,12 +83,12 @@ DECLARE
     old regclass;
     removed integer := 0;
 BEGIN
-    FOR old IN SELECT p.partition FROM otel.partitions AS p WHERE p.to_time <= at - current_setting('dbnet.telemetry_retention')::interval ORDER BY p.to_time, p.partition::text LOOP
+    FOR old IN SELECT p.partition FROM otel.partitions AS p WHERE p.held_by IS NULL AND p.to_time <= at - current_setting('dbnet.telemetry_retention')::interval ORDER BY p.to_time, p.partition::text LOOP
         BEGIN
             EXECUTE format('ALTER EXTENSION dbnet DROP TABLE %s', old);
             EXECUTE format('DROP TABLE %s', old);
             removed := removed + 1;
-        EXCEPTION WHEN lock_not_available THEN NULL; -- in use: a minute later
+        EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN NULL; -- in use, or just taken into use: a minute later
         END;
         EXIT WHEN removed = most;
     END LOOP;
@@ -91,7 +96,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION otel.remove_old_partitions(timestamptz, integer) IS
-    'Drops the partitions that dbnet.telemetry_retention does not keep. Arguments: what time it is; how many at most, NULL = all. Result: how many it dropped; one that cannot be locked within lock_timeout stays for the next time. Called by the mirror worker every minute';
+    'Drops the partitions that dbnet.telemetry_retention does not keep. Arguments: what time it is; how many at most, NULL = all. Result: how many it dropped; one that cannot be locked within lock_timeout stays for the next time, one that is held (otel.partitions.held_by) for as long as it is. Called by the mirror worker every minute';
 
 CREATE FUNCTION otel.remove_old_dimensions() RETURNS integer
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -88,7 +88,8 @@ void write_metrics(const GatewayCounters &counters, size_t connections, size_t i
     text.sample({}, static_cast<double>(counters.failed_transactions));
     text.family("dbnet_gateway_connections", "gauge", "Connections that are open.");
     text.sample({}, static_cast<double>(connections));
-    text.family("dbnet_gateway_in_flight_bytes", "gauge", "Bodies of requests that are not answered yet, and answers that are not read yet.");
+    text.family("dbnet_gateway_in_flight_bytes", "gauge",
+                "Bodies of requests that are not answered yet, and answers that are not read yet.");
     text.sample({}, static_cast<double>(in_flight_bytes));
 }
 

@@ -9,6 +9,7 @@
 
 #include "telemetry/arena.hpp"
 #include "telemetry/hash_index.hpp"
+#include "telemetry/text.hpp"
 
 #include <array>
 #include <cstdint>
@@ -177,6 +178,7 @@ struct LogRecord {
 
 struct Batch {
     Arena arena;
+    TextEncoder encode = nullptr; // texts are kept in the database's encoding; nullptr: in UTF-8, as they come
     std::vector<Request> requests;
     std::vector<Resource> resources; // each distinct one once
     std::vector<Scope> scopes;

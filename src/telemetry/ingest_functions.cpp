@@ -1,6 +1,7 @@
 // SQL functions by which a session delivers telemetry, otel.ingest_traces and the like: the same decoders and the same
 // writer as the gateway's. Backends.
 #include "pg/guard.hpp"
+#include "telemetry/database_text.hpp"
 #include "telemetry/otlp.hpp"
 #include "telemetry/table_writer.hpp"
 
@@ -68,8 +69,12 @@ std::string_view body_of(FunctionCallInfo fcinfo, Encoding &encoding) {
 
 Datum ingest(FunctionCallInfo fcinfo, Signal signal) {
     Encoding encoding;
-    const std::string_view body = body_of(fcinfo, encoding);
+    std::string_view body = body_of(fcinfo, encoding);
     BatchInUse batch;
+    (*batch).encode = database_text_encoder();
+    std::string utf8; // JSON in another encoding is decoded as what it would be in UTF-8
+    if (encoding == Encoding::json && (*batch).encode != nullptr)
+        body = utf8 = utf8_of_database_text(body);
     const Decoded decoded = decode(signal, encoding, body, sender(), *batch);
     if (!decoded.is_readable)
         throw pg::error(encoding == Encoding::json ? ERRCODE_INVALID_TEXT_REPRESENTATION

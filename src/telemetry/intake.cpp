@@ -125,7 +125,7 @@ void Intake::pin(const std::vector<PinnedAttribute> &attributes) {
     const auto kept = [this](std::string_view text) {
         char *const copy = batch.arena.allocate(text.size());
         std::copy(text.begin(), text.end(), copy);
-        return std::string_view(copy, text.size());
+        return kept_text({copy, text.size()});
     };
     for (const PinnedAttribute &attribute : attributes) {
         auto &pinned = pinned_.emplace_back(kept(attribute.name), false);

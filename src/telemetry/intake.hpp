@@ -57,7 +57,11 @@ public:
     // Where in the request we are; counts from 0.
     uint32_t resource_number = 0, scope_number = 0, metric_number = 0, item_number = 0;
 
-    std::string_view text(std::string_view bytes) { return clean_text(bytes, batch.arena, faults); }
+    // As the database keeps it: of any bytes, and of UTF-8.
+    std::string_view text(std::string_view bytes) { return kept_text(clean_text(bytes, batch.arena, faults)); }
+    std::string_view kept_text(std::string_view utf8) {
+        return batch.encode == nullptr || is_plain_ascii(utf8) ? utf8 : batch.encode(utf8, batch.arena);
+    }
 
     // --- What cannot be kept. The reason goes from inside out: refuse(), within() …, reject_item(). ---
     // Always false, so that what reads a part can say `return intake.refuse(…)`.

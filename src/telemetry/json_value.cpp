@@ -138,7 +138,7 @@ bool Value::read(Intake &intake, const char *name, std::string_view &text) const
     if (!token_.starts_with('"'))
         return refuse(intake, name, "is no string");
     const std::string_view whole = scalar();
-    text = unescaped(intake, whole.substr(1, whole.size() - 2));
+    text = intake.kept_text(unescaped(intake, whole.substr(1, whole.size() - 2)));
     return true;
 }
 

@@ -42,6 +42,10 @@ inline std::string_view clean_text(std::string_view text, Arena &arena, TextFaul
     return is_plain_ascii(text) ? text : repaired_text(text, arena, faults);
 }
 
+// Makes of UTF-8 text what a database in another encoding keeps: in the arena, with "?" for what it cannot express. For
+// text that is not plain ASCII.
+using TextEncoder = std::string_view (*)(std::string_view text, Arena &arena);
+
 // Writes the code point (no surrogate) as UTF-8, returns the end.
 char *put_utf8(char *to, uint32_t code_point) noexcept;
 

@@ -440,8 +440,7 @@ void telemetry(const char *conninfo, const std::string &encoding, int spans, int
     TraceRequest made(1);
     for (int i = 0; i < requests; ++i)
         bodies.push_back(is_json ? made.json(spans) : made.protobuf(spans));
-    const std::string statement =
-        "SELECT otel.ingest_traces($1::" + (is_json ? encoding : std::string("bytea")) + ")";
+    const std::string statement = "SELECT otel.ingest_traces($1::" + (is_json ? encoding : std::string("bytea")) + ")";
     PQclear(PQprepare(connection, "ingest", statement.c_str(), 0, nullptr));
     const auto execute = [&](const char *statement) { PQclear(run(connection, statement)); };
     using Seconds = std::pair<double, double>; // that passed, that the backend computed
@@ -511,7 +510,8 @@ void copy(const char *conninfo, int connections, int spans, int requests) {
     for (const std::vector<double> &one : milliseconds)
         all.insert(all.end(), one.begin(), one.end());
     std::sort(all.begin(), all.end());
-    std::printf("%.0f %.3f %.3f\n", spans * requests / seconds.count(), all[all.size() / 2], all[all.size() * 99 / 100]);
+    std::printf("%.0f %.3f %.3f\n", spans * requests / seconds.count(), all[all.size() / 2],
+                all[all.size() * 99 / 100]);
     for (PGconn *session : sessions)
         PQfinish(session);
 }

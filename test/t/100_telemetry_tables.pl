@@ -97,6 +97,20 @@ $node->query_is('SELECT otel.remove_old_dimensions()', '2', 'resources that were
 $node->psql_ok(q{SELECT otel.ingest_traces(request('first', 1, now()))}, 'one that comes back');
 $node->query_is(q{SELECT count(*) FROM otel.span WHERE service_name = 'first'}, '1', 'is written anew');
 
+# A partition that somebody's view needs stays, and holds up no other.
+my $log_start = $node->log_position;
+$node->safe_psql('postgres', q{BEGIN; SELECT otel.ensure_partitions(now() - interval '5 days', now() - interval '5 days');
+    DO $$ BEGIN EXECUTE format('CREATE VIEW held AS SELECT name FROM %s',
+        (SELECT partition FROM otel.partitions WHERE relation = 'otel.spans'::regclass ORDER BY from_time LIMIT 1)); END $$; COMMIT; SELECT pg_reload_conf()});
+my $old = q{SELECT string_agg(relation || ': ' || coalesce(held_by, ''), ',') FROM otel.partitions WHERE to_time < now() - interval '36 hours'};
+$node->wait_for($old, 'what a view depends on stays, and otel.partitions says so', expected => 'otel.spans: view held');
+$node->wait_for_log(qr/DBNet: partitions of telemetry that are over are kept, because something depends on them: otel\.spans_\d+_\d+ \(view public\.held\)/, $log_start);
+$node->safe_psql('postgres', 'SELECT pg_reload_conf()') for 1 .. 3;
+$node->safe_psql('postgres', 'DROP VIEW held; SELECT pg_reload_conf()');
+$node->wait_for($old, 'and goes with the view', expected => '');
+my @told = $node->log_since($log_start) =~ /are kept, because something depends on them/g;
+is(scalar @told, 1, 'the log tells it once');
+
 # --- dump and restore, and the end of it ---
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 $node->safe_psql('postgres', q{INSERT INTO otel.pane_rule VALUES (3, 'traces', '{"kind": 2}', '{http.route}')});

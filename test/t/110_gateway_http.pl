@@ -6,7 +6,7 @@ use Compress::Zlib ();
 use DBNet::Cluster;
 use DBNet::Gateway;
 use Test::More;
-use Time::HiRes qw(time);
+use DBNet::Wait qw(wait_until);
 
 my $node = DBNet::Cluster->started('gateway_http');
 my $gateway = DBNet::Gateway->open($node);
@@ -124,9 +124,9 @@ subtest 'bodies above the limit, also after decompression' => sub {
     $node->safe_psql('postgres', 'ALTER SYSTEM SET dbnet.gateway_body_limit = 64; SELECT pg_reload_conf()');
     $node->wait_for(q{SELECT setting = '64' FROM pg_settings WHERE name = 'dbnet.gateway_body_limit'}, 'limit set');
     my $large = '{"x":"' . ('x' x 70_000) . '"}';
-    my $deadline = time + 60;    # the worker has read the configuration; it opens its port anew and closes who is there
+    # The worker reads the configuration in its time, opens its port anew, and closes who is there.
     my $answered = sub { my ($status) = @_; return (($gateway->post('/v1/traces', body => $large) // {})->{status} // 0) == $status };
-    while (!$answered->(413) && time < $deadline) { }
+    wait_until(sub { $answered->(413) });
     refused($gateway->post('/v1/traces', body => $large), 413, qr/too large/, 'as sent');
     my $chunked = sprintf("%x\r\n%s\r\n0\r\n\r\n", length $large, $large);
     my $client = $gateway->connect;
@@ -137,7 +137,7 @@ subtest 'bodies above the limit, also after decompression' => sub {
     refused($gateway->post('/v1/traces', body => $bomb, headers => ['Content-Encoding: gzip']), 413, qr/decompressed/, 'decompressed');
     is($gateway->post('/v1/traces', body => '{}')->{status}, 200, 'what is small is taken');
     $node->safe_psql('postgres', 'ALTER SYSTEM RESET dbnet.gateway_body_limit; SELECT pg_reload_conf()');
-    while (!$answered->(200) && time < $deadline) { }
+    wait_until(sub { $answered->(200) });
     is($gateway->post('/v1/traces', body => $large)->{status}, 200, 'the limit is the old one again');
 };
 

@@ -5,7 +5,7 @@ use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Gateway;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use DBNet::Wait qw(wait_until);
 
 my $node = DBNet::Cluster->started('gateway_tls');
 my $folder = PostgreSQL::Test::Utils::tempdir();
@@ -52,9 +52,8 @@ sub last_error { return "SELECT last_error FROM dbnet.worker WHERE process = 'ga
 sub wait_for_curl {
     my ($wanted, $name, %options) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $deadline = time + 60;
     my $got;
-    do { $got = curl(%options); return pass($name) if $wanted->($got); sleep 0.1 } while time < $deadline;
+    return pass($name) if wait_until(sub { $wanted->($got = curl(%options)) });
     fail($name);
     diag(explain($got), $node->diagnostics);
     return;
@@ -137,10 +136,7 @@ $node->wait_for("SELECT count(*) FROM dbnet.worker WHERE process = 'gateway work
 $node->wait_for("SELECT (${\ last_error()}) IS NULL", 'the other database gets it then', database => 'second');
 my $other = PostgreSQL::Test::Cluster::get_free_port();
 $node->safe_psql('postgres', "ALTER DATABASE second SET dbnet.gateway_listen = '127.0.0.1:$other'");
-my $deadline = time + 60;
-my $socket;
-sleep 0.1 while !($socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $other)) && time < $deadline;
-ok($socket, 'it moves when the setting changes');
+ok(wait_until(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $other) }), 'it moves when the setting changes');
 ok(!IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port), 'and leaves the old address');
 $node->safe_psql('postgres', 'DROP DATABASE second WITH (FORCE)');
 ok(!IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $other), 'DROP DATABASE ends it');

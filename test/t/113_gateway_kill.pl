@@ -6,7 +6,8 @@ use DBNet::Cluster;
 use DBNet::Gateway;
 use DBNet::Process;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use DBNet::Wait qw(wait_until);
+use Time::HiRes qw(sleep);
 
 my $node = DBNet::Cluster->started('gateway_kill', fsync => 1);
 my $gateway = DBNet::Gateway->open($node);
@@ -41,8 +42,7 @@ sub acknowledged {
 sub wait_for_more {
     my ($more) = @_;
     my $wanted = acknowledged() + $more;
-    my $deadline = time + 120;
-    sleep 0.05 while acknowledged() < $wanted && time < $deadline;
+    wait_until(sub { acknowledged() >= $wanted }, 120);
     cmp_ok(scalar(acknowledged()), '>=', $wanted, 'requests go on');
     return;
 }
@@ -53,12 +53,7 @@ for my $round (1 .. 3) {
     my $pid = $node->worker_pid('gateway worker');
     kill 'KILL', $pid;
     note("killed the gateway worker $pid");
-    my $deadline = time + 120;
-    while (time < $deadline) {
-        my ($status) = $node->run_sql('SELECT 1');
-        last if $status == 0;
-        sleep 0.1;
-    }
+    wait_until(sub { my ($status) = $node->run_sql('SELECT 1'); return $status == 0 }, 120);
 }
 wait_for_more(40);
 $node->kill9;

@@ -239,7 +239,8 @@ TEST_F(HttpServerTest, CountsAnswersThatNobodyReadsAndTakesNothingMoreMeanwhile)
     EXPECT_TRUE(has_status(ask(post("/", "Content-Length: 2\r\n", "ok"), "\n"), 429));
     EXPECT_TRUE(has_status(ask(post("/", "Content-Length: 0\r\n", ""), "\n"), 429)) << "its answer needs room, too";
     EXPECT_TRUE(has_status(ask("GET /client HTTP/1.1\r\nHost: a\r\n\r\n", "\n"), 200)) << "a probe";
-    EXPECT_EQ(receive_until(client, [](const std::string &got) { return got.ends_with("aaaa") && got.size() > 8 * 1024 * 1024; })
+    EXPECT_EQ(receive_until(
+                  client, [](const std::string &got) { return got.ends_with("aaaa") && got.size() > 8 * 1024 * 1024; })
                   .substr(0, 12),
               "HTTP/1.1 200");
     run_until([&] { return server().in_flight_bytes() == 0; });

@@ -7,6 +7,7 @@ package DBNet::ClientApi;
 
 use strict;
 use warnings FATAL => 'all';
+use DBNet::Wait qw(wait_until);
 use Carp;
 use HTTP::Tiny;
 use JSON::PP;
@@ -31,12 +32,7 @@ sub url { return $_[0]{url} }
 sub wait_until_served {
     my ($self) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $deadline = time + 60;
-    while (1) {
-        return pass('the client API is served') if $self->request('GET', '/openapi.json')->{status} == 200;
-        last if time > $deadline;
-        select undef, undef, undef, 0.05;
-    }
+    return pass('the client API is served') if wait_until(sub { $self->request('GET', '/openapi.json')->{status} == 200 });
     fail('the client API is served');
     diag($self->{node}->diagnostics);
     return 0;

@@ -13,7 +13,7 @@ use IO::Socket::INET;
 use JSON::PP ();
 use PostgreSQL::Test::Cluster ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use DBNet::Wait qw(wait_until);
 
 our $json = JSON::PP->new->canonical->allow_nonref;
 my $patience = 60;    # seconds
@@ -32,13 +32,8 @@ sub port { return $_[0]{port} }
 
 sub wait_until_open {
     my ($self) = @_;
-    my $deadline = time + $patience;
-    while (time < $deadline) {
-        my $answer = eval { $self->get('/readyz') };
-        return if $answer && $answer->{status} == 200;
-        sleep 0.05;
-    }
-    confess 'the gateway does not open: ' . $self->{node}->diagnostics(database => $self->{database});
+    wait_until(sub { ((eval { $self->get('/readyz') } // {})->{status} // 0) == 200 }, $patience)
+      or confess 'the gateway does not open: ' . $self->{node}->diagnostics(database => $self->{database});
 }
 
 sub connect {
