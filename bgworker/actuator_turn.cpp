@@ -440,8 +440,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         }
     }
     if (acts && !is_open && decision.action != Action::hold) {
-        // The mirror is compared as a whole when it may go on. What the transaction does after this waits, deletions above
-        // all: a row that has moved to a closed mirror keeps its object where it was. An offline one never goes on.
+        // The mirror is compared as a whole when it may go on. What the transaction does after this waits, deletions
+        // above all: a row that has moved to a closed mirror keeps its object where it was. An offline one never goes
+        // on.
         write.phase = Phase::pending;
         write.message = reason.empty() ? "waits until the mirror's objects have been listed" : reason;
         write.reason = mirror.is_offline ? "Offline" : "";
