@@ -64,8 +64,9 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         }
         const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
         // What an older commit asked is replaced: nobody waits for it any more. Two transactions that name the same
-        // objects in different orders would wait for each other otherwise.
-        leave_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size());
+        // objects in different orders would wait for each other otherwise. A compare asks nothing new.
+        if (cause.transaction != 0)
+            leave_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size());
         entry.cause = cause;
         entry.cause.event = one.event;
         entry.replaced = one.replaced || (entry.replaced && !one.remove);

@@ -273,7 +273,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
     for (Entry *entry : batch) {
         const mirror::Mirror *mirror = catalog_->find(entry->key.relation);
         if (!mirror || !mirror->problem.empty()) {
-            outcomes_.push_back({entry->key, Outcome::Kind::settled, {}, {}, 0});
+            outcomes_.push_back({entry->key, mirror ? Outcome::Kind::stopped : Outcome::Kind::settled, {}, {}, 0});
             continue;
         }
         with_live |= needs_live(*mirror);
@@ -440,11 +440,13 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         }
     }
     if (acts && !is_open && decision.action != Action::hold) {
-        // Not kept in memory: the mirror is compared as a whole when it may go on.
+        // The mirror is compared as a whole when it may go on. What the transaction does after this waits, deletions
+        // above all: a row that has moved to a closed mirror keeps its object where it was. An offline one never goes
+        // on.
         write.phase = Phase::pending;
         write.message = reason.empty() ? "waits until the mirror's objects have been listed" : reason;
         write.reason = mirror.is_offline ? "Offline" : "";
-        return conclude(Outcome::Kind::settled, true);
+        return conclude(mirror.is_offline ? Outcome::Kind::settled : Outcome::Kind::stopped, true);
     }
     if (!is_listed)
         return conclude(Outcome::Kind::settled, false);
@@ -513,7 +515,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         write.phase = Phase::pending;
         write.message = "the kind's schema has changed: dbnet.mirror_status says what the server refuses";
         write.reason = "SchemaChanged";
-        return conclude(Outcome::Kind::settled, true);
+        return conclude(Outcome::Kind::stopped, true);
     }
 
     Plan plan;

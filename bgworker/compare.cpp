@@ -144,9 +144,10 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
                               (has_failed_for_good(phase) && !job.thorough);
         if (is_known && !is_waiting(phase) && !is_back)
             continue;
-        if (decision.action == Action::update)
+        // Once: of a row that waits, the rows tell and then the keys on record.
+        if (decision.action == Action::update && job.counted.insert(keys[i]).second)
             job.extent.updates[mirror.relation]++;
-        if (decision.action == Action::remove)
+        if (decision.action == Action::remove && job.counted.insert(keys[i]).second)
             job.extent.removes[mirror.relation]++;
         job.found.push_back({keys[i], !fields, false, 0});
     }

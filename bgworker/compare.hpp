@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -47,6 +48,7 @@ private:
         uint32_t blocks = slice_blocks;      // of a slice; fewer after one that could not be read in time
         std::optional<mirror::Key> last_key; // of those without a row
         std::vector<Wanted> found;
+        std::set<mirror::Key> counted; // in extent
         Extent extent;
     };
     using Rows = std::vector<std::pair<mirror::Key, std::optional<mirror::RowFields>>>;

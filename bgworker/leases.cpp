@@ -3,8 +3,8 @@
 
 #include "bgworker/actuator.hpp"
 #include "kubernetes/error.hpp"
-#include "mirror/instance.hpp"
 #include "kubernetes/instant.hpp"
+#include "mirror/instance.hpp"
 #include "mirror/own_history.hpp"
 #include "mirror/stamp.hpp"
 #include "pg/compat.hpp"

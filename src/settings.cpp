@@ -188,7 +188,8 @@ void define_all() {
                    "Longest time that triggers and constraints of a table may take for a batch of reports.",
                    "Rows that take longer are written without the table's own triggers.", &report_statement_timeout, 1,
                    600000, PGC_SIGHUP, GUC_UNIT_MS);
-    define_integer("dbnet.requests_in_flight", "Requests that a mirror worker has open at the same time with one server.", nullptr,
+    define_integer("dbnet.requests_in_flight",
+                   "Requests that a mirror worker has open at the same time with one server.", nullptr,
                    &requests_in_flight, 1, 1024, PGC_SIGHUP, 0);
     define_text("dbnet.exec_plugins", "Programs that a kubeconfig may ask for credentials (exec).",
                 "Absolute paths, separated by commas; empty: none. They run as the operating system's user of the "

@@ -18,8 +18,8 @@ extern int actuation_retention;      // dbnet.actuation_retention: minutes
 extern int report_lock_timeout;      // dbnet.report_lock_timeout: ms
 extern int report_statement_timeout; // dbnet.report_statement_timeout: ms
 extern int requests_in_flight;       // dbnet.requests_in_flight: per server
-extern char *exec_plugins; // dbnet.exec_plugins: as written; use exec_plugin_list()
-extern int exec_timeout;   // dbnet.exec_timeout: s that a credential program may take
+extern char *exec_plugins;           // dbnet.exec_plugins: as written; use exec_plugin_list()
+extern int exec_timeout;             // dbnet.exec_timeout: s that a credential program may take
 extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
 extern char *gateway_listen;           // dbnet.gateway_listen: host:port of the OTLP receiver, empty: none

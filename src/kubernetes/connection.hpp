@@ -18,8 +18,8 @@ struct Connection {
     std::string client_cert_file;
     std::string client_key_pem;
     std::string client_key_file;
-    std::string token;      // bearer token
-    std::string token_file; // read again every minute and on 401; as long as it can be read it wins over token
+    std::string token;              // bearer token
+    std::string token_file;         // read again every minute and on 401; as long as it can be read it wins over token
     std::optional<ExecPlugin> exec; // asked for credentials when they are needed; a token given otherwise wins over it
     bool insecure_skip_tls_verify = false;
     std::string tls_server_name; // name to expect in the server's certificate instead of api_url's host

@@ -39,7 +39,8 @@ bool is_named_like_a_secret(std::string name) {
 }
 
 bool is_between_words(unsigned char c) noexcept {
-    return c <= ' ' || c >= 127 || std::string_view("\"'`,;:()[]{}<>=?&").find(static_cast<char>(c)) != std::string_view::npos;
+    return c <= ' ' || c >= 127 ||
+           std::string_view("\"'`,;:()[]{}<>=?&").find(static_cast<char>(c)) != std::string_view::npos;
 }
 
 // Long, of small and capital letters and digits, without what parts paths, addresses and names.
@@ -77,9 +78,8 @@ bool is_exec_api_version(std::string_view api_version) noexcept {
 }
 
 std::string exec_info(const Connection &connection, std::string_view ca_pem) {
-    nlohmann::json info{{"apiVersion", connection.exec->api_version},
-                        {"kind", "ExecCredential"},
-                        {"spec", {{"interactive", false}}}};
+    nlohmann::json info{
+        {"apiVersion", connection.exec->api_version}, {"kind", "ExecCredential"}, {"spec", {{"interactive", false}}}};
     if (connection.exec->provide_cluster_info) {
         nlohmann::json &cluster = info["spec"]["cluster"] = {{"server", connection.api_url}};
         const std::string_view ca = connection.ca_pem.empty() ? ca_pem : connection.ca_pem;

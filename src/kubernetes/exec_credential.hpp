@@ -12,7 +12,7 @@
 namespace dbnet::kubernetes {
 
 struct ExecCredential {
-    std::string token;                                 // or
+    std::string token;                                  // or
     std::string client_certificate_pem, client_key_pem; // both or none
     std::optional<int64_t> expires_at;                  // microseconds since 1970, UTC
 };

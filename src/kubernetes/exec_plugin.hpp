@@ -1,5 +1,5 @@
-// A program that gives credentials (client.authentication.k8s.io), as a kubeconfig describes it. Plain data, compared by
-// value: part of a Connection.
+// A program that gives credentials (client.authentication.k8s.io), as a kubeconfig describes it. Plain data, compared
+// by value: part of a Connection.
 #pragma once
 
 #include <chrono>

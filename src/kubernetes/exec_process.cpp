@@ -77,8 +77,8 @@ std::string in_quotes(const std::string &text) {
 }
 
 // Between fork and exec: calls that are safe in a signal handler, and no other, for threads may have held locks.
-[[noreturn]] void become(const char *command, char *const *arguments, char *const *environment, pid_t parent,
-                         int null, int output, int errors) noexcept {
+[[noreturn]] void become(const char *command, char *const *arguments, char *const *environment, pid_t parent, int null,
+                         int output, int errors) noexcept {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) // which has gone before that was said
         _exit(could_not_be_executed);
@@ -139,7 +139,8 @@ void ExecProcess::start(const std::string &info) {
     std::vector<std::string> arguments{plugin_.command};
     arguments.insert(arguments.end(), plugin_.arguments.begin(), plugin_.arguments.end());
     std::vector<std::string> environment = environment_of(plugin_, info);
-    const std::vector<char *> argument_pointers = pointers_to(arguments), environment_pointers = pointers_to(environment);
+    const std::vector<char *> argument_pointers = pointers_to(arguments),
+                              environment_pointers = pointers_to(environment);
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     // No handler of ours may run in the child before it has none.
     sigset_t all, before;
@@ -220,9 +221,9 @@ bool ExecProcess::run() {
         kill();
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             return true;
-        problem_ = in_quotes(plugin_.command) +
-                   (WIFSIGNALED(status) ? " was ended by signal " + std::to_string(WTERMSIG(status))
-                                        : " ended with status " + std::to_string(WEXITSTATUS(status)));
+        problem_ = in_quotes(plugin_.command) + (WIFSIGNALED(status)
+                                                     ? " was ended by signal " + std::to_string(WTERMSIG(status))
+                                                     : " ended with status " + std::to_string(WEXITSTATUS(status)));
         if (const std::string words = shown_errors(errors_, output_, plugin_); !words.empty())
             problem_ += ": " + words;
     } else if (EventPoll::Clock::now() >= deadline_) {

@@ -1,6 +1,6 @@
-// One run of a program that gives credentials: a process of its own, started without a shell, with an environment of its
-// own and nothing of ours open, in a process group that is killed when it takes too long or nobody waits any more. Never
-// waits: whoever has it watches descriptor() and calls run(). Runs in the mirror worker and in backends.
+// One run of a program that gives credentials: a process of its own, started without a shell, with an environment of
+// its own and nothing of ours open, in a process group that is killed when it takes too long or nobody waits any more.
+// Never waits: whoever has it watches descriptor() and calls run(). Runs in the mirror worker and in backends.
 //
 // Needs no SIGCHLD handler, which PostgreSQL's processes do not have: the end is seen through a pidfd, and only this
 // process is waited for.

@@ -54,8 +54,8 @@ struct Transfer {
     size_t body_limit = 0;
     std::chrono::milliseconds answer_margin{0};
     size_t stream_buffer = 0;
-    uint64_t credentials = 0;      // generation of the program's, with which it was sent
-    bool is_queued = false;        // until its server has fewer requests under way
+    uint64_t credentials = 0; // generation of the program's, with which it was sent
+    bool is_queued = false;   // until its server has fewer requests under way
     bool awaits_credentials = false;
     bool paused = false;           // by the user
     bool receive_paused = false;   // the socket is left unread
@@ -120,10 +120,10 @@ private:
 
     Connection connection_;
     std::unique_ptr<ExecCredentials> program_;
-    uint64_t credentials_ = 0;                    // generation of the program's that is in use
+    uint64_t credentials_ = 0;                     // generation of the program's that is in use
     std::string client_cert_pem_, client_key_pem_; // the connection's, or the program's
-    std::string base_url_;    // what paths are appended to
-    std::string host_header_; // set when the URL's host is the certificate's name
+    std::string base_url_;                         // what paths are appended to
+    std::string host_header_;                      // set when the URL's host is the certificate's name
     std::unique_ptr<curl_slist, HeaderListCleanup> connect_to_;
     std::string token_;
     Clock::time_point token_read_at_;

@@ -85,7 +85,8 @@ ClientSession open_session(std::string_view server, Oid role) {
     kubernetes::Connection connection =
         pg::in_spi([&] { return as_extension([&] { return resolve_connection(server, role); }); });
     if (connection.insecure_skip_tls_verify)
-        pg::warning(ERRCODE_WARNING, "server \"" + std::string(server) + "\": the API server's certificate is not verified",
+        pg::warning(ERRCODE_WARNING,
+                    "server \"" + std::string(server) + "\": the API server's certificate is not verified",
                     "Anybody on the way can pretend to be it and take the credentials: give its certificate authority "
                     "in place of insecure_skip_tls_verify.");
     return ClientSession(std::string(server), std::move(connection));

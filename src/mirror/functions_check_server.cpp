@@ -196,7 +196,8 @@ DBNET_FUNCTION(dbnet_check_server) {
     ClientSession session = open_session(server, GetUserId());
     const kubernetes::Connection &connection = session.connection();
     rows.add({"endpoint", ok,
-              connection.api_url + (connection.proxy_url.empty() ? "" : " through " + kubernetes::shown_proxy_url(connection)),
+              connection.api_url +
+                  (connection.proxy_url.empty() ? "" : " through " + kubernetes::shown_proxy_url(connection)),
               connection.insecure_skip_tls_verify
                   ? RowWriter::Value("The server's certificate is not verified (insecure_skip_tls_verify).")
                   : std::nullopt});

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "kubernetes/quantity.hpp"
 #include "kubernetes/instant.hpp"
+#include "kubernetes/quantity.hpp"
 #include "pg/no_postgres.hpp"
 
 namespace dbnet::mirror {

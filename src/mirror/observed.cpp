@@ -4,9 +4,9 @@
 #include "kubernetes/api.hpp"
 #include "kubernetes/failure.hpp"
 #include "kubernetes/health.hpp"
+#include "kubernetes/instant.hpp"
 #include "kubernetes/json_text.hpp"
 #include "kubernetes/managed_fields.hpp"
-#include "kubernetes/instant.hpp"
 #include "mirror/secret_values.hpp"
 #include "mirror/stamp.hpp"
 

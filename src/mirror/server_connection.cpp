@@ -66,8 +66,8 @@ void permit_program(kubernetes::ExecPlugin &program, const std::string &server, 
         }
     throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, asks + ", which is not allowed")
         .detail("dbnet.exec_plugins lists the programs that may run on the database server, by their absolute paths.")
-        .hint("A superuser allows it: ALTER SYSTEM SET dbnet.exec_plugins = '" +
-              (is_name ? "/…/" : std::string()) + program.command + "'; SELECT pg_reload_conf();");
+        .hint("A superuser allows it: ALTER SYSTEM SET dbnet.exec_plugins = '" + (is_name ? "/…/" : std::string()) +
+              program.command + "'; SELECT pg_reload_conf();");
 }
 
 } // namespace

@@ -13,8 +13,8 @@ namespace dbnet::mirror {
 // Inside a transaction with SPI connected, with the rights of a superuser (the worker, or as_extension()). Uses the
 // mapping of `role`, else that of PUBLIC, else what the server's kubeconfig or service account says; reads files.
 // Throws pg::error: 42704 no such server, 42809 a server of another wrapper, 42501 no USAGE, or a credential program at
-// a server of somebody who is no superuser, 55000 an offline server, or a program that dbnet.exec_plugins does not list,
-// 28000 credentials that were given for another endpoint, 08001 options that describe no usable connection.
+// a server of somebody who is no superuser, 55000 an offline server, or a program that dbnet.exec_plugins does not
+// list, 28000 credentials that were given for another endpoint, 08001 options that describe no usable connection.
 kubernetes::Connection resolve_connection(std::string_view server, Oid role);
 
 // Option offline of the server is on: nobody ever connects to it. False for what is no server.

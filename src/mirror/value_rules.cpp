@@ -1,9 +1,9 @@
 // Checks and comparisons of values by their field's rules (see value_rules.hpp). Backends and the mirror worker.
 #include "mirror/value_rules.hpp"
 
+#include "kubernetes/instant.hpp"
 #include "kubernetes/pattern.hpp"
 #include "kubernetes/quantity.hpp"
-#include "kubernetes/instant.hpp"
 
 #include <algorithm>
 #include <array>

@@ -144,7 +144,7 @@ still_works('that of PUBLIC is', 'net.others');
 # What is committed after a REVOKE is not sent: the privilege is looked at when there is something to send.
 for my $round (1 .. 5) {
     my $position = $api->request_position;
-    $node->psql_ok(qq{BEGIN; REVOKE USAGE ON FOREIGN SERVER files FROM users; UPDATE net.others SET data = '{"turn": "revoked $round"}' WHERE name = 'o'; COMMIT}, 'REVOKE and a change');
+    $node->psql_ok(qq{REVOKE USAGE ON FOREIGN SERVER files FROM users; UPDATE net.others SET data = '{"turn": "revoked $round"}' WHERE name = 'o'}, 'REVOKE and a change');
     $node->wait_for(q{SELECT phase = 'pending' AND message LIKE 'permission denied for foreign server files%' FROM dbnet.object WHERE relation = 'net.others'::regclass AND name = 'o'}, 'the change waits and says for what');
     is(scalar(() = $api->requests(since => $position, method => 'PATCH', path => qr{/configmaps/})), 0, 'nothing was sent');
     $node->psql_ok('GRANT USAGE ON FOREIGN SERVER files TO users', 'GRANT');

@@ -45,7 +45,12 @@ clusters: [{name: test, cluster: {server: '${\$api->url}', certificate-authority
 users: [{name: test, user: {$user}}]
 KUBECONFIG
 }
-sub allow { my ($list) = @_; return $node->psql_ok("ALTER SYSTEM SET dbnet.exec_plugins = '$list'", "dbnet.exec_plugins = '$list'") && $node->reload }
+sub allow {
+    my ($list) = @_;
+    $node->psql_ok("ALTER SYSTEM SET dbnet.exec_plugins = '$list'", "dbnet.exec_plugins = '$list'");
+    $node->reload;
+    return $node->wait_for(q{SELECT current_setting('dbnet.exec_plugins')}, 'is in force', expected => $list);
+}
 
 write_file('get-token', "#!/bin/sh\necho run >> $directory/runs\n. $directory/before\ncat $directory/credential\n", 0700);
 before('');
@@ -61,7 +66,7 @@ my $mirror = "SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', '{\"
 $node->fails_like($mirror, '55000', qr/gets its credentials from program "get-token", which is not allowed.*HINT:.*dbnet\.exec_plugins/s, 'no program is run unless it is allowed');
 is(runs(), 0, 'none was');
 $node->fails_like(q{ALTER SYSTEM SET dbnet.exec_plugins = 'get-token'}, '22023', qr/absolute paths/, 'absolute paths only');
-$node->psql_ok('CREATE ROLE bob LOGIN; GRANT ALL ON SCHEMA net TO bob; GRANT USAGE ON FOREIGN DATA WRAPPER dbnet_kubernetes TO bob; GRANT pg_read_server_files TO bob', 'a role that may name files');
+$node->psql_ok('CREATE ROLE bob LOGIN; GRANT ALL ON SCHEMA net TO bob; GRANT USAGE ON FOREIGN DATA WRAPPER dbnet_kubernetes TO bob; GRANT pg_read_server_files, dbnet_admin TO bob', 'a role that may name files');
 $node->fails_like(q{ALTER SYSTEM SET dbnet.exec_plugins = '/bin/true'}, '42501', qr/permission denied/, 'not for everybody to set', role => 'bob');
 $node->fails_like(q{SET dbnet.exec_plugins = '/bin/true'}, '55P02', qr/cannot be changed now/, 'nor for a session');
 allow("/bin/true, $program");
@@ -70,7 +75,6 @@ $node->fails_like(q{SELECT * FROM dbnet.kinds('of_bob')}, '42501', qr/its owner 
 is(runs(), 0, 'nothing was run');
 
 # --- it works ---
-$node->wait_for(q{SELECT current_setting('dbnet.exec_plugins') <> ''}, 'allowed now');
 $node->psql_ok($mirror, 'a mirror');
 $node->psql_ok(q{INSERT INTO net.configs (name, data) VALUES ('c', '{"v": "1"}')}, 'a row');
 $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'is sent');
@@ -94,7 +98,8 @@ $node->wait_for(q{SELECT phase || (live -> 'data' ->> 'v') FROM dbnet.object WHE
 # --- one that fails: its own words, without secrets, and nobody else waits ---
 $node->psql_ok($api->create_server('other') . "CREATE TABLE net.others (LIKE net.configs INCLUDING ALL); ALTER TABLE net.others ALTER labels SET DEFAULT '{\"other\": \"yes\"}';"
       . ($mirror =~ s/'prod'/'other'/r =~ s/net\.configs/net.others/r =~ s/'exec'/'other'/r), 'a server with a certificate');
-before("echo \"CANARYenv0hidden and $second\" >&2; echo 'your session has expired, run: get-token login' >&2; exit 1\n");
+my $spilled = 'eyJhbGciOiJSUzI1NiIsImtpZCI6IkNBTkFSWSJ9';
+before("echo \"CANARYenv0hidden and $spilled\" >&2; echo 'your session has expired, run: get-token login' >&2; exit 1\n");
 $node->restart;
 $node->wait_for(q{SELECT state = 'degraded' AND message LIKE '%no credentials: "%get-token" ended with status 1: [hidden] and [hidden] your session has expired, run: get-token login%' FROM dbnet.mirror_status WHERE server = 'prod'}, 'a program that fails: the mirror says so')
   or diag($node->safe_psql('postgres', 'SELECT message FROM dbnet.mirror_status'));
@@ -135,7 +140,7 @@ $node->psql_ok(q{UPDATE net.configs SET data = '{"v": "5"}'}, 'a change');
 $node->wait_for(q{SELECT phase || (live -> 'data' ->> 'v') FROM dbnet.object WHERE name = 'c'}, 'is sent when it is allowed again', expected => 'synced5');
 
 # --- canaries: token and key files, the program's output, a Secret, a user mapping ---
-my %canary = (env => 'CANARYenv0hidden', exec => $second, file => $api->token('all'), mapping => $api->token('all'), secret => 'CANARYsecret0value');
+my %canary = (env => 'CANARYenv0hidden', exec => $second, spilled => $spilled, file => $api->token('all'), mapping => $api->token('all'), secret => 'CANARYsecret0value');
 my $token_file = write_file('token', $canary{file});
 $node->psql_ok("CREATE SERVER files FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority)) . ");
     CREATE USER MAPPING FOR PUBLIC SERVER files OPTIONS (token_file '$token_file'); CREATE TABLE net.files (LIKE net.configs INCLUDING ALL)", 'a server with a token in a file');

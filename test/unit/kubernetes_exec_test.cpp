@@ -1,5 +1,5 @@
-// Credentials from a program: what it is told, what is made of what it says, and how the transport waits for it, asks it
-// again, and gets rid of it.
+// Credentials from a program: what it is told, what is made of what it says, and how the transport waits for it, asks
+// it again, and gets rid of it.
 #include "kubernetes/exec_credential.hpp"
 #include "kubernetes/failure.hpp"
 #include "test/unit/kubernetes_transport_support.hpp"
@@ -102,7 +102,8 @@ TEST(ExecCredential, WhatIsNoneIsRefusedWithoutRepeatingIt) {
               "it answered in another version than client.authentication.k8s.io/v1");
     EXPECT_EQ(refusal(credential("null")), "it gave neither a token nor a client certificate");
     EXPECT_EQ(refusal(credential(R"({"token": "a\r\nX: b"})")), "its token holds a character that no bearer token has");
-    EXPECT_EQ(refusal(credential(R"({"token": "a", "clientKeyData": "hunter2"})")), "its clientKeyData is not PEM text");
+    EXPECT_EQ(refusal(credential(R"({"token": "a", "clientKeyData": "hunter2"})")),
+              "its clientKeyData is not PEM text");
     EXPECT_EQ(refusal(credential(R"({"clientKeyData": "-----BEGIN X"})")),
               "it gave a client certificate without its key, or a key alone");
     for (const char *time : {"\"tomorrow\"", "5", "{}"})
@@ -129,7 +130,8 @@ TEST(ExecCredential, TheClusterIsToldOnRequest) {
 TEST(ExecCredential, ErrorsAreShownWithoutSecrets) {
     ExecPlugin plugin;
     plugin.environment = {{"AWS_PROFILE", "production-admin"}, {"AWS_SECRET_ACCESS_KEY", "hunter2hunter2"}};
-    EXPECT_EQ(shown_errors("profile 'production-admin':\n\tnot logged in at https://sts.eu-central-1.amazonaws.com\n", "", plugin),
+    EXPECT_EQ(shown_errors("profile 'production-admin':\n\tnot logged in at https://sts.eu-central-1.amazonaws.com\n",
+                           "", plugin),
               "profile 'production-admin': not logged in at https://sts.eu-central-1.amazonaws.com");
     EXPECT_EQ(shown_errors("key=hunter2hunter2", "", plugin), "key=[hidden]");
     EXPECT_EQ(shown_errors("sent a-secret-word.", R"({"token": "a-secret-word."})", plugin), "sent [hidden]");
@@ -147,9 +149,10 @@ TEST_F(KubernetesExec, RequestsWaitForItAndShareItsAnswer) {
         seen.insert(exchange.header("authorization"));
         answer_ok(exchange);
     });
-    const Connection connection =
-        with_program(server, counting() + "cat >/dev/null; echo \"$KUBERNETES_EXEC_INFO|$1|$SECRET|$(ls /proc/$$/fd/77)|$DBNET_TEST\" > " +
-                                 directory_ + "/told; echo '" + credential(R"({"token": "first"})") + "'");
+    const Connection connection = with_program(
+        server, counting() +
+                    "cat >/dev/null; echo \"$KUBERNETES_EXEC_INFO|$1|$SECRET|$(ls /proc/$$/fd/77)|$DBNET_TEST\" > " +
+                    directory_ + "/told; echo '" + credential(R"({"token": "first"})") + "'");
     Connection described = connection;
     described.exec->arguments = {"get token; $(false)"};
     described.exec->environment = {{"SECRET", "s"}};
@@ -166,7 +169,8 @@ TEST_F(KubernetesExec, RequestsWaitForItAndShareItsAnswer) {
     EXPECT_EQ(seen, std::set<std::string>{"Bearer first"});
     EXPECT_EQ(runs(), 1U);
     const std::string told = content("told");
-    EXPECT_TRUE(told.starts_with(R"({"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}|get token; $(false)|s|)"))
+    EXPECT_TRUE(told.starts_with(
+        R"({"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}|get token; $(false)|s|)"))
         << told;
     EXPECT_TRUE(told.ends_with("|s||\n")) << told; // nothing of our files and our environment
 }
@@ -195,7 +199,8 @@ TEST_F(KubernetesExec, IsAskedAgainWhenTheServerRefuses) {
     bool is_over = false;
     while (runs() < 3) {
         Request watch = get("/watch");
-        transport.stream(connection, watch, [](std::string_view) {}, [&](Response &&) { is_over = true; });
+        transport.stream(
+            connection, watch, [](std::string_view) {}, [&](Response &&) { is_over = true; });
         pump(transport, [&] { return std::exchange(is_over, false); });
     }
 }
@@ -212,10 +217,11 @@ TEST_F(KubernetesExec, FreshCredentialsThatAreRefusedAreNoReasonToAskAtOnce) {
 
 TEST_F(KubernetesExec, ExpiredCredentialsAreNotUsed) {
     Server server(Security::tls, [](Exchange &exchange) { exchange.answer(200, exchange.header("authorization")); });
-    const Connection connection = with_program(
-        server, counting() + "echo '" +
-                    credential(R"({"token": "'$(wc -l < )" + directory_ + R"(/runs)'", "expirationTimestamp": ")" +
-                               in_seconds(6) + R"("})") + "'");
+    const Connection connection =
+        with_program(server, counting() + "echo '" +
+                                 credential(R"({"token": "'$(wc -l < )" + directory_ +
+                                            R"(/runs)'", "expirationTimestamp": ")" + in_seconds(6) + R"("})") +
+                                 "'");
     Transport transport;
     EXPECT_EQ(exchange(transport, connection, get()).body, "Bearer 1");
     // The second run's credentials expire at the same time: when that is past they are refused without a request.
@@ -255,13 +261,14 @@ TEST_F(KubernetesExec, FailuresSayWhy) {
     EXPECT_EQ(error(with_program(server, "exec /bin/no-such-program")).substr(0, name.size() + 23),
               name + " ended with status 127:");
     EXPECT_EQ(error(with_program(server, "echo hello")),
-              name + ": it did not print an ExecCredential. Run it by hand, as the database server's user: it must print "
-                     "one as JSON, and nothing else.");
+              name +
+                  ": it did not print an ExecCredential. Run it by hand, as the database server's user: it must print "
+                  "one as JSON, and nothing else.");
     EXPECT_EQ(error(with_program(server, "yes")), name + " printed more than 1048576 bytes");
     connection.exec->command += ".missing";
     connection.exec->install_hint = "Install it from there.";
-    EXPECT_EQ(error(connection), "cannot run \"" + connection.exec->command +
-                                     "\": No such file or directory. Install it from there.");
+    EXPECT_EQ(error(connection),
+              "cannot run \"" + connection.exec->command + "\": No such file or directory. Install it from there.");
     EXPECT_EQ(server.requests, 0);
 }
 

@@ -1,5 +1,5 @@
-// The transport through proxies: HTTP (CONNECT) and SOCKS5. The server's certificate is checked behind them, and what they
-// see is an address and encrypted bytes.
+// The transport through proxies: HTTP (CONNECT) and SOCKS5. The server's certificate is checked behind them, and what
+// they see is an address and encrypted bytes.
 #include "test/unit/kubernetes_transport_support.hpp"
 
 #include <arpa/inet.h>
@@ -150,7 +150,8 @@ TEST_F(KubernetesProxy, TheCertificateIsCheckedBehindThem) {
         Connection connection = to(server);
         connection.proxy_url = proxy.url(scheme);
         Transport transport;
-        EXPECT_NE(exchange(transport, connection, get()).transport_error.find("certificate"), std::string::npos) << scheme;
+        EXPECT_NE(exchange(transport, connection, get()).transport_error.find("certificate"), std::string::npos)
+            << scheme;
     }
     for (const char *scheme : {"http", "socks5"}) {
         Proxy proxy;

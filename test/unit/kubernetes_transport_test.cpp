@@ -211,8 +211,8 @@ TEST_F(KubernetesTransport, AServerThatHangsDelaysNoOther) {
     EXPECT_EQ(transport.queued(), 3U);
 }
 
-// A peer that vanishes without a word is found by the kernel: 20 s without a sign of life, then five questions in 25 s, or
-// 45 s without a receipt for what was sent.
+// A peer that vanishes without a word is found by the kernel: 20 s without a sign of life, then five questions in 25 s,
+// or 45 s without a receipt for what was sent.
 TEST_F(KubernetesTransport, APeerThatVanishesIsFound) {
     Server server(Security::tls, [](Exchange &exchange) {
         exchange.begin_stream();
@@ -221,13 +221,15 @@ TEST_F(KubernetesTransport, APeerThatVanishesIsFound) {
     });
     Transport transport;
     int lines = 0;
-    transport.stream(to(server), get(), [&](std::string_view) { lines++; }, [](Response &&) {});
+    transport.stream(
+        to(server), get(), [&](std::string_view) { lines++; }, [](Response &&) {});
     pump(transport, [&] { return lines == 1; });
     int found = 0;
     for (int socket = 3; socket < 1024; socket++) {
         sockaddr_in peer{};
         socklen_t size = sizeof peer;
-        if (getpeername(socket, reinterpret_cast<sockaddr *>(&peer), &size) != 0 || ntohs(peer.sin_port) != server.port())
+        if (getpeername(socket, reinterpret_cast<sockaddr *>(&peer), &size) != 0 ||
+            ntohs(peer.sin_port) != server.port())
             continue;
         found++;
         const auto option = [&](int level, int name) {
