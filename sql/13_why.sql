@@ -177,6 +177,18 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.describe_call(oid, dbnet.actuation) IS 'Internal: a device call as a step of dbnet.why()';
 
+-- A statement on what is DBNet's, within another one that has a plan and without a call of a user's between them: DBNet's
+-- functions have no frames. DO, EXECUTE and other statements without a plan run what their user wrote; so does dbnet.execute().
+CREATE FUNCTION dbnet.is_inner(activity dbnet.activity, outer_activity dbnet.activity) RETURNS boolean
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT coalesce(activity.kind = 'S' AND outer_activity.kind = 'S' AND outer_activity.name IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE')
+                    AND NOT coalesce(activity.detail ? 'foreign_key', false) AND coalesce(activity.text ~ '\mdbnet\.', true)
+                    AND NOT coalesce(outer_activity.text ~ '\mdbnet\.execute\(', false), false)
+    $$;
+COMMENT ON FUNCTION dbnet.is_inner(dbnet.activity, dbnet.activity) IS
+    'Internal: whether a statement is how a function of DBNet does what it was asked for, which is nothing that anybody has done. Arguments: the statement; what it ran in, NULL = nothing';
+
 -- The walk back ----------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.why_steps(event bigint, most integer DEFAULT 200)
@@ -197,6 +209,7 @@ DECLARE
     told bigint[] := '{}'; -- transactions of which has been said who made them
     version dbnet.entity_version;
     activity dbnet.activity;
+    within dbnet.activity[];
     call dbnet.actuation;
     transaction dbnet.activity;
     session dbnet.session;
@@ -238,22 +251,25 @@ BEGIN
             SELECT * INTO transaction FROM dbnet.activity_by_id(activity.transaction);
             hidden := dbnet.hides_text(unreadable, transaction.id, transaction.events);
             -- What ran within what, inside out; then what fired the outermost trigger, or who asked.
-            LOOP
-                -- How a function of DBNet writes down what it was asked for is nothing that anybody has done.
-                IF activity.text IS NULL OR activity.text NOT LIKE 'INSERT INTO dbnet.operation (%' THEN
-                    step := step + 1;
-                    SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(activity, hidden) AS d;
-                    event := activity.id;
-                    RETURN NEXT;
-                END IF;
-                FOR next IN SELECT coalesce(u.version, 0) FROM dbnet.used_version AS u WHERE u.activity = activity.id LOOP
-                    waiting := waiting || next;
-                    depths := depths || depth + 1;
-                END LOOP;
-                EXIT WHEN activity.started_by IS NOT NULL OR activity.parent IS NULL OR step >= most;
+            within := ARRAY[activity];
+            WHILE activity.started_by IS NULL AND activity.parent IS NOT NULL AND step + cardinality(within) < most LOOP
                 SELECT * INTO activity FROM dbnet.activity_by_id(activity.parent);
                 EXIT WHEN NOT FOUND OR activity.id = ANY (seen);
                 seen := seen || activity.id;
+                within := within || activity;
+            END LOOP;
+            activity := within[cardinality(within)];
+            FOR place IN 1 .. cardinality(within) LOOP
+                IF NOT dbnet.is_inner(within[place], within[place + 1]) THEN
+                    step := step + 1;
+                    SELECT d.kind, d.what, d.detail INTO kind, what, detail FROM dbnet.describe_activity(within[place], hidden) AS d;
+                    event := within[place].id;
+                    RETURN NEXT;
+                END IF;
+                FOR next IN SELECT coalesce(u.version, 0) FROM dbnet.used_version AS u WHERE u.activity = within[place].id LOOP
+                    waiting := waiting || next;
+                    depths := depths || depth + 1;
+                END LOOP;
             END LOOP;
             IF activity.started_by IS NOT NULL THEN
                 waiting := activity.started_by || waiting;

@@ -116,8 +116,9 @@ $$;
 COMMENT ON FUNCTION dbnet.undo_outcome(regclass, jsonb, jsonb) IS
     'Internal, for dbnet.undo(): whether a row is as it was to be, or what triggers have made of it. Arguments: table; key; values of columns, NULL = no row';
 
--- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers.
-CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NULL, transaction xid8 DEFAULT NULL, dry_run boolean DEFAULT true)
+-- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers, which find names
+-- where the caller does.
+CREATE FUNCTION dbnet.undo_within(path text, event bigint, activity bigint, transaction xid8, dry_run boolean)
     RETURNS TABLE (step integer, undone bigint, relation regclass, key text, statement text, outcome text)
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -132,6 +133,8 @@ DECLARE
     place jsonb;          -- of the row, once the step is done
     wanted jsonb := '{}'; -- what is to be there then, by place: columns, or null
     done jsonb[] := '{}'; -- steps, to be told when all are done
+    outcomes text[] := '{}';
+    trouble text;         -- why the commit will fail
 BEGIN
     SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.operation), s.key), E'\n' ORDER BY s.step) INTO in_the_way
         FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL;
@@ -167,8 +170,10 @@ BEGIN
         outcome := CASE WHEN one.later IS NOT NULL THEN format('event %s stands in the way', one.later)
                         WHEN one.redacted THEN 'a redacted value is not on record' ELSE 'would be done' END;
         IF NOT dry_run THEN
+            PERFORM set_config('search_path', path, true);
             EXECUTE statement;
             GET DIAGNOSTICS changed = ROW_COUNT;
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             IF changed <> 1 THEN
                 RAISE EXCEPTION 'step % has found % rows', step, changed USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = statement,
                     HINT = 'The row is not as it is on record; dbnet.gaps() tells what has changed past it.';
@@ -181,6 +186,20 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    -- What triggers and constraints do that are deferred to the commit is tried now, and taken back: their time is then.
+    BEGIN
+        IF cardinality(done) > 0 THEN
+            PERFORM set_config('search_path', path, true);
+            SET CONSTRAINTS ALL IMMEDIATE;
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            outcomes := ARRAY(SELECT dbnet.undo_outcome(d.relation, d.place -> 1, nullif(wanted -> d.place::text, 'null'))
+                              FROM unnest(done) AS one_of(document), jsonb_to_record(one_of.document) AS d(step integer, relation oid, place jsonb) ORDER BY d.step);
+            RAISE EXCEPTION USING ERRCODE = 'DBN01';
+        END IF;
+    EXCEPTION
+        WHEN SQLSTATE 'DBN01' THEN NULL;
+        WHEN OTHERS THEN trouble := SQLERRM;
+    END;
     -- Triggers of one step may have changed what another one had brought back.
     FOR one IN SELECT d.*, lead(d.step) OVER (PARTITION BY d.place ORDER BY d.step) IS NOT NULL AS goes_on
                FROM unnest(done) AS one_of(document), jsonb_to_record(one_of.document) AS d(step integer, undone bigint, relation oid, key text, statement text, place jsonb) ORDER BY d.step LOOP
@@ -189,13 +208,23 @@ BEGIN
         relation := one.relation;
         key := one.key;
         statement := one.statement;
-        outcome := CASE WHEN one.goes_on THEN 'done' ELSE dbnet.undo_outcome(one.relation, one.place -> 1, nullif(wanted -> one.place::text, 'null')) END;
+        outcome := CASE WHEN trouble IS NOT NULL THEN format('done, but the commit would fail: %s', trouble) WHEN one.goes_on THEN 'done'
+                        ELSE outcomes[one.step] END;
         RETURN NEXT;
     END LOOP;
 END
 $$;
+COMMENT ON FUNCTION dbnet.undo_within(text, bigint, bigint, xid8, boolean) IS 'Internal: does what dbnet.undo() says; path: search_path of its caller';
+
+CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NULL, transaction xid8 DEFAULT NULL, dry_run boolean DEFAULT true)
+    RETURNS TABLE (step integer, undone bigint, relation regclass, key text, statement text, outcome text)
+    LANGUAGE sql VOLATILE
+    BEGIN ATOMIC
+        SELECT u.step, u.undone, u.relation, u.key, u.statement, u.outcome
+        FROM dbnet.undo_within(pg_catalog.current_setting('search_path'), event, activity, transaction, dry_run) AS u;
+    END;
 COMMENT ON FUNCTION dbnet.undo(bigint, bigint, xid8, boolean) IS
-    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but … (what triggers have made of the row since; those that are deferred to the commit are still to come). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
+    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but … (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
 
 CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value jsonb) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -26,6 +26,8 @@ constexpr uint32 most_foreign_keys = 1 << 20;
 NumberIndex *foreign_keys = nullptr;
 Frame *unowned = nullptr;
 
+bool has_failed_to_write = false; // COPY or TRUNCATE, until the subtransaction is over for it
+
 bool is_running(const Frame *frame) noexcept {
     for (const Frame *one = top; one != nullptr; one = one->below)
         if (one == frame)
@@ -169,7 +171,13 @@ void statement_has_ended(Frame *ended) {
     foreign_keys->put(ended->command, reinterpret_cast<uint64>(ended));
 }
 
+void note_failed_write() noexcept {
+    has_failed_to_write = true;
+}
+
 bool is_writing(SubTransactionId since) noexcept {
+    if (has_failed_to_write)
+        return true;
     for (const Frame *frame = statements; frame != nullptr; frame = frame->next_statement)
         if (frame->subtransaction >= since && frame->command != InvalidCommandId)
             return true;
@@ -177,6 +185,7 @@ bool is_writing(SubTransactionId since) noexcept {
 }
 
 void forget_statements(SubTransactionId since) noexcept {
+    has_failed_to_write = false;
     for (Frame **link = &statements; *link != nullptr;) {
         Frame *frame = *link;
         if (frame->subtransaction >= since && !is_running(frame)) {

@@ -90,6 +90,8 @@ Frame *find_statement(const QueryDesc *query) noexcept;
 // the statement around them ends.
 Frame *find_statement(CommandId command) noexcept;
 void statement_has_ended(Frame *frame); // may longjmp (no memory)
+// COPY or TRUNCATE has failed, which aborts the subtransaction at once.
+void note_failed_write() noexcept;
 // Whether one of them that began in the subtransaction, or in one within it, was to write.
 bool is_writing(SubTransactionId since) noexcept;
 // Of an aborted subtransaction nothing goes on that began in it; at the end of a transaction (since = 0) nothing at all

@@ -115,9 +115,9 @@ HeapForm OwnHeap::examine(std::span<const Oid> types) {
 Relation OwnHeap::index(int place) {
     if (indexes_[place] != nullptr)
         return indexes_[place];
-    const Relation index = RelationIdGetRelation(form_.indexes[place]);
+    Relation index = RelationIdGetRelation(form_.indexes[place]);
     if (!RelationIsValid(index))
-        elog(ERROR, "could not open relation with OID %u", form_.indexes[place]);
+        index = index_open(form_.indexes[place], RowExclusiveLock); // raises: it is gone
     pgstat_init_relation(index);
     return indexes_[place] = index;
 }

@@ -31,8 +31,8 @@ constexpr int text_limit = 10 * 1024;   // bytes of a statement's text
 constexpr Size savepoint_allowance =
     8; // times dbnet.provenance_buffer_limit, where a savepoint keeps it from being written
 
-// Lives in a context that is emptied when the transaction ends; no destructor runs. A transaction that changes very much
-// is written in parts, of which only the events are remembered.
+// Lives in a context that is emptied when the transaction ends; no destructor runs. A transaction that changes very
+// much is written in parts, of which only the events are remembered.
 struct Records {
     Records(MemoryContext context, MemoryContext part)
         : context(context), part(part), places(context, index_limit), keys(context, index_limit),

@@ -161,6 +161,7 @@ extern "C" void dbnet_provenance_utility(PlannedStmt *planned, const char *query
     set_text(frame, query, planned->stmt_location, planned->stmt_len);
     if (IsA(statement, CopyStmt) && reinterpret_cast<const CopyStmt *>(statement)->is_from)
         frame->command = GetCurrentCommandId(false);
+    const bool is_writing = frame->command != InvalidCommandId || IsA(statement, TruncateStmt);
     push_frame(frame);
     pg::finally(
         [&] {
@@ -169,7 +170,9 @@ extern "C" void dbnet_provenance_utility(PlannedStmt *planned, const char *query
                 frame->rows = static_cast<int64>(completion->nprocessed);
             end_frame(frame, ActivityStatus::done);
         },
-        [frame] {
+        [frame, is_writing] {
+            if (is_writing && frame->duration < 0)
+                note_failed_write();
             end_frame(frame, ActivityStatus::failed);
             finish_activity(frame);
             pop_frame(frame);

@@ -177,4 +177,35 @@ END $$;
 SELECT is_empty('SELECT pg_temp.with_canary()', 'no table of the extension holds a redacted value');
 SELECT is_empty(format($$SELECT * FROM dbnet.why_steps(%s) AS s WHERE s::text LIKE '%%canary%%'$$, event), 'nor an answer')
 FROM dbnet.history('net.secret', '1');
+
+-- Why: what a function of DBNet was asked for, and not by which statements it did that. What a DO block or dbnet.execute() runs is its user's ----
+SELECT dbnet.create_policy('slow', 'spans', aggregate => 'p99', threshold => 500, minimum_count => 20, mode => 'shadow');
+SELECT results_eq($$SELECT kind, left(what, 36) FROM dbnet.why_steps((SELECT event FROM dbnet.newest_event('dbnet.policy', 'slow', NULL))) WHERE kind <> 'who'$$,
+    $$VALUES ('row', 'INSERT dbnet.policy slow: action_tim'), ('statement', 'SELECT dbnet.create_policy(''slow'', ''')$$, 'of a policy');
+DO $$ BEGIN DELETE FROM dbnet.policy WHERE name = 'slow'; END $$;
+SELECT results_eq($$SELECT kind, what FROM dbnet.why_steps((SELECT event FROM dbnet.newest_event('dbnet.policy', 'slow', NULL))) WHERE kind = 'statement'$$,
+    $$VALUES ('statement', 'DELETE FROM dbnet.policy WHERE name = ''slow'' (line 1)'), ('statement', 'DO $' || '$ BEGIN DELETE FROM dbnet.policy WHERE name = ''slow''; END $' || '$')$$, 'a DO block');
+SELECT dbnet.execute($$INSERT INTO net.one VALUES (900, 'dbnet.execute', NULL)$$);
+SELECT results_eq($$SELECT what FROM dbnet.why_steps((SELECT event FROM dbnet.newest_event('net.one', '900', NULL))) WHERE kind = 'statement'$$,
+    $$VALUES ('INSERT INTO net.one VALUES (900, ''dbnet.execute'', NULL)'), ('SELECT dbnet.execute($' || '$INSERT INTO net.one VALUES (900, ''dbnet.execute'', NULL)$' || '$)')$$, 'what is executed');
+
+-- What fails before it writes: whoever catches the error is told of as partly rolled back, and who runs next is not --------------------------
+CREATE TABLE net.parent (id int PRIMARY KEY);
+CREATE TABLE net.child (id int REFERENCES net.parent);
+CREATE PROCEDURE net.attempt(id int, statement text) LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        EXECUTE statement;
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
+    INSERT INTO net.one VALUES (id);
+END
+$$;
+CALL net.attempt(901, 'COPY net.one FROM ''/nowhere''');
+CALL net.attempt(902, 'TRUNCATE net.parent');
+CALL net.attempt(903, 'SELECT 1 / 0');
+CALL net.attempt(904, 'ANALYZE net.nowhere');
+SELECT results_eq($$SELECT why.what FROM generate_series(901, 904) AS n, LATERAL dbnet.newest_event('net.one', n::text, NULL) AS e, LATERAL dbnet.why_steps(e.event) AS why WHERE why.kind = 'call' ORDER BY n$$,
+    $$VALUES ('net.attempt(id => 901, statement => "COPY net.one FROM ''/nowhere''"), partly rolled back'), ('net.attempt(id => 902, statement => "TRUNCATE net.parent"), partly rolled back'),
+             ('net.attempt(id => 903, statement => "SELECT 1 / 0")'), ('net.attempt(id => 904, statement => "ANALYZE net.nowhere")')$$, 'COPY and TRUNCATE, not what writes nothing');
 SELECT * FROM finish();

@@ -138,6 +138,35 @@ SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.dial', '4
 SELECT results_eq($$SELECT outcome FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.dial', '3', most => 1)), dry_run => false)$$, $$VALUES ('done'), ('done')$$, 'two steps of one row');
 SELECT results_eq('SELECT id, level, note FROM net.dial ORDER BY id', $$VALUES (1, 4, 'low'), (3, 5, 'two steps'), (4, 9, 'kept')$$, 'as it is told');
 
+-- What is deferred to the commit is told beforehand, and happens once, at the commit. Names in triggers are found as by their caller. -----------------------
+CREATE TABLE net.late (id int PRIMARY KEY, level int);
+CREATE TABLE net.echo (level int);
+SELECT lives_ok($$SELECT dbnet.track('net.late')$$, 'net.late');
+INSERT INTO net.late VALUES (1, 1), (2, 1);
+UPDATE net.late SET level = 2;
+CREATE FUNCTION net.raise_level() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO echo VALUES (NEW.level);
+    UPDATE late SET level = 7 WHERE id = NEW.id AND NEW.id = 1 AND level = 1;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER raise_level AFTER UPDATE ON net.late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION net.raise_level();
+SET search_path = net, public;
+BEGIN;
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.late', '1'), dry_run => false)), 'done, but the row was changed again at once: level 7 instead of 1', 'a deferred trigger will change it again');
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.late', '2'), dry_run => false)), 'done', 'and not that one');
+SELECT results_eq('SELECT id, level FROM net.late ORDER BY id', 'VALUES (1, 1), (2, 1)', 'not before the commit');
+SELECT is(current_setting('search_path'), 'net, public', 'search_path is as it was');
+COMMIT;
+SELECT results_eq('SELECT id, level FROM net.late ORDER BY id', 'VALUES (1, 7), (2, 1)', 'as it is told');
+SELECT results_eq('SELECT level FROM net.echo ORDER BY level', 'VALUES (1), (1), (7)', 'each trigger has fired once');
+CREATE OR REPLACE FUNCTION net.raise_level() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+BEGIN;
+SELECT is((SELECT outcome FROM dbnet.undo(event => pg_temp.newest('net.late', '2'), dry_run => false)), 'done, but the commit would fail: not today', 'why the commit would fail');
+ROLLBACK;
+RESET search_path;
+
 -- What cannot be done ------------------------------------------------------------------------------------------------------------------------------------
 INSERT INTO net.secret VALUES (1, 'x', 'a');
 UPDATE net.secret SET password = 'y';
