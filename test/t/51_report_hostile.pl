@@ -172,6 +172,24 @@ $api->delete("/api/v1/namespaces/$space/pods/$_", body => { gracePeriodSeconds =
 $node->wait_for(q{SELECT count(*) FROM net.pods}, 'the pods go', expected => '0');
 $node->wait_for(q{SELECT count(*) FROM net.nodes}, 'and then the node', expected => '0');
 
+# --- rows so large that many of them cannot be read within the time limit of one statement ---
+$node->psql_ok(q{CREATE TABLE net.wide (name text PRIMARY KEY, labels jsonb, a text);
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.wide', '{"name": "metadata.name", "labels": "metadata.labels", "a": "data.a"}', namespace => '} . $space . q{', label_selector => 'size=wide')}, 'a mirror of large objects');
+my $wide = 100;
+$api->expect_success($api->create($maps, { metadata => { name => "wide-$_", labels => { size => 'wide' } }, data => { a => chr(97 + $_ % 26) x 400_000 } })) for 1 .. $wide;
+$node->wait_for('SELECT count(*) FROM net.wide', 'they are imported', expected => $wide);
+$node->safe_psql('postgres', q{ALTER SYSTEM SET dbnet.report_statement_timeout = '30ms'});
+$node->reload;
+$session = $node->background_psql('postgres');
+$session->query_safe('BEGIN; LOCK TABLE net.wide IN ACCESS EXCLUSIVE MODE');
+$api->expect_success($api->patch("$maps/wide-$_", { metadata => { labels => { turn => 'next' } } })) for 1 .. $wide;
+$node->wait_for(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.wide'::regclass AND live->'metadata'->'labels'->>'turn' = 'next'}, 'all of them change while the table is locked', expected => $wide);
+$session->query_safe('ROLLBACK');
+$session->quit;
+$node->wait_for(q{SELECT count(*) FROM net.wide WHERE labels->>'turn' = 'next'}, 'and their rows follow', expected => $wide, timeout => 120);
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET dbnet.report_statement_timeout});
+$node->reload;
+
 # --- row-level security that binds the owner ---
 $node->psql_ok(q{CREATE POLICY hidden ON net.maps USING (name <> 'check'); ALTER TABLE net.maps ENABLE ROW LEVEL SECURITY; ALTER TABLE net.maps FORCE ROW LEVEL SECURITY},
     'a policy that hides rows from the owner');
