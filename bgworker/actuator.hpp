@@ -78,6 +78,9 @@ public:
     // A report wrote the object's row, and with it what row and object agree on.
     void note_report(const mirror::Key &key);
 
+    // The table was emptied: the rows that requests under way were made of may be gone.
+    void note_emptied(uint32_t relation);
+
     bool in_flight(const mirror::Key &key);
     bool is_idle() const { return queue_.size() == 0; }
     // The mirrors with commits of which dbnet.object does not tell yet, and the oldest of those.

@@ -362,7 +362,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
     // 200 may be the second answer to a create; the first one was lost.
     write.created = response.status == 201 || (plan.fresh && write.seen->is_created_by_us);
     write.fresh = plan.fresh;
-    if (plan.fresh && !plan.has_status) // nothing of the object is news to the row that it was made from
+    if (plan.fresh && !plan.has_status && !plan.is_base_old) // nothing is news to the row that the object was made from
         for (const mirror::Column &column : mirror.mapping.columns)
             if (column.role == mirror::Role::key)
                 write.base[column.path] = true;

@@ -175,10 +175,10 @@ $node->wait_for(q{SELECT count(*) FROM net.nodes}, 'and then the node', expected
 # --- rows so large that many of them cannot be read within the time limit of one statement ---
 $node->psql_ok(q{CREATE TABLE net.wide (name text PRIMARY KEY, labels jsonb, a text);
     SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.wide', '{"name": "metadata.name", "labels": "metadata.labels", "a": "data.a"}', namespace => '} . $space . q{', label_selector => 'size=wide')}, 'a mirror of large objects');
-my $wide = 100;
-$api->expect_success($api->create($maps, { metadata => { name => "wide-$_", labels => { size => 'wide' } }, data => { a => chr(97 + $_ % 26) x 400_000 } })) for 1 .. $wide;
+my $wide = 40;
+$api->expect_success($api->create($maps, { metadata => { name => "wide-$_", labels => { size => 'wide' } }, data => { a => chr(97 + $_ % 26) x 500_000 } })) for 1 .. $wide;
 $node->wait_for('SELECT count(*) FROM net.wide', 'they are imported', expected => $wide);
-$node->safe_psql('postgres', q{ALTER SYSTEM SET dbnet.report_statement_timeout = '30ms'});
+$node->safe_psql('postgres', q{ALTER SYSTEM SET dbnet.report_statement_timeout = '20ms'});
 $node->reload;
 $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN; LOCK TABLE net.wide IN ACCESS EXCLUSIVE MODE');
