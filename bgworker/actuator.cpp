@@ -133,6 +133,21 @@ void Actuator::note_report(const mirror::Key &key) {
         plan->second.is_base_old = true;
 }
 
+void Actuator::note_emptied(uint32_t relation) {
+    for (auto &[key, plan] : plans_)
+        if (key.relation == relation)
+            plan.is_base_old = true;
+    const mirror::Mirror *mirror = catalog_->find(relation);
+    for (Finished &one : finished_) {
+        if (one.write.key.relation != relation || !mirror)
+            continue;
+        one.row_may_differ = true;
+        for (const mirror::Column &column : mirror->mapping.columns)
+            if (column.role == mirror::Role::key)
+                one.write.base.erase(column.path);
+    }
+}
+
 bool Actuator::in_flight(const mirror::Key &key) {
     const Entry *entry = queue_.find(key);
     return entry && (entry->state == Entry::State::in_flight || entry->state == Entry::State::finished);

@@ -78,6 +78,9 @@ public:
     // A report wrote the object's row, and with it what row and object agree on.
     void note_report(const mirror::Key &key);
 
+    // The table was emptied: the rows that requests under way were made of may be gone.
+    void note_emptied(uint32_t relation);
+
     bool in_flight(const mirror::Key &key);
     bool is_idle() const { return queue_.size() == 0; }
     // The mirrors with commits of which dbnet.object does not tell yet, and the oldest of those.
@@ -117,6 +120,7 @@ private:
         bool has_hold = false;        // held changes of the object are on record
         bool fresh = false;           // nothing of the old record stays
         bool replaces = false;        // the object is deleted to be made anew
+        mirror::Fields rehearsed;     // of the new object, which the server is asked about first; empty: it has been
         bool was_replacing = false;   // it was to be, and is changed instead
         bool looking = false;         // the request under way only reads
         bool forced = false;
@@ -185,6 +189,7 @@ private:
     void answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &&response);
     void try_again(Entry &entry, const Plan &plan, mirror::Phase phase, const std::string &message, int64_t delay_ms);
     bool may_go_on(const Plan &plan, const mirror::Mirror &mirror) const;
+    void answer_rehearsal(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void accept_release(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, nlohmann::json &&body,

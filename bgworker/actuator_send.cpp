@@ -27,6 +27,18 @@ mirror::Stamp stamp_for(const Cause &cause) {
             cause.event};
 }
 
+// `stamp`: empty for none.
+nlohmann::json body_of(const mirror::Mirror &mirror, const mirror::Key &key, const std::string &uid,
+                       const mirror::Fields &values, const std::string &stamp, const std::string &version) {
+    std::vector<std::pair<kubernetes::FieldPath, nlohmann::json>> fields;
+    for (const auto &[path, value] : values)
+        fields.emplace_back(mirror.mapping.by_path(path)->field, value);
+    std::vector<std::pair<std::string, std::string>> annotations;
+    if (!stamp.empty())
+        annotations.emplace_back(mirror::stamp_annotation, stamp);
+    return kubernetes::apply_body(mirror.resource, key.name_space, key.name, uid, fields, annotations, version);
+}
+
 // The stamp goes with the object itself: subresources take no annotations, or other kinds' do.
 kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror::Key &key, const std::string &uid,
                                       const mirror::Part &part, const std::string &version, const std::string &stamp,
@@ -34,14 +46,7 @@ kubernetes::Request apply_request_for(const mirror::Mirror &mirror, const mirror
     if (part.subresource == "scale")
         return kubernetes::scale_request(mirror.resource, key.name_space, key.name, uid, mirror.field_manager,
                                          part.fields.begin()->second.get<int64_t>(), version);
-    std::vector<std::pair<kubernetes::FieldPath, nlohmann::json>> fields;
-    for (const auto &[path, value] : part.fields)
-        fields.emplace_back(mirror.mapping.by_path(path)->field, value);
-    std::vector<std::pair<std::string, std::string>> annotations;
-    if (part.subresource.empty())
-        annotations.emplace_back(mirror::stamp_annotation, stamp);
-    const auto body =
-        kubernetes::apply_body(mirror.resource, key.name_space, key.name, uid, fields, annotations, version);
+    const auto body = body_of(mirror, key, uid, part.fields, part.subresource.empty() ? stamp : "", version);
     return kubernetes::apply_request(mirror.resource, key.name_space, key.name, mirror.field_manager, force, body,
                                      false, part.subresource);
 }
@@ -107,6 +112,10 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
                 plan.stamp = mirror::format(stamp_for(plan.cause));
             request = apply_request_for(mirror, key, plan.decision.uid, plan.part, plan.expected_version, plan.stamp,
                                         plan.forced);
+        } else if (!plan.rehearsed.empty()) {
+            request = kubernetes::rehearse_create_request(
+                mirror.resource, key.name_space, mirror.field_manager,
+                body_of(mirror, key, "", plan.rehearsed, mirror::format(stamp_for(plan.cause)), ""));
         } else if (plan.decision.uid.empty()) {
             plan.looking = true; // deleted before its object was ever seen: only an object of ours may go
             request = kubernetes::get_request(mirror.resource, key.name_space, key.name);
@@ -208,6 +217,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         return answer_release(entry, plan, mirror, response);
     if (plan.looking)
         return answer_look(entry, plan, mirror, response);
+    if (!plan.rehearsed.empty())
+        return answer_rehearsal(entry, plan, mirror, response);
 
     const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
     Attempt attempt;
@@ -351,7 +362,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
     // 200 may be the second answer to a create; the first one was lost.
     write.created = response.status == 201 || (plan.fresh && write.seen->is_created_by_us);
     write.fresh = plan.fresh;
-    if (plan.fresh && !plan.has_status) // nothing of the object is news to the row that it was made from
+    if (plan.fresh && !plan.has_status && !plan.is_base_old) // nothing is news to the row that the object was made from
         for (const mirror::Column &column : mirror.mapping.columns)
             if (column.role == mirror::Role::key)
                 write.base[column.path] = true;
@@ -386,6 +397,38 @@ void Actuator::record_applied(Finished &finished, const Plan &plan) {
     write.adoption_id = plan.adoption_id;
     write.adopted = plan.is_object_adopted;
     write.settles_hold = plan.has_hold;
+}
+
+// An object is deleted only when the server would take the new one.
+void Actuator::answer_rehearsal(Entry &entry, Plan &plan, const mirror::Mirror &mirror,
+                                kubernetes::Response &response) {
+    const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
+    Attempt attempt;
+    attempt.number = entry.attempts;
+    const Verdict verdict = judge(outcome, attempt, mirror.mapping, {}, random_() / 2147483648.0);
+    note_lane(lanes_[plan.lane], verdict, response.seconds * 1000, monotonic_ms());
+    if (outcome || outcome.kind == kubernetes::Outcome::already_exists ||
+        outcome.kind == kubernetes::Outcome::being_deleted) {
+        if (entry.again || !may_go_on(plan, mirror))
+            return try_again(entry, plan, Phase::pending, "", 0);
+        plan.rehearsed.clear();
+        return send(entry, plan, mirror);
+    }
+    Finished finished;
+    finished.write = write_for(entry, plan);
+    finished.next = verdict.next;
+    finished.delay_ms = finished.write.next_attempt_ms = verdict.delay_ms;
+    finished.write.phase = verdict.phase;
+    finished.write.message = "It is not made anew: the server would not take the new object: " + verdict.message;
+    finished.write.reason = verdict.reason;
+    if (verdict.next == Next::stop) {
+        finished.write.message = entry.immutable + ". " + finished.write.message;
+        finished.write.reason = "NewObjectRefused";
+        finished.write.replacing = "";
+    }
+    if (verdict.server_wide && entry.attempts > 0)
+        entry.attempts--; // not the object's fault
+    finish(entry, std::move(finished));
 }
 
 // The object of a row that was deleted before any answer had told its uid.

@@ -376,6 +376,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     };
 
     const bool replaces = decision.action == Action::update && !entry.immutable.empty();
+    mirror::Fields rehearsed;
     if (replaces) { // the update was refused
         if (const char *obstacle = mirror::replacement_obstacle(mirror.settings, *object)) {
             write.phase = Phase::invalid;
@@ -384,6 +385,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             return conclude(Outcome::Kind::stopped, true);
         }
         const std::string uid = object->uid;
+        for (auto &[path, value] : decision.fields)
+            if (mirror.mapping.by_path(path)->subresource.empty())
+                rehearsed.emplace(path, std::move(value));
         decision = {};
         decision.action = Action::remove;
         decision.uid = uid;
@@ -558,6 +562,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     plan.decision = std::move(decision);
     if (replaces) { // on disk before it is sent: the end of the object is not to be taken for an external delete
         plan.replaces = true;
+        plan.rehearsed = std::move(rehearsed);
         write.replacing = plan.decision.uid;
         writes_.push_back(std::move(write));
     }

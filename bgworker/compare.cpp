@@ -140,7 +140,7 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
         // A held change whose row is as it was again holds no more; nor is a row that is there again deleted.
         const bool is_back = fields && situation.tombstone && mirror.settings.manage;
         const bool is_known = (decision.action == Action::nothing && phase != Phase::held) ||
-                              (phase == decision.phase && !is_waiting(phase)) ||
+                              (phase == decision.phase && !is_waiting(phase) && decision.action != Action::forget) ||
                               (has_failed_for_good(phase) && !job.thorough);
         if (is_known && !is_waiting(phase) && !is_back)
             continue;

@@ -134,6 +134,7 @@ private:
                 load();
             for (const capture::Change &change : commit.changes)
                 if (change.operation == 'C') {
+                    actuator_.note_emptied(change.relation);
                     watcher_.resync(change.relation);
                     compare_.request(change.relation, true);
                 }

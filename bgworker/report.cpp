@@ -4,6 +4,7 @@
 #include "bgworker/report_import.hpp"
 #include "bgworker/report_transaction.hpp"
 #include "mirror/table_lock.hpp"
+#include "settings.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -180,8 +181,31 @@ void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, 
 
 // Rows ---------------------------------------------------------------------------------------------------------------
 
+// As many jobs at a time as can be read within dbnet.report_statement_timeout: rows may be large.
+std::vector<RowResult> Report::try_in_parts(const Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace) {
+    std::vector<RowResult> results;
+    while (!jobs.empty()) {
+        const size_t together = pace.together;
+        const std::span<const RowJob> part = jobs.first(std::min(jobs.size(), together));
+        jobs = jobs.subspan(part.size());
+        const Clock::time_point begun = Clock::now();
+        if (!results.empty() && begun > pace.until) {
+            RowResult later;
+            later.kind = RowResult::Kind::postponed;
+            results.resize(results.size() + part.size(), later);
+            continue;
+        }
+        std::vector<RowResult> some = try_jobs(mirror, part, pace);
+        std::move(some.begin(), some.end(), std::back_inserter(results));
+        const bool is_quick = Clock::now() - begun < std::chrono::milliseconds(settings::report_statement_timeout) / 4;
+        if (is_quick && !pace.skip_triggers && pace.together == together && part.size() == together)
+            pace.together = std::min(2 * together, RowPace::most_together);
+    }
+    return results;
+}
+
 // All jobs at once; when the table as a whole fails, that is the result of each.
-std::vector<RowResult> Report::try_jobs(const Mirror &mirror, const std::vector<RowJob> &jobs, RowPace &pace) {
+std::vector<RowResult> Report::try_jobs(const Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace) {
     RowResult failure;
     failure.kind = RowResult::Kind::locked;
     try {
@@ -198,6 +222,9 @@ std::vector<RowResult> Report::try_jobs(const Mirror &mirror, const std::vector<
             failure.kind = RowResult::Kind::failed;
             failure.message = error.message() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
             failure.sqlstate = sqlstate_text(error.sqlstate());
+        } else if (error.sqlstate() == ERRCODE_QUERY_CANCELED && jobs.size() > 1) {
+            failure.kind = RowResult::Kind::postponed;
+            pace.together = std::max<size_t>(jobs.size() / 4, 1);
         }
     } catch (const std::exception &error) {
         failure.kind = RowResult::Kind::failed;
@@ -225,7 +252,7 @@ void Report::write_jobs(const Mirror &mirror, const std::vector<RowJob> &jobs, M
     pace.skip_triggers = now < backlog.triggers_out_until;
     pace.together = backlog.together;
     bool were_out = pace.skip_triggers;
-    std::vector<RowResult> results = try_jobs(mirror, jobs, pace);
+    std::vector<RowResult> results = try_in_parts(mirror, jobs, pace);
     backlog.together = pace.together;
     if (pace.skip_triggers && !were_out) {
         backlog.triggers_out_for = std::clamp(backlog.triggers_out_for * 2, triggers_out_first, triggers_out_last);

@@ -76,7 +76,8 @@ private:
     void record_events(const mirror::Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
                        Recorded &recorded, std::vector<QueuedEvent> &busy);
     void write_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, Milliseconds now);
-    std::vector<RowResult> try_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, RowPace &pace);
+    std::vector<RowResult> try_jobs(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);
+    std::vector<RowResult> try_in_parts(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);
     void settle(const RowJob &job, const RowResult &result, Milliseconds now);
     void hurry_orphans(Milliseconds now);
 

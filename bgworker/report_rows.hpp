@@ -48,7 +48,7 @@ struct RowPace {
     bool skip_triggers = false;                  // they have been too slow: leave them out at once
     int slow_rows = 0;                           // rows whose triggers ran into the time limit
     static constexpr size_t most_together = 500;
-    size_t together = most_together; // rows per statement; fewer where so many run into the time limit
+    size_t together = most_together; // rows read or written at a time; fewer where so many run into the time limit
 };
 
 // The five characters of an SQLSTATE.

@@ -192,8 +192,8 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
 }
 
 // Objects that are recorded and that a complete list does not have are gone, however they went. Those recorded with a
-// newer version came after the list: the watch tells about them. Of those that are recorded to be gone, a worker may have
-// ended before their rows were written.
+// newer version came after the list: the watch tells about them. Of those that are recorded to be gone, a worker may
+// have ended before their rows were written.
 void Watcher::find_absent(Entry &entry) {
     MirrorWatch &watch = *entry.watch;
     uint32_t relation = watch.mirror().relation;

@@ -248,7 +248,7 @@ CREATE TABLE dbnet.tombstone (
 );
 CREATE INDEX tombstone_key ON dbnet.tombstone (relation, namespace, name);
 COMMENT ON INDEX dbnet.tombstone_key IS 'The tombstone of a key';
-COMMENT ON TABLE dbnet.tombstone IS 'Rows that were deleted and whose objects must go too; removed once the object is gone. Only a tombstone deletes: an absent row never does';
+COMMENT ON TABLE dbnet.tombstone IS 'Rows that were deleted and whose objects must go too; removed once the object is gone, or made anew for a row that was inserted again. Only a tombstone deletes: an absent row never does';
 COMMENT ON COLUMN dbnet.tombstone.id IS 'order of deletion';
 COMMENT ON COLUMN dbnet.tombstone.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.tombstone.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';

@@ -12,8 +12,7 @@ pg::Statement insert_tombstone{
     " SELECT $1::pg_catalog.regclass, $2, $3, object.uid, object.live, pg_catalog.pg_get_userbyid($4)"
     " FROM (SELECT) AS deleted_row"
     " LEFT JOIN dbnet.object ON object.relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"
-    " AND object.namespace OPERATOR(pg_catalog.=) $2 AND object.name OPERATOR(pg_catalog.=) $3"
-    " WHERE object.phase IS NULL OR object.phase OPERATOR(pg_catalog.<>) 'absent'"};
+    " AND object.namespace OPERATOR(pg_catalog.=) $2 AND object.name OPERATOR(pg_catalog.=) $3"};
 
 } // namespace
 

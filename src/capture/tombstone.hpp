@@ -6,8 +6,8 @@
 
 namespace dbnet::capture {
 
-// Inserts into dbnet.tombstone as `owner`, the extension's owner, in the running transaction. Objects that are known to
-// be absent get none. Throws pg_error.
+// Inserts into dbnet.tombstone as `owner`, the extension's owner, in the running transaction, also of a row whose
+// object is known to be gone: when the row is inserted again a worker must know, be it the next one. Throws pg_error.
 void leave_tombstone(Oid owner, Oid relation, std::string_view name_space, std::string_view name);
 
 } // namespace dbnet::capture

@@ -171,6 +171,17 @@ Request apply_request(const Resource &resource, std::string_view name_space, std
     return request;
 }
 
+Request rehearse_create_request(const Resource &resource, std::string_view name_space, std::string_view field_manager,
+                                const json &body) {
+    Request request = request_for("POST", resource_path(resource, name_space));
+    request.query =
+        Query().add("fieldManager", field_manager).add("fieldValidation", "Strict").add("dryRun", "All").take();
+    request.content_type = json_type;
+    request.body = body.dump();
+    request.idempotent = true;
+    return request;
+}
+
 Request remove_request(const Resource &resource, std::string_view name_space, std::string_view name,
                        std::string_view uid, std::string_view resource_version) {
     Request request = request_for("DELETE", resource_path(resource, name_space, name));

@@ -91,8 +91,8 @@ CREATE FUNCTION trap.pg_get_userbyid(oid) RETURNS name LANGUAGE sql AS $$ INSERT
 SET search_path = trap, pg_catalog;
 DELETE FROM net.nodes;
 SQL
-$node->query_is($tombstones, qq{net.nodes  a uid-1 {"kind": "Node"} alice\nnet.nodes  c alice},
-    'a tombstone carries uid and last body; an object known to be absent gets none');
+$node->query_is($tombstones, qq{net.nodes  a uid-1 {"kind": "Node"} alice\nnet.nodes  b uid-2 alice\nnet.nodes  c alice},
+    'a tombstone carries uid and last body; the row of an object that is gone leaves one, too');
 $node->query_is('SELECT count(*) FROM trap.caught', '0', "nothing of the user's search_path runs with the extension's rights");
 $node->fails_like(q{SET ROLE alice; INSERT INTO dbnet.tombstone (relation, name) VALUES ('net.nodes', 'x')}, '42501',
     qr/permission denied/, 'the deleting role has no rights on tombstones itself');

@@ -172,6 +172,21 @@ $api->delete("/api/v1/namespaces/$space/pods/$_", body => { gracePeriodSeconds =
 $node->wait_for(q{SELECT count(*) FROM net.pods}, 'the pods go', expected => '0');
 $node->wait_for(q{SELECT count(*) FROM net.nodes}, 'and then the node', expected => '0');
 
+# --- rows that take so long to read that many of them exceed the time limit of one statement ---
+$node->psql_ok(q{CREATE TYPE net.mood AS ENUM ('calm', 'glad');
+    CREATE FUNCTION net.to_json(mood net.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN to_json(mood::text); END $$;
+    CREATE CAST (net.mood AS json) WITH FUNCTION net.to_json(net.mood);
+    CREATE TABLE net.slow (name text PRIMARY KEY, labels jsonb, mood net.mood);
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.slow', '{"name": "metadata.name", "labels": "metadata.labels", "mood": "data.mood"}', namespace => '} . $space . q{', label_selector => 'read=slow')}, 'a table that is slow to read');
+my $slow = 60;    # of 10 ms each, where 300 ms are allowed
+$api->expect_success($api->create($maps, { metadata => { name => "slow-$_", labels => { read => 'slow' } }, data => { mood => 'calm' } })) for 1 .. $slow;
+$node->wait_for('SELECT count(*) FROM net.slow', 'its rows are made', expected => $slow);
+my $pid = $node->worker_pid('mirror worker');
+kill 'STOP', $pid;
+$api->expect_success($api->patch("$maps/slow-$_", { data => { mood => 'glad' } })) for 1 .. $slow;
+kill 'CONT', $pid;
+$node->wait_for(q{SELECT count(*) FROM net.slow WHERE mood = 'glad'}, 'all of them change at once, and all rows follow', expected => $slow);
+
 # --- row-level security that binds the owner ---
 $node->psql_ok(q{CREATE POLICY hidden ON net.maps USING (name <> 'check'); ALTER TABLE net.maps ENABLE ROW LEVEL SECURITY; ALTER TABLE net.maps FORCE ROW LEVEL SECURITY},
     'a policy that hides rows from the owner');

@@ -153,5 +153,20 @@ settles('is none');
 is(data_of($key)->{v}, 'kept', 'all goes on');
 
 is($node->worker_pid('mirror worker'), $pid, 'all that was one worker');
+# --- a table that is emptied while requests for its rows are under way: the rows come back ---
+my $there = insert('1');
+settles('a row');
+pause();
+my $made = insert('1');
+$node->psql_ok(qq{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = '$there'}, 'one object is to be made, another changed');
+is_under_way($made);
+is_under_way($there);
+$node->psql_ok('TRUNCATE net.configs', 'TRUNCATE');
+$node->psql_ok($mirrors->node_row('after-truncate'), 'and a row of another table');
+$node->wait_for(q{SELECT phase = 'applying' FROM dbnet.object WHERE relation = 'net.nodes'::regclass AND name LIKE '%after-truncate'}, 'of which the worker knows, and so of the other');
+go_on();
+settles('emptied');
+$node->wait_for(qq{SELECT string_agg(name || '=' || (data->>'v'), ' ' ORDER BY name) FROM net.configs WHERE name IN ('$there', '$made')}, 'both rows are there', expected => join(' ', sort("$there=2", "$made=1")), timeout => 30);
+
 $node->no_crash_in_log;
 done_testing();

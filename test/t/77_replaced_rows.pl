@@ -6,6 +6,7 @@ use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Api;
 use DBNet::Mirrors;
+use JSON::PP ();
 use Test::More;
 
 DBNet::Need::need('own_servers');
@@ -51,6 +52,27 @@ is($mirrors->wait_synced, '', 'settled');
 $node->wait_for(q{SELECT ready IS NULL AND note = 'mine' FROM net.nodes WHERE name = 'n2'}, 'nothing was reported of the new object yet');
 $api->expect_success($api->patch($mirrors->node_path('n2') . '/status', { status => { conditions => [ { type => 'Ready', status => 'False' } ] } }));
 $node->wait_for(q{SELECT ready = 'False' FROM net.nodes WHERE name = 'n2'}, 'and now it is');
+
+# --- rows of objects that somebody else has deleted: deleted and inserted again they are made anew, deleted they are forgotten ---
+for my $is_seen (1, 0) {
+    $api->expect_success($api->delete($mirrors->node_path('n2')));
+    $node->wait_for(q{SELECT phase = 'absent' FROM dbnet.object_status WHERE name = 'n2'}, 'an object is deleted by somebody');
+    my $pid = $node->worker_pid('mirror worker');
+    kill 'STOP', $pid if !$is_seen;
+    $node->psql_ok(q{BEGIN; DELETE FROM net.nodes WHERE name = 'n2';} . $mirrors->node_row('n2', unschedulable => 'true') . 'COMMIT;', 'its row is deleted and inserted again');
+    kill 'KILL', $pid if !$is_seen;
+    $node->worker_pid('mirror worker', other_than => $pid) if !$is_seen;
+    $node->wait_for(q{SELECT phase = 'synced' AND live IS NOT NULL FROM dbnet.object WHERE name = 'n2'}, 'it is made anew' . ($is_seen ? '' : ', also by a worker that has not seen the commit'));
+    is($mirrors->node('n2')->{spec}{unschedulable}, JSON::PP::true, 'as the row says');
+}
+$api->expect_success($api->delete($mirrors->node_path('n2')));
+$node->wait_for(q{SELECT phase = 'absent' FROM dbnet.object_status WHERE name = 'n2'}, 'once more');
+my $pid = $node->worker_pid('mirror worker');
+kill 'STOP', $pid;
+$node->psql_ok(q{DELETE FROM net.nodes WHERE name = 'n2'}, 'its row is deleted');
+kill 'KILL', $pid;
+$node->wait_for(q{SELECT count(*) FROM dbnet.object WHERE name = 'n2'}, 'nothing is left of it', expected => '0', timeout => 60);
+$node->query_is('SELECT count(*) FROM dbnet.tombstone', '0', 'no tombstone either');
 
 # --- an answer that was lost told of the object while its row was away, so that nothing was reported into any row ---
 my $manager = $node->safe_psql('postgres', q{SELECT field_manager FROM dbnet.mirrored_relation WHERE relation = 'net.configs'::regclass});

@@ -167,6 +167,21 @@ SKIP: {
     $node->safe_psql('postgres', q{ALTER SYSTEM RESET dbnet.hold_minimum});
     $node->safe_psql('postgres', q{ALTER SYSTEM RESET dbnet.hold_percent});
     $node->reload;
+    my $rehearsals = { method => 'POST', path => 'configmaps\?.*dryRun=All', count => 1 };
+    my $calls = $node->safe_psql('postgres', q{SELECT count(*) FROM dbnet.actuation WHERE name = 'many-1'});
+    $uid = map_of('many-1')->{metadata}{uid};
+    $api->fault({ %$rehearsals, status => 422, body => { kind => 'Status', apiVersion => 'v1', status => 'Failure', reason => 'Invalid', message => 'no new one like this', code => 422 } });
+    $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "rehearsed"}' WHERE name = 'many-1'}, 'an object that the server would not take anew');
+    $node->wait_for(q{SELECT phase = 'invalid' AND reason = 'NewObjectRefused' AND needs_action AND message LIKE '%field is immutable%. It is not made anew: %no new one like this' AND next_step LIKE 'The object stays,%' FROM dbnet.object_status WHERE name = 'many-1'},
+        'is not deleted, and why is said');
+    is(map_of('many-1')->{metadata}{uid}, $uid, 'it is as it was');
+    $node->query_is(q{SELECT replacing IS NULL FROM dbnet.object WHERE name = 'many-1'}, 't', 'and nothing under way');
+    $node->query_is(qq{SELECT string_agg(operation || ' ' || http_status, ', ' ORDER BY id) FROM (SELECT * FROM dbnet.actuation WHERE name = 'many-1' ORDER BY id OFFSET $calls) AS later}, 'apply 422', 'no delete was asked for');
+    $api->fault({ %$rehearsals, status => 503, body => { kind => 'Status', apiVersion => 'v1', status => 'Failure', reason => 'ServiceUnavailable', message => 'in a moment', code => 503 } });
+    $node->psql_ok(q{SELECT dbnet.retry('net.maps', } . "'$space/many-1')", 'once more, and the server has another moment of weakness');
+    $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'many-1'}, 'it is made anew');
+    is(map_of('many-1')->{data}{a}, 'rehearsed', 'as the row is');
+
     $api->fault({ method => 'DELETE', path => '/many-1', count => 1, status => 403,
         body => { kind => 'Status', apiVersion => 'v1', status => 'Failure', reason => 'Forbidden', message => 'not you', code => 403 } });
     $node->psql_ok(q{UPDATE net.maps SET data = '{"a": "3"}' WHERE name = 'many-1'}, 'once more');

@@ -56,6 +56,15 @@ TEST(KubernetesApi, Apply) {
               "fieldManager=m&force=false&fieldValidation=Strict&dryRun=All");
 }
 
+TEST(KubernetesApi, RehearsalOfACreate) {
+    const Request request = rehearse_create_request(config_map, "net", "dbnet-5f", json{{"kind", "ConfigMap"}});
+    EXPECT_EQ(request.method, "POST");
+    EXPECT_EQ(request.path, "/api/v1/namespaces/net/configmaps");
+    EXPECT_EQ(request.query, "fieldManager=dbnet-5f&fieldValidation=Strict&dryRun=All");
+    EXPECT_EQ(request.content_type, "application/json");
+    EXPECT_EQ(request.body, R"({"kind":"ConfigMap"})");
+}
+
 TEST(KubernetesApi, ApplyBodyHoldsTheGivenFieldsOnly) {
     const json body = apply_body(deployment, "net", "web", "",
                                  {{FieldPath::parse("spec.template.spec.containers[name=app].image"), "nginx:2"},
