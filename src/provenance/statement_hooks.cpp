@@ -10,6 +10,7 @@
 #include "provenance/failures.hpp"
 #include "provenance/foreign_key.hpp"
 #include "provenance/recorder.hpp"
+#include "provenance/traceparent.hpp"
 
 extern "C" {
 #include "access/xact.h"
