@@ -71,8 +71,8 @@ static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet suppor
 #define DBNET_BEGIN_INDEX_SCAN(table, index, snapshot, keys) index_beginscan(table, index, snapshot, keys, 0)
 #endif
 
-// ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks are immediate; and
-// table_tuple_update that waits for nobody, with the type of its last argument: whether indexes need the new version.
+// ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks are immediate; and the type of
+// the last argument of table_tuple_update: whether indexes need the new version.
 #if PG_VERSION_NUM >= 160000
 #define DBNET_INSERT_INTO_INDEXES(table, row, state)                                                                   \
     ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr, false)
