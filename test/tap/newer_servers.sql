@@ -156,3 +156,5 @@ SELECT is_empty($$SELECT what FROM dbnet.why_not_steps('net.members', '1', '-inf
 \else
 SELECT skip('the server is older than 18', 1);
 \endif
+
+SELECT * FROM finish();
