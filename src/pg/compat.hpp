@@ -60,17 +60,19 @@ extern "C" {
 
 static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet supports PostgreSQL 15 to 18");
 
-// Of ExecutorRun and its hook; 18 has no fourth one.
+// Of ExecutorRun and its hook: 18 has no fourth one. A scan of an index: 18 can count what it does.
 #if PG_VERSION_NUM >= 180000
 #define DBNET_EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
 #define DBNET_EXECUTOR_RUN_ARGUMENTS query, direction, count
+#define DBNET_BEGIN_INDEX_SCAN(table, index, snapshot, keys) index_beginscan(table, index, snapshot, nullptr, keys, 0)
 #else
 #define DBNET_EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
 #define DBNET_EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
+#define DBNET_BEGIN_INDEX_SCAN(table, index, snapshot, keys) index_beginscan(table, index, snapshot, keys, 0)
 #endif
 
-// ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks are immediate; and
-// table_tuple_update that waits for nobody, with the type of its last argument: whether indexes need the new version.
+// ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks are immediate; and the type of
+// the last argument of table_tuple_update: whether indexes need the new version.
 #if PG_VERSION_NUM >= 160000
 #define DBNET_INSERT_INTO_INDEXES(table, row, state)                                                                   \
     ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr, false)

@@ -65,8 +65,8 @@ void note_ddl(ObjectAccessType access, const char *what, const TrackedTable *tab
         frame->relation = table->number;
     keep_activity(frame);
     Record *record = frame->recorded_in == transaction_serial() ? open_record(frame->activity) : nullptr;
-    // The first object that a statement touches is the one that it names; but a table's triggers go before the table.
-    if (record == nullptr || (record->activity.detail != nullptr && strcmp(what, "table") != 0))
+    // The first object that a statement touches is the one that it names; but a dropped table's triggers go before it.
+    if (record == nullptr || (record->activity.detail != nullptr && (access != OAT_DROP || strcmp(what, "table") != 0)))
         return;
     const MemoryContext before = MemoryContextSwitchTo(record_memory());
     JsonbField field;

@@ -625,6 +625,7 @@ EventId flush() {
     number_them(transaction);
     is_flushing = true;
     const MemoryContext memory = CurrentMemoryContext;
+    pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); }); // long values want one; at the commit there is none
     try {
         pg::call([&] { store(transaction, count); });
     } catch (const pg::error &error) { // nothing is written yet: see store()
@@ -635,6 +636,7 @@ EventId flush() {
         number_them(transaction);
         count_failure("a transaction", error.what());
     }
+    pg::call([] { PopActiveSnapshot(); });
     is_flushing = false;
     if (records->first_part == 0)
         records->first_part = transaction;

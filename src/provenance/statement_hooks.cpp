@@ -10,6 +10,7 @@
 #include "provenance/failures.hpp"
 #include "provenance/foreign_key.hpp"
 #include "provenance/recorder.hpp"
+#include "provenance/traceparent.hpp"
 
 extern "C" {
 #include "access/xact.h"
@@ -46,8 +47,11 @@ const char *tag_of(CmdType operation) noexcept {
 void set_text(Frame *frame, const char *query, int location, int length) {
     if (query == nullptr)
         return;
-    frame->text = location > 0 ? query + location : query;
-    frame->text_length = static_cast<int>(length > 0 ? strnlen(frame->text, length) : strlen(frame->text));
+    // Since 18 a statement begins at its first word: the comments before it, where clients say why, are its own, too.
+    const size_t first_word = location > 0 ? location : 0, start = start_of_comments({query, first_word});
+    frame->text = query + start;
+    frame->text_length =
+        static_cast<int>(length > 0 ? strnlen(frame->text, length + (first_word - start)) : strlen(frame->text));
     while (frame->text_length > 0 && strchr(" \t\r\n", *frame->text) != nullptr) {
         ++frame->text;
         --frame->text_length;

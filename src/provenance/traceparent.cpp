@@ -43,6 +43,18 @@ std::string_view find_traceparent(std::string_view statement) noexcept {
     return {};
 }
 
+size_t start_of_comments(std::string_view text) noexcept {
+    size_t start = text.size();
+    for (std::string_view before = text;;) {
+        before = before.substr(0, before.find_last_not_of(" \t\r\n") + 1);
+        const size_t open = before.rfind("/*");
+        if (open == before.npos || open + 4 > before.size() || before.find("*/", open + 2) != before.size() - 2)
+            return start;
+        before = before.substr(0, open);
+        start = open;
+    }
+}
+
 } // namespace dbnet::provenance
 
 #include "pg/no_postgres.hpp"

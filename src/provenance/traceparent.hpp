@@ -12,4 +12,8 @@ bool is_traceparent(std::string_view text) noexcept;
 // The first one in a comment of the statement; empty: there is none.
 std::string_view find_traceparent(std::string_view statement) noexcept;
 
+// Where the comments begin that stand right before the end of `text`, a query up to a statement's first word; its size
+// when there are none.
+size_t start_of_comments(std::string_view text) noexcept;
+
 } // namespace dbnet::provenance

@@ -97,7 +97,7 @@ private:
             return;
         index_ = index_open(index, AccessShareLock);
         slot_ = table_slot_create(partition, nullptr);
-        scan_ = index_beginscan(partition, index_, SnapshotSelf, key_columns, 0);
+        scan_ = DBNET_BEGIN_INDEX_SCAN(partition, index_, SnapshotSelf, key_columns);
     }
 
     const char *const *columns_;

@@ -226,8 +226,16 @@ bool PartitionedTable::replace(Instant bucket, ItemPointerData place, const Datu
     TM_FailureData failure;
     LockTupleMode lock;
     DBNET_INDEXES_TO_UPDATE indexes = DBNET_NO_INDEX_TO_UPDATE;
-    const TM_Result result = table_tuple_update(leaf->relation, &place, slot, GetCurrentCommandId(true), SnapshotSelf,
-                                                InvalidSnapshot, false, &failure, &lock, &indexes);
+    // Nobody is waited for: a lock that cannot be had at once leaves the row to whoever holds it. The update itself
+    // must be told to wait, though it never has to (heap_update() asserts that).
+    TupleTableSlot *held = table_slot_create(leaf->relation, nullptr);
+    const CommandId command = GetCurrentCommandId(true);
+    TM_Result result = table_tuple_lock(leaf->relation, &place, SnapshotSelf, held, command, LockTupleNoKeyExclusive,
+                                        LockWaitSkip, 0, &failure);
+    ExecDropSingleTupleTableSlot(held);
+    if (result == TM_Ok)
+        result = table_tuple_update(leaf->relation, &place, slot, command, SnapshotSelf, InvalidSnapshot, true,
+                                    &failure, &lock, &indexes);
     if (result == TM_Ok && indexes != DBNET_NO_INDEX_TO_UPDATE) {
         DBNET_INSERT_INTO_INDEXES(leaf->target, slot, state_);
         ResetPerTupleExprContext(state_);

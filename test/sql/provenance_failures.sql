@@ -14,10 +14,12 @@ CREATE FUNCTION new_failures() RETURNS bigint LANGUAGE sql AS
 $$ UPDATE lab.counted SET failures = dbnet.provenance_failures() FROM lab.counted AS before RETURNING counted.failures - before.failures $$;
 
 -- a type whose way to json raises, of a column and of an argument
+SET client_min_messages = warning;
 CREATE TYPE span;
 CREATE FUNCTION span_in(cstring) RETURNS span LANGUAGE internal IMMUTABLE STRICT AS 'textin';
 CREATE FUNCTION span_out(span) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
 CREATE TYPE span (INPUT = span_in, OUTPUT = span_out, LIKE = text);
+RESET client_min_messages;
 CREATE FUNCTION span_to_json(span) RETURNS json LANGUAGE plpgsql AS $$ BEGIN IF $1::text LIKE 'bad%' THEN RAISE 'no json for "%"', $1; END IF; RETURN json_build_object('span', $1::text); END $$;
 CREATE CAST (span AS text) WITH INOUT;
 CREATE CAST (span AS json) WITH FUNCTION span_to_json(span);

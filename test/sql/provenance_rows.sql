@@ -77,11 +77,13 @@ INSERT INTO node VALUES (10, 'again', 4);
 COMMIT;
 SELECT * FROM chain.show();
 
--- prepared statements, EXPLAIN ANALYZE, DO, EXECUTE
+-- prepared statements, EXPLAIN ANALYZE (what it tells differs from version to version), DO, EXECUTE
 PREPARE change (int) AS UPDATE node SET rps = $1 WHERE id = 10;
 EXECUTE change (5);
 EXPLAIN UPDATE node SET rps = 6 WHERE id = 10;
+\o /dev/null
 EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) UPDATE node SET rps = 7 WHERE id = 10;
+\o
 DO $$ BEGIN UPDATE node SET rps = 8 WHERE id = 10; EXECUTE 'UPDATE node SET rps = $1 WHERE id = 10' USING 9; END $$;
 SELECT * FROM chain.show();
 

@@ -18,8 +18,8 @@ $node->safe_psql('postgres', q{CREATE SUBSCRIPTION nodes CONNECTION '} . $source
 $source->safe_psql('postgres', q{INSERT INTO net.nodes VALUES ('a', 'x'), ('b', 'x')});
 $source->safe_psql('postgres', q{UPDATE net.nodes SET zone = 'y' WHERE name = 'a'; DELETE FROM net.nodes WHERE name = 'b'});
 $node->wait_for(q{SELECT string_agg(name || zone, ' ') FROM net.nodes}, 'the changes are applied', expected => 'ay');
-my $chain = q{
-    SELECT v.operation, v.key ->> 'name', a.name, a.kind, t.origin ~ '^pg_\d+$', s.process, v.old, v.new
+my $chain = q{ -- the worker has another name since 17
+    SELECT v.operation, v.key ->> 'name', a.name, a.kind, t.origin ~ '^pg_\d+$', replace(s.process, ' apply ', ' '), v.old, v.new
     FROM dbnet.entity_version AS v JOIN dbnet.activity AS a ON a.id = v.activity JOIN dbnet.transaction AS t ON t.id = a.transaction JOIN dbnet.session AS s ON s.id = t.session
     WHERE v.relation = (SELECT number FROM dbnet.tracked_relation WHERE table_name = 'nodes') ORDER BY v.id};
 $node->query_is($chain, join("\n",
@@ -33,7 +33,7 @@ $node->query_is(q{SELECT string_agg(regexp_replace(line, '^\S+ \S+ +', ''), E'\n
         'trigger    see on net.nodes, after insert',
         'row        INSERT net.nodes b: zone "x"',
         'statement  replication'), 'a trigger leads back to the row that was applied');
-$node->query_is(q{SELECT count(*) FROM dbnet.why('net.seen', 'b') AS line WHERE line ~ ' who .*logical replication worker.*replicated from ''pg_'}, '1', 'and to the server that it came from');
+$node->query_is(q{SELECT count(*) FROM dbnet.why('net.seen', 'b') AS line WHERE line ~ ' who .*logical replication (apply )?worker.*replicated from ''pg_'}, '1', 'and to the server that it came from');
 $node->query_is('SELECT count(*) FROM dbnet.verify()', '0', 'the chain of hashes holds');
 $source->stop;
 

@@ -47,6 +47,17 @@ TEST(Traceparent, IsNotFoundElsewhere) {
     EXPECT_EQ(find_traceparent("/*traceparent='" + good.substr(0, 40)), "");
 }
 
+TEST(Traceparent, CommentsBeforeAStatementAreItsOwn) {
+    EXPECT_EQ(start_of_comments(""), 0u);
+    EXPECT_EQ(start_of_comments("  "), 2u);
+    EXPECT_EQ(start_of_comments("/* a */ "), 0u);
+    EXPECT_EQ(start_of_comments("SELECT 1;/* a */\n/*b*/ "), 9u);
+    EXPECT_EQ(start_of_comments("SELECT 1 /* a */; "), 18u);
+    EXPECT_EQ(start_of_comments("/* a */ SELECT 1; -- */ "), 24u);
+    EXPECT_EQ(start_of_comments("/*/ "), 4u);
+    EXPECT_EQ(start_of_comments("*/"), 2u);
+}
+
 TEST(Traceparent, ReadsNothingBeyondAnyPrefix) {
     const std::string statement = "/*a*/UPDATE t SET a=1/*traceparent='" + good + "'*/";
     const size_t complete = statement.find(good) + good.size();
