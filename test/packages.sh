@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that building and testing need, and says which. Needs root or sudo only when one is missing.
+# packages.sh [PACKAGE…]: installs the Debian packages that building and testing need, and those named, and says which. Needs root or sudo only when one is missing.
 # A PostgreSQL installed by this script gets no cluster of its own: the tests start theirs in the build folder.
 set -eu
 packages="make g++ perl openssl curl git
  libcurl4-openssl-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libssl-dev
  libmicrohttpd-dev libgnutls28-dev zstd
  libprotozero-dev libdeflate-dev libzstd-dev
- libgtest-dev libprotoc-dev libipc-run-perl"
+ libgtest-dev libprotoc-dev libipc-run-perl $*"
 # Any Node.js from 18.19 on will do.
 command -v node >/dev/null && command -v npm >/dev/null || packages="$packages nodejs npm"
 # Another server than Debian's own brings its own headers and pgTAP.
