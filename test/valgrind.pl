@@ -71,7 +71,7 @@ sql(q{INSERT INTO net.maps (name, data) SELECT 'map' || n, jsonb_build_object('n
 is(sql(q{SELECT * FROM dbnet.wait_synced('580 s')}, 'wait'), '', 'are objects');
 $api->expect_success($api->create("/api/v1/namespaces/$space/configmaps", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'made' }, data => { n => '9' } }));
 wait_for(q{SELECT count(*) = 1 FROM net.maps WHERE name = 'made'}, 'an object is made by somebody else');
-sql(q{BEGIN; UPDATE net.maps SET data = '{"n": "6"}' WHERE name = 'map2'; DELETE FROM net.maps WHERE name = 'map3'; INSERT INTO net.maps VALUES ('Bad Name', '{}', '{}'); COMMIT}, 'a change, a deletion, a bad name');
+sql(q{BEGIN; UPDATE net.maps SET data = '{"n": "6"}' WHERE name = 'map2'; DELETE FROM net.maps WHERE name = 'map3'; COMMIT; INSERT INTO net.maps VALUES ('Bad Name', '{}', '{}')}, 'a change, a deletion, a bad name');
 wait_for(q{SELECT count(*) = 1 AND bool_and(message IS NOT NULL) FROM dbnet.object WHERE name = 'Bad Name' OR phase IN ('pending', 'deleting')}, 'are settled or refused');
 sql(q{SELECT * FROM dbnet.preview('net.maps'); SELECT * FROM dbnet.object_status; SELECT * FROM dbnet.why('net.maps', '{"name": "map2"}'); SELECT * FROM dbnet.worker}, 'views');
 sql(q{SELECT accepted FROM otel.ingest_traces(jsonb_build_object('resourceSpans', jsonb_build_array(jsonb_build_object(
