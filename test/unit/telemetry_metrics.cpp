@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace dbnet::telemetry::test {
+namespace dbnet::telemetry::test::metrics {
 namespace {
 
 using Writer = protozero::pbf_writer;
@@ -223,4 +223,4 @@ TEST(TelemetryMetrics, BadPointsAreRejectedAlone) {
 }
 
 } // namespace
-} // namespace dbnet::telemetry::test
+} // namespace dbnet::telemetry::test::metrics
