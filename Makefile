@@ -5,6 +5,7 @@
 #   make bench       measures; make torture: what takes longer than a check should
 #   make deb         the Debian package, into build/
 #   make fuzz        libFuzzer (clang++) on every parser, SECONDS_EACH=60
+#   make valgrind    a server below valgrind
 #   make format, make lint
 #
 # `make check` and its kin work before any package is there: they call test/packages.sh first.
@@ -45,7 +46,7 @@ EXTRA_CLEAN += build $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
 
 # PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-TEST_GOALS := check torture bench demo fuzz packages test-root test-binaries check-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/% build/otel_js/%
+TEST_GOALS := check torture bench demo fuzz valgrind packages test-root test-binaries check-% valgrind-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/% build/otel_js/%
 ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 include test/tests.mk
 else ifneq ($(wildcard $(PGXS)),)

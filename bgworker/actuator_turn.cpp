@@ -343,6 +343,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     mirror::Situation situation;
     situation.mapping = &mirror.mapping;
     situation.settings = &mirror.settings;
+    situation.name = entry.key.name;
     situation.row = row;
     situation.object = object ? &*object : nullptr;
     situation.tombstone = stored.tombstone ? &*stored.tombstone : nullptr;

@@ -125,6 +125,7 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
         mirror::Situation situation;
         situation.mapping = &mirror.mapping;
         situation.settings = &mirror.settings;
+        situation.name = keys[i].name;
         situation.row = fields ? &*fields : nullptr;
         situation.object = stored[i].object ? &*stored[i].object : nullptr;
         situation.tombstone = stored[i].tombstone ? &*stored[i].tombstone : nullptr;

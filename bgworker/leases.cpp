@@ -18,7 +18,6 @@ namespace dbnet::bgworker {
 
 namespace {
 
-using Action = LeaseKeeper::Action;
 using kubernetes::Outcome;
 
 // Somebody claimed elsewhere after we did, or after what we know of: only a new claim may go before that.
@@ -112,8 +111,8 @@ void Leases::turn() {
     std::string older_than; // position of a holder
     for (auto &[name, server] : servers_) {
         newer_term = std::max(newer_term, server.keeper.newer_term());
-        const Action action = server.keeper.next(monotonic_ms());
-        if (action != Action::none)
+        const LeaseKeeper::Action action = server.keeper.next(monotonic_ms());
+        if (action != LeaseKeeper::Action::none)
             ask(name, server, action);
         if (server.keeper.is_older_copy())
             older_than = server.keeper.lease()->position;
@@ -162,12 +161,12 @@ std::string Leases::rival(const std::string &server) const {
     return found == servers_.end() ? std::string() : found->second.keeper.rival();
 }
 
-void Leases::ask(const std::string &name, Server &server, Action action) {
+void Leases::ask(const std::string &name, Server &server, LeaseKeeper::Action action) {
     const std::string lease = lease_name(name);
     kubernetes::Request request;
-    if (action == Action::read)
+    if (action == LeaseKeeper::Action::read)
         request = kubernetes::read_lease_request(server.name_space, lease);
-    else if (action == Action::create)
+    else if (action == LeaseKeeper::Action::create)
         request =
             kubernetes::create_lease_request(server.name_space, lease, renewal_of(name, server.keeper, catalog_->term));
     else
@@ -179,7 +178,7 @@ void Leases::ask(const std::string &name, Server &server, Action action) {
         });
 }
 
-void Leases::take_answer(const std::string &name, Action action, kubernetes::Response &&response) {
+void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, kubernetes::Response &&response) {
     LeaseKeeper &keeper = servers_.at(name).keeper; // a server that is given up has its request cancelled
     const int64_t now_ms = monotonic_ms();
     const Outcome outcome = kubernetes::classify(response, kubernetes::lease_resource().plural);
@@ -187,8 +186,9 @@ void Leases::take_answer(const std::string &name, Action action, kubernetes::Res
     case Outcome::ok:
         try {
             kubernetes::Lease lease = kubernetes::parse_lease(response.body);
-            const std::string doubt = action == Action::read ? doubt_about(lease, *catalog_) : std::string();
-            if (action == Action::read)
+            const std::string doubt =
+                action == LeaseKeeper::Action::read ? doubt_about(lease, *catalog_) : std::string();
+            if (action == LeaseKeeper::Action::read)
                 keeper.on_read(std::move(lease), doubt, now_ms);
             else
                 keeper.on_written(std::move(lease), now_ms);

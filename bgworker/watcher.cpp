@@ -41,7 +41,7 @@ const pg::Statement select_recorded{
     " AND (live IS NOT NULL OR phase IN ('absent', 'report_failed'))"
     " AND (namespace, name) > ($2, $3) ORDER BY namespace, name LIMIT $4"};
 
-std::optional<std::string> optional_text(const std::string &text) {
+std::optional<std::string> text_or_null(const std::string &text) {
     return text.empty() ? std::nullopt : std::optional(text);
 }
 std::optional<double> optional_time(int64_t seconds) {
@@ -280,9 +280,9 @@ void Watcher::write_state(Entry &entry, Milliseconds now) {
         return;
     State state = state_of(entry);
     in_report_transaction([&] {
-        pg::execute(upsert_state, Oid{entry.watch->mirror().relation}, state.state, optional_text(state.message),
+        pg::execute(upsert_state, Oid{entry.watch->mirror().relation}, state.state, text_or_null(state.message),
                     state.listed, state.expected < 0 ? std::nullopt : std::optional(state.expected),
-                    optional_text(state.resource_version), optional_time(state.watch_since),
+                    text_or_null(state.resource_version), optional_time(state.watch_since),
                     optional_time(state.last_event_at));
     });
     entry.written = std::move(state);

@@ -52,18 +52,18 @@ std::string text_of(TimestampTz at) {
 }
 
 // A copy, so that the lock is not held while rows are built.
-struct Seen {
+struct SeenWorker {
     WorkerSlot slot;
     uint64 published, processed;
 };
 
-std::optional<std::string> lag_of(const Seen &seen) {
+std::optional<std::string> lag_of(const SeenWorker &seen) {
     if (seen.slot.kind != WorkerKind::mirror || seen.slot.pid == 0)
         return std::nullopt;
     return std::to_string(seen.published > seen.processed ? seen.published - seen.processed : 0);
 }
 
-void add_row(mirror::RowWriter &rows, const Seen &seen) {
+void add_row(mirror::RowWriter &rows, const SeenWorker &seen) {
     const WorkerSlot &slot = seen.slot;
     const std::string last_error(slot.last_error);
     rows.add({name_of(slot.kind), name_of(slot.state),
@@ -80,7 +80,7 @@ DBNET_FUNCTION(dbnet_worker_status) {
     using namespace dbnet;
     pg::Shared &memory = pg::require_shared();
     mirror::RowWriter rows(fcinfo);
-    std::vector<bgworker::Seen> seen;
+    std::vector<bgworker::SeenWorker> seen;
     seen.reserve(pg::Shared::slot_count);
     pg::with_shared_lock(memory, [&] {
         for (const pg::WorkerSlot &slot : memory.slots) {
@@ -92,7 +92,7 @@ DBNET_FUNCTION(dbnet_worker_status) {
                     {slot, pg_atomic_read_u64(&atomics.published_lsn), pg_atomic_read_u64(&atomics.processed_lsn)});
         }
     });
-    for (const bgworker::Seen &worker : seen)
+    for (const bgworker::SeenWorker &worker : seen)
         bgworker::add_row(rows, worker);
     return Datum{0};
 }

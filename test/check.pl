@@ -6,7 +6,7 @@
 # --binaries=DIR unit tests and replays (build);
 # --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl, and tells the others by
 # DBNET_TORTURE=1 to take their time; --bench runs test/bench/run.pl,
-# --demo test/demo/run.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
+# --demo test/demo/run.pl, --valgrind test/valgrind.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
 # user, since PostgreSQL refuses root.
 use strict;
 use warnings;
@@ -17,12 +17,12 @@ use Getopt::Long;
 use TAP::Parser;
 use POSIX ();
 
-my ($root, $binaries, $only, $torture, $bench, $demo) = ('', 'build', '', 0, 0, 0);
-GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench, 'demo' => \$demo)
-  or die "usage: check.pl --root=DIR [--binaries=DIR] [--only=REGEX] [--torture] [--bench] [--demo]\n";
+my ($root, $binaries, $only, $torture, $bench, $demo, $valgrind) = ('', 'build', '', 0, 0, 0, 0);
+GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench, 'demo' => \$demo, 'valgrind' => \$valgrind)
+  or die "usage: check.pl --root=DIR [--binaries=DIR] [--only=REGEX] [--torture] [--bench] [--demo] [--valgrind]\n";
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
-my $folder = $demo ? 'build/demo' : 'build/check';
+my $folder = $demo ? 'build/demo' : $valgrind ? 'build/valgrind' : 'build/check';
 refuse_second_demo() if $demo;
 choose_cluster();
 go_to_background() if $demo && $ENV{KEEP} && !defined $ENV{DBNET_DEMO_COLOURS};
@@ -56,6 +56,10 @@ if ($bench) {
     local $ENV{TESTDATADIR} = "$work/bench";
     local $ENV{TESTLOGDIR} = "$work/log/bench";
     exec 'perl', 'test/bench/run.pl', $only or die "test/bench/run.pl: $!\n";
+}
+if ($valgrind) {
+    @ENV{qw(TESTDATADIR TESTLOGDIR)} = ("$work/run", "$work/log");
+    exec $^X, 'test/valgrind.pl' or die "test/valgrind.pl: $!\n";
 }
 if ($demo) {
     @ENV{qw(TESTDATADIR TESTLOGDIR)} = ("$work/data", "$work/log");
@@ -159,7 +163,7 @@ sub become_unprivileged {
         system('chown', '-R', "$uid:$gid", $directory);
     }
     my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', $^X, "$place/test/check.pl", "--root=$root", "--binaries=$binaries",
-        ($only ne '' ? "--only=$only" : ()), ($torture ? '--torture' : ()), ($bench ? '--bench' : ()), ($demo ? '--demo' : ()));
+        ($only ne '' ? "--only=$only" : ()), ($torture ? '--torture' : ()), ($bench ? '--bench' : ()), ($demo ? '--demo' : ()), ($valgrind ? '--valgrind' : ()));
     exec @command or die "setpriv: $!\n" if $reachable;
     my $pid = fork // die "fork: $!\n";
     if (!$pid) { exec @command or die "setpriv: $!\n" }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that building and testing need, and says which. Needs root or sudo only when one is missing.
+# packages.sh [PACKAGE…]: installs the Debian packages that building and testing need, and those named, and says which. Needs root or sudo only when one is missing.
 # The server is the one of PG_CONFIG, any version in Debian's layout (/usr/lib/postgresql/17/bin/pg_config, there already
 # or not); without any pg_config it is the distribution's own. A server from elsewhere brings its headers, PL/Perl,
 # PL/Python and pgTAP itself.
@@ -19,7 +19,7 @@ packages="make g++ perl openssl curl git
  libcurl4-openssl-dev nlohmann-json3-dev libsimdjson-dev libyaml-cpp-dev libssl-dev
  libmicrohttpd-dev libgnutls28-dev zstd
  libprotozero-dev libdeflate-dev libzstd-dev
- libgtest-dev libprotoc-dev libipc-run-perl"
+ libgtest-dev libprotoc-dev libipc-run-perl $*"
 # Any Node.js from 18.19 on will do.
 command -v node >/dev/null && command -v npm >/dev/null || packages="$packages nodejs npm"
 

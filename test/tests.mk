@@ -81,7 +81,7 @@ $(BUILD)/bench_telemetry: test/bench/telemetry.cpp $(filter src/telemetry/%,$(PU
 
 .SECONDARY: $(FUZZ_OBJECTS)
 
-.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed demo demo-installed fuzz packages
+.PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed demo demo-installed fuzz valgrind valgrind-installed packages
 packages:
 	@PG_CONFIG=$(PG_CONFIG) test/packages.sh
 
@@ -122,6 +122,13 @@ bench: packages
 bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
 	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) --bench $(if $(ONLY),--only='$(ONLY)')
 
+# A server below valgrind: some minutes.
+valgrind:
+	@PG_CONFIG=$(PG_CONFIG) test/packages.sh valgrind
+	@$(MAKE) $(PARALLEL) --no-print-directory valgrind-installed
+valgrind-installed: test-root $(BUILD)/kubesim
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --valgrind
+
 # Quiet but for what the demo itself says.
 demo: packages
 	@echo "Building DBNet and the simulator, some minutes the first time"
@@ -133,6 +140,7 @@ demo-installed: test-root $(BUILD)/kubesim
 SECONDS_EACH ?= 60
 FUZZED = $(shell printf 'fuzz/%s\n' $(FUZZ_NAMES) | grep -E '$(ONLY)' | cut -d/ -f2)
 fuzz:
+	@PG_CONFIG=$(PG_CONFIG) test/packages.sh clang libclang-rt-dev
 	@$(MAKE) $(PARALLEL) --no-print-directory LIBFUZZER=1 CXX=clang++ $(FUZZED:%=$(BUILD)/libfuzzer/%)
 	@cd $(BUILD)/libfuzzer && for name in $(FUZZED); do mkdir -p $$name.corpus && \
 	    ./$$name -max_total_time=$(SECONDS_EACH) -print_final_stats=1 $$name.corpus $(CURDIR)/test/fuzz/corpus/$$name || exit 1; done

@@ -52,6 +52,20 @@ std::pair<std::string, std::string> split_api_version(std::string_view api_versi
     return {std::string(group), std::string(version)};
 }
 
+std::string_view name_problem(std::string_view name) noexcept {
+    if (name.empty())
+        return "name may not be empty";
+    if (name == ".")
+        return "may not be '.'";
+    if (name == "..")
+        return "may not be '..'";
+    if (name.find('/') != std::string_view::npos)
+        return "may not contain '/'";
+    if (name.find('%') != std::string_view::npos)
+        return "may not contain '%'";
+    return {};
+}
+
 std::string percent_encode(std::string_view text) {
     constexpr char digits[] = "0123456789ABCDEF";
     std::string encoded;

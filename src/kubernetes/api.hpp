@@ -33,6 +33,10 @@ std::pair<std::string, std::string> split_api_version(std::string_view api_versi
 // Percent-encodes all but unreserved characters (RFC 3986).
 std::string percent_encode(std::string_view text);
 
+// Why no object of any kind can have the name, in the server's words; empty: one can. Such a name must never become a
+// part of a request's path, where it means something else.
+std::string_view name_problem(std::string_view name) noexcept;
+
 // /api/v1/namespaces/x/configmaps[/name[/subresource]]; an empty name_space means all namespaces (or cluster-scoped).
 std::string resource_path(const Resource &resource, std::string_view name_space, std::string_view name = {},
                           std::string_view subresource = {});

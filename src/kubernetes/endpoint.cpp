@@ -250,6 +250,7 @@ void Endpoint::prepare(Transfer &transfer) {
     if (!stream)
         ((transfer.url += mark) += "timeout=") += std::to_string(request.timeout.count()) + 's';
     option(handle, CURLOPT_URL, transfer.url.c_str());
+    option(handle, CURLOPT_PATH_AS_IS, 1L); // as it was put together: nothing in it means the folder above
     option(handle, CURLOPT_HTTPHEADER, transfer.headers.get());
     option(handle, CURLOPT_ERRORBUFFER, transfer.curl_error);
     option(handle, CURLOPT_PRIVATE, &transfer);

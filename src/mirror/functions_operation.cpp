@@ -38,7 +38,7 @@ std::string caller_name() {
 }
 
 // What is asked for, of which object.
-struct Target {
+struct OperationTarget {
     Mirror mirror;
     Key key;
     MirroredRow row;
@@ -68,7 +68,7 @@ void check_manages(const Mirror &mirror) {
 }
 
 // The object must be there, and DBNet may write to it.
-Target target_of(Mirror &&mirror, const std::string &text) {
+OperationTarget target_of(Mirror &&mirror, const std::string &text) {
     check_manages(mirror);
     Key key = parse_key(mirror, text);
     std::optional<MirroredRow> row = find_row(mirror, key);
@@ -82,12 +82,12 @@ Target target_of(Mirror &&mirror, const std::string &text) {
     return {std::move(mirror), std::move(key), std::move(*row), std::move(*stored.object)};
 }
 
-void check_update(const Target &target) {
+void check_update(const OperationTarget &target) {
     if (!pg::execute(may_update_any, Oid{target.mirror.relation}).boolean(0, 0))
         throw denied(target.mirror, "Who may UPDATE a column may ask for that.");
 }
 
-int64 ask(const Target &target, const char *operation, const Json &arguments) {
+int64 ask(const OperationTarget &target, const char *operation, const Json &arguments) {
     const std::string caller = caller_name();
     const int64 id = as_extension([&] {
         return pg::execute(insert_operation, target.mirror.server, Oid{target.mirror.relation}, target.key.name_space,
@@ -100,7 +100,7 @@ int64 ask(const Target &target, const char *operation, const Json &arguments) {
 
 // UPDATE of one column of the row, as the caller and with all that goes for one. `old`: only a row that holds this.
 // False: there was none.
-bool update_row(const Target &target, const Column &column, const Json &value, const Json *old) {
+bool update_row(const OperationTarget &target, const Column &column, const Json &value, const Json *old) {
     const Mirror &mirror = target.mirror;
     const std::string name = pg::quoted_name(column.name);
     const auto literal = [&](const char *argument) {
@@ -126,7 +126,7 @@ const Column *settable(const Mirror &mirror, const std::string &path) {
 }
 
 // The row says so where it can: there is one truth. False: no column does.
-bool cordon_row(const Target &target, bool unschedulable) {
+bool cordon_row(const OperationTarget &target, bool unschedulable) {
     const Column *column = settable(target.mirror, "spec.unschedulable");
     if (!column)
         return false;
@@ -143,7 +143,7 @@ Datum request_cordon(FunctionCallInfo fcinfo, const char *operation, bool unsche
     const std::string text = required(text_argument(fcinfo, 1), "key");
     std::optional<int64> id;
     pg::in_spi([&] {
-        std::optional<Target> target;
+        std::optional<OperationTarget> target;
         with_safe_path([&] {
             Mirror mirror = readable_mirror(relation);
             check_kind(mirror, operation, "", {"Node"});
@@ -181,7 +181,7 @@ void add_times(Json &arguments, FunctionCallInfo fcinfo, int first) {
 }
 
 // The pods' mirror that the caller names, or else who may delete the node may have it emptied.
-void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) {
+void check_pods(const OperationTarget &target, FunctionCallInfo fcinfo, Json &arguments) {
     if (fcinfo->args[2].isnull) {
         if (!pg::execute(may_delete, Oid{target.mirror.relation}).boolean(0, 0))
             throw denied(target.mirror, "Who may DELETE rows of it may drain; or name a mirror of its pods whose rows "
@@ -207,7 +207,7 @@ void check_pods(const Target &target, FunctionCallInfo fcinfo, Json &arguments) 
 
 // The column that holds the annotation, if DBNet owns it: what others own is patched in place, and owning all of a
 // template for the sake of one annotation in it would be too much.
-const Column *owned_template(const Target &target, const kubernetes::FieldPath &field) {
+const Column *owned_template(const OperationTarget &target, const kubernetes::FieldPath &field) {
     std::set<std::string> owned = target.object.claimed;
     if (!is_import_under_way(target.mirror.mapping, target.object))
         owned.merge(
@@ -220,7 +220,7 @@ const Column *owned_template(const Target &target, const kubernetes::FieldPath &
     return found == columns.end() ? nullptr : &*found;
 }
 
-bool restart_row(const Target &target) {
+bool restart_row(const OperationTarget &target) {
     const kubernetes::FieldPath field = kubernetes::restarted_at_field();
     const Column *column = owned_template(target, field);
     if (!column)
@@ -257,7 +257,7 @@ DBNET_FUNCTION(dbnet_evict) {
         with_safe_path([&] {
             Mirror mirror = readable_mirror(relation);
             check_kind(mirror, "evict", "", {"Pod"});
-            const Target target = target_of(std::move(mirror), text);
+            const OperationTarget target = target_of(std::move(mirror), text);
             if (!pg::execute(may_delete, relation).boolean(0, 0))
                 throw denied(target.mirror, "Who may DELETE a pod's row may evict it.");
             id = ask(target, "evict", arguments);
@@ -281,7 +281,7 @@ DBNET_FUNCTION(dbnet_drain) {
         arguments["pod_selector"] = selector;
     int64 id = 0;
     pg::in_spi([&] {
-        std::optional<Target> target;
+        std::optional<OperationTarget> target;
         with_safe_path([&] {
             Mirror mirror = readable_mirror(relation);
             check_kind(mirror, "drain", "", {"Node"});
@@ -300,7 +300,7 @@ DBNET_FUNCTION(dbnet_restart) {
     const std::string text = required(text_argument(fcinfo, 1), "key");
     std::optional<int64> id;
     pg::in_spi([&] {
-        std::optional<Target> target;
+        std::optional<OperationTarget> target;
         with_safe_path([&] {
             Mirror mirror = readable_mirror(relation);
             check_kind(mirror, "restart", "apps", {"Deployment", "StatefulSet", "DaemonSet"});

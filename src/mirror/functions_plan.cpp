@@ -17,7 +17,7 @@
 namespace dbnet::mirror {
 namespace {
 
-constexpr size_t rows_per_turn = 500; // bounds memory: each brings its whole live object
+constexpr size_t planned_per_turn = 500; // bounds memory: each brings its whole live object
 
 // With the caller's rights. No row: the table was dropped.
 const pg::Statement ask_rights{
@@ -110,9 +110,9 @@ public:
         const int64_t total = as_extension([&] { return count_objects(mirror.relation); });
         if (changed.has_requests)
             add_requests(mirror, total);
-        for (size_t first = 0; first < changed.keys.size(); first += rows_per_turn) {
+        for (size_t first = 0; first < changed.keys.size(); first += planned_per_turn) {
             const std::span keys =
-                std::span(changed.keys).subspan(first, std::min(rows_per_turn, changed.keys.size() - first));
+                std::span(changed.keys).subspan(first, std::min(planned_per_turn, changed.keys.size() - first));
             std::vector<Subject> subjects;
             for (const Key &key : keys)
                 subjects.push_back({key, std::nullopt, {}});

@@ -77,6 +77,8 @@ Decision decide_without_row(const Situation &situation) {
         return act(Action::forget, Phase::absent);
     if (!situation.settings->manage)
         return settled(object ? object->phase : Phase::none);
+    if (!kubernetes::name_problem(situation.name).empty())
+        return act(Action::forget, Phase::absent); // there never was such an object
 
     const std::string &uid = situation.tombstone->uid;
     if (!uid.empty() && exists(object) && object->uid != uid)
@@ -173,6 +175,9 @@ std::optional<Decision> refuse_bad_value(const Mapping &mapping, const Decision 
 }
 
 Decision decide_create(const Situation &situation, const ObjectRecord *object) {
+    if (const std::string_view problem = kubernetes::name_problem(situation.name); !problem.empty())
+        return act(Action::refuse, Phase::invalid,
+                   "metadata.name: Invalid value: \"" + std::string(situation.name) + "\": " + std::string(problem));
     Decision decision = apply(situation, object, Action::create);
     if (auto refused = refuse_bad_value(*situation.mapping, decision))
         return std::move(*refused);

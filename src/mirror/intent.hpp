@@ -90,6 +90,7 @@ enum class HoldDecision { none, waiting, approved, rejected };
 struct Situation {
     const Mapping *mapping = nullptr;
     const MirrorSettings *settings = nullptr;
+    std::string_view name;                      // of the object
     const RowFields *row = nullptr;             // nullptr: no such row
     const ObjectRecord *object = nullptr;       // nullptr: no record
     const TombstoneRecord *tombstone = nullptr; // the newest one; nullptr: none

@@ -8,7 +8,7 @@
 namespace dbnet::mirror {
 namespace {
 
-const pg::Statement select_managers{
+const pg::Statement select_object_managers{
     "SELECT object.managers FROM unnest($2, $3) WITH ORDINALITY AS wanted(namespace, name, number)"
     " LEFT JOIN dbnet.object ON object.relation = $1 AND object.namespace = wanted.namespace AND object.name = "
     "wanted.name"
@@ -81,7 +81,7 @@ void load_stored(std::vector<Subject> &subjects) {
         return;
     as_extension([&] {
         std::vector<StoredObject> stored = load_objects(keys, true);
-        const pg::Result managers = pg::execute(select_managers, Oid{keys.front().relation}, name_spaces, names);
+        const pg::Result managers = pg::execute(select_object_managers, Oid{keys.front().relation}, name_spaces, names);
         for (size_t i = 0; i < subjects.size(); i++) {
             subjects[i].stored = std::move(stored[i]);
             if (managers.at(i, 0))
@@ -96,6 +96,7 @@ Outlook foresee(const Mirror &mirror, const Subject &subject) {
     Situation situation;
     situation.mapping = &mirror.mapping;
     situation.settings = &settings;
+    situation.name = subject.key.name;
     situation.row = subject.row ? &*subject.row : nullptr;
     situation.object = subject.object();
     situation.tombstone = subject.stored.tombstone ? &*subject.stored.tombstone : nullptr;

@@ -16,32 +16,23 @@ namespace dbnet::mirror {
 using Json = nlohmann::json;
 using kubernetes::Quantity;
 
-namespace {
-
-constexpr int deepest = 200; // documents nested deeper are left to the server
-
-enum class Type {
-    any,
-    string,
-    int32,
-    int64,
-    int32_or_string,
-    int64_or_string,
-    number,
-    boolean,
-    object,
-    array,
-    quantity,
-    time,
-    micro_time
-};
-constexpr std::array<const char *, 13> type_names{
-    "any",    "string", "int32",    "int64", "int32_or_string", "int64_or_string", "number", "boolean",
-    "object", "array",  "quantity", "time",  "micro_time"};
-
-} // namespace
-
 struct ValueRules::Node {
+    enum class Type {
+        any,
+        string,
+        int32,
+        int64,
+        int32_or_string,
+        int64_or_string,
+        number,
+        boolean,
+        object,
+        array,
+        quantity,
+        time,
+        micro_time
+    };
+
     Type type = Type::any;
     std::optional<double> minimum, maximum;
     bool exclusive_minimum = false, exclusive_maximum = false;
@@ -79,11 +70,18 @@ struct ValueRules::Content {
 namespace {
 
 using Node = ValueRules::Node;
+using Type = Node::Type;
 using Violation = ValueRules::Violation;
 
+constexpr int deepest = 200; // documents nested deeper are left to the server
+
+constexpr std::array<const char *, 13> json_type_names{
+    "any",    "string", "int32",    "int64", "int32_or_string", "int64_or_string", "number", "boolean",
+    "object", "array",  "quantity", "time",  "micro_time"};
+
 Type parse_type(const std::string &text) {
-    const auto found = std::ranges::find(type_names, text);
-    return found == type_names.end() ? Type::any : static_cast<Type>(found - type_names.begin());
+    const auto found = std::ranges::find(json_type_names, text);
+    return found == json_type_names.end() ? Type::any : static_cast<Type>(found - json_type_names.begin());
 }
 
 std::optional<double> number_at(const Json &from, const char *key) {

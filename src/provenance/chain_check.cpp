@@ -71,7 +71,7 @@ Events read_table(OwnTable which) {
 // The next event of a ring, looked at before it is taken.
 class Reader {
 public:
-    Reader(Ring ring, EventId first) : scan_(ring, first, ForwardScanDirection) { take(); }
+    Reader(EventTable table, EventId first) : scan_(table, first, ForwardScanDirection) { take(); }
 
     bool is_at_end() const { return tuple_ == nullptr; }
     EventId id() const { return DatumGetInt64(values[0]); }
@@ -155,7 +155,7 @@ void check_all(Check &check, EventId start) {
     check.uses = read_table(OwnTable::used_version);
     const MemoryContext row_memory =
         AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet checked events", ALLOCSET_DEFAULT_SIZES);
-    Reader activity(Ring::activity, start), version(Ring::entity_version, start);
+    Reader activity(EventTable::activity, start), version(EventTable::entity_version, start);
     while (!activity.is_at_end() && activity.id() <= check.last) {
         const MemoryContext before = MemoryContextSwitchTo(row_memory);
         if (activity.nulls[activity_column::root]) {

@@ -28,17 +28,18 @@ ScanKeyData condition(AttrNumber column, StrategyNumber strategy, RegProcedure c
 
 } // namespace
 
-EventScan::EventScan(Ring ring, EventId first, ScanDirection direction)
-    : EventScan(ring, first, direction, "id_idx",
+EventScan::EventScan(EventTable source, EventId first, ScanDirection direction)
+    : EventScan(source, first, direction, "id_idx",
                 condition(column_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first))) {}
 
 EventScan EventScan::newest_first(int32 relation) {
-    return EventScan(Ring::entity_version, 0, BackwardScanDirection, "relation_key_hash_id_idx",
+    return EventScan(EventTable::entity_version, 0, BackwardScanDirection, "relation_key_hash_id_idx",
                      condition(version_column::relation, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(relation)));
 }
 
-EventScan::EventScan(Ring ring, EventId first, ScanDirection direction, const char *index, const ScanKeyData &wanted)
-    : ring_(ring), direction_(direction), index_name_(index), wanted_(wanted), memory_(CurrentMemoryContext) {
+EventScan::EventScan(EventTable source, EventId first, ScanDirection direction, const char *index,
+                     const ScanKeyData &wanted)
+    : source_(source), direction_(direction), index_name_(index), wanted_(wanted), memory_(CurrentMemoryContext) {
     // At most once around the ring: what is older has been emptied.
     const EventId now = next_event();
     const int64 newest = now == 0 ? ring_places - 1 : now >> stretch_bits;
@@ -49,7 +50,7 @@ EventScan::EventScan(Ring ring, EventId first, ScanDirection direction, const ch
 }
 
 void EventScan::open() {
-    const Oid table = partition_of(ring_, period_ << stretch_bits);
+    const Oid table = partition_of(source_, period_ << stretch_bits);
     const Oid index = OidIsValid(table)
                           ? get_relname_relid(psprintf("%s_%s", get_rel_name(table), index_name_), own_schema())
                           : InvalidOid;

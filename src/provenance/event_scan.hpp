@@ -19,7 +19,7 @@ enum { id = 1, activity, relation, key_hash, key, operation, old_row, new_row, c
 class EventScan {
 public:
     // Events from `first` on, in their order or against it. Throws pg::error when a table is not there.
-    EventScan(Ring ring, EventId first, ScanDirection direction);
+    EventScan(EventTable source, EventId first, ScanDirection direction);
     // Versions of one table's rows (tracked_relation.number): of each row the newest first.
     static EventScan newest_first(int32 relation);
     // Valid until the next one; nullptr: that was the last one, and all is closed.
@@ -31,9 +31,9 @@ private:
     void open();
     void close_partition();
 
-    EventScan(Ring ring, EventId first, ScanDirection direction, const char *index, const ScanKeyData &wanted);
+    EventScan(EventTable source, EventId first, ScanDirection direction, const char *index, const ScanKeyData &wanted);
 
-    Ring ring_;
+    EventTable source_;
     ScanDirection direction_;
     const char *index_name_; // after the partition's
     ScanKeyData wanted_;

@@ -77,7 +77,7 @@ int64 estimated_versions() {
     int64 pages = 0;
     for (int64 place = 0; place < ring_places; ++place) {
         const Relation versions =
-            table_open(partition_of(Ring::entity_version, place << stretch_bits), AccessShareLock);
+            table_open(partition_of(EventTable::entity_version, place << stretch_bits), AccessShareLock);
         pages += RelationGetNumberOfBlocks(versions);
         table_close(versions, AccessShareLock);
     }
@@ -136,7 +136,7 @@ HTAB *newest_versions(int32 number) {
         return rows;
     hash_destroy(rows);
     rows = new_table();
-    read_events(rows, EventScan(Ring::entity_version, 0, BackwardScanDirection), number, PG_INT64_MAX);
+    read_events(rows, EventScan(EventTable::entity_version, 0, BackwardScanDirection), number, PG_INT64_MAX);
     return rows;
 }
 

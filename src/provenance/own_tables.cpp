@@ -14,7 +14,7 @@ namespace {
 constexpr const char *table_names[] = {"tracked_relation", "tracked_function", "session", "code",
                                        "digest_key",       "used_version"};
 static_assert(std::size(table_names) == static_cast<size_t>(OwnTable::count));
-constexpr const char *ring_names[] = {"activity", "entity_version"};
+constexpr const char *event_table_names[] = {"activity", "entity_version"};
 
 Oid known[static_cast<size_t>(OwnTable::count)];
 bool is_current[static_cast<size_t>(OwnTable::count)]; // nothing has been renamed, made or dropped since
@@ -26,7 +26,7 @@ struct Partition {
     int place = nowhere;
     Oid table = InvalidOid;
 };
-Partition last_partition[std::size(ring_names)];
+Partition last_partition[std::size(event_table_names)];
 
 extern "C" void dbnet_own_tables_changed(Datum, int, uint32) {
     ++changes;
@@ -57,8 +57,8 @@ Oid own_table_if_known(OwnTable table) noexcept {
     return known[static_cast<size_t>(table)];
 }
 
-Oid partition_of(Ring ring, EventId event) {
-    Partition &last = last_partition[static_cast<size_t>(ring)];
+Oid partition_of(EventTable table, EventId event) {
+    Partition &last = last_partition[static_cast<size_t>(table)];
     const int place = ring_place(event);
     if (last.place == place)
         return last.table;
@@ -67,9 +67,9 @@ Oid partition_of(Ring ring, EventId event) {
     if (!OidIsValid(schema))
         return InvalidOid;
     char name[NAMEDATALEN];
-    const char *ring_name = ring_names[static_cast<size_t>(ring)];
-    const size_t length = strlen(ring_name);
-    memcpy(name, ring_name, length);
+    const char *table_name = event_table_names[static_cast<size_t>(table)];
+    const size_t length = strlen(table_name);
+    memcpy(name, table_name, length);
     name[length] = '_';
     name[length + 1] = static_cast<char>('0' + place / 10);
     name[length + 2] = static_cast<char>('0' + place % 10);

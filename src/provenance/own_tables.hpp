@@ -9,14 +9,14 @@
 namespace dbnet::provenance {
 
 enum class OwnTable : uint8 { tracked_relation, tracked_function, session, code, digest_key, used_version, count };
-enum class Ring : uint8 { activity, entity_version };
+enum class EventTable : uint8 { activity, entity_version };
 
 // InvalidOid: there is no such schema.
 Oid own_schema();
 // InvalidOid: the extension is not there.
 Oid own_table(OwnTable table);
 // The partition that holds an event.
-Oid partition_of(Ring ring, EventId event);
+Oid partition_of(EventTable table, EventId event);
 
 // Called once per process, when the hooks are installed.
 void watch_own_tables();

@@ -161,7 +161,7 @@ void take_back(Replay &replay, EventId event, char operation, int64 hash, const 
 void read_events(Replay &replay, int32 number, EventId since) {
     const MemoryContext event_memory =
         AllocSetContextCreateInternal(CurrentMemoryContext, "DBNet replayed event", ALLOCSET_DEFAULT_SIZES);
-    EventScan scan(Ring::entity_version, since, ForwardScanDirection);
+    EventScan scan(EventTable::entity_version, since, ForwardScanDirection);
     while (const HeapTuple tuple = scan.next()) {
         bool is_null = false, no_old = false;
         const auto value = [&](int column, bool &null) { return heap_getattr(tuple, column, scan.columns(), &null); };

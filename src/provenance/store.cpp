@@ -351,7 +351,7 @@ void write_others(OwnHeap &heap, const RecordNumber *order, uint32 count, Record
 // The root takes in the hash of the session's line, then those of activities, versions and uses. It stands on the first
 // activity, which is therefore written last.
 void store(EventId transaction, uint32 count) {
-    const Oid activities = partition_of(Ring::activity, transaction);
+    const Oid activities = partition_of(EventTable::activity, transaction);
     if (!OidIsValid(activities) && !OidIsValid(own_table(OwnTable::code)))
         return; // the transaction has dropped the extension
     static const MemoryContext context = lasting_context("DBNet provenance rows");
@@ -372,7 +372,7 @@ void store(EventId transaction, uint32 count) {
     const Session *who = nullptr;
     try {
         if (found.versions)
-            version_heap.emplace(partition_of(Ring::entity_version, transaction), version_types);
+            version_heap.emplace(partition_of(EventTable::entity_version, transaction), version_types);
         if (found.uses)
             use_heap.emplace(own_table(OwnTable::used_version), use_types);
         for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {

@@ -16,6 +16,9 @@
 
 namespace kubesim {
 
+// Who writes what the controllers do, in managedFields.
+inline constexpr char controller_manager[] = "kube-controller-manager";
+
 // What a path of the API addresses.
 struct Target {
     const Kind *kind = nullptr;

@@ -8,8 +8,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
-
 void set(json &status, const char *type, bool on, const std::string &reason, const std::string &message) {
     json one = {{"type", type},
                 {"status", on ? "True" : "False"},
@@ -99,7 +97,7 @@ void AutoscalerController::sync(const std::string &key) {
         } else if (wanted == now) {
             report_no_metrics(spec, status);
         } else {
-            api_.control(*kind, object->key, manager, "scale", [&](json &body) {
+            api_.control(*kind, object->key, controller_manager, "scale", [&](json &body) {
                 json *into = &body;
                 for (const auto &member : kind->behaviour.scale->spec_replicas)
                     into = &(*into)[member];
@@ -114,7 +112,7 @@ void AutoscalerController::sync(const std::string &key) {
     if (status.contains("currentReplicas") && status["currentReplicas"] == 0)
         status.erase("currentReplicas");
     if (status != autoscaler->body.at("status"))
-        api_.control(autoscalers_, key, manager, "status", [&](json &body) { body["status"] = status; });
+        api_.control(autoscalers_, key, controller_manager, "status", [&](json &body) { body["status"] = status; });
 }
 
 } // namespace kubesim

@@ -9,8 +9,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
-
 // The names of the claims that the pod's volumes are.
 std::vector<std::string> claims_of(const json &pod) {
     std::vector<std::string> out;
@@ -39,7 +37,8 @@ void ClaimController::observe(const Change &change) {
 void ClaimController::populate(const std::string &name_space) {
     StoredPtr holder = store_.get(namespaces_, name_space);
     if (holder && !is_deleting(holder->body) && !store_.get(accounts_, name_space + "/default"))
-        api_.create_by_controller(accounts_, {{"metadata", {{"name", "default"}, {"namespace", name_space}}}}, manager);
+        api_.create_by_controller(accounts_, {{"metadata", {{"name", "default"}, {"namespace", name_space}}}},
+                                  controller_manager);
 }
 
 bool ClaimController::in_use(const Stored &claim) const {
@@ -60,7 +59,7 @@ void ClaimController::sync(const std::string &key) {
         return;
     if (is_deleting(claim->body)) {
         if (!in_use(*claim))
-            api_.control(claims_, key, manager, "", [](json &object) {
+            api_.control(claims_, key, controller_manager, "", [](json &object) {
                 std::erase(object["metadata"]["finalizers"].get_ref<json::array_t &>(),
                            json("kubernetes.io/pvc-protection"));
             });
@@ -74,12 +73,12 @@ void ClaimController::sync(const std::string &key) {
 
 void ClaimController::bind(const Stored &claim) {
     if (text_of(claim.body.at("spec"), "volumeName").empty())
-        api_.control(claims_, claim.key, manager, "", [](json &object) {
+        api_.control(claims_, claim.key, controller_manager, "", [](json &object) {
             object["spec"]["volumeName"] = "pvc-" + text_of(object["metadata"], "uid");
             for (const char *name : {"bind-completed", "bound-by-controller"})
                 object["metadata"]["annotations"][std::string("pv.kubernetes.io/") + name] = "yes";
         });
-    api_.control(claims_, claim.key, manager, "status", [](json &object) {
+    api_.control(claims_, claim.key, controller_manager, "status", [](json &object) {
         json &status = object["status"];
         status["phase"] = "Bound";
         status["accessModes"] = object["spec"]["accessModes"];

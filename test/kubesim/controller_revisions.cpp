@@ -11,7 +11,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
 const char *const hash_label = "controller.kubernetes.io/hash";
 
 // Of one owner, oldest first.
@@ -43,7 +42,8 @@ RevisionName ensure_revision(Api &api, const Store &store, const Kind &revisions
         if (template_of(one->body) != pod)
             continue;
         if (integer_of(one->body, "revision", 0) != newest)
-            api.control(revisions, one->key, manager, "", [&](json &object) { object["revision"] = newest + 1; });
+            api.control(revisions, one->key, controller_manager, "",
+                        [&](json &object) { object["revision"] = newest + 1; });
         return name_of(one->body);
     }
     json data = pod;
@@ -60,7 +60,7 @@ RevisionName ensure_revision(Api &api, const Store &store, const Kind &revisions
                                 {"ownerReferences", json::array({controller_reference(kind, owner)})}}},
                               {"data", {{"spec", {{"template", data}}}}},
                               {"revision", newest + 1}},
-                             manager);
+                             controller_manager);
     return {name, hash};
 }
 

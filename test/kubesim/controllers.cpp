@@ -138,7 +138,7 @@ void Controllers::node_created(const std::string &name) {
     if (!stored)
         return;
     std::string uid = text_of(stored->body.at("metadata"), "uid");
-    api_.control(kind, name, "kube-controller-manager", "",
+    api_.control(kind, name, controller_manager, "",
                  [](json &node) { node["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] = "0"; });
     if (options_.node_ready_delay_ms >= 0)
         loop_.after(milliseconds(options_.node_ready_delay_ms), [this, name, uid] { node_ready(name, uid); });
@@ -150,7 +150,7 @@ void Controllers::node_ready(const std::string &name, const std::string &uid) {
     if (!stored || text_of(stored->body.at("metadata"), "uid") != uid)
         return;
     api_.control(kind, name, "kubelet", "status", report_ready);
-    api_.control(kind, name, "kube-controller-manager", "", [](json &node) { drop_taint(node, not_ready_taint); });
+    api_.control(kind, name, controller_manager, "", [](json &node) { drop_taint(node, not_ready_taint); });
 }
 
 // kube-controller-manager repeats spec.unschedulable as a taint.
@@ -166,7 +166,7 @@ void Controllers::taint_cordoned(const std::string &name) {
                               [](const json &taint) { return text_of(taint, "key") == cordoned_taint; });
     if (tainted == spec.contains("unschedulable"))
         return;
-    api_.control(kind, name, "kube-controller-manager", "", [tainted](json &node) {
+    api_.control(kind, name, controller_manager, "", [tainted](json &node) {
         if (tainted)
             return drop_taint(node, cordoned_taint);
         node["spec"]["taints"].push_back(
@@ -194,7 +194,7 @@ void Controllers::empty_namespace(const std::string &name) {
     }
     if (left)
         return;
-    api_.control(namespaces, name, "kube-controller-manager", "finalize",
+    api_.control(namespaces, name, controller_manager, "finalize",
                  [](json &object) { object["spec"].erase("finalizers"); });
 }
 
@@ -227,7 +227,7 @@ bool Controllers::holds(const json &owner, const std::string &name_space) const 
 }
 
 void Controllers::drop_owners(const StoredPtr &stored, const std::function<bool(const json &owner)> &which) {
-    api_.control(*stored->kind, stored->key, "kube-controller-manager", "", [&](json &object) {
+    api_.control(*stored->kind, stored->key, controller_manager, "", [&](json &object) {
         std::erase_if(object["metadata"]["ownerReferences"].get_ref<json::array_t &>(), which);
     });
 }
@@ -281,7 +281,7 @@ void Controllers::release_owner(const StoredPtr &stored) {
         return; // the end of each of them brings the next look
     waiting_.erase(uid);
     const char *finalizer = orphan ? "orphan" : "foregroundDeletion";
-    api_.control(*stored->kind, stored->key, "kube-controller-manager", "",
+    api_.control(*stored->kind, stored->key, controller_manager, "",
                  [&](json &object) { drop_finalizer(object, finalizer); });
 }
 

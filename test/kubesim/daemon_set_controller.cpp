@@ -11,7 +11,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
 const char *const revision_label = "controller-revision-hash";
 
 // The node that the pod is on or was made for.
@@ -107,7 +106,7 @@ void DaemonSetController::create_pod(const Stored &set, const std::string &node,
         list = json::array();
     for (auto &one : tolerations())
         list.push_back(std::move(one));
-    api_.create_by_controller(pods_, std::move(pod), manager);
+    api_.create_by_controller(pods_, std::move(pod), controller_manager);
 }
 
 // Old pods go, as many at a time as may be unavailable; the next look makes new ones.
@@ -158,7 +157,7 @@ void DaemonSetController::report(const Stored &set, const std::string &hash, con
     set_count(status, "numberAvailable", available);
     set_count(status, "numberUnavailable", desired - available);
     if (status != set.body.at("status"))
-        api_.control(sets_, set.key, manager, "status", [&](json &object) { object["status"] = status; });
+        api_.control(sets_, set.key, controller_manager, "status", [&](json &object) { object["status"] = status; });
     const std::string name = text_of(set.body.at("metadata"), "name");
     forget_revisions(api_, store_, revisions_, set.body, {name + "-" + hash});
 }

@@ -14,7 +14,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
 const char *const hash_label = "pod-template-hash";
 const char *const desired_annotation = "deployment.kubernetes.io/desired-replicas";
 const char *const most_annotation = "deployment.kubernetes.io/max-replicas";
@@ -152,7 +151,7 @@ void DeploymentController::create_set(const StoredPtr &deployment, const Sets &s
                 {"spec", {{"replicas", replicas}, {"selector", selector}, {"template", pod}}}};
     if (const json *seconds = find(spec, "minReadySeconds"))
         set["spec"]["minReadySeconds"] = *seconds;
-    api_.create_by_controller(sets_, std::move(set), manager);
+    api_.create_by_controller(sets_, std::move(set), controller_manager);
 }
 
 // A new ReplicaSet, or one that is current again, is told before anything is observed: the generation is not yet.
@@ -164,9 +163,9 @@ void DeploymentController::announce(const StoredPtr &deployment, const Sets &set
     const bool again = revision_of(sets.current->body) <= newest;
     const std::string revision = std::to_string(again ? newest + 1 : revision_of(sets.current->body));
     if (again)
-        api_.control(sets_, sets.current->key, manager, "",
+        api_.control(sets_, sets.current->key, controller_manager, "",
                      [&](json &set) { set["metadata"]["annotations"][revision_annotation] = revision; });
-    api_.control(deployments_, deployment->key, manager, "status", [&](json &object) {
+    api_.control(deployments_, deployment->key, controller_manager, "status", [&](json &object) {
         object["metadata"]["annotations"][revision_annotation] = revision;
         if (integer_of(object["spec"], "progressDeadlineSeconds", 0) == INT32_MAX)
             return;
@@ -178,7 +177,8 @@ void DeploymentController::announce(const StoredPtr &deployment, const Sets &set
 
 void DeploymentController::scale(const Stored &set, int64_t replicas) {
     if (integer_of(set.body.at("spec"), "replicas", 0) != replicas)
-        api_.control(sets_, set.key, manager, "", [&](json &object) { object["spec"]["replicas"] = replicas; });
+        api_.control(sets_, set.key, controller_manager, "",
+                     [&](json &object) { object["spec"]["replicas"] = replicas; });
 }
 
 // The Deployment itself was scaled (its sets still say for how many pods they were made): all of them follow.
@@ -202,7 +202,7 @@ bool DeploymentController::resize(const Stored &deployment, const Sets &sets) {
     else if (!recreates(deployment))
         sizes = proportional_sizes(deployment.body, bodies);
     for (const auto &set : active)
-        api_.control(sets_, set->key, manager, "", [&](json &object) {
+        api_.control(sets_, set->key, controller_manager, "", [&](json &object) {
             auto size = sizes.find(text_of(object["metadata"], "name"));
             if (size != sizes.end())
                 object["spec"]["replicas"] = size->second;
@@ -227,7 +227,7 @@ bool DeploymentController::roll(const Stored &deployment, const Sets &sets) {
     }
     if (next == have)
         return false;
-    api_.control(sets_, sets.current->key, manager, "", [&](json &object) {
+    api_.control(sets_, sets.current->key, controller_manager, "", [&](json &object) {
         object["spec"]["replicas"] = next;
         json &annotations = object["metadata"]["annotations"];
         annotations[desired_annotation] = std::to_string(wanted);
@@ -269,7 +269,7 @@ void DeploymentController::report(const StoredPtr &deployment, const Sets &sets)
         all.push_back(set->body);
     json status = deployment_status(deployment->body, all, sets.current ? &sets.current->body : nullptr);
     if (status != deployment->body.at("status"))
-        api_.control(deployments_, deployment->key, manager, "status",
+        api_.control(deployments_, deployment->key, controller_manager, "status",
                      [&](json &object) { object["status"] = std::move(status); });
     if (const int64_t left = seconds_to_deadline(deployment->body); left >= 0)
         queue_.add_after(deployment->key, std::chrono::seconds(left + 1));

@@ -11,12 +11,6 @@
 
 namespace kubesim {
 
-namespace {
-
-const char *const manager = "kube-controller-manager";
-
-} // namespace
-
 void DisruptionController::observe(const Change &change) {
     if (change.kind == &budgets_ && change.after)
         return queue_.add(change.after->key);
@@ -87,7 +81,7 @@ void DisruptionController::sync(const std::string &key) {
         status["disruptedPods"] = disrupted;
     set_allowed(status, allowed, status["observedGeneration"]);
     if (status != budget->body.at("status"))
-        api_.control(budgets_, key, manager, "status", [&](json &object) { object["status"] = status; });
+        api_.control(budgets_, key, controller_manager, "status", [&](json &object) { object["status"] = status; });
 }
 
 } // namespace kubesim

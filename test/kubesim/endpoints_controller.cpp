@@ -9,8 +9,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
-
 bool has_address(const json &pod) {
     const std::string phase = text_of(pod.at("status"), "phase");
     return !text_of(pod.at("status"), "podIP").empty() && phase != "Succeeded" && phase != "Failed";
@@ -150,8 +148,8 @@ void EndpointsController::sync(const std::string &key) {
 // Creates, or changes what differs.
 void EndpointsController::put(const Kind &kind, const std::string &key, json object) {
     if (key.empty() || !store_.get(kind, key))
-        return api_.create_by_controller(kind, std::move(object), manager);
-    api_.control(kind, key, manager, "", [&](json &live) {
+        return api_.create_by_controller(kind, std::move(object), controller_manager);
+    api_.control(kind, key, controller_manager, "", [&](json &live) {
         for (const auto &[name, value] : object.items())
             if (name != "metadata")
                 live[name] = value;

@@ -14,7 +14,6 @@ using std::chrono::seconds;
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
 const char *const tracking = "batch.kubernetes.io/job-tracking";
 const char *const index_annotation = "batch.kubernetes.io/job-completion-index";
 
@@ -109,7 +108,7 @@ void JobController::let_go(const std::string &key) {
         for (const auto &[name, job] : store_.objects(jobs_))
             if (text_of(job->body.at("metadata"), "uid") == uid)
                 return;
-    api_.control(pods_, key, manager, "", [](json &object) {
+    api_.control(pods_, key, controller_manager, "", [](json &object) {
         std::erase(object["metadata"]["finalizers"].get_ref<json::array_t &>(), json(tracking));
     });
 }
@@ -160,7 +159,7 @@ void JobController::sync(const std::string &key) {
     }
     report(*job, pods, end);
     for (const auto &pod : pods.ended)
-        api_.control(pods_, pod->key, manager, "", [](json &object) {
+        api_.control(pods_, pod->key, controller_manager, "", [](json &object) {
             std::erase(object["metadata"]["finalizers"].get_ref<json::array_t &>(), json(tracking));
         });
 }
@@ -217,7 +216,7 @@ void JobController::create_pods(const Stored &job, const Count &pods) {
                 container["env"].push_back({{"name", "JOB_COMPLETION_INDEX"}, {"valueFrom", {{"fieldRef", path}}}});
             index++;
         }
-        api_.create_by_controller(pods_, std::move(pod), manager);
+        api_.create_by_controller(pods_, std::move(pod), controller_manager);
     }
 }
 
@@ -265,7 +264,7 @@ void JobController::report(const Stored &job, Count pods, const json &end) {
             status["completionTime"] = rfc3339_now();
     }
     if (status != job.body.at("status"))
-        api_.control(jobs_, job.key, manager, "status", [&](json &object) { object["status"] = status; });
+        api_.control(jobs_, job.key, controller_manager, "status", [&](json &object) { object["status"] = status; });
 }
 
 // spec.ttlSecondsAfterFinished

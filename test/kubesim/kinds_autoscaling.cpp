@@ -115,7 +115,7 @@ void defaults(json &object) {
     default_rules(behavior["scaleDown"], json::array({all}), nullptr);
 }
 
-void validate(const json &after, const json *, std::vector<FieldError> &errors) {
+void autoscaler_validate(const json &after, const json *, std::vector<FieldError> &errors) {
     const json &spec = after.at("spec");
     const int64_t least = integer_of(spec, "minReplicas", 1), most = integer_of(spec, "maxReplicas", 0);
     if (least < 1)
@@ -132,7 +132,7 @@ void validate(const json &after, const json *, std::vector<FieldError> &errors) 
 }
 
 void validate_v2(const json &after, const json *before, std::vector<FieldError> &errors) {
-    validate(after, before, errors);
+    autoscaler_validate(after, before, errors);
     if (integer_of(after.at("spec"), "minReplicas", 1) == 0)
         errors.push_back(FieldError::forbidden(
             "spec.metrics", "must specify at least one Object or External metric to support scaling to zero replicas"));
@@ -148,7 +148,7 @@ std::string shown_metric(const json &metric) {
     return "<unknown>/" + text_of(*target, "averageValue");
 }
 
-json cells(const json &seen) {
+json autoscaler_cells(const json &seen) {
     const json object = seen.at("spec").contains(utilization) ? to_v2(seen) : seen;
     const json &spec = object.at("spec"), &target = spec.at("scaleTargetRef"), *metrics = find(spec, "metrics");
     std::string shown;
@@ -202,7 +202,7 @@ Behaviour autoscaler_behaviour(const std::string &version) {
          "currentReplicas is current number of replicas of pods managed by this autoscaler, as last seen by the "
          "autoscaler.",
          0}};
-    out.cells = cells;
+    out.cells = autoscaler_cells;
     return out;
 }
 

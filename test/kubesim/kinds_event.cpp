@@ -58,7 +58,7 @@ void core_validate(const json &after, const json *, std::vector<FieldError> &err
     validate_place(after, "involvedObject", errors);
 }
 
-void validate(const json &after, const json *before, std::vector<FieldError> &errors) {
+void event_validate(const json &after, const json *before, std::vector<FieldError> &errors) {
     validate_place(after, "regarding", errors);
     if (before)
         return;
@@ -79,7 +79,7 @@ void validate(const json &after, const json *before, std::vector<FieldError> &er
         errors.push_back(FieldError::invalid("type", go_quoted(type), "has invalid value: " + type));
 }
 
-json cells(const json &seen) {
+json event_cells(const json &seen) {
     const json object = seen.contains("regarding") ? renamed(seen, 1) : seen;
     const json &about = object.at("involvedObject"), *series = find(object, "series");
     std::string kind = text_of(about, "kind");
@@ -123,7 +123,7 @@ Behaviour event_behaviour(const std::string &group) {
     else
         out.kept_as = {"", "v1", to_core, from_core};
     out.created_by_update = true;
-    out.validate = core ? core_validate : validate;
+    out.validate = core ? core_validate : event_validate;
     out.hides_name = true;
     out.hides_age = true;
     out.columns = {
@@ -145,7 +145,7 @@ Behaviour event_behaviour(const std::string &group) {
          "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)", 1},
         {"Count", "string", "", "The number of times this event has occurred.", 1},
         {"Name", "string", "name", "Name must be unique within a namespace.", 1}};
-    out.cells = cells;
+    out.cells = event_cells;
     return out;
 }
 

@@ -9,7 +9,7 @@ namespace kubesim {
 
 namespace {
 
-void validate(const json &after, const json *, std::vector<FieldError> &errors) {
+void policy_validate(const json &after, const json *, std::vector<FieldError> &errors) {
     const json &spec = after.at("spec");
     if (spec.contains("minAvailable") && spec.contains("maxUnavailable")) // a real server shows Go pointers
         errors.push_back(FieldError::invalid("spec", "policy.PodDisruptionBudgetSpec" + go_value(spec, false),
@@ -27,7 +27,7 @@ void validate(const json &after, const json *, std::vector<FieldError> &errors) 
     }
 }
 
-json cells(const json &object) {
+json policy_cells(const json &object) {
     const json &spec = object.at("spec");
     auto shown = [&](const char *name) {
         const json *value = find(spec, name);
@@ -49,12 +49,12 @@ Behaviour disruption_budget_behaviour() {
             {"disruptionsAllowed", 0}, {"currentHealthy", 0}, {"desiredHealthy", 0}, {"expectedPods", 0}};
     };
     out.prepare_update = prepare_workload_update;
-    out.validate = validate;
+    out.validate = policy_validate;
     out.columns = {
         {"Min Available", "string", "", "The minimum number of pods that must be available.", 0},
         {"Max Unavailable", "string", "", "The maximum number of pods that may be unavailable.", 0},
         {"Allowed Disruptions", "integer", "", "Calculated number of pods that may be disrupted at this time.", 0}};
-    out.cells = cells;
+    out.cells = policy_cells;
     return out;
 }
 

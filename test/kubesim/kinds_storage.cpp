@@ -29,7 +29,7 @@ void prepare_update(json &after, const json &before, const std::string &subresou
     keep_member(after, before, subresource == "status" ? "spec" : "status");
 }
 
-void validate(const json &after, const json *before, std::vector<FieldError> &errors) {
+void storage_validate(const json &after, const json *before, std::vector<FieldError> &errors) {
     const json &spec = after.at("spec");
     const json *modes = find(spec, "accessModes");
     if (!modes || modes->empty())
@@ -52,7 +52,7 @@ void validate(const json &after, const json *before, std::vector<FieldError> &er
             FieldError::invalid("volumeMode", go_quoted(text_of(spec, "volumeMode")), "field is immutable"));
 }
 
-json cells(const json &object) {
+json storage_cells(const json &object) {
     const json &spec = object.at("spec"), &status = object.at("status"), *volume = find(spec, "volumeName");
     const bool deleted = find(object.at("metadata"), "deletionTimestamp");
     std::string capacity, modes;
@@ -81,7 +81,7 @@ Behaviour claim_behaviour() {
     out.set_defaults = defaults;
     out.prepare_create = prepare_create;
     out.prepare_update = prepare_update;
-    out.validate = validate;
+    out.validate = storage_validate;
     out.columns = {
         {"Status", "string", "", "phase represents the current phase of PersistentVolumeClaim.", 0},
         {"Volume", "string", "", "volumeName is the binding reference to the PersistentVolume backing this claim.", 0},
@@ -95,7 +95,7 @@ Behaviour claim_behaviour() {
                          "volumeMode defines what type of volume is required by the claim. Value of Filesystem is "
                          "implied when not included in claim spec.",
                          1}};
-    out.cells = cells;
+    out.cells = storage_cells;
     return out;
 }
 

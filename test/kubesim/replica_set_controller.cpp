@@ -13,8 +13,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
-
 // Those that are missed least come first: not placed, not ready, newest.
 void by_expendability(std::vector<StoredPtr> &pods) {
     auto rank = [](const StoredPtr &pod) {
@@ -53,7 +51,7 @@ void ReplicaSetController::sync(const std::string &key) {
     const auto wanted = static_cast<size_t>(integer_of(set->body.at("spec"), "replicas", 0));
     if (!is_deleting(set->body)) {
         for (size_t i = pods.size(); i < wanted; i++)
-            api_.create_by_controller(pods_, pod_of(sets_, set->body), manager);
+            api_.create_by_controller(pods_, pod_of(sets_, set->body), controller_manager);
         if (pods.size() > wanted) {
             by_expendability(pods);
             for (size_t i = 0; i < pods.size() - wanted; i++)
@@ -82,7 +80,7 @@ void ReplicaSetController::report(const StoredPtr &set, const std::vector<Stored
     set_count(status, "readyReplicas", ready);
     set_count(status, "availableReplicas", available);
     if (status != set->body.at("status"))
-        api_.control(sets_, set->key, manager, "status", [&](json &object) { object["status"] = status; });
+        api_.control(sets_, set->key, controller_manager, "status", [&](json &object) { object["status"] = status; });
     if (soonest > 0)
         queue_.add_after(set->key, std::chrono::seconds(soonest));
 }

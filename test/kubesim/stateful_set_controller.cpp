@@ -12,7 +12,6 @@ namespace kubesim {
 
 namespace {
 
-const char *const manager = "kube-controller-manager";
 const char *const revision_label = "controller-revision-hash";
 
 std::string revision_of(const json &pod) {
@@ -144,7 +143,7 @@ void StatefulSetController::create_pod(const Stored &set, const Revisions &revis
     pod["spec"]["hostname"] = name;
     pod["spec"]["subdomain"] = text_of(spec, "serviceName");
     create_claims(set, pod);
-    api_.create_by_controller(pods_, std::move(pod), manager);
+    api_.create_by_controller(pods_, std::move(pod), controller_manager);
 }
 
 // A claim of each template for the pod, unless an earlier pod of that number left it.
@@ -160,7 +159,7 @@ void StatefulSetController::create_claims(const Stored &set, json &pod) {
         if (const json *labels = find(spec.at("selector"), "matchLabels"))
             claim["metadata"]["labels"].update(*labels);
         if (!store_.get(claims_, Store::key_of(claims_, name_space, name)))
-            api_.create_by_controller(claims_, std::move(claim), manager);
+            api_.create_by_controller(claims_, std::move(claim), controller_manager);
         json &volumes = pod["spec"]["volumes"];
         if (!volumes.is_array())
             volumes = json::array();
@@ -199,7 +198,7 @@ void StatefulSetController::report(const Stored &set, const Revisions &revisions
     status["updateRevision"] = revisions.update;
     status["collisionCount"] = 0;
     if (status != set.body.at("status"))
-        api_.control(sets_, set.key, manager, "status", [&](json &object) { object["status"] = status; });
+        api_.control(sets_, set.key, controller_manager, "status", [&](json &object) { object["status"] = status; });
     forget_revisions(api_, store_, revisions_, set.body, {settled, revisions.update});
 }
 

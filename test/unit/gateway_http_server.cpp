@@ -9,7 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-using namespace dbnet::gateway;
+namespace dbnet::gateway {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -443,3 +444,5 @@ TEST(ListenSocket, SaysWhyItCannotListen) {
     }
     EXPECT_NE(ListenSocket({"::1", 0}).port(), 0);
 }
+
+} // namespace dbnet::gateway

@@ -9,7 +9,7 @@ namespace dbnet::bgworker {
 namespace {
 
 using kubernetes::Lease;
-using Action = LeaseKeeper::Action;
+using LeaseAction = LeaseKeeper::Action;
 using nlohmann::json;
 
 Lease lease(const std::string &holder, const std::string &version, int64_t term = 0) {
@@ -27,13 +27,13 @@ class LeaseKeeperTest : public testing::Test {
 protected:
     // Reads, finds none and makes one: the holder from `now` on.
     void hold(int64_t now) {
-        EXPECT_EQ(keeper.next(now), Action::read);
+        EXPECT_EQ(keeper.next(now), LeaseAction::read);
         keeper.on_absent(now);
-        EXPECT_EQ(keeper.next(now), Action::create);
+        EXPECT_EQ(keeper.next(now), LeaseAction::create);
         keeper.on_written(lease("us", "1"), now + 5);
     }
     void see(const Lease &other, int64_t now, bool known = true) {
-        EXPECT_EQ(keeper.next(now), Action::read);
+        EXPECT_EQ(keeper.next(now), LeaseAction::read);
         keeper.on_read(Lease(other), known ? "" : "had written more", now);
         EXPECT_FALSE(known && keeper.is_older_copy());
     }
@@ -48,15 +48,15 @@ TEST_F(LeaseKeeperTest, ClosedUntilTheLeaseIsMade) {
     EXPECT_EQ(keeper.closed_reason(0), "waits for the server's lease");
     hold(1000);
     EXPECT_TRUE(is_open(1005));
-    EXPECT_EQ(keeper.next(1005), Action::none);
+    EXPECT_EQ(keeper.next(1005), LeaseAction::none);
 }
 
 TEST_F(LeaseKeeperTest, RenewsEveryThirdAndCountsFromTheSending) {
     hold(0);
     EXPECT_EQ(keeper.due_ms(), 10'000);
-    EXPECT_EQ(keeper.next(9'999), Action::none);
-    EXPECT_EQ(keeper.next(10'000), Action::renew);
-    EXPECT_EQ(keeper.next(10'000), Action::none) << "one request at a time";
+    EXPECT_EQ(keeper.next(9'999), LeaseAction::none);
+    EXPECT_EQ(keeper.next(10'000), LeaseAction::renew);
+    EXPECT_EQ(keeper.next(10'000), LeaseAction::none) << "one request at a time";
     EXPECT_TRUE(is_open(19'999));
     EXPECT_FALSE(is_open(20'000)) << "no answer: a third before others may take it";
     keeper.on_written(lease("us", "2"), 21'000);
@@ -67,7 +67,7 @@ TEST_F(LeaseKeeperTest, RenewsEveryThirdAndCountsFromTheSending) {
 TEST_F(LeaseKeeperTest, GoesOnAsTheSameHolderAtOnce) {
     see(lease("us", "5"), 0);
     EXPECT_FALSE(is_open(0)) << "it may have run out meanwhile";
-    EXPECT_EQ(keeper.next(0), Action::renew);
+    EXPECT_EQ(keeper.next(0), LeaseAction::renew);
     keeper.on_written(lease("us", "6"), 1);
     EXPECT_TRUE(is_open(1));
 }
@@ -88,7 +88,7 @@ TEST_F(LeaseKeeperTest, TakesOverWhatIsNotRenewedForItsDuration) {
         see(lease("them", "9"), now);
     EXPECT_EQ(now, 30'000);
     see(lease("them", "9"), now);
-    EXPECT_EQ(keeper.next(now), Action::renew);
+    EXPECT_EQ(keeper.next(now), LeaseAction::renew);
     keeper.on_overtaken(now);
     see(lease("others", "10"), now);
     EXPECT_FALSE(is_open(now)) << "somebody else was faster";
@@ -105,53 +105,53 @@ TEST_F(LeaseKeeperTest, AnOlderCopyNeverTakesOverByItself) {
     keeper.configure({"us", 1, true}, 30'000, now);
     EXPECT_FALSE(keeper.is_older_copy()) << "not to be noted once more";
     see(lease("them", "9"), now, false);
-    EXPECT_EQ(keeper.next(now), Action::renew) << "somebody has claimed it";
+    EXPECT_EQ(keeper.next(now), LeaseAction::renew) << "somebody has claimed it";
 }
 
 TEST_F(LeaseKeeperTest, NorUnderItsOwnNameWhenItWasPutBack) {
     see(lease("us", "9"), 0, false);
     EXPECT_FALSE(is_open(0));
-    EXPECT_NE(keeper.next(keeper.due_ms()), Action::renew);
+    EXPECT_NE(keeper.next(keeper.due_ms()), LeaseAction::renew);
 }
 
 TEST_F(LeaseKeeperTest, AClaimCountsOnceAndTheNewestWins) {
     see(lease("them", "9"), 0);
     keeper.configure({"us", 1, true}, 30'000, 10);
     see(lease("them", "9"), 10);
-    EXPECT_EQ(keeper.next(10), Action::renew);
+    EXPECT_EQ(keeper.next(10), LeaseAction::renew);
     keeper.on_written(lease("us", "10", 1), 11);
     EXPECT_TRUE(is_open(11));
     EXPECT_EQ(keeper.newer_term(), 0);
 
-    EXPECT_EQ(keeper.next(keeper.due_ms()), Action::renew);
+    EXPECT_EQ(keeper.next(keeper.due_ms()), LeaseAction::renew);
     keeper.on_overtaken(12'000); // claimed elsewhere
     see(lease("them", "11", 2), 12'000);
     EXPECT_FALSE(is_open(12'000));
     EXPECT_EQ(keeper.newer_term(), 2);
     keeper.configure({"us", 2, false}, 30'000, 12'001);
     see(lease("them", "11", 2), 12'001);
-    EXPECT_NE(keeper.next(keeper.due_ms()), Action::renew);
+    EXPECT_NE(keeper.next(keeper.due_ms()), LeaseAction::renew);
 }
 
 TEST_F(LeaseKeeperTest, AFailedRenewalIsTriedAgainWhileThereIsTime) {
     hold(0);
-    EXPECT_EQ(keeper.next(10'000), Action::renew);
+    EXPECT_EQ(keeper.next(10'000), LeaseAction::renew);
     keeper.on_failure("connection refused", 10'100);
     EXPECT_TRUE(is_open(10'100));
     EXPECT_EQ(keeper.due_ms(), 11'100);
-    EXPECT_EQ(keeper.next(11'100), Action::read) << "it may have been done all the same";
+    EXPECT_EQ(keeper.next(11'100), LeaseAction::read) << "it may have been done all the same";
     keeper.on_failure("connection refused", 20'000);
     EXPECT_EQ(keeper.closed_reason(20'000), "the server's lease could not be renewed: connection refused");
     see(lease("us", "2"), keeper.due_ms());
-    EXPECT_EQ(keeper.next(21'000), Action::renew);
+    EXPECT_EQ(keeper.next(21'000), LeaseAction::renew);
 }
 
 TEST_F(LeaseKeeperTest, WhereThereAreNoLeasesNobodyIsKeptFromWriting) {
-    EXPECT_EQ(keeper.next(0), Action::read);
+    EXPECT_EQ(keeper.next(0), LeaseAction::read);
     keeper.on_unavailable("forbidden", 0);
     EXPECT_TRUE(is_open(0));
     EXPECT_EQ(keeper.unavailable(), "forbidden");
-    EXPECT_EQ(keeper.next(59'999), Action::none);
+    EXPECT_EQ(keeper.next(59'999), LeaseAction::none);
     see(lease("them", "1"), 60'000);
     EXPECT_FALSE(is_open(60'000));
     EXPECT_EQ(keeper.unavailable(), "");

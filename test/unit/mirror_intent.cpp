@@ -54,6 +54,7 @@ protected:
         Situation situation;
         situation.mapping = &mapping;
         situation.settings = &settings;
+        situation.name = name;
         situation.row = row ? &*row : nullptr;
         situation.object = object ? &*object : nullptr;
         situation.tombstone = tombstone ? &*tombstone : nullptr;
@@ -66,6 +67,7 @@ protected:
 
     Mapping mapping;
     MirrorSettings settings;
+    std::string name = "n";
     std::optional<RowFields> row;
     std::optional<ObjectRecord> object;
     std::optional<TombstoneRecord> tombstone;
@@ -88,6 +90,23 @@ TEST_F(Intent, NewRowCreatesWithAllItsValues) {
     EXPECT_EQ(decision.fields, row->values);
     EXPECT_EQ(decision.changed, (Paths{"spec.paused", "spec.replicas"}));
     EXPECT_EQ(decision.uid, "");
+}
+
+TEST_F(Intent, NameThatMeansSomethingElseInAPathIsNeverSent) {
+    for (const auto &[bad, words] : {std::pair{"", "name may not be empty"},
+                                     {".", "may not be '.'"},
+                                     {"..", "may not be '..'"},
+                                     {"a/../b", "may not contain '/'"},
+                                     {"a%2fb", "may not contain '%'"}}) {
+        name = bad;
+        tombstone.reset();
+        row.emplace();
+        EXPECT_EQ(decided().action, Action::refuse) << bad;
+        EXPECT_EQ(decided().message, "metadata.name: Invalid value: \"" + name + "\": " + words);
+        row.reset();
+        tombstone.emplace();
+        EXPECT_EQ(decided().action, Action::forget) << bad;
+    }
 }
 
 TEST_F(Intent, RowWithNothingButAKeyCreatesToo) {

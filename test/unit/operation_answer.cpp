@@ -5,7 +5,7 @@
 
 using namespace dbnet::bgworker;
 using dbnet::kubernetes::Outcome;
-using Next = OperationVerdict::Next;
+using OperationNext = OperationVerdict::Next;
 
 namespace {
 
@@ -19,26 +19,26 @@ OperationVerdict judged(Outcome::Kind kind, int attempt = 1) {
 } // namespace
 
 TEST(OperationAnswer, Kinds) {
-    const std::pair<Outcome::Kind, Next> cases[] = {
-        {Outcome::ok, Next::accepted},
-        {Outcome::not_found, Next::gone},
-        {Outcome::namespace_missing, Next::gone},
-        {Outcome::uid_mismatch, Next::gone},
-        {Outcome::disruption_budget, Next::again},
-        {Outcome::namespace_terminating, Next::again},
-        {Outcome::stale, Next::again},
-        {Outcome::retry, Next::again},
-        {Outcome::unavailable, Next::again},
-        {Outcome::unauthorized, Next::again},
-        {Outcome::ambiguous, Next::again},
-        {Outcome::schema_500, Next::again},
-        {Outcome::denied, Next::stop},
-        {Outcome::invalid, Next::stop},
-        {Outcome::kind_missing, Next::stop},
+    const std::pair<Outcome::Kind, OperationNext> cases[] = {
+        {Outcome::ok, OperationNext::accepted},
+        {Outcome::not_found, OperationNext::gone},
+        {Outcome::namespace_missing, OperationNext::gone},
+        {Outcome::uid_mismatch, OperationNext::gone},
+        {Outcome::disruption_budget, OperationNext::again},
+        {Outcome::namespace_terminating, OperationNext::again},
+        {Outcome::stale, OperationNext::again},
+        {Outcome::retry, OperationNext::again},
+        {Outcome::unavailable, OperationNext::again},
+        {Outcome::unauthorized, OperationNext::again},
+        {Outcome::ambiguous, OperationNext::again},
+        {Outcome::schema_500, OperationNext::again},
+        {Outcome::denied, OperationNext::stop},
+        {Outcome::invalid, OperationNext::stop},
+        {Outcome::kind_missing, OperationNext::stop},
     };
     for (const auto &[kind, next] : cases)
         EXPECT_EQ(judged(kind).next, next) << name(kind);
-    EXPECT_EQ(judged(Outcome::schema_500, 5).next, Next::stop) << "no passing fault";
+    EXPECT_EQ(judged(Outcome::schema_500, 5).next, OperationNext::stop) << "no passing fault";
 }
 
 TEST(OperationAnswer, ABudgetIsAskedAgainAtKubectlsPace) {
@@ -68,5 +68,5 @@ TEST(OperationAnswer, TwoBudgetsForOnePodAreSomebodysToMend) {
     outcome.kind = Outcome::retry;
     outcome.message =
         "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-    EXPECT_EQ(judge_operation(outcome, 1, 0.5).next, Next::stop);
+    EXPECT_EQ(judge_operation(outcome, 1, 0.5).next, OperationNext::stop);
 }

@@ -5,7 +5,7 @@
 
 #include <protozero/pbf_reader.hpp>
 
-namespace dbnet::telemetry::test {
+namespace dbnet::telemetry::test::logs {
 namespace {
 
 using Writer = protozero::pbf_writer;
@@ -125,4 +125,4 @@ TEST(TelemetryResponse, Bodies) {
 }
 
 } // namespace
-} // namespace dbnet::telemetry::test
+} // namespace dbnet::telemetry::test::logs

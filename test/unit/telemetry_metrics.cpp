@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace dbnet::telemetry::test {
+namespace dbnet::telemetry::test::metrics {
 namespace {
 
 using Writer = protozero::pbf_writer;
@@ -37,7 +37,7 @@ std::string json_request(const std::string &type, const std::string &data) {
 }
 
 const std::string trace_id("\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff", 16);
-const std::string owners = "resource\nscope\nmetric name=m description=about unit=ms ";
+const std::string metric_owners = "resource\nscope\nmetric name=m description=about unit=ms ";
 const std::string json_attributes =
     R"("attributes": [{"key": "k", "value": {"stringValue": "a"}}], "timeUnixNano": "5", "startTimeUnixNano": 4, "flags": 1)";
 
@@ -50,10 +50,10 @@ void expect_both(uint32_t type, const Fields &data, const std::string &name, con
                  const std::string &text) {
     const Outcome protobuf = decode_protobuf(Signal::metrics, request(type, data));
     EXPECT_EQ(protobuf.decoded.message, "");
-    EXPECT_EQ(text_of(protobuf.batch), owners + text);
+    EXPECT_EQ(text_of(protobuf.batch), metric_owners + text);
     const Outcome from_json = decode_json(Signal::metrics, json_request(name, json));
     EXPECT_EQ(from_json.decoded.message, "");
-    EXPECT_EQ(text_of(from_json.batch), owners + text);
+    EXPECT_EQ(text_of(from_json.batch), metric_owners + text);
     EXPECT_EQ(from_json.batch.series.at(0).hash, protobuf.batch.series.at(0).hash);
 }
 
@@ -223,4 +223,4 @@ TEST(TelemetryMetrics, BadPointsAreRejectedAlone) {
 }
 
 } // namespace
-} // namespace dbnet::telemetry::test
+} // namespace dbnet::telemetry::test::metrics
