@@ -143,7 +143,7 @@ subtest 'a definition of 10 000 properties with long names' => sub {
     my $path = "/apis/$group/v1/namespaces/$space/$plural";
     $api->wait_until(sub { $api->get($path)->{status} == 200 }, 'is served');
     $node->fails_like("SELECT dbnet.mirror('prod', '$group/v1', '$kind', 'net.generated', namespace => '$space')", '54011', qr/1600 columns/, 'too many columns for a table');
-    $node->psql_ok(qq{CREATE TABLE net.wide (name text PRIMARY KEY, first text, last int);
+    $node->psql_ok(qq{CREATE TABLE net.wide (name text PRIMARY KEY, first text, last bigint);
         SELECT dbnet.mirror('prod', '$group/v1', '$kind', 'net.wide', namespace => '$space', mode => 'manage',
             columns => '{"name": "metadata.name", "first": "spec.$names[0]", "last": "spec.$names[9999]"}')}, 'a table with two of them');
     $node->psql_ok(q{INSERT INTO net.wide VALUES ('some', 'x', 7)}, 'a row');
