@@ -17,14 +17,20 @@ DBNET_VERSION := 0.1
 EXTENSION = dbnet
 MODULE_big = dbnet
 SOURCES := $(sort $(shell find src bgworker -name "*.cpp"))
-OBJS = $(SOURCES:.cpp=.o)
+# Pure sources say so themselves: they end with pg/no_postgres.hpp. Unit tests and fuzz targets link them without a server.
+PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) /dev/null)
+SERVER_SOURCES := $(filter-out $(PURE_SOURCES) src/dbnet.cpp,$(SOURCES))
+# Several files are compiled as one (see src/unity.sh): anonymous names of two files of a group must differ.
+PURE_GROUPS := $(shell src/unity.sh build/unity/pure 12 $(PURE_SOURCES))
+LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(PURE_GROUPS) $(shell src/unity.sh build/unity/server 14 $(SERVER_SOURCES)))
+OBJS = src/dbnet.o $(LIBRARY_OBJECTS)
 DATA_built = dbnet--$(DBNET_VERSION).sql
 DATA = $(wildcard sql/dbnet--*--*.sql)
 DOCS = README.md
 
 REGRESS = $(sort $(notdir $(basename $(wildcard test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=test --load-extension=dbnet
-EXTRA_CLEAN = dbnet--$(DBNET_VERSION).sql $(SOURCES:.cpp=.d) results regression.diffs regression.out
+EXTRA_CLEAN = dbnet--$(DBNET_VERSION).sql $(OBJS:.o=.d) results regression.diffs regression.out
 
 PG_CPPFLAGS = -Isrc -I. -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null) -DDBNET_VERSION='"$(DBNET_VERSION)"'
 WARNINGS = -Wall -Wextra -Werror
@@ -41,12 +47,12 @@ export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 
 # A second library with test-only functions; it carries its own copy of DBNet's objects, without _PG_init.
 TEST_LIBRARY_SOURCES := $(sort $(wildcard test/src/*.cpp))
-TEST_LIBRARY_OBJECTS := $(TEST_LIBRARY_SOURCES:.cpp=.o)
-EXTRA_CLEAN += build $(TEST_LIBRARY_OBJECTS) $(TEST_LIBRARY_SOURCES:.cpp=.d)
+TEST_LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(shell src/unity.sh build/unity/test_library 1 $(TEST_LIBRARY_SOURCES)))
+EXTRA_CLEAN += build
 
 # PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-TEST_GOALS := check torture bench demo fuzz valgrind packages test-root test-binaries check-% valgrind-% torture-% bench-% demo-% build/unit build/kubesim build/bench_% build/fuzz/% build/libfuzzer/% build/otel_js/%
+TEST_GOALS := check torture bench demo fuzz valgrind packages test-root test-binaries check-% valgrind-% torture-% bench-% demo-% build/unit build/fuzz_replay build/kubesim build/bench_% build/libfuzzer/% build/otel_js/%
 ifneq ($(filter $(TEST_GOALS),$(MAKECMDGOALS)),)
 include test/tests.mk
 else ifneq ($(wildcard $(PGXS)),)
@@ -56,7 +62,7 @@ all install installcheck:
 	@echo "No PGXS found by '$(PG_CONFIG)': install postgresql-server-dev-15 or give PG_CONFIG=/path/to/pg_config." >&2; exit 1
 endif
 
--include $(SOURCES:.cpp=.d) $(TEST_LIBRARY_SOURCES:.cpp=.d)
+-include $(OBJS:.o=.d) $(TEST_LIBRARY_OBJECTS:.o=.d)
 
 $(OBJS) $(TEST_LIBRARY_OBJECTS): build/library/precompiled.hpp.gch
 $(OBJS) $(TEST_LIBRARY_OBJECTS): override CXXFLAGS += $(call PRECOMPILED,build/library)
@@ -64,7 +70,7 @@ build/library/precompiled.hpp.gch: src/precompiled.hpp
 	@mkdir -p $(@D)
 	$(COMPILE.cc) -x c++-header $< -o $@
 
-build/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(filter-out src/dbnet.o,$(OBJS))
+build/dbnet_test.so: $(TEST_LIBRARY_OBJECTS) $(LIBRARY_OBJECTS)
 	@mkdir -p $(@D)
 	$(CXX) -shared $^ $(SHLIB_LINK) -o $@
 

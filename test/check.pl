@@ -1,9 +1,8 @@
 #!/usr/bin/perl
 # Runs DBNet's tests and prints one closing line "N passed, N failed[, N skipped]".
 #
-# Suites, in this order: unit (GoogleTest), fuzz (saved corpora), regress (pg_regress), demo (pg_regress files in test/demo),
+# Suites, in this order: unit (GoogleTest) and fuzz (saved corpora), both with sanitizers, regress (pg_regress), demo (pg_regress files in test/demo),
 # isolation, tap (pgTAP files in test/tap and test/demo), t (TAP programs in test/t). Options: --root=DIR private PostgreSQL tree with the extension in it;
-# --binaries=DIR unit tests and replays (build);
 # --only=REGEX runs what matches "suite/name"; --torture also runs test/t/*_torture.pl, and tells the others by
 # DBNET_TORTURE=1 to take their time; --bench runs test/bench/run.pl,
 # --demo test/demo/run.pl, --valgrind test/valgrind.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
@@ -17,9 +16,9 @@ use Getopt::Long;
 use TAP::Parser;
 use POSIX ();
 
-my ($root, $binaries, $only, $torture, $bench, $demo, $valgrind) = ('', 'build', '', 0, 0, 0, 0);
-GetOptions('root=s' => \$root, 'binaries=s' => \$binaries, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench, 'demo' => \$demo, 'valgrind' => \$valgrind)
-  or die "usage: check.pl --root=DIR [--binaries=DIR] [--only=REGEX] [--torture] [--bench] [--demo] [--valgrind]\n";
+my ($root, $only, $torture, $bench, $demo, $valgrind) = ('', '', 0, 0, 0, 0);
+GetOptions('root=s' => \$root, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench, 'demo' => \$demo, 'valgrind' => \$valgrind)
+  or die "usage: check.pl --root=DIR [--only=REGEX] [--torture] [--bench] [--demo] [--valgrind]\n";
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
 my $folder = $demo ? 'build/demo' : $valgrind ? 'build/valgrind' : 'build/check';
@@ -50,6 +49,7 @@ $ENV{PG_REGRESS} = "$pgxs_test/regress/pg_regress";
 $ENV{DBNET_TOP} = $top;
 $ENV{DBNET_TORTURE} = 1 if $torture;
 $ENV{DBNET_KUBESIM} = "$top/build/kubesim";
+$ENV{UBSAN_OPTIONS} = 'print_stacktrace=1';
 $ENV{DBNET_TEST_LIBRARY} = "$root$pkglibdir/dbnet_test.so";
 
 if ($bench) {
@@ -162,7 +162,7 @@ sub become_unprivileged {
         make_path($directory);
         system('chown', '-R', "$uid:$gid", $directory);
     }
-    my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', $^X, "$place/test/check.pl", "--root=$root", "--binaries=$binaries",
+    my @command = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups', $^X, "$place/test/check.pl", "--root=$root",
         ($only ne '' ? "--only=$only" : ()), ($torture ? '--torture' : ()), ($bench ? '--bench' : ()), ($demo ? '--demo' : ()), ($valgrind ? '--valgrind' : ()));
     exec @command or die "setpriv: $!\n" if $reachable;
     my $pid = fork // die "fork: $!\n";
@@ -195,8 +195,8 @@ sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; ret
 
 sub run_unit {
     my $log = "$work/log/unit.log";
-    return if !wanted('unit/') || !-x "$binaries/unit";
-    my $status = system("./$binaries/unit --gtest_color=no > $log 2>&1 < /dev/null");
+    return if !wanted('unit/') || !-x "build/unit";
+    my $status = system("./build/unit --gtest_color=no > $log 2>&1 < /dev/null");
     my $text = slurp($log);
     my ($good) = $text =~ /\[  PASSED  \] (\d+) test/;
     my ($bad) = $text =~ /(\d+) FAILED TEST/;
@@ -206,11 +206,11 @@ sub run_unit {
 }
 
 sub run_fuzz {
-    for my $program (sort glob "$binaries/fuzz/*_replay") {
-        my ($name) = basename($program) =~ /(.*)_replay$/;
-        next if !wanted("fuzz/$name") || !-e "test/fuzz/${name}_fuzz.cpp";
+    return if !-x 'build/fuzz_replay';
+    for my $name (map { /(\w+)_fuzz/ } sort glob 'test/fuzz/*_fuzz.cpp') {
+        next if !wanted("fuzz/$name");
         my $log = "$work/log/fuzz_$name.log";
-        my $status = system("./$program test/fuzz/corpus/$name > $log 2>&1 < /dev/null");
+        my $status = system("./build/fuzz_replay $name test/fuzz/corpus/$name > $log 2>&1 < /dev/null");
         report("fuzz/$name", $status == 0 ? 1 : 0, $status == 0 ? 0 : 1, $log);
     }
 }

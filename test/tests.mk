@@ -4,36 +4,26 @@
 BUILD := build
 ROOT := $(CURDIR)/$(BUILD)/root
 
-# Pure sources say so themselves: they end with pg/no_postgres.hpp. Unit tests and the replay of fuzz corpora link the
-# very objects of the extension. With SANITIZE=1 they are built once more with the address and undefined-behaviour
-# sanitizers, and `make fuzz` builds them with clang++, these sanitizers and libFuzzer's instrumentation.
-PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) 2>/dev/null)
-ifdef SANITIZE
-TEST_OBJECTS := $(BUILD)/sanitized.objects
-TEST_BINARIES := $(BUILD)/sanitized
-TEST_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
-else ifdef LIBFUZZER
+# Unit tests, fuzz targets and the pure sources below them are built with the address and undefined-behaviour sanitizers:
+# make check runs them so and not otherwise. `make fuzz` builds the targets with clang++ and libFuzzer's instrumentation.
+ifdef LIBFUZZER
 TEST_OBJECTS := $(BUILD)/libfuzzer.objects
-TEST_BINARIES := $(BUILD)/libfuzzer
-TEST_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-PURE_OBJECTS := $(PURE_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
+TEST_FLAGS := -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 else
-TEST_OBJECTS := $(BUILD)/objects
-TEST_BINARIES := $(BUILD)
-TEST_FLAGS := -O0 -g1
-PURE_OBJECTS := $(PURE_SOURCES:.cpp=.o)
+TEST_OBJECTS := $(BUILD)/sanitized.objects
+TEST_FLAGS := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+TEST_FLAGS += -Wno-subobject-linkage # g++ takes a file of a group for a header
 endif
-UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp))
-UNIT_OBJECTS := $(UNIT_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
+PURE_LIBRARIES := -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto
+SANITIZED_PURE := $(PURE_GROUPS:%.cpp=$(TEST_OBJECTS)/%.o)
 # What of the simulator's faults is pure is tested like the library.
-UNIT_OBJECTS += $(patsubst %,$(TEST_OBJECTS)/test/kubesim/%.o,event_faults faults http_message)
+UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp)) $(patsubst %,test/kubesim/%.cpp,event_faults faults http_message)
+UNIT_OBJECTS := $(patsubst %.cpp,$(TEST_OBJECTS)/%.o,$(shell src/unity.sh $(BUILD)/unity/unit 8 $(UNIT_SOURCES)))
 FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
 FUZZ_NAMES := $(FUZZ_SOURCES:test/fuzz/%_fuzz.cpp=%)
-FUZZ_OBJECTS := $(FUZZ_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o) $(TEST_OBJECTS)/test/fuzz/replay_main.o
-KUBESIM_SOURCES := $(sort $(wildcard test/kubesim/*.cpp))
+REPLAY_OBJECTS := $(patsubst %.cpp,$(TEST_OBJECTS)/%.o,$(shell src/unity.sh $(BUILD)/unity/fuzz 2 $(FUZZ_SOURCES)) test/fuzz/replay_main.cpp)
 KUBESIM_BUILD := $(BUILD)/kubesim.objects
-KUBESIM_OBJECTS := $(KUBESIM_SOURCES:%.cpp=$(KUBESIM_BUILD)/%.o)
+KUBESIM_OBJECTS := $(patsubst %.cpp,$(KUBESIM_BUILD)/%.o,$(shell src/unity.sh $(BUILD)/unity/kubesim 8 $(sort $(wildcard test/kubesim/*.cpp))))
 KUBESIM_FLAGS := -O1 -g1
 KUBESIM_LIBRARIES := -lcurl -lssl -lcrypto -lyaml-cpp -lpthread
 BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
@@ -48,20 +38,15 @@ $(TEST_OBJECTS)/%.o: %.cpp $(TEST_OBJECTS)/precompiled.hpp.gch
 $(TEST_OBJECTS)/precompiled.hpp.gch: test/precompiled.hpp src/precompiled.hpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(TEST_FLAGS) -x c++-header $< -o $@
-# An archive of references: each program links what it uses of the pure objects and no more.
-$(TEST_OBJECTS)/pure.a: $(PURE_OBJECTS)
+$(TEST_OBJECTS)/test/fuzz/replay_main.o: TEST_FLAGS += -DDBNET_FUZZ_TARGETS='$(FUZZ_NAMES:%=TARGET(%))'
+$(TEST_OBJECTS)/test/fuzz/replay_main.o: $(FUZZ_SOURCES) # their names
+$(BUILD)/unit: $(UNIT_OBJECTS) $(SANITIZED_PURE)
+	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lprotobuf $(PURE_LIBRARIES) -lssl -lpthread -o $@
+$(BUILD)/fuzz_replay: $(REPLAY_OBJECTS) $(SANITIZED_PURE)
+	$(CXX) $(TEST_FLAGS) $^ $(PURE_LIBRARIES) -o $@
+$(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(SANITIZED_PURE)
 	@mkdir -p $(@D)
-	@rm -f $@
-	$(AR) rcsT $@ $^
-$(TEST_BINARIES)/unit: $(UNIT_OBJECTS) $(TEST_OBJECTS)/pure.a
-	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lprotobuf -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lssl -lcrypto -lpthread -o $@
-$(TEST_BINARIES)/fuzz/%_replay: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/test/fuzz/replay_main.o $(TEST_OBJECTS)/pure.a
-	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
-$(BUILD)/libfuzzer/%: $(TEST_OBJECTS)/test/fuzz/%_fuzz.o $(TEST_OBJECTS)/pure.a
-	@mkdir -p $(@D)
-	$(CXX) $(TEST_FLAGS) -fsanitize=fuzzer $^ -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto -o $@
+	$(CXX) $(TEST_FLAGS) -fsanitize=fuzzer $^ $(PURE_LIBRARIES) -o $@
 $(KUBESIM_BUILD)/%.o: %.cpp $(KUBESIM_BUILD)/precompiled.hpp.gch
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(KUBESIM_FLAGS) $(call PRECOMPILED,$(KUBESIM_BUILD)) -c $< -o $@
@@ -74,12 +59,12 @@ $(BUILD)/bench_%: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) -O2 -g -MF $@.d $< -lcurl -lpq -lpthread -I$(shell $(PG_CONFIG) --includedir) -o $@
 # What is measured without a server is linked with the extension's own objects.
-$(BUILD)/bench_telemetry: test/bench/telemetry.cpp $(filter src/telemetry/%,$(PURE_SOURCES:.cpp=.o))
+$(BUILD)/bench_telemetry: test/bench/telemetry.cpp $(PURE_GROUPS:.cpp=.o)
 	@mkdir -p $(@D)
-	$(PLAIN_CXX) -O2 -g -MF $@.d $^ -lsimdjson -ldeflate -lzstd -lcrypto -o $@
--include $(patsubst %.o,%.d,$(UNIT_OBJECTS) $(FUZZ_OBJECTS) $(PURE_OBJECTS) $(KUBESIM_OBJECTS))
+	$(PLAIN_CXX) -O2 -g -MF $@.d $^ $(PURE_LIBRARIES) -o $@
+-include $(patsubst %.o,%.d,$(UNIT_OBJECTS) $(REPLAY_OBJECTS) $(SANITIZED_PURE) $(KUBESIM_OBJECTS))
 
-.SECONDARY: $(FUZZ_OBJECTS)
+.SECONDARY: $(FUZZ_SOURCES:%.cpp=$(TEST_OBJECTS)/%.o)
 
 .PHONY: test-root test-binaries check check-installed torture torture-installed bench bench-installed demo demo-installed fuzz valgrind valgrind-installed packages
 packages:
@@ -94,7 +79,7 @@ test-root:
 	@$(MAKE) -s install DESTDIR=$(ROOT) PG_CONFIG=$(PG_CONFIG)
 	@install -m 755 $(BUILD)/dbnet_test.so "$(ROOT)$$($(PG_CONFIG) --pkglibdir)/"
 
-test-binaries: $(TEST_BINARIES)/unit $(FUZZ_NAMES:%=$(TEST_BINARIES)/fuzz/%_replay) $(BUILD)/kubesim $(BUILD)/otel_js/export.js
+test-binaries: $(BUILD)/unit $(BUILD)/fuzz_replay $(BUILD)/kubesim $(BUILD)/otel_js/export.js
 
 # The exporters of OpenTelemetry for JavaScript, as package-lock.json pins them. Without a network their test is skipped.
 $(BUILD)/otel_js/export.js: $(addprefix test/otel_js/,export.js package.json package-lock.json)
@@ -109,18 +94,18 @@ check: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory check-installed
 check-installed: test-root
 	@$(MAKE) --no-print-directory test-binaries
-	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) $(if $(ONLY),--only='$(ONLY)')
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) $(if $(ONLY),--only='$(ONLY)')
 
 torture: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory torture-installed
 torture-installed: test-root
 	@$(MAKE) --no-print-directory test-binaries
-	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) --torture $(if $(ONLY),--only='$(ONLY)')
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --torture $(if $(ONLY),--only='$(ONLY)')
 
 bench: packages
 	@$(MAKE) $(PARALLEL) --no-print-directory bench-installed
 bench-installed: test-root $(BUILD)/kubesim $(BENCH_SOURCES:test/bench/%.cpp=$(BUILD)/bench_%)
-	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --binaries=$(TEST_BINARIES) --bench $(if $(ONLY),--only='$(ONLY)')
+	@PG_CONFIG=$(PG_CONFIG) perl test/check.pl --root=$(ROOT) --bench $(if $(ONLY),--only='$(ONLY)')
 
 # A server below valgrind: some minutes.
 valgrind:
