@@ -8,10 +8,10 @@
 
 #include <vector>
 
-#include "mirror/operation_store.hpp"
+#include "mirror/store/operation_store.hpp"
 #include "pg/spi.hpp"
-#include "provenance/event_clock.hpp"
-#include "provenance/ring.hpp"
+#include "provenance/record/event_clock.hpp"
+#include "provenance/record/ring.hpp"
 #include "settings.hpp"
 
 extern "C" {

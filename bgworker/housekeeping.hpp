@@ -7,7 +7,7 @@
 #include <functional>
 #include <string>
 
-#include "provenance/event_id.hpp"
+#include "provenance/record/event_id.hpp"
 
 namespace dbnet::bgworker {
 

@@ -1,8 +1,8 @@
 // Opening and reopening of a listener (see http_listener.hpp).
 #include "bgworker/http_listener.hpp"
 
-#include "gateway/http_error.hpp"
-#include "gateway/listen_address.hpp"
+#include "gateway/http/http_error.hpp"
+#include "gateway/http/listen_address.hpp"
 #include "settings.hpp"
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "bgworker/worker_process.hpp"
-#include "gateway/http_server.hpp"
-#include "kubernetes/file_stamp.hpp"
+#include "gateway/http/http_server.hpp"
+#include "kubernetes/credentials/file_stamp.hpp"
 
 #include <chrono>
 

@@ -1,17 +1,17 @@
 // The mirror worker of a database: main function and loop. Everything it does, it does here in turn: WAL tail, leases,
 // intents and requests, operations, answers, watch events and reports, compares, care of what is on record. It sleeps
 // in one place.
-#include "bgworker/actuator.hpp"
-#include "bgworker/companions.hpp"
-#include "bgworker/compare.hpp"
+#include "bgworker/actuation/actuator.hpp"
+#include "bgworker/actuation/leases.hpp"
+#include "bgworker/change_feed/wal_tail.hpp"
 #include "bgworker/housekeeping.hpp"
-#include "bgworker/leases.hpp"
-#include "bgworker/operations.hpp"
-#include "bgworker/wal_tail.hpp"
-#include "bgworker/watcher.hpp"
+#include "bgworker/launcher/companions.hpp"
+#include "bgworker/operation/operations.hpp"
+#include "bgworker/report/compare.hpp"
+#include "bgworker/watch/watcher.hpp"
 #include "bgworker/worker_process.hpp"
-#include "kubernetes/transport.hpp"
-#include "mirror/catalog.hpp"
+#include "kubernetes/transport/transport.hpp"
+#include "mirror/store/catalog.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
 

@@ -1,5 +1,5 @@
 // dbnet.worker_status(): what the slots in shared memory say, for the view dbnet.worker. Backends.
-#include "mirror/row_writer.hpp"
+#include "mirror/functions/row_writer.hpp"
 #include "pg/shared_memory.hpp"
 
 extern "C" {

@@ -1,5 +1,5 @@
 -- Clusters are SQL/MED servers: PostgreSQL keeps their owners, rights and hidden credentials.
--- Code: src/mirror/server_options.*, src/mirror/functions_server.cpp.
+-- Code: src/mirror/server/server_options.*, src/mirror/functions/functions_server.cpp.
 
 CREATE FUNCTION dbnet.validate_options(options text[], catalog oid) RETURNS void
     LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
 -- Fields of JSON documents by path, elements of lists by their keys: what nested columns of mirrors are read and edited
--- with. Code: src/mirror/functions_document.cpp.
+-- with. Code: src/mirror/functions/functions_document.cpp.
 
 CREATE FUNCTION dbnet.get(document jsonb, path text) RETURNS jsonb
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE

@@ -1,6 +1,6 @@
 -- What is tracked: dbnet.track and dbnet.untrack, and who may read what is on record.
 
--- Questions and requests are put by functions in the caller's name (src/provenance/question.cpp); dbnet.answer_NAME, which
+-- Questions and requests are put by functions in the caller's name (src/provenance/questions/question.cpp); dbnet.answer_NAME, which
 -- nobody else may call, answers them with the extension's rights and calls no code of users'.
 
 CREATE FUNCTION dbnet.answer_track(caller oid, relation regclass, redact name[], activations text, key name[]) RETURNS void

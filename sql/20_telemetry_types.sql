@@ -85,7 +85,7 @@ CREATE CAST (otel.span_id AS bytea) WITH FUNCTION otel.span_id_send(otel.span_id
 CREATE CAST (bytea AS otel.span_id) WITH FUNCTION otel.span_id(bytea);
 
 -- Sketches ---------------------------------------------------------------------------------------------------------------
--- Exponential histograms of OpenTelemetry, as src/telemetry/exponential_histogram.hpp writes them. What is read from outside is checked.
+-- Exponential histograms of OpenTelemetry, as src/telemetry/panes/exponential_histogram.hpp writes them. What is read from outside is checked.
 
 CREATE TYPE otel.sketch;
 CREATE FUNCTION otel.sketch_in(cstring) RETURNS otel.sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_in';

@@ -1,4 +1,4 @@
--- Tables of telemetry, named and structured as the OTLP protos. Written by the library (src/telemetry/table_writer.hpp), straight into heap and indexes; read by
+-- Tables of telemetry, named and structured as the OTLP protos. Written by the library (src/telemetry/tables/table_writer.hpp), straight into heap and indexes; read by
 -- whoever was granted it.
 --
 -- Times are exact to the nanosecond in …_unix_nano; what is beyond 2^63 - 1 (the year 2262), and counts beyond, stand as that number.

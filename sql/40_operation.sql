@@ -1,6 +1,6 @@
 -- Operations on devices that no row can express: cordon, evict, drain, restart. A function asks for one, as part of the
 -- transaction; the mirror worker carries it out after the commit and tells in the row how it goes.
--- Code: src/mirror/functions_operation.cpp, bgworker/operations*.cpp.
+-- Code: src/mirror/functions/functions_operation.cpp, bgworker/operation/operations*.cpp.
 
 -- Not dumped: nothing that was asked for in one database is done by a copy of it.
 CREATE TABLE dbnet.operation (

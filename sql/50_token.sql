@@ -1,4 +1,4 @@
--- Tokens: who may speak to the gateway and to the client API over HTTP, and as which role. Code: src/gateway/token.*,
+-- Tokens: who may speak to the gateway and to the client API over HTTP, and as which role. Code: src/gateway/token/token.*,
 -- functions_token.cpp. A token is shown once; the database keeps its SHA-256 alone, in a table of its own that nobody reads.
 --
 -- Not dumped: a copy of the database must not let in who may enter the original. pg_upgrade keeps them. Roles are kept by oid, so a

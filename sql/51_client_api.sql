@@ -1,5 +1,5 @@
 -- The client API: what programs in any language need to set up tables, procedures and triggers, to call them and to wrap several
--- steps in one transaction, with arguments in JSON. Code: src/gateway/functions_client_api.cpp. Over HTTP the same: dbnet.api_listen.
+-- steps in one transaction, with arguments in JSON. Code: src/gateway/client_api/functions_client_api.cpp. Over HTTP the same: dbnet.api_listen.
 --
 -- Everything runs with the caller's rights and search_path: nothing can be done by these functions that the caller could not do by
 -- statements. Names of tables, procedures and schemas are written as in SQL ('net.nodes', 'net."Load balancers"'); names of columns,

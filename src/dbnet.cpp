@@ -1,13 +1,13 @@
 // Entry of the library: what happens when PostgreSQL loads it, and nothing else.
 #include "capture/capture.hpp"
-#include "mirror/write_check.hpp"
+#include "mirror/definition/write_check.hpp"
 #include "pg/guard.hpp"
 #include "pg/lifecycle.hpp"
 #include "pg/shared_memory.hpp"
 #include "provenance/provenance.hpp"
 #include "settings.hpp"
 
-#include "bgworker/launcher.hpp"
+#include "bgworker/launcher/launcher.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;

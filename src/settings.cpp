@@ -2,9 +2,9 @@
 // run outside transactions.
 #include "settings.hpp"
 
-#include "gateway/listen_address.hpp"
+#include "gateway/http/listen_address.hpp"
 #include "pg/guard.hpp"
-#include "provenance/traceparent.hpp"
+#include "provenance/hooks/traceparent.hpp"
 
 extern "C" {
 #include "utils/guc.h"

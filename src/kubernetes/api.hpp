@@ -2,7 +2,7 @@
 // needs. Used by the mirror worker and by backends.
 #pragma once
 
-#include "kubernetes/path.hpp"
+#include "kubernetes/object/path.hpp"
 #include "kubernetes/request.hpp"
 
 #include <nlohmann/json_fwd.hpp>

@@ -2,7 +2,7 @@
 // sockets. Used by the mirror worker and by backends.
 #pragma once
 
-#include "kubernetes/exec_plugin.hpp"
+#include "kubernetes/credentials/exec_plugin.hpp"
 
 #include <optional>
 #include <string>

@@ -3,7 +3,7 @@
 #include "kubernetes/error.hpp"
 
 #include "kubernetes/json_access.hpp"
-#include "kubernetes/path.hpp"
+#include "kubernetes/object/path.hpp"
 
 #include <algorithm>
 

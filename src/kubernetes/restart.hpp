@@ -2,7 +2,7 @@
 // used by the mirror worker and by backends.
 #pragma once
 
-#include "kubernetes/path.hpp"
+#include "kubernetes/object/path.hpp"
 
 #include <chrono>
 #include <string>

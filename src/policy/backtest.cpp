@@ -1,5 +1,5 @@
 // dbnet.backtest(): a policy's decisions on stored panes, a second at a time. Runs in backends.
-#include "mirror/as_extension.hpp"
+#include "mirror/functions/as_extension.hpp"
 #include "policy/collector.hpp"
 
 #include "pg/spi.hpp"

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "policy/state_machine.hpp"
-#include "telemetry/exponential_histogram.hpp"
+#include "telemetry/panes/exponential_histogram.hpp"
 
 #include <limits>
 #include <map>

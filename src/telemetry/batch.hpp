@@ -9,7 +9,7 @@
 
 #include "telemetry/arena.hpp"
 #include "telemetry/hash_index.hpp"
-#include "telemetry/text.hpp"
+#include "telemetry/otlp/text.hpp"
 
 #include <array>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // encoding gets its own, and "?" for characters that it does not have. Any process that takes telemetry.
 #pragma once
 
-#include "telemetry/text.hpp"
+#include "telemetry/otlp/text.hpp"
 
 #include <string>
 

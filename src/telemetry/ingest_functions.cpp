@@ -2,8 +2,8 @@
 // writer as the gateway's. Backends.
 #include "pg/guard.hpp"
 #include "telemetry/database_text.hpp"
-#include "telemetry/otlp.hpp"
-#include "telemetry/table_writer.hpp"
+#include "telemetry/otlp/otlp.hpp"
+#include "telemetry/tables/table_writer.hpp"
 
 extern "C" {
 #include "access/htup_details.h"

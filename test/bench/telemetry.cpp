@@ -1,8 +1,8 @@
 // Measures what telemetry costs before it reaches PostgreSQL, in one process without a server. Prints nanoseconds, one
 // figure a line: "<name> <value>". Spans have 8 attributes, of which two are numbers; a request has 1000.
-#include "telemetry/inflate.hpp"
-#include "telemetry/otlp.hpp"
-#include "telemetry/panes.hpp"
+#include "telemetry/otlp/inflate.hpp"
+#include "telemetry/otlp/otlp.hpp"
+#include "telemetry/panes/panes.hpp"
 
 #include <libdeflate.h>
 #include <protozero/pbf_writer.hpp>

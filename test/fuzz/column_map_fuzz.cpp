@@ -1,6 +1,6 @@
 // Fuzz target of column maps: any text as the map. Nothing but ColumnMapError comes out; what is accepted names
 // existing columns, has one key, and paths that read back as they were.
-#include "mirror/column_map.hpp"
+#include "mirror/definition/column_map.hpp"
 
 #include <algorithm>
 #include <cstdint>

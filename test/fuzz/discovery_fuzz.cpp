@@ -1,5 +1,5 @@
 // Fuzz target of discovery documents. Kinds that are found must be complete.
-#include "kubernetes/discovery.hpp"
+#include "kubernetes/schema/discovery.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,8 +1,8 @@
 // Fuzz target of error classification and response headers: the first two bytes choose the status, the rest is the
 // body.
 #include "kubernetes/error.hpp"
-#include "kubernetes/header_text.hpp"
-#include "kubernetes/path.hpp"
+#include "kubernetes/object/path.hpp"
+#include "kubernetes/transport/header_text.hpp"
 
 #include <cstdint>
 #include <cstdlib>

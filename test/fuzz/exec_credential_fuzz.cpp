@@ -1,6 +1,6 @@
 // Fuzz target of what credential programs print. Whatever is accepted can be sent in a header, or is a pair of PEM
 // texts; what is shown of errors is printable.
-#include "kubernetes/exec_credential.hpp"
+#include "kubernetes/credentials/exec_credential.hpp"
 #include "kubernetes/failure.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Fuzz target of compressed bodies: whatever the bytes, no more than the limit comes out.
-#include "telemetry/inflate.hpp"
+#include "telemetry/otlp/inflate.hpp"
 
 #include <cstdint>
 #include <cstdlib>

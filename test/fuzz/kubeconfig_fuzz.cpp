@@ -1,6 +1,6 @@
 // Fuzz target of the kubeconfig reader. Whatever is accepted must be a connection that may be used.
+#include "kubernetes/credentials/kubeconfig.hpp"
 #include "kubernetes/failure.hpp"
-#include "kubernetes/kubeconfig.hpp"
 
 #include <cstdint>
 #include <cstdlib>

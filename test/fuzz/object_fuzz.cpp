@@ -2,7 +2,7 @@
 // server sent as an object, there is an answer, and no value of a secret is left.
 #include "kubernetes/drain.hpp"
 #include "kubernetes/json_access.hpp"
-#include "mirror/secret_values.hpp"
+#include "mirror/values/secret_values.hpp"
 
 #include <nlohmann/json.hpp>
 

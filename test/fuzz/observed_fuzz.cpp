@@ -2,7 +2,7 @@
 // kept without being parsed again says what the parsed object says.
 #include "kubernetes/failure.hpp"
 #include "kubernetes/json_access.hpp"
-#include "mirror/observed.hpp"
+#include "mirror/decision/observed.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,8 +1,8 @@
 // Fuzz target of OpenAPI documents and of the index of documents. The input is a document whose kind is Kind of v1.
 // What is made of it holds: columns of a table have names of their own that PostgreSQL takes, rules read back.
-#include "kubernetes/openapi.hpp"
-#include "mirror/table_plan.hpp"
-#include "mirror/value_rules.hpp"
+#include "kubernetes/schema/openapi.hpp"
+#include "mirror/definition/table_plan.hpp"
+#include "mirror/values/value_rules.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -2,7 +2,7 @@
 // byte of an input chooses the signal, the rest is the body.
 #pragma once
 
-#include "telemetry/otlp.hpp"
+#include "telemetry/otlp/otlp.hpp"
 
 #include <simdjson.h>
 

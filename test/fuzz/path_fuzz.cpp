@@ -1,6 +1,6 @@
 // Fuzz target of field paths: the grammar, the server's form, and documents read and changed along whatever parsed.
-#include "kubernetes/managed_fields.hpp"
-#include "kubernetes/path.hpp"
+#include "kubernetes/object/managed_fields.hpp"
+#include "kubernetes/object/path.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,5 @@
 // Fuzz target of schema patterns: the first line is the expression, the rest the text. Whatever they are, it ends soon.
-#include "kubernetes/pattern.hpp"
+#include "kubernetes/schema/pattern.hpp"
 
 #include <algorithm>
 #include <cstdint>

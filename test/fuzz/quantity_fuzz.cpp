@@ -1,6 +1,6 @@
 // Fuzz target of quantities: a value's decimal form reads back as the same value, and rounding never makes it smaller.
-#include "kubernetes/quantity.hpp"
-#include "kubernetes/resource_version.hpp"
+#include "kubernetes/object/quantity.hpp"
+#include "kubernetes/object/resource_version.hpp"
 
 #include <cstdint>
 #include <cstdlib>

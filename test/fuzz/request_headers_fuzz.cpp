@@ -1,6 +1,6 @@
 // Any bytes as headers of a request, and as messages between the api worker and its sessions.
-#include "gateway/api_message.hpp"
-#include "gateway/request_headers.hpp"
+#include "gateway/client_api/api_message.hpp"
+#include "gateway/http/request_headers.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,8 @@
 // Fuzz target of what a request to the gateway is for: lines of method, path, media type and coding. What is refused
 // has a status and a reason. The first line is tried as an address to listen at, the whole as a token's attributes.
-#include "gateway/listen_address.hpp"
-#include "gateway/otlp_route.hpp"
-#include "gateway/pinned_attributes.hpp"
+#include "gateway/http/listen_address.hpp"
+#include "gateway/otlp/otlp_route.hpp"
+#include "gateway/otlp/pinned_attributes.hpp"
 
 #include <array>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Fuzz target of recorded schema rules: two of them compared, and a value checked by the first. The three are separated
 // by the byte 0x1E.
-#include "mirror/schema_changes.hpp"
-#include "mirror/value_rules.hpp"
+#include "mirror/definition/schema_changes.hpp"
+#include "mirror/values/value_rules.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
 // Fuzz target of server and user mapping options: "name=value", separated by the byte 0x1E. Nothing but OptionError and
 // Failure comes out; what is accepted describes a connection that may be used.
-#include "mirror/selector_overlap.hpp"
-#include "mirror/server_options.hpp"
+#include "mirror/definition/selector_overlap.hpp"
+#include "mirror/server/server_options.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // Fuzz target of the bytes of sketches: what is taken prints as it was, and can be counted on and merged.
-#include "telemetry/exponential_histogram.hpp"
+#include "telemetry/panes/exponential_histogram.hpp"
 
 #include <cstdint>
 #include <cstdlib>

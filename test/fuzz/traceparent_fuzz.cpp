@@ -1,5 +1,5 @@
 // Statement texts from outside, looked through for a trace context.
-#include "provenance/traceparent.hpp"
+#include "provenance/hooks/traceparent.hpp"
 
 #include <cstdint>
 #include <cstdlib>

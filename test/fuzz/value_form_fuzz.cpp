@@ -1,7 +1,7 @@
 // Fuzz target of a row's values as JSON: in every type and format a column may have, a value is taken or there is a
 // reason, and what is taken equals itself and can be stored.
 #include "kubernetes/json_access.hpp"
-#include "mirror/mapping.hpp"
+#include "mirror/values/mapping.hpp"
 
 #include <cstdint>
 #include <cstdlib>

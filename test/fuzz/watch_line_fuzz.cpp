@@ -1,8 +1,8 @@
 // Fuzz target of watch streams and lists: bytes cut into lines however they arrive, lines read as events, bodies read
 // as lists.
 #include "kubernetes/failure.hpp"
-#include "kubernetes/health.hpp"
 #include "kubernetes/list.hpp"
+#include "kubernetes/object/health.hpp"
 #include "kubernetes/watch.hpp"
 
 #include <algorithm>

@@ -6,7 +6,7 @@
 //   feed_state() → (compare_due boolean, lost bigint, at pg_lsn); compare_due is reset
 //   feed_at_pre_commit(sql text)   runs SQL from a PRE_COMMIT callback of the current transaction, which comes after
 //                                  DBNet's own callback if this library is preloaded before dbnet
-#include "bgworker/wal_tail.hpp"
+#include "bgworker/change_feed/wal_tail.hpp"
 #include "pg/shared_memory.hpp"
 
 extern "C" {

@@ -1,6 +1,6 @@
 // Test-only SQL functions that compare the jsonb that DBNet builds itself with PostgreSQL's own. Backends.
 #include "pg/guard.hpp"
-#include "telemetry/jsonb_bytes.hpp"
+#include "telemetry/tables/jsonb_bytes.hpp"
 
 #include <charconv>
 #include <cmath>

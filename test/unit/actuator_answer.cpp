@@ -1,5 +1,5 @@
 // Answers of the server to verdicts, with the recorded kinds of refusal.
-#include "bgworker/actuator_answer.hpp"
+#include "bgworker/actuation/actuator_answer.hpp"
 
 #include <gtest/gtest.h>
 

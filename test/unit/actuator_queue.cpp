@@ -1,7 +1,7 @@
 // Order of objects: one entry per object, ranks of a transaction, newer commits, backoff.
-#include "bgworker/actuator_queue.hpp"
+#include "bgworker/actuation/actuator_queue.hpp"
 
-#include "mirror/kind_rank.hpp"
+#include "mirror/decision/kind_rank.hpp"
 
 #include <gtest/gtest.h>
 

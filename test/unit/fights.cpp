@@ -1,5 +1,5 @@
 // When two put their own value back again and again.
-#include "bgworker/fights.hpp"
+#include "bgworker/actuation/fights.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
 // Pure parts of the client API: routes and their document, statuses of SQLSTATEs, error bodies, messages between
 // processes.
-#include "gateway/api_error.hpp"
-#include "gateway/api_message.hpp"
-#include "gateway/api_routes.hpp"
-#include "gateway/request_headers.hpp"
+#include "gateway/client_api/api_error.hpp"
+#include "gateway/client_api/api_message.hpp"
+#include "gateway/client_api/api_routes.hpp"
+#include "gateway/http/request_headers.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // What the HTTP server takes, refuses and closes, told by the bytes on the wire.
-#include "gateway/http_error.hpp"
-#include "gateway/http_server.hpp"
-#include "gateway/listen_socket.hpp"
+#include "gateway/http/http_error.hpp"
+#include "gateway/http/http_server.hpp"
+#include "gateway/http/listen_socket.hpp"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // Which requests the gateway takes by their method, path and headers, and what /metrics looks like.
-#include "gateway/gateway_counters.hpp"
-#include "gateway/otlp_route.hpp"
+#include "gateway/otlp/gateway_counters.hpp"
+#include "gateway/otlp/otlp_route.hpp"
 
 #include <gtest/gtest.h>
 

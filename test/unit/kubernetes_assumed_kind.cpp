@@ -1,5 +1,5 @@
 // Kinds of servers that nobody can ask: names and scopes against those that real servers give.
-#include "kubernetes/assumed_kind.hpp"
+#include "kubernetes/schema/assumed_kind.hpp"
 
 #include "kubernetes/failure.hpp"
 

@@ -1,6 +1,6 @@
 // Credentials from a program: what it is told, what is made of what it says, and how the transport waits for it, asks
 // it again, and gets rid of it.
-#include "kubernetes/exec_credential.hpp"
+#include "kubernetes/credentials/exec_credential.hpp"
 #include "kubernetes/failure.hpp"
 #include "test/unit/kubernetes_transport_support.hpp"
 

@@ -1,6 +1,6 @@
 // Kubeconfig files and checks of connections: what is taken from where, and what refusals say.
+#include "kubernetes/credentials/kubeconfig.hpp"
 #include "kubernetes/failure.hpp"
-#include "kubernetes/kubeconfig.hpp"
 
 #include <gtest/gtest.h>
 

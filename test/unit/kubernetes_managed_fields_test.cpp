@@ -1,5 +1,5 @@
 // Who owns a field, read from managedFields as a real server wrote them.
-#include "kubernetes/managed_fields.hpp"
+#include "kubernetes/object/managed_fields.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // What a schema says about a field, on documents shaped like those of a real server.
-#include "kubernetes/openapi.hpp"
+#include "kubernetes/schema/openapi.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

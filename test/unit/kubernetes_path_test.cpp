@@ -1,5 +1,5 @@
 // Field paths: grammar, canonical text, the server's own form, reading and changing documents.
-#include "kubernetes/path.hpp"
+#include "kubernetes/object/path.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

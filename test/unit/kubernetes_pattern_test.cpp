@@ -1,5 +1,5 @@
 // The expressions of schemas: the syntax that is in use, and that no text and no expression takes long.
-#include "kubernetes/pattern.hpp"
+#include "kubernetes/schema/pattern.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // What a server sends of its own accord: watch lines and events, list pages, discovery documents.
-#include "kubernetes/discovery.hpp"
 #include "kubernetes/failure.hpp"
 #include "kubernetes/list.hpp"
+#include "kubernetes/schema/discovery.hpp"
 #include "kubernetes/watch.hpp"
 
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 // that a forgotten wake-up makes a test fail.
 #pragma once
 
-#include "kubernetes/transport.hpp"
+#include "kubernetes/transport/transport.hpp"
 #include "test/unit/kubernetes_server.hpp"
 
 #include <gtest/gtest.h>

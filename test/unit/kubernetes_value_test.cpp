@@ -1,11 +1,11 @@
 // Quantities, resource versions, similar names, base64, header texts, health: the small value rules of the client.
-#include "kubernetes/base64.hpp"
-#include "kubernetes/header_text.hpp"
-#include "kubernetes/health.hpp"
+#include "kubernetes/credentials/base64.hpp"
 #include "kubernetes/json_access.hpp"
-#include "kubernetes/nearest.hpp"
-#include "kubernetes/quantity.hpp"
-#include "kubernetes/resource_version.hpp"
+#include "kubernetes/object/health.hpp"
+#include "kubernetes/object/nearest.hpp"
+#include "kubernetes/object/quantity.hpp"
+#include "kubernetes/object/resource_version.hpp"
+#include "kubernetes/transport/header_text.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // Who may write by the Lease, and when; Leases as they are read and written.
-#include "bgworker/lease_keeper.hpp"
+#include "bgworker/actuation/lease_keeper.hpp"
 
 #include "kubernetes/failure.hpp"
 

@@ -1,5 +1,5 @@
 // Addresses of listeners: what is one, what is not, and which are of this machine alone.
-#include "gateway/listen_address.hpp"
+#include "gateway/http/listen_address.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // What is kept of an object that the server showed.
 #include "merge_support.hpp"
-#include "mirror/observed.hpp"
+#include "mirror/decision/observed.hpp"
 
 #include "kubernetes/failure.hpp"
 

@@ -1,5 +1,5 @@
 // The queue between watch and tables: newest event per object, bounded.
-#include "bgworker/watcher_queue.hpp"
+#include "bgworker/watch/watcher_queue.hpp"
 
 #include <gtest/gtest.h>
 

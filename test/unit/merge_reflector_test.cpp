@@ -1,5 +1,5 @@
 // The reflector's turns: which request follows which answer, and when.
-#include "bgworker/watcher_reflector.hpp"
+#include "bgworker/watch/watcher_reflector.hpp"
 
 #include <gtest/gtest.h>
 

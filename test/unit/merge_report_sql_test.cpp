@@ -1,5 +1,5 @@
 // SQL that reports run on a user's table: every name quoted and qualified, no value inside.
-#include "bgworker/report_sql.hpp"
+#include "bgworker/report/report_sql.hpp"
 #include "merge_support.hpp"
 
 #include <gtest/gtest.h>

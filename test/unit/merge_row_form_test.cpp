@@ -1,6 +1,6 @@
 // Values on their way into the table.
 #include "merge_support.hpp"
-#include "mirror/row_form.hpp"
+#include "mirror/values/row_form.hpp"
 
 #include <gtest/gtest.h>
 

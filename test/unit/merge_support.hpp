@@ -1,7 +1,7 @@
 // A mirror of Nodes as the tests of merge and observed use it.
 #pragma once
 
-#include "mirror/catalog.hpp"
+#include "mirror/store/catalog.hpp"
 
 namespace dbnet::test {
 

@@ -1,6 +1,6 @@
 // Three-way merge of a report with a row: what a report may write and what it must leave alone.
 #include "merge_support.hpp"
-#include "mirror/merge.hpp"
+#include "mirror/decision/merge.hpp"
 
 #include <gtest/gtest.h>
 

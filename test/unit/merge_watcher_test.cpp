@@ -1,5 +1,5 @@
 // One mirror's conversation with a scripted server: lists that are read while they arrive.
-#include "bgworker/watcher_mirror.hpp"
+#include "bgworker/watch/watcher_mirror.hpp"
 #include "test/unit/kubernetes_server.hpp"
 #include "test/unit/merge_support.hpp"
 

@@ -1,5 +1,5 @@
 // Column maps against a small schema: what is accepted, and what is said about the rest.
-#include "mirror/column_map.hpp"
+#include "mirror/definition/column_map.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The decision about one object, case by case.
-#include "mirror/intent.hpp"
+#include "mirror/decision/intent.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Values between row form and object form, and equality in meaning.
-#include "mirror/mapping.hpp"
+#include "mirror/values/mapping.hpp"
 
 #include <gtest/gtest.h>
 

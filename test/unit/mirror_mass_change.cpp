@@ -1,5 +1,5 @@
 // The brakes' arithmetic.
-#include "mirror/mass_change.hpp"
+#include "mirror/decision/mass_change.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // What dbnet.refresh_schema() tells of two schemas, and what it records.
-#include "mirror/schema_changes.hpp"
+#include "mirror/definition/schema_changes.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // Digests in place of the values of Secrets.
-#include "mirror/secret_values.hpp"
+#include "mirror/values/secret_values.hpp"
 
-#include "mirror/observed.hpp"
+#include "mirror/decision/observed.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Which label selectors certainly exclude each other.
-#include "mirror/selector_overlap.hpp"
+#include "mirror/definition/selector_overlap.hpp"
 
 #include <gtest/gtest.h>
 

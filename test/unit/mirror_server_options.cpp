@@ -1,5 +1,5 @@
 // Options of servers and user mappings, and the connections they describe.
-#include "mirror/server_options.hpp"
+#include "mirror/server/server_options.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The stamp annotation.
-#include "mirror/stamp.hpp"
+#include "mirror/decision/stamp.hpp"
 
 #include <gtest/gtest.h>
 

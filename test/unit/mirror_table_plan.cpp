@@ -1,7 +1,7 @@
 // Columns of generated tables: which, in what order, called what, of what type.
-#include "mirror/table_plan.hpp"
+#include "mirror/definition/table_plan.hpp"
 
-#include "mirror/column_map.hpp"
+#include "mirror/definition/column_map.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // What a schema lets through and what it calls equal, from the schema to the stored rules to the verdict.
-#include "mirror/mapping.hpp"
+#include "mirror/values/mapping.hpp"
 
-#include "kubernetes/openapi.hpp"
+#include "kubernetes/schema/openapi.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // What answers to evictions and their kin mean.
-#include "bgworker/operation_answer.hpp"
+#include "bgworker/operation/operation_answer.hpp"
 
 #include <gtest/gtest.h>
 

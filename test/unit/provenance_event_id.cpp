@@ -1,5 +1,5 @@
 // Ids of events: order, room and partitions.
-#include "provenance/ring.hpp"
+#include "provenance/record/ring.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // W3C trace context: what counts as one, and where in a statement it is found.
-#include "provenance/traceparent.hpp"
+#include "provenance/hooks/traceparent.hpp"
 
 #include <gtest/gtest.h>
 

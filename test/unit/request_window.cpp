@@ -1,5 +1,5 @@
 // How many requests a server is given at a time.
-#include "bgworker/request_window.hpp"
+#include "bgworker/actuation/request_window.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The sketch: boundaries of buckets, error of quantiles, exact merging, the bytes.
-#include "telemetry/exponential_histogram.hpp"
+#include "telemetry/panes/exponential_histogram.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Compressed bodies: what is whole, what is cut, what is a bomb.
-#include "telemetry/inflate.hpp"
+#include "telemetry/otlp/inflate.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Panes: what goes where, and that nothing is left out.
-#include "telemetry/panes.hpp"
+#include "telemetry/panes/panes.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // For tests of the telemetry decoders: requests in protobuf and JSON, and batches as text that can be compared.
 #pragma once
 
-#include "telemetry/otlp.hpp"
+#include "telemetry/otlp/otlp.hpp"
 
 #include <protozero/pbf_writer.hpp>
 

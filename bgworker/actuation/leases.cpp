@@ -1,0 +1,217 @@
+// Leases over the network and in dbnet.arming (see leases.hpp). Mirror worker.
+#include "bgworker/actuation/leases.hpp"
+
+#include "bgworker/actuation/actuator.hpp"
+#include "kubernetes/error.hpp"
+#include "kubernetes/instant.hpp"
+#include "mirror/decision/own_history.hpp"
+#include "mirror/decision/stamp.hpp"
+#include "mirror/store/instance.hpp"
+#include "pg/compat.hpp"
+#include "pg/spi.hpp"
+#include "settings.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace dbnet::bgworker {
+
+namespace {
+
+using kubernetes::Outcome;
+
+// Somebody claimed elsewhere after we did, or after what we know of: only a new claim may go before that.
+const pg::Statement raise_term{"UPDATE dbnet.arming SET term = $1, claimed_by = NULL WHERE term < $1"};
+
+// One for all that run this database: the same in clones, another for each foreign server, whatever cluster it leads
+// to.
+std::string lease_name(const std::string &server) {
+    uint32_t hash = 2166136261u; // FNV-1a: names of servers hold what names of objects must not
+    for (const char c : server)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+    return "dbnet-" + std::to_string(GetSystemIdentifier()) + "-" + std::to_string(MyDatabaseId) + "-" +
+           std::to_string(hash);
+}
+
+int64_t duration_ms() {
+    return settings::lease_duration * int64_t{1000};
+}
+
+kubernetes::LeaseRenewal renewal_of(const std::string &server, const LeaseKeeper &keeper, int64_t term) {
+    const auto now =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
+    kubernetes::LeaseRenewal renewal;
+    renewal.holder = mirror::instance_identity();
+    renewal.duration_s = settings::lease_duration;
+    renewal.position = mirror::format(
+        {GetSystemIdentifier(), GetWALInsertionTimeLine(), GetFlushRecPtr(nullptr), 0}); // neither call raises
+    renewal.term = std::max(term, keeper.lease() ? keeper.lease()->term : 0);
+    renewal.server = server;
+    renewal.now = kubernetes::format_instant(now.count(), true);
+    return renewal;
+}
+
+// An older copy writes to its own log and gets past the position at which another one was seen to go on: once an older
+// copy, it stays one until somebody claims it.
+const pg::Statement note_older_copy{"UPDATE dbnet.arming SET older_than = $1 WHERE older_than IS NULL AND term = $2"};
+
+// Why this database may not know all that the Lease's last holder has sent to devices; empty: it does.
+std::string doubt_about(const kubernetes::Lease &lease, const mirror::Catalog &catalog) {
+    if (lease.position.empty())
+        return {};
+    if (!mirror::is_own_stamp(lease.position))
+        return "had written up to " + lease.position + ", which is not in the log of this one";
+    if (mirror::is_cut_after(lease.position))
+        return "had written up to " + lease.position +
+               " at least, and this one was restored to a point in time after that, without what may have followed";
+    if (!catalog.older_than.empty())
+        return "had written up to " + catalog.older_than + ", when that was not in the log of this one";
+    return {};
+}
+
+} // namespace
+
+Leases::~Leases() {
+    for (const auto &[name, server] : servers_)
+        transport_.cancel(server.request);
+}
+
+LeaseKeeper::Self Leases::self() const {
+    const std::string &identity = mirror::instance_identity();
+    return {identity, catalog_->term, catalog_->claimed_by == identity};
+}
+
+void Leases::configure(std::shared_ptr<const mirror::Catalog> catalog) {
+    catalog_ = std::move(catalog);
+    std::map<std::string, const mirror::Mirror *> writers; // the first mirror of each server that may write
+    if (catalog_->armed && settings::actuate)
+        for (const auto &[relation, mirror] : catalog_->mirrors)
+            if (mirror.settings.manage && mirror.connection && mirror.paused_reason.empty() &&
+                !mirror.lease_namespace.empty())
+                writers.emplace(mirror.server, &mirror);
+    std::erase_if(servers_, [&](const auto &known) {
+        const auto writer = writers.find(known.first);
+        const bool is_over = writer == writers.end() || writer->second->lease_namespace != known.second.name_space ||
+                             writer->second->connection->api_url != known.second.connection->api_url;
+        if (is_over)
+            transport_.cancel(known.second.request);
+        return is_over;
+    });
+    for (const auto &[name, mirror] : writers) {
+        const auto [known, is_new] = servers_.try_emplace(
+            name,
+            Server{LeaseKeeper(self(), duration_ms()), mirror->connection, mirror->lease_namespace, 0, false, {}});
+        known->second.connection = mirror->connection;
+        known->second.keeper.configure(self(), duration_ms(), monotonic_ms());
+    }
+}
+
+void Leases::turn() {
+    int64_t newer_term = 0;
+    std::string older_than; // position of a holder
+    for (auto &[name, server] : servers_) {
+        newer_term = std::max(newer_term, server.keeper.newer_term());
+        const LeaseKeeper::Action action = server.keeper.next(monotonic_ms());
+        if (action != LeaseKeeper::Action::none)
+            ask(name, server, action);
+        if (server.keeper.is_older_copy())
+            older_than = server.keeper.lease()->position;
+        const bool is_open = server.keeper.closed_reason(monotonic_ms()).empty();
+        if (is_open && !std::exchange(server.was_open, is_open))
+            client_.lease_acquired(name);
+        server.was_open = is_open;
+        tell(name, server);
+    }
+    if (newer_term > catalog_->term)
+        pg::in_transaction([&] { pg::execute(raise_term, newer_term); });
+    if (!older_than.empty() && catalog_->older_than.empty())
+        pg::in_transaction([&] { pg::execute(note_older_copy, older_than, catalog_->term); });
+}
+
+// A change of who writes is worth a line in the log.
+void Leases::tell(const std::string &name, Server &server) {
+    const std::string &text = !server.keeper.rival().empty() ? server.keeper.rival() : server.keeper.unavailable();
+    if (text == server.told)
+        return;
+    const bool is_news = server.told.empty() || text.empty();
+    server.told = text;
+    if (!text.empty() && is_news)
+        client_.note_error("server " + name + ": " + text);
+}
+
+int Leases::timeout_ms() const {
+    int64_t due = INT64_MAX;
+    for (const auto &[name, server] : servers_)
+        due = std::min(due, server.keeper.due_ms());
+    return due == INT64_MAX ? -1 : static_cast<int>(std::clamp<int64_t>(due - monotonic_ms(), 0, 60'000));
+}
+
+std::string Leases::closed_reason(const std::string &server) const {
+    const auto found = servers_.find(server);
+    return found == servers_.end() ? std::string() : found->second.keeper.closed_reason(monotonic_ms());
+}
+
+bool Leases::is_awaited(const std::string &server) const {
+    const auto found = servers_.find(server);
+    return found != servers_.end() && found->second.keeper.is_awaited(monotonic_ms());
+}
+
+std::string Leases::rival(const std::string &server) const {
+    const auto found = servers_.find(server);
+    return found == servers_.end() ? std::string() : found->second.keeper.rival();
+}
+
+void Leases::ask(const std::string &name, Server &server, LeaseKeeper::Action action) {
+    const std::string lease = lease_name(name);
+    kubernetes::Request request;
+    if (action == LeaseKeeper::Action::read)
+        request = kubernetes::read_lease_request(server.name_space, lease);
+    else if (action == LeaseKeeper::Action::create)
+        request =
+            kubernetes::create_lease_request(server.name_space, lease, renewal_of(name, server.keeper, catalog_->term));
+    else
+        request =
+            kubernetes::renew_lease_request(*server.keeper.lease(), renewal_of(name, server.keeper, catalog_->term));
+    server.request =
+        transport_.send(*server.connection, std::move(request), [this, name, action](kubernetes::Response &&response) {
+            take_answer(name, action, std::move(response));
+        });
+}
+
+void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, kubernetes::Response &&response) {
+    LeaseKeeper &keeper = servers_.at(name).keeper; // a server that is given up has its request cancelled
+    const int64_t now_ms = monotonic_ms();
+    const Outcome outcome = kubernetes::classify(response, kubernetes::lease_resource().plural);
+    switch (outcome.kind) {
+    case Outcome::ok:
+        try {
+            kubernetes::Lease lease = kubernetes::parse_lease(response.body);
+            const std::string doubt =
+                action == LeaseKeeper::Action::read ? doubt_about(lease, *catalog_) : std::string();
+            if (action == LeaseKeeper::Action::read)
+                keeper.on_read(std::move(lease), doubt, now_ms);
+            else
+                keeper.on_written(std::move(lease), now_ms);
+        } catch (const std::exception &failure) {
+            keeper.on_failure(failure.what(), now_ms);
+        }
+        return;
+    case Outcome::not_found:
+        return keeper.on_absent(now_ms);
+    case Outcome::already_exists:
+    case Outcome::stale:
+        return keeper.on_overtaken(now_ms);
+    // What kept us from a Lease now must not keep us from writing: whoever may not have one knows nothing of others.
+    case Outcome::kind_missing:
+    case Outcome::denied:
+    case Outcome::namespace_missing:
+    case Outcome::namespace_terminating:
+        return keeper.on_unavailable(
+            "there is no lease to keep another server of this database from writing as well: " + outcome.message,
+            now_ms);
+    default:
+        return keeper.on_failure(outcome.message, now_ms);
+    }
+}
+
+} // namespace dbnet::bgworker

@@ -1,0 +1,99 @@
+// Families of /metrics that are read from the database (see gateway_report.hpp). Each is cheap, however much there is.
+#include "bgworker/gateway/gateway_report.hpp"
+
+#include "pg/shared_memory.hpp"
+#include "pg/spi.hpp"
+
+namespace dbnet::bgworker {
+namespace {
+
+using gateway::DurationHistogram;
+using gateway::MetricsText;
+
+const pg::Statement newest_call{"SELECT max(id) FROM dbnet.actuation"};
+const pg::Statement select_calls{
+    "SELECT max(id), operation, coalesce(http_status::text, 'none'), count(*), sum(latency_ms) / 1000,"
+    " pg_catalog.width_bucket(latency_ms / 1000, $2::double precision[])"
+    " FROM dbnet.actuation WHERE id > $1 GROUP BY 2, 3, 6"};
+const pg::Statement select_workers{"SELECT process, (state = 'running')::integer, restarts, lag FROM dbnet.worker"};
+const pg::Statement select_mirrors{
+    "SELECT m.relation::text, (s.state IS NOT DISTINCT FROM 'synced')::integer, coalesce(s.listed, 0),"
+    " extract(epoch FROM s.last_event_at)::bigint"
+    " FROM dbnet.mirrored_relation AS m LEFT JOIN dbnet.mirror_state AS s USING (relation) ORDER BY 1"};
+const pg::Statement select_held{"SELECT count(*) FROM dbnet.held_change WHERE decision IS NULL"};
+
+std::string bounds_as_array() {
+    std::string text;
+    for (const double bound : DurationHistogram::bounds)
+        (text += text.empty() ? '{' : ',') += std::to_string(bound);
+    return text + '}';
+}
+
+void write_workers(MetricsText &text) {
+    const pg::Result workers = pg::execute(select_workers);
+    const auto write = [&](const char *name, const char *type, const char *help, size_t column) {
+        text.family(name, type, help);
+        for (size_t row = 0; row < workers.rows(); row++)
+            if (workers.at(row, column))
+                text.sample({"process", workers.text(row, 0)}, static_cast<double>(workers.integer(row, column)));
+    };
+    write("dbnet_worker_up", "gauge", "1: the process runs.", 1);
+    write("dbnet_worker_restarts_total", "counter", "Starts of the process after its first.", 2);
+    write("dbnet_worker_lag_bytes", "gauge", "WAL between the newest change of a mirror and the last one decided.", 3);
+}
+
+void write_mirrors(MetricsText &text) {
+    const pg::Result mirrors = pg::execute(select_mirrors);
+    const auto write = [&](const char *name, const char *help, size_t column) {
+        text.family(name, "gauge", help);
+        for (size_t row = 0; row < mirrors.rows(); row++)
+            if (mirrors.at(row, column))
+                text.sample({"relation", mirrors.text(row, 0)}, static_cast<double>(mirrors.integer(row, column)));
+    };
+    write("dbnet_mirror_up", "1: the mirror is in step with its server.", 1);
+    write("dbnet_mirror_listed_objects", "Objects seen by the running or last list.", 2);
+    write("dbnet_mirror_last_event_timestamp_seconds", "Last sign of life of the mirror's watch.", 3);
+    text.family("dbnet_held_changes", "gauge", "Changes that wait for dbnet.approve or dbnet.reject.");
+    text.sample({}, static_cast<double>(pg::execute(select_held).integer(0, 0)));
+}
+
+} // namespace
+
+void GatewayReport::start() {
+    pg::in_transaction([this] { last_call_ = pg::execute(newest_call).integer(0, 0); });
+}
+
+void GatewayReport::write(MetricsText &text) {
+    pg::in_transaction([&] {
+        write_workers(text);
+        write_mirrors(text);
+        count_calls();
+    });
+    text.family("dbnet_actuations_total", "counter",
+                "Calls that were to change a device, by operation and HTTP status.");
+    for (const auto &[labels, calls] : calls_)
+        text.sample({"operation", labels.first, "status", labels.second}, static_cast<double>(calls.count));
+    text.family("dbnet_actuation_duration_seconds", "histogram", "From a call to its answer.");
+    for (const auto &[labels, calls] : calls_)
+        text.histogram({"operation", labels.first, "status", labels.second}, calls.durations);
+    text.family("dbnet_provenance_failures_total", "counter",
+                "What could not be recorded since the server's start, in all databases.");
+    text.sample({}, static_cast<double>(pg_atomic_read_u64(&pg::require_shared().provenance_failures)));
+}
+
+void GatewayReport::count_calls() {
+    const pg::Result found = pg::execute(select_calls, static_cast<int64>(last_call_), bounds_as_array());
+    for (size_t row = 0; row < found.rows(); row++) {
+        last_call_ = std::max<long>(last_call_, found.integer(row, 0));
+        Calls &calls = calls_[{std::string(found.text(row, 1)), std::string(found.text(row, 2))}];
+        const auto count = static_cast<uint64_t>(found.integer(row, 3));
+        calls.count += count;
+        if (!found.at(row, 5))
+            continue; // no latency
+        const auto bucket = static_cast<size_t>(found.integer(row, 5));
+        calls.durations.add(bucket < DurationHistogram::bounds.size() ? DurationHistogram::bounds[bucket] : HUGE_VAL,
+                            strtod(found.at(row, 4), nullptr), count);
+    }
+}
+
+} // namespace dbnet::bgworker

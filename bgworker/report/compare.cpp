@@ -1,0 +1,172 @@
+// Slices of the compare (see compare.hpp). Mirror worker.
+#include "bgworker/report/compare.hpp"
+
+#include <algorithm>
+
+#include "mirror/decision/merge.hpp"
+#include "mirror/store/row_reader.hpp"
+#include "pg/spi.hpp"
+
+namespace dbnet::bgworker {
+
+using mirror::Action;
+using mirror::Phase;
+
+namespace {
+
+constexpr int slice_keys = 500;
+
+bool has_failed_for_good(Phase phase) {
+    return phase == Phase::conflict || phase == Phase::invalid || phase == Phase::denied || phase == Phase::stale;
+}
+
+} // namespace
+
+void Compare::configure(std::shared_ptr<const mirror::Catalog> catalog) {
+    catalog_ = std::move(catalog);
+    std::erase_if(jobs_, [&](const auto &job) { return !catalog_->find(job.first); });
+    std::erase_if(generations_, [&](const auto &known) { return !catalog_->find(known.first); });
+    for (const auto &[relation, mirror] : catalog_->mirrors) {
+        const auto [known, is_new] = generations_.try_emplace(relation, mirror.generation);
+        if (is_new || known->second != mirror.generation || !is_ready(mirror)) {
+            known->second = mirror.generation;
+            request(relation, true);
+        }
+    }
+}
+
+void Compare::request(uint32_t relation, bool thorough) {
+    if (!catalog_->find(relation))
+        return;
+    Job &job = jobs_[relation];
+    job.thorough |= thorough;
+    job.again |= job.running;
+}
+
+void Compare::request_all(bool thorough) {
+    for (const auto &[relation, mirror] : catalog_->mirrors)
+        request(relation, thorough);
+}
+
+bool Compare::is_ready(const mirror::Mirror &mirror) const {
+    if (!mirror.problem.empty())
+        return false;
+    return mirror.is_offline || (client_.has_listed(mirror.relation) && actuator_.closed_reason(mirror).empty());
+}
+
+std::vector<uint32_t> Compare::pending() const {
+    std::vector<uint32_t> relations;
+    for (const auto &[relation, job] : jobs_) {
+        const mirror::Mirror &mirror = *catalog_->find(relation);
+        const bool is_soon = actuator_.closed_reason(mirror).empty() || actuator_.is_awaited(mirror);
+        if (mirror.settings.manage && (is_soon || is_ready(mirror)))
+            relations.push_back(relation);
+    }
+    return relations;
+}
+
+bool Compare::step() {
+    for (auto &[relation, job] : jobs_) {
+        const mirror::Mirror &mirror = *catalog_->find(relation);
+        if (!is_ready(mirror) || monotonic_ms() < job.not_before_ms)
+            continue;
+        try {
+            job.running = true;
+            if (!job.rows_done)
+                pg::in_transaction([&] { step_rows(job, mirror); });
+            else
+                pg::in_transaction([&] { step_keys(job, mirror); });
+        } catch (const std::exception &caught) {
+            job.blocks = std::max<uint32_t>(job.blocks / 2, 1);
+            client_.note_error("compare of " + mirror.qualified_name + ": " + caught.what());
+            job.not_before_ms = monotonic_ms() + std::max<int64_t>(backoff_ms(++job.failures, 0.5), 1000);
+            continue; // another mirror's compare goes on
+        }
+        job.failures = 0;
+        if (job.rows_done && !job.last_key)
+            finish(relation, job);
+        return true;
+    }
+    return false;
+}
+
+void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
+    // Under observe no row asks for anything.
+    if (mirror.settings.manage) {
+        Rows rows;
+        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_block, job.blocks))
+            rows.emplace_back(std::move(key), std::move(fields));
+        examine(job, mirror, rows);
+        job.next_block += job.blocks;
+        if (job.next_block < mirror::count_blocks(mirror))
+            return;
+    }
+    job.rows_done = true;
+    job.last_key = mirror::Key{mirror.relation, {}, {}};
+}
+
+void Compare::step_keys(Job &job, const mirror::Mirror &mirror) {
+    const std::vector<mirror::Key> keys = mirror::load_pending_keys(mirror.relation, &*job.last_key, slice_keys);
+    std::vector<std::optional<mirror::RowFields>> fields = mirror::read_rows(mirror, keys);
+    Rows rows;
+    for (size_t i = 0; i < keys.size(); i++)
+        rows.emplace_back(keys[i], std::move(fields[i]));
+    examine(job, mirror, rows);
+    job.last_key = keys.empty() ? std::nullopt : std::optional(keys.back());
+}
+
+void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) {
+    std::vector<mirror::Key> keys;
+    for (const auto &[key, fields] : rows)
+        keys.push_back(key);
+    const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, needs_live(mirror));
+    for (size_t i = 0; i < rows.size(); i++) {
+        const std::optional<mirror::RowFields> &fields = rows[i].second;
+        mirror::Situation situation;
+        situation.mapping = &mirror.mapping;
+        situation.settings = &mirror.settings;
+        situation.name = keys[i].name;
+        situation.row = fields ? &*fields : nullptr;
+        situation.object = stored[i].object ? &*stored[i].object : nullptr;
+        situation.tombstone = stored[i].tombstone ? &*stored[i].tombstone : nullptr;
+        situation.releases = &stored[i].releases;
+        situation.adopted = &stored[i].adopted;
+        situation.hold = fields ? stored[i].apply_hold : stored[i].delete_hold;
+        if (fields && situation.object && mirror::is_import_under_way(mirror.mapping, *situation.object)) {
+            job.found.push_back({keys[i], false, false, 0});
+            continue;
+        }
+        const mirror::Decision decision = mirror::decide(situation);
+        const Phase phase = situation.object ? situation.object->phase : Phase::none;
+        // A held change whose row is as it was again holds no more; nor is a row that is there again deleted.
+        const bool is_back = fields && situation.tombstone && mirror.settings.manage;
+        const bool is_known = (decision.action == Action::nothing && phase != Phase::held) ||
+                              (phase == decision.phase && !is_waiting(phase) && decision.action != Action::forget) ||
+                              (has_failed_for_good(phase) && !job.thorough);
+        if (is_known && !is_waiting(phase) && !is_back)
+            continue;
+        // Once: of a row that waits, the rows tell and then the keys on record.
+        if (decision.action == Action::update && job.counted.insert(keys[i]).second)
+            job.extent.updates[mirror.relation]++;
+        if (decision.action == Action::remove && job.counted.insert(keys[i]).second)
+            job.extent.removes[mirror.relation]++;
+        job.found.push_back({keys[i], !fields, false, 0});
+    }
+}
+
+void Compare::finish(uint32_t relation, Job &job) {
+    job.extent.is_compare = true;
+    // A key may have been seen twice: its row moved, or it has a tombstone besides.
+    std::sort(job.found.begin(), job.found.end(), [](const Wanted &a, const Wanted &b) { return a.key < b.key; });
+    const auto repeated = std::unique(job.found.begin(), job.found.end(),
+                                      [](const Wanted &a, const Wanted &b) { return a.key == b.key; });
+    job.found.erase(repeated, job.found.end());
+    actuator_.take_compared(job.found, std::make_shared<Extent>(std::move(job.extent)));
+    const bool again = job.again;
+    const bool thorough = job.thorough;
+    jobs_.erase(relation);
+    if (again)
+        request(relation, thorough);
+}
+
+} // namespace dbnet::bgworker

@@ -1,0 +1,113 @@
+// The read direction: follows every mirror's objects on its server and brings what they are into the database.
+// Runs in the mirror worker, in one thread with everything else; turn() is called once per turn of the worker's loop,
+// outside any transaction, after Transport::run().
+#pragma once
+
+#include "bgworker/report/report.hpp"
+#include "bgworker/watch/watcher_mirror.hpp"
+#include "mirror/key.hpp"
+#include "mirror/store/catalog.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+
+namespace dbnet::bgworker {
+
+// What the watcher needs of the actuator.
+class WatcherClient {
+public:
+    // A request for the object is on its way: its events are held until answered().
+    virtual bool in_flight(const mirror::Key &key) = 0;
+    // Recorded in dbnet.object; called outside any transaction.
+    virtual void seen(const SeenObject &object) = 0;
+    // A list or probe of the mirror was answered.
+    virtual void server_answers(const mirror::Mirror &mirror) = 0;
+    // Who else writes to the mirror's server, in words; empty: nobody.
+    virtual std::string rival(const mirror::Mirror &mirror) = 0;
+    // Everything of the mirror has been listed anew; `was_missing`: the server had ceased to serve its kind.
+    virtual void listed_anew(uint32_t relation, bool was_missing) = 0;
+    // Actuator::schema_problem().
+    virtual std::string schema_problem(uint32_t relation) = 0;
+
+protected:
+    ~WatcherClient() = default;
+};
+
+class Watcher {
+public:
+    Watcher(kubernetes::Transport &transport, WatcherClient &client);
+
+    // Starts, changes and stops mirrors. Reads the database. Throws pg_error.
+    void configure(std::shared_ptr<const mirror::Catalog> catalog);
+
+    void turn();
+    // Milliseconds until turn() has something to do; 0: at once, -1: when the transport has something.
+    int timeout_ms() const;
+
+    // A mirrored table is not what the configuration says any more: read it again. Asking resets it.
+    bool take_configuration_changed() { return report_.take_configuration_changed(); }
+
+    // Every object of the mirror's first complete list is recorded: nothing may be sent before.
+    bool has_listed(uint32_t relation) const;
+
+    // A request for the object is over and its answer is recorded: its events go on, but for the one of the version
+    // that the answer showed ("": none). `row_may_differ`: the row follows the record.
+    void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ);
+    // The incarnation `uid` is known to be gone: late events must not bring it back.
+    void forget(const mirror::Key &key, const std::string &uid);
+    // The server says that the object of this uid is not there: what is, comes as an event.
+    void look_up(const mirror::Key &key, const std::string &uid);
+    // A rejected change: the row gets back what the device has.
+    void restore(const mirror::Key &key);
+    // Servers that are left alone for a while after failures are asked at once.
+    void hurry();
+    // Everything of the mirror is listed again.
+    void resync(uint32_t relation);
+    // A definition of a kind of this server is new or has changed: kinds that were missing may be served now.
+    void expect_kinds(const std::string &server);
+
+private:
+    // A row of dbnet.mirror_state.
+    struct State {
+        std::string state, message, resource_version;
+        int64_t listed = 0, expected = -1, watch_since = 0, last_event_at = 0;
+        bool operator==(const State &) const = default;
+    };
+    struct Entry {
+        std::unique_ptr<MirrorWatch> watch;
+        bool listed = false;  // see has_listed()
+        bool anew = true;     // a list has begun since the client was told of one
+        bool missing = false; // the server did not serve the kind when it was last asked
+        // The search for recorded objects that the last complete list does not have.
+        bool search_absent = false;
+        mirror::Key searched_to;
+        Milliseconds consistent_at = 0; // last list from the store that was not needed
+        unsigned answers = 0;           // of the reflector that the client knows of
+        double spread = 1;              // of the time until the next one, so that mirrors do not list all at once
+        State written;
+        Milliseconds written_at = 0;
+        Milliseconds busy_until = 0; // a session holds DBNet's own rows: let them be for a moment
+    };
+
+    void turn_entry(Entry &entry, Milliseconds now);
+    void check_consistency(Entry &entry, Milliseconds now);
+    Milliseconds consistency_due(const Entry &entry) const; // -1: never
+    void store_events(Entry &entry, Milliseconds now);
+    void find_absent(Entry &entry);
+    State state_of(const Entry &entry) const;
+    void write_state(Entry &entry, Milliseconds now);
+    Milliseconds state_due(const Entry &entry) const;
+    bool has_events(const Entry &entry) const;
+
+    kubernetes::Transport &transport_;
+    WatcherClient &client_;
+    std::minstd_rand random_;
+    Report report_;
+    std::shared_ptr<const mirror::Catalog> catalog_;
+    std::map<uint32_t, Entry> entries_;
+};
+
+} // namespace dbnet::bgworker

@@ -1,0 +1,430 @@
+// Implementation of watcher_mirror.hpp. Runs in the mirror worker.
+#include "bgworker/watch/watcher_mirror.hpp"
+
+#include "kubernetes/api.hpp"
+#include "kubernetes/json_access.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "pg/no_postgres.hpp"
+
+namespace dbnet::bgworker {
+
+using kubernetes::Outcome;
+
+namespace {
+
+constexpr size_t gone_limit = 10'000;
+constexpr size_t waiting_limit = 8 * 1024 * 1024; // bytes of items that wait for the version of their list
+constexpr size_t recorded_limit = 10'000; // an apply that changed nothing has no event that would clear its version
+
+Outcome protocol_error(const std::string &what) {
+    Outcome outcome;
+    outcome.kind = Outcome::unavailable;
+    outcome.message = what;
+    return outcome;
+}
+
+std::string text_at(const nlohmann::json &object, const char *member) {
+    auto metadata = object.find("metadata");
+    if (metadata == object.end() || !metadata->is_object())
+        return {};
+    auto value = metadata->find(member);
+    return value != metadata->end() && value->is_string() ? value->get<std::string>() : std::string();
+}
+
+bool same_columns(const mirror::Mapping &left, const mirror::Mapping &right) {
+    return std::equal(left.columns.begin(), left.columns.end(), right.columns.begin(), right.columns.end(),
+                      [](const mirror::Column &a, const mirror::Column &b) {
+                          return a.name == b.name && a.path == b.path && a.role == b.role && a.type == b.type &&
+                                 a.column_type == b.column_type;
+                      });
+}
+
+} // namespace
+
+Milliseconds monotonic_now() noexcept {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+MirrorWatch::MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
+                         std::string known_version)
+    : mirror_(std::move(mirror)), transport_(transport), random_(std::random_device()()),
+      reflector_(
+          ReflectorLimits{}, [this] { return std::generate_canonical<double, 30>(random_); }, std::move(known_version)),
+      hash_seed_(std::random_device()()) {}
+
+MirrorWatch::~MirrorWatch() {
+    stop();
+}
+
+bool MirrorWatch::is_same_source(const mirror::Mirror &left, const mirror::Mirror &right) {
+    bool same_server = left.connection && right.connection ? left.connection->api_url == right.connection->api_url
+                                                           : left.connection == right.connection;
+    return same_server && left.field_manager == right.field_manager && left.resource == right.resource &&
+           left.name_space == right.name_space && left.label_selector == right.label_selector;
+}
+
+bool MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
+    bool list_again = !same_columns(mirror->mapping, mirror_->mapping) || mirror->problem != mirror_->problem;
+    bool reconnect = mirror_->connection && *mirror->connection != *mirror_->connection;
+    mirror_ = std::move(mirror);
+    if (reconnect) { // what was allowed to the old credentials is nothing to go on with
+        end_stream();
+        end_request();
+        reflector_.reconnect();
+    }
+    if (list_again) {
+        first_list_ = true;
+        queue_.clear(); // its events are in terms of the old columns
+        resync();
+    }
+    return list_again;
+}
+
+void MirrorWatch::stop() {
+    end_stream();
+    end_request();
+    for (const auto &[key, id] : lookups_)
+        transport_.cancel(id);
+    lookups_.clear();
+}
+
+void MirrorWatch::end_stream() {
+    transport_.cancel(stream_);
+    stream_ = 0;
+    paused_ = false;
+    watch_since_ = 0;
+    recorded_.clear();
+}
+
+void MirrorWatch::end_request() {
+    transport_.cancel(request_);
+    request_ = 0;
+    paused_ = paused_ && !page_;
+    page_.reset();
+}
+
+void MirrorWatch::resync() {
+    end_stream();
+    end_request();
+    reflector_.resync();
+}
+
+void MirrorWatch::forget(const mirror::Key &key, const std::string &uid) {
+    if (uid.empty())
+        return;
+    queue_.drop_gone(key, uid);
+    if (!gone_.insert(uid).second)
+        return;
+    gone_order_.push_back(uid);
+    if (gone_order_.size() > gone_limit) {
+        gone_.erase(gone_order_.front());
+        gone_order_.pop_front();
+    }
+}
+
+void MirrorWatch::note_recorded(const mirror::Key &key, const std::string &resource_version) {
+    // Of versions that do not order, the record may have kept another one.
+    const bool orders = !resource_version.empty() && std::all_of(resource_version.begin(), resource_version.end(),
+                                                                 [](char c) { return c >= '0' && c <= '9'; });
+    if (!orders || !reflector_.is_watching() || queue_.drop(key, resource_version))
+        return;
+    if (recorded_.size() >= recorded_limit)
+        recorded_.clear();
+    recorded_[key] = resource_version;
+}
+
+bool MirrorWatch::is_listed(const mirror::Key &key) const {
+    return listed_.count(mirror::KeyHash()(key) ^ hash_seed_) > 0;
+}
+
+Milliseconds MirrorWatch::due() const {
+    if (!mirror_->connection || (!reflector_.is_watching() && !queue_.has_room()))
+        return -1;
+    if (paused_ && queue_.has_room())
+        return 0; // reads on
+    return reflector_.due();
+}
+
+void MirrorWatch::turn(Milliseconds now) {
+    if (!mirror_->connection)
+        return;
+    if (paused_ && queue_.has_room()) {
+        transport_.resume(page_ ? request_ : stream_);
+        paused_ = false;
+    }
+    if (!reflector_.is_watching() && !queue_.has_room())
+        return; // the next page waits until this one is stored
+    Reflector::Command command = reflector_.next(now);
+    switch (command.action) {
+    case Reflector::Action::none:
+        return;
+    case Reflector::Action::list:
+        start_list(command);
+        return;
+    case Reflector::Action::watch:
+        start_watch(command, now);
+        return;
+    case Reflector::Action::probe:
+        start_probe();
+        return;
+    }
+}
+
+// Lists --------------------------------------------------------------------------------------------------------------
+
+void MirrorWatch::start_list(const Reflector::Command &command) {
+    if (command.continue_token.empty()) {
+        listed_.clear();
+        imported_ = 0;
+        complete_ = false;
+        unordered_ = false;
+    }
+    page_.emplace();
+    page_items_ = 0;
+    waiting_items_.clear();
+    waiting_bytes_ = 0;
+    is_other_snapshot_ = false;
+    kubernetes::ListOptions options;
+    options.label_selector = mirror_->label_selector;
+    options.limit = command.limit;
+    options.continue_token = command.continue_token;
+    options.resource_version = command.resource_version;
+    request_ = transport_.fetch(
+        *mirror_->connection, list_request(mirror_->resource, mirror_->name_space, options),
+        [this](std::string_view bytes) { on_list_part(bytes); },
+        [this](kubernetes::Response &&response) { on_list_end(std::move(response)); });
+}
+
+// Objects go into the queue while the rest of the page is still on its way; a queue that is full stops the reading.
+void MirrorWatch::on_list_part(std::string_view bytes) {
+    try {
+        page_->push(bytes, [this](std::string_view item) { take_item(item); });
+    } catch (const std::exception &error) {
+        end_request();
+        reflector_.on_list_failure(protocol_error(error.what()), monotonic_now());
+        return;
+    }
+    if (is_other_snapshot_) {
+        end_request();
+    } else if (queue_.is_full() && !paused_) {
+        transport_.pause(request_);
+        paused_ = true;
+    }
+}
+
+void MirrorWatch::take_item(std::string_view text) {
+    if (is_other_snapshot_)
+        return;
+    if (page_items_++ == 0 && page_->head())
+        is_other_snapshot_ = reflector_.on_page_begin(page_->head()->resource_version) == Reflector::Page::restart;
+    if (is_other_snapshot_)
+        return;
+    reflector_.on_item();
+    const bool waits = reflector_.list_version().empty() && !first_list_ && !unordered_;
+    if (!waits) {
+        store_item(text);
+        return;
+    }
+    waiting_items_.emplace_back(text);
+    waiting_bytes_ += text.size();
+    if (waiting_bytes_ > waiting_limit) {
+        unordered_ = true;
+        store_waiting_items();
+    }
+}
+
+void MirrorWatch::store_waiting_items() {
+    for (const std::string &item : std::exchange(waiting_items_, {}))
+        store_item(item);
+    waiting_bytes_ = 0;
+}
+
+void MirrorWatch::store_item(std::string_view text) {
+    nlohmann::json item = kubernetes::parse_item(text, mirror_->resource);
+    listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
+                   hash_seed_);
+    push_present(std::move(item), text, reflector_.is_rewound() || first_list_, reflector_.list_version());
+}
+
+void MirrorWatch::on_list_end(kubernetes::Response &&response) {
+    request_ = 0;
+    std::optional<kubernetes::ListReader> page = std::exchange(page_, std::nullopt);
+    paused_ = false;
+    if (Outcome outcome = classify(response); !outcome) {
+        reflector_.on_list_failure(outcome, monotonic_now());
+        return;
+    }
+    try {
+        const kubernetes::ListHead &head = page->finish();
+        if (reflector_.on_page_begin(head.resource_version) == Reflector::Page::restart)
+            return;
+        store_waiting_items();
+        const Reflector::Page what =
+            reflector_.on_page(head.resource_version, head.continue_token, page_items_, head.remaining);
+        last_event_at_ = std::time(nullptr);
+        complete_ = what == Reflector::Page::last;
+        first_list_ = first_list_ && !complete_;
+        if (complete_ && unordered_ && reflector_.is_rewound()) {
+            first_list_ = true; // its items went in as if their versions counted: once more, as they are
+            resync();
+        }
+    } catch (const std::exception &error) {
+        reflector_.on_list_failure(protocol_error(error.what()), monotonic_now());
+    }
+}
+
+void MirrorWatch::start_probe() {
+    request_ = transport_.send(*mirror_->connection, probe_version_request(mirror_->resource, mirror_->name_space),
+                               [this](kubernetes::Response &&response) {
+                                   request_ = 0;
+                                   std::string newest;
+                                   Outcome outcome = classify(response);
+                                   try {
+                                       kubernetes::ListReader list;
+                                       if (outcome) {
+                                           list.push(response.body, [](std::string_view) {});
+                                           newest = list.finish().resource_version;
+                                       }
+                                   } catch (const std::exception &error) {
+                                       outcome = protocol_error(error.what());
+                                   }
+                                   reflector_.on_probe(outcome, newest, monotonic_now());
+                               });
+}
+
+// Watch --------------------------------------------------------------------------------------------------------------
+
+void MirrorWatch::start_watch(const Reflector::Command &command, Milliseconds now) {
+    kubernetes::Request request = watch_request(mirror_->resource, mirror_->name_space, command.resource_version,
+                                                mirror_->label_selector, std::generate_canonical<double, 30>(random_));
+    reflector_.on_watch_started(std::chrono::milliseconds(request.timeout).count(), now);
+    watch_since_ = std::time(nullptr);
+    stream_ = transport_.stream(
+        *mirror_->connection, std::move(request), [this](std::string_view line) { on_line(line); },
+        [this](kubernetes::Response &&response) { on_watch_end(std::move(response)); });
+}
+
+void MirrorWatch::on_line(std::string_view line) {
+    if (!reflector_.is_watching())
+        return; // given up within this run of lines
+    try {
+        on_event(kubernetes::parse_event(line));
+    } catch (const std::exception &error) {
+        end_stream();
+        reflector_.on_watch_failure(protocol_error(error.what()), monotonic_now());
+    }
+    if (queue_.is_full() && stream_ != 0 && !paused_) {
+        transport_.pause(stream_);
+        paused_ = true;
+    }
+}
+
+void MirrorWatch::on_event(kubernetes::Event &&event) {
+    last_event_at_ = std::time(nullptr);
+    switch (event.type) {
+    case kubernetes::Event::Type::error:
+        end_stream();
+        reflector_.on_watch_failure(event.outcome, monotonic_now());
+        return;
+    case kubernetes::Event::Type::bookmark:
+        break;
+    case kubernetes::Event::Type::removed:
+        on_removed(event.object);
+        break;
+    case kubernetes::Event::Type::added:
+    case kubernetes::Event::Type::modified:
+        push_present(std::move(event.object), event.text);
+        break;
+    }
+    reflector_.on_event(event.resource_version);
+}
+
+void MirrorWatch::on_watch_end(kubernetes::Response &&response) {
+    end_stream();
+    if (!reflector_.is_watching())
+        return;
+    if (response.status == 200)
+        reflector_.on_watch_end(response.transport_error.empty(), response.transport_error, monotonic_now());
+    else
+        reflector_.on_watch_failure(classify(response), monotonic_now());
+}
+
+// Objects ------------------------------------------------------------------------------------------------------------
+
+void MirrorWatch::push_present(nlohmann::json object, std::string_view text, bool authoritative,
+                               const std::string &as_of) {
+    // What has no name cannot be a row, and must not cost the others of its page.
+    if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
+        return;
+    if (auto recorded = recorded_.find({mirror_->relation, text_at(object, "namespace"), text_at(object, "name")});
+        recorded != recorded_.end()) {
+        bool is_same = recorded->second == text_at(object, "resourceVersion");
+        recorded_.erase(recorded);
+        if (is_same && !authoritative)
+            return;
+    }
+    QueuedEvent event = present_event(*mirror_, std::move(object), text);
+    event.authoritative = authoritative;
+    event.as_of = as_of;
+    if (auto lookup = lookups_.find(event.key); lookup != lookups_.end()) {
+        transport_.cancel(lookup->second); // it is back in scope, or there is another of its name
+        lookups_.erase(lookup);
+    }
+    queue_.push(std::move(event));
+}
+
+void MirrorWatch::on_removed(const nlohmann::json &object) {
+    mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
+    // Of a watch with a selector it may only mean that the object does not match any more.
+    if (mirror_->label_selector.empty())
+        queue_.push(removed_event(key, text_at(object, "uid")));
+    else
+        look_up(key, text_at(object, "uid"));
+}
+
+void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, bool has_missed) {
+    if (!mirror_->connection)
+        return;
+    if (auto lookup = lookups_.find(key); lookup != lookups_.end())
+        transport_.cancel(lookup->second);
+    lookups_[key] = transport_.send(*mirror_->connection, get_request(mirror_->resource, key.name_space, key.name),
+                                    [this, key, uid, has_missed](kubernetes::Response &&response) {
+                                        lookups_.erase(key);
+                                        try {
+                                            on_looked_up(removed_event(key, uid), std::move(response), has_missed);
+                                        } catch (const std::exception &) {
+                                            resync(); // a list knows as well
+                                        }
+                                    });
+}
+
+void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&response, bool has_missed) {
+    Outcome outcome = classify(response, mirror_->resource.plural);
+    if (outcome.kind == Outcome::not_found) {
+        queue_.push(std::move(removed));
+        return;
+    }
+    nlohmann::json object = kubernetes::parse_json(response.body);
+    if (!outcome || !object.is_object()) {
+        resync(); // a list knows as well
+        return;
+    }
+    if (mirror_->label_selector.empty()) {
+        push_present(std::move(object), response.body);
+        return;
+    }
+    const bool is_same = text_at(object, "uid") == removed.uid;
+    if (is_same)
+        removed.kind = QueuedEvent::Kind::left_scope;
+    queue_.push(std::move(removed));
+    if (has_missed && !is_same)
+        resync(); // whether the selector has the other one, a list knows
+}
+
+} // namespace dbnet::bgworker

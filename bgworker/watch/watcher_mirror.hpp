@@ -1,0 +1,128 @@
+// One mirror's conversation with its server: carries out what the reflector wants, turns lists and watches into queued
+// events. Knows nothing of the database. Runs in the mirror worker; handlers are called from Transport::run().
+#pragma once
+
+#include "bgworker/watch/watcher_queue.hpp"
+#include "bgworker/watch/watcher_reflector.hpp"
+#include "kubernetes/list.hpp"
+#include "kubernetes/transport/transport.hpp"
+#include "kubernetes/watch.hpp"
+#include "mirror/store/catalog.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace dbnet::bgworker {
+
+Milliseconds monotonic_now() noexcept;
+
+class MirrorWatch {
+public:
+    MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
+                std::string known_version);
+    ~MirrorWatch();
+    MirrorWatch(const MirrorWatch &) = delete;
+    MirrorWatch &operator=(const MirrorWatch &) = delete;
+
+    // New settings of the same mirror, new credentials among them; a change of its server, kind or scope needs another
+    // MirrorWatch. True: everything is listed anew, and recorded as it is.
+    bool update(std::shared_ptr<const mirror::Mirror> mirror);
+    static bool is_same_source(const mirror::Mirror &left, const mirror::Mirror &right);
+
+    const mirror::Mirror &mirror() const noexcept { return *mirror_; }
+    const Reflector &reflector() const noexcept { return reflector_; }
+    EventQueue &queue() noexcept { return queue_; }
+    const EventQueue &queue() const noexcept { return queue_; }
+
+    // Starts what is due, and reads on where there is room again.
+    void turn(Milliseconds now);
+    Milliseconds due() const;
+
+    // A complete list has arrived and is_listed() can be asked; until the next list starts.
+    bool has_complete_list() const noexcept { return complete_; }
+    bool is_listed(const mirror::Key &key) const;
+    // Objects that have been recorded since the list began and were new; whether they are all that it has.
+    void note_imported(size_t count) noexcept { imported_ += count; }
+    bool has_imported_all() const noexcept { return imported_ == listed_.size(); }
+    size_t imported() const noexcept { return imported_; }
+
+    // Asks the server whether the object, which a list does not have, is still there; its answer becomes an event.
+    // `has_missed`: no event told of its end, so none may have told of another of its name.
+    void look_up(const mirror::Key &key, const std::string &uid, bool has_missed = false);
+
+    // The object is known to be gone: what a list or watch still shows of it, or has shown, is old.
+    void forget(const mirror::Key &key, const std::string &uid);
+
+    // This version of the object is recorded: the watch's event of it tells nothing new.
+    void note_recorded(const mirror::Key &key, const std::string &resource_version);
+
+    // A full list from the store.
+    void resync();
+    // What waits after a failure is done at once.
+    void hurry() noexcept { reflector_.hurry(); }
+    void expect_kind() noexcept { reflector_.expect_kind(); }
+
+    // When the watch last gave a sign of life and since when it runs, seconds of the Unix epoch; 0: never, not.
+    int64_t last_event_at() const noexcept { return last_event_at_; }
+    int64_t watch_since() const noexcept { return watch_since_; }
+
+private:
+    void start_list(const Reflector::Command &command);
+    void start_watch(const Reflector::Command &command, Milliseconds now);
+    void start_probe();
+    void on_list_part(std::string_view bytes);
+    void on_list_end(kubernetes::Response &&response);
+    void take_item(std::string_view text);
+    void store_item(std::string_view text);
+    void store_waiting_items();
+    void end_request();
+    void on_line(std::string_view line);
+    void on_event(kubernetes::Event &&event);
+    void on_watch_end(kubernetes::Response &&response);
+    void end_stream();
+    void stop();
+    void push_present(nlohmann::json object, std::string_view text, bool authoritative = false,
+                      const std::string &as_of = {});
+    void on_removed(const nlohmann::json &object);
+    void on_looked_up(QueuedEvent removed, kubernetes::Response &&response, bool has_missed);
+
+    std::shared_ptr<const mirror::Mirror> mirror_;
+    kubernetes::Transport &transport_;
+    std::minstd_rand random_;
+    Reflector reflector_;
+    EventQueue queue_;
+
+    kubernetes::Transport::Id request_ = 0; // list or probe
+    kubernetes::Transport::Id stream_ = 0;
+    std::unordered_map<mirror::Key, kubernetes::Transport::Id, mirror::KeyHash> lookups_;
+    bool paused_ = false;                        // the stream, or the list while it is read
+    std::optional<kubernetes::ListReader> page_; // set while a page is read
+    size_t page_items_ = 0;                      // of it, so far
+    bool is_other_snapshot_ = false;             // than the pages before it
+    std::vector<std::string> waiting_items_;     // of a page whose version is not known yet
+    size_t waiting_bytes_ = 0;
+    bool complete_ = false;
+    bool first_list_ = true; // of this configuration: recorded as it is, whatever versions are recorded
+    bool unordered_ = false; // the page's items could not wait for its version
+    // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
+    std::unordered_set<uint64_t> listed_;
+    size_t imported_ = 0; // since listed_ was cleared
+    uint64_t hash_seed_;
+    // Versions that answers showed and the running watch has not. Empty whenever no watch runs: a server that was
+    // rewound gives versions a second time.
+    std::unordered_map<mirror::Key, std::string, mirror::KeyHash> recorded_;
+    std::unordered_set<std::string> gone_;
+    std::deque<std::string> gone_order_;
+    int64_t last_event_at_ = 0;
+    int64_t watch_since_ = 0;
+};
+
+} // namespace dbnet::bgworker

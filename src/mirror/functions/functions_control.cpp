@@ -1,0 +1,209 @@
+// What operators do with mirrors: pause, resume, resync, retry, claim, approve, reject, and what TRUNCATE does. Whom
+// they may be called by is decided by EXECUTE (99_grants.sql). Runs in backends.
+#include "capture/capture.hpp"
+#include "mirror/definition/mirror_store.hpp"
+#include "mirror/functions/as_extension.hpp"
+#include "mirror/functions/sql_arguments.hpp"
+#include "mirror/key.hpp"
+#include "mirror/store/instance.hpp"
+
+#include <charconv>
+
+extern "C" {
+#include "access/xlog.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+}
+
+namespace dbnet::mirror {
+namespace {
+
+const pg::Statement find_server{
+    "SELECT FROM pg_foreign_server JOIN pg_foreign_data_wrapper AS wrapper ON wrapper.oid = srvfdw"
+    " WHERE srvname = $1 AND fdwname = 'dbnet_kubernetes'"};
+const pg::Statement find_relation{"SELECT relation::oid FROM dbnet.mirrored_relation WHERE relation = to_regclass($1)"};
+
+const pg::Statement pause_server{
+    "INSERT INTO dbnet.paused_server (server, reason, paused_by) VALUES ($1::name, $2, $3::name)"
+    " ON CONFLICT (server) DO UPDATE SET reason = excluded.reason, paused_by = excluded.paused_by, paused_at = "
+    "excluded.paused_at"};
+const pg::Statement pause_relation{
+    "UPDATE dbnet.mirrored_relation SET paused_reason = $2, paused_by = $3::name, paused_at = now(),"
+    " generation = nextval('dbnet.generation') WHERE relation = $1"};
+const pg::Statement resume_server{"DELETE FROM dbnet.paused_server WHERE server = $1::name"};
+const pg::Statement resume_relation{
+    "UPDATE dbnet.mirrored_relation SET paused_reason = NULL, paused_by = NULL, paused_at = NULL,"
+    " generation = nextval('dbnet.generation') WHERE relation = $1 AND paused_reason IS NOT NULL"};
+
+const pg::Statement find_unsettled{
+    "SELECT namespace, name FROM dbnet.object WHERE relation = $1 AND phase <> 'synced'"
+    " AND ($2 IS NULL OR CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END = $2"
+    " OR name = $2 AND namespace = (SELECT m.namespace FROM dbnet.mirrored_relation AS m WHERE m.relation = $1))"};
+
+// What was never seen at the server was in the table alone. Of the rest everything stays but what row and object agreed
+// on: the next list brings rows that are missing, and what is written into others meanwhile counts as a change.
+const pg::Statement forget_unsent{"DELETE FROM dbnet.object WHERE relation = $1 AND uid IS NULL"};
+const pg::Statement forget_rows{"UPDATE dbnet.object SET base = '{}' WHERE relation = $1"};
+
+// A group is what one transaction did to one mirror in one way; any of its numbers names it.
+const pg::Statement decide{
+    "WITH named AS (SELECT relation, operation, transaction FROM dbnet.held_change WHERE id = $1)"
+    " UPDATE dbnet.held_change AS held SET decision = $2, decided_by = $3::name, decided_at = now() FROM named"
+    " WHERE held.relation = named.relation AND held.operation = named.operation"
+    " AND held.transaction IS NOT DISTINCT FROM named.transaction AND held.decision IS NULL"
+    " RETURNING held.relation::oid, held.namespace, held.name"};
+
+const pg::Statement claim_database{
+    "INSERT INTO dbnet.arming AS known (system_identifier, database, term, claimed_by) VALUES ($1, $2, 1, $3)"
+    " ON CONFLICT (singleton) DO UPDATE SET system_identifier = excluded.system_identifier, database = "
+    "excluded.database, term = known.term + 1, claimed_by = excluded.claimed_by, older_than = NULL"};
+
+std::string caller_name() {
+    return std::string(pg::call([]() -> const char * { return GetUserNameFromId(GetUserId(), false); }));
+}
+
+// A server, or the mirror on a table.
+struct Target {
+    bool is_server = false;
+    Oid relation = InvalidOid;
+};
+
+Target find_target(const std::string &name) {
+    Target target;
+    target.is_server = pg::execute(find_server, name).affected() > 0;
+    const pg::Result relation = pg::execute(find_relation, name);
+    if (relation.rows() > 0)
+        target.relation = relation.oid(0, 0);
+    if (!target.is_server && !OidIsValid(target.relation))
+        throw pg::error(ERRCODE_UNDEFINED_OBJECT,
+                        "there is no Kubernetes API server and no mirror called \"" + name + "\"")
+            .hint("Give a foreign server, or a mirror with its schema: 'net.nodes'. dbnet.mirror_status lists both.");
+    if (target.is_server && OidIsValid(target.relation))
+        throw pg::error(ERRCODE_AMBIGUOUS_ALIAS, "\"" + name + "\" is a server and a mirror")
+            .hint("Give the mirror with its schema.");
+    return target;
+}
+
+struct Named {
+    Oid relation;
+    std::string name_space, name;
+};
+
+void note_changes(const std::vector<Named> &objects) {
+    for (const Named &object : objects)
+        capture::record_change(object.relation, 'U', object.name_space, object.name);
+}
+
+int64 decide_held(FunctionCallInfo call_info, const char *decision) {
+    const std::string id = required(text_argument(call_info, 0), "id");
+    const std::string caller = caller_name();
+    int64 number = 0;
+    const auto [end, failure] = std::from_chars(id.data(), id.data() + id.size(), number);
+    if (failure != std::errc() || end != id.data() + id.size())
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "\"" + id + "\" is not the id of a held change")
+            .hint("SELECT id, relation, operation, objects FROM dbnet.held;");
+    std::vector<Named> objects;
+    pg::in_spi([&] {
+        as_extension([&] {
+            const pg::Result decided = pg::execute(decide, number, decision, caller);
+            if (decided.rows() == 0)
+                throw pg::error(ERRCODE_UNDEFINED_OBJECT, "nothing is held under id " + id)
+                    .detail("It was decided or settled already, or never held.")
+                    .hint("SELECT id, relation, operation, objects FROM dbnet.held;");
+            for (size_t i = 0; i < decided.rows(); i++)
+                objects.push_back(
+                    {decided.oid(i, 0), std::string(decided.text(i, 1)), std::string(decided.text(i, 2))});
+        });
+    });
+    note_changes(objects);
+    return static_cast<int64>(objects.size());
+}
+
+} // namespace
+
+DBNET_FUNCTION(dbnet_pause) {
+    const std::string name = required(text_argument(fcinfo, 0), "target");
+    const std::string reason = required(text_argument(fcinfo, 1), "reason");
+    if (reason.find_first_not_of(' ') == std::string::npos)
+        throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "argument reason is empty")
+            .hint("Say why, for whoever finds it paused: reason => 'incident 42'.");
+    const std::string caller = caller_name();
+    pg::in_spi([&] {
+        as_extension([&] {
+            const Target target = find_target(name);
+            if (target.is_server)
+                pg::execute(pause_server, name, reason, caller);
+            else
+                pg::execute(pause_relation, target.relation, reason, caller);
+        });
+    });
+    PG_RETURN_VOID();
+}
+
+DBNET_FUNCTION(dbnet_resume) {
+    const std::string name = required(text_argument(fcinfo, 0), "target");
+    const uint64 resumed = pg::in_spi([&] {
+        return as_extension([&] {
+            const Target target = find_target(name);
+            return target.is_server ? pg::execute(resume_server, name).affected()
+                                    : pg::execute(resume_relation, target.relation).affected();
+        });
+    });
+    PG_RETURN_BOOL(resumed > 0);
+}
+
+DBNET_FUNCTION(dbnet_capture_truncate) {
+    if (!CALLED_AS_TRIGGER(fcinfo) ||
+        !TRIGGER_FIRED_BY_TRUNCATE(reinterpret_cast<const TriggerData *>(fcinfo->context)->tg_event))
+        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.capture_truncate() is a trigger of TRUNCATE");
+    const Oid relation = reinterpret_cast<const TriggerData *>(fcinfo->context)->tg_relation->rd_id;
+    pg::in_spi([&] {
+        as_extension([&] {
+            pg::execute(forget_unsent, relation);
+            pg::execute(forget_rows, relation);
+        });
+    });
+    capture::record_change(relation, 'C');
+    return Datum{0};
+}
+
+DBNET_FUNCTION(dbnet_resync) {
+    const Oid relation = required_relation(fcinfo, 0, "relation");
+    pg::in_spi([&] { as_extension([&] { required_mirror(relation); }); });
+    capture::record_change(relation, 'C');
+    PG_RETURN_VOID();
+}
+
+DBNET_FUNCTION(dbnet_retry) {
+    const Oid relation = required_relation(fcinfo, 0, "relation");
+    const std::optional<std::string> key = text_argument(fcinfo, 1);
+    std::vector<Named> objects;
+    pg::in_spi([&] {
+        as_extension([&] {
+            required_mirror(relation);
+            const pg::Result found = pg::execute(find_unsettled, relation, key);
+            for (size_t i = 0; i < found.rows(); i++)
+                objects.push_back({relation, std::string(found.text(i, 0)), std::string(found.text(i, 1))});
+        });
+    });
+    note_changes(objects);
+    PG_RETURN_INT64(static_cast<int64>(objects.size()));
+}
+
+DBNET_FUNCTION(dbnet_claim) {
+    const auto system_identifier = static_cast<int64>(pg::call([] { return GetSystemIdentifier(); }));
+    pg::in_spi([&] {
+        as_extension([&] { pg::execute(claim_database, system_identifier, MyDatabaseId, instance_identity()); });
+    });
+    PG_RETURN_VOID();
+}
+
+DBNET_FUNCTION(dbnet_approve) {
+    PG_RETURN_INT64(decide_held(fcinfo, "approved"));
+}
+DBNET_FUNCTION(dbnet_reject) {
+    PG_RETURN_INT64(decide_held(fcinfo, "rejected"));
+}
+
+} // namespace dbnet::mirror

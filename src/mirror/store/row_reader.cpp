@@ -1,0 +1,122 @@
+// Reads mirrored rows (see row_reader.hpp). Mirror worker.
+#include "mirror/store/row_reader.hpp"
+
+#include <map>
+#include <memory>
+
+#include "mirror/store/table_lock.hpp"
+#include "pg/as_role.hpp"
+#include "pg/deadline.hpp"
+#include "pg/spi.hpp"
+#include "settings.hpp"
+
+namespace dbnet::mirror {
+
+namespace {
+
+// Statements are kept as long as the process; their number is bounded by how often mirrors change. A plan belongs to
+// the owner it was made for.
+const pg::Statement &statement(uint32_t owner, const std::string &sql) {
+    static auto &kept = *new std::map<std::pair<uint32_t, std::string>, std::unique_ptr<pg::Statement>>;
+    const auto [entry, is_new] = kept.try_emplace({owner, sql});
+    if (is_new)
+        entry->second = std::make_unique<pg::Statement>(entry->first.second.c_str());
+    return *entry->second;
+}
+
+// `v`: one row of the mapped columns, keys excepted, under their own names.
+std::string mapped_columns(const Mirror &mirror) {
+    std::string columns;
+    for (const Column &column : mirror.mapping.columns) {
+        if (column.role != Role::spec && column.role != Role::meta)
+            continue;
+        const std::string name = pg::quoted_name(column.name);
+        columns += (columns.empty() ? "r." : ", r.") + name + " AS " + name;
+    }
+    return "(SELECT " + columns + ") AS v";
+}
+
+// Whether a status column holds something: of a row that was renamed it was another object's.
+std::string any_status(const Mirror &mirror) {
+    std::string condition = "false";
+    for (const Column &column : mirror.mapping.columns)
+        if (column.role == Role::status)
+            condition += " OR r." + pg::quoted_name(column.name) + " IS NOT NULL";
+    return condition;
+}
+
+// A cast that a user defined may run.
+template<class F> pg::Result as_owner(const Mirror &mirror, F &&f) {
+    lock_table(mirror, false);
+    pg::Deadline deadline(settings::report_statement_timeout);
+    return pg::as_owner(mirror.owner, f, pg::Plans::by_index);
+}
+
+std::string column_reference(const std::string &column) {
+    return "r." + pg::quoted_name(column);
+}
+
+RowFields row_fields(const Mirror &mirror, const char *row) {
+    return mirror.mapping.to_object_form(Json::parse(row, nullptr, false));
+}
+
+pg::Statement largest_partition{R"sql(
+    SELECT greatest(pg_relation_size($1::regclass),
+                    (SELECT max(pg_relation_size(relid)) FROM pg_partition_tree($1::regclass)))
+           / current_setting('block_size')::bigint
+)sql"};
+
+} // namespace
+
+std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<const Key> keys) {
+    std::vector<std::string> name_spaces, names;
+    for (const Key &key : keys) {
+        name_spaces.push_back(key.name_space);
+        names.push_back(key.name);
+    }
+    const std::string sql =
+        "SELECT k.number, pg_catalog.to_jsonb(v), " + any_status(mirror) +
+        " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS k (namespace, name, number) "
+        "JOIN " +
+        mirror.qualified_name + " AS r ON " + column_reference(mirror.name_column) + " OPERATOR(pg_catalog.=) k.name" +
+        (mirror.namespace_column.empty()
+             ? ""
+             : " AND " + column_reference(mirror.namespace_column) + " OPERATOR(pg_catalog.=) k.namespace") +
+        " CROSS JOIN LATERAL " + mapped_columns(mirror);
+    const pg::Statement &select = statement(mirror.owner, sql);
+    const pg::Result rows = as_owner(mirror, [&] { return pg::execute(select, name_spaces, names); });
+    std::vector<std::optional<RowFields>> found(keys.size());
+    for (size_t row = 0; row < rows.rows(); row++) {
+        RowFields &fields = found[rows.integer(row, 0) - 1].emplace(row_fields(mirror, rows.at(row, 1)));
+        fields.has_status = rows.boolean(row, 2);
+    }
+    return found;
+}
+
+std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint32_t first_block, uint32_t blocks) {
+    const std::string sql =
+        "SELECT " + (mirror.namespace_column.empty() ? "''" : column_reference(mirror.namespace_column)) + ", " +
+        column_reference(mirror.name_column) + ", pg_catalog.to_jsonb(v) FROM " + mirror.qualified_name +
+        " AS r CROSS JOIN LATERAL " + mapped_columns(mirror) +
+        " WHERE r.ctid OPERATOR(pg_catalog.>=) $1::pg_catalog.tid AND r.ctid OPERATOR(pg_catalog.<) $2::pg_catalog.tid";
+    const pg::Statement &select = statement(mirror.owner, sql);
+    const std::string from = "(" + std::to_string(first_block) + ",0)";
+    const std::string to = "(" + std::to_string(first_block + blocks) + ",0)";
+    const pg::Result rows = as_owner(mirror, [&] { return pg::execute(select, from, to); });
+    std::vector<std::pair<Key, RowFields>> found;
+    for (size_t row = 0; row < rows.rows(); row++) {
+        if (!rows.at(row, 1))
+            continue; // a row without a name is nobody's
+        Key key{mirror.relation, mirror.name_space, std::string(rows.text(row, 1))};
+        if (!mirror.namespace_column.empty())
+            key.name_space = rows.text(row, 0);
+        found.emplace_back(std::move(key), row_fields(mirror, rows.at(row, 2)));
+    }
+    return found;
+}
+
+uint32_t count_blocks(const Mirror &mirror) {
+    return static_cast<uint32_t>(pg::execute(largest_partition, Oid{mirror.relation}).integer(0, 0));
+}
+
+} // namespace dbnet::mirror

@@ -1,0 +1,94 @@
+// Events by an index (see event_scan.hpp). Backends; inside pg::call.
+#include "provenance/record/event_scan.hpp"
+
+#include "pg/guard.hpp"
+#include "provenance/record/event_clock.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+}
+
+namespace dbnet::provenance {
+namespace {
+
+constexpr int ring_places = 16;
+constexpr AttrNumber column_id = 1; // of both rings
+
+ScanKeyData condition(AttrNumber column, StrategyNumber strategy, RegProcedure comparison, Datum value) {
+    ScanKeyData key;
+    ScanKeyInit(&key, column, strategy, comparison, value);
+    return key;
+}
+
+} // namespace
+
+EventScan::EventScan(EventTable source, EventId first, ScanDirection direction)
+    : EventScan(source, first, direction, "id_idx",
+                condition(column_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first))) {}
+
+EventScan EventScan::newest_first(int32 relation) {
+    return EventScan(EventTable::entity_version, 0, BackwardScanDirection, "relation_key_hash_id_idx",
+                     condition(version_column::relation, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(relation)));
+}
+
+EventScan::EventScan(EventTable source, EventId first, ScanDirection direction, const char *index,
+                     const ScanKeyData &wanted)
+    : source_(source), direction_(direction), index_name_(index), wanted_(wanted), memory_(CurrentMemoryContext) {
+    // At most once around the ring: what is older has been emptied.
+    const EventId now = next_event();
+    const int64 newest = now == 0 ? ring_places - 1 : now >> stretch_bits;
+    const int64 oldest = now == 0 ? 0 : std::max<int64>(first >> stretch_bits, newest - (ring_places - 1));
+    const bool is_forward = ScanDirectionIsForward(direction);
+    period_ = is_forward ? oldest : newest;
+    end_ = is_forward ? std::max(newest, oldest) + 1 : std::min(newest, oldest) - 1;
+}
+
+void EventScan::open() {
+    const Oid table = partition_of(source_, period_ << stretch_bits);
+    const Oid index = OidIsValid(table)
+                          ? get_relname_relid(psprintf("%s_%s", get_rel_name(table), index_name_), own_schema())
+                          : InvalidOid;
+    if (!OidIsValid(index))
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
+    table_ = table_open(table, AccessShareLock);
+    index_ = index_open(index, AccessShareLock);
+    ScanKeyData key = wanted_; // it is changed
+    scan_ = systable_beginscan_ordered(table_, index_, GetActiveSnapshot(), 1, &key);
+}
+
+void EventScan::close_partition() {
+    systable_endscan_ordered(scan_);
+    index_close(index_, AccessShareLock);
+    table_close(table_, AccessShareLock);
+    scan_ = nullptr;
+}
+
+void EventScan::close() {
+    if (scan_ != nullptr)
+        close_partition();
+    period_ = end_;
+}
+
+HeapTuple EventScan::next() {
+    CHECK_FOR_INTERRUPTS();
+    const MemoryContext before = MemoryContextSwitchTo(memory_);
+    HeapTuple tuple = nullptr;
+    for (; period_ != end_; period_ += direction_) {
+        if (scan_ == nullptr)
+            open();
+        tuple = systable_getnext_ordered(scan_, direction_);
+        if (HeapTupleIsValid(tuple))
+            break;
+        close_partition();
+    }
+    MemoryContextSwitchTo(before);
+    return tuple;
+}
+
+} // namespace dbnet::provenance

@@ -1,0 +1,17 @@
+// Versions of rows, from what a row trigger is told. Backends.
+#pragma once
+
+#include "provenance/record/recorder.hpp"
+
+#include "capture/recorder.hpp"
+
+namespace dbnet::provenance {
+
+// Records what became of the row. Numbers of the running transaction; 0: the table is not tracked, or nothing changed.
+// Inside pg::call, may longjmp; throws pg::error.
+capture::RowVersions record_row(const TriggerData &fired);
+
+// Before a TRUNCATE: every row, as far as the table is small enough, and the TRUNCATE itself. As record_row().
+void record_truncate(Oid table);
+
+} // namespace dbnet::provenance

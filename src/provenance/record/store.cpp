@@ -1,0 +1,412 @@
+// Records into tables (see store.hpp). Backends; inside pg::call.
+#include "provenance/record/store.hpp"
+
+#include "pg/guard.hpp"
+#include "provenance/hooks/function_info.hpp"
+#include "provenance/hooks/remote_client.hpp"
+#include "provenance/record/event_hash.hpp"
+#include "provenance/record/own_heap.hpp"
+#include "provenance/record/own_tables.hpp"
+#include "settings.hpp"
+
+#include <optional>
+
+extern "C" {
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "postmaster/bgworker.h"
+#include "replication/origin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+}
+
+namespace dbnet::provenance {
+namespace {
+
+// A row in the making: values in the order of the table's columns.
+class Row {
+public:
+    void null() { add(Datum{0}, true); }
+    void add(int64 value) { add(Int64GetDatum(value), false); }
+    void add_if(int64 value, bool is_there) { add(Int64GetDatum(value), !is_there); }
+    void add_integer(int32 value, bool is_there = true) { add(Int32GetDatum(value), !is_there); }
+    void add(char value) { add(CharGetDatum(value), false); }
+    void add(const char *text) { text != nullptr ? add(CStringGetTextDatum(text), false) : null(); }
+    void add(const char *text, int length) { add(PointerGetDatum(cstring_to_text_with_len(text, length)), false); }
+    void add(const Jsonb *document) { add(PointerGetDatum(document), document == nullptr); }
+    void add(Datum value, bool is_null) {
+        values[count] = value;
+        nulls[count++] = is_null;
+    }
+
+    static constexpr int most = 32;
+    Datum values[most];
+    bool nulls[most];
+    int count = 0;
+};
+
+// Columns of the tables, as sql/08_provenance.sql makes them.
+constexpr Oid session_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, INETOID, INT4OID, INT4OID, TIMESTAMPTZOID};
+constexpr Oid code_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+constexpr Oid activity_types[] = {INT8OID, INT8OID, CHAROID,  INT8OID,  INT8OID, TEXTOID,        INT4OID, TEXTOID,
+                                  INT4OID, TEXTOID, JSONBOID, JSONBOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID,
+                                  CHAROID, INT4OID, XID8OID,  INT8OID,  TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID,
+                                  TEXTOID, TEXTOID, TEXTOID,  INT4OID,  BYTEAOID};
+constexpr Oid version_types[] = {INT8OID,  INT8OID,  INT4OID, INT8OID, JSONBOID, CHAROID,
+                                 JSONBOID, JSONBOID, INT8OID, INT8OID, XIDOID,   INT4OID};
+constexpr Oid use_types[] = {INT8OID, INT8OID, INT4OID, JSONBOID, INT8OID, INT4OID};
+
+std::string_view bytes_of(const Sha256::Digest &digest) noexcept {
+    return {reinterpret_cast<const char *>(digest.data()), digest.size()};
+}
+
+// ---- the session ----
+
+struct Session {
+    EventId id = 0; // 0: not on record
+    Oid user = InvalidOid;
+    char application[NAMEDATALEN]{};
+    RemoteClient remote;
+    Sha256::Digest digest{};
+};
+Session session;       // on record
+Session session_to_be; // written by the running transaction
+
+constexpr EventId day = EventId{86'400'000'000} << events_per_tick_bits;
+
+const char *name_of_process() {
+    return MyBgworkerEntry != nullptr && MyBackendType == B_BG_WORKER ? MyBgworkerEntry->bgw_type
+                                                                      : GetBackendTypeDesc(MyBackendType);
+}
+
+Datum client(PGFunction function, bool &is_null) {
+    LOCAL_FCINFO(call, 0);
+    InitFunctionCallInfoData(*call, nullptr, 0, InvalidOid, nullptr, nullptr);
+    const Datum value = MyProcPort != nullptr ? function(call) : Datum{0};
+    is_null = MyProcPort == nullptr || call->isnull;
+    return value;
+}
+
+// The session's line, written when there is none yet, when it would say something else, and once a day, so that the
+// retention of old lines leaves those that are referred to.
+const Session &session_on_record(EventId transaction) {
+    const bool is_remote = *remote_client.address != '\0';
+    const char *application = is_remote                     ? remote_client.application
+                              : application_name != nullptr ? application_name
+                                                            : "";
+    const Oid user = GetSessionUserId();
+    if (session.id != 0 && session.user == user && transaction - session.id < day &&
+        strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
+        strcmp(session.remote.address, remote_client.address) == 0)
+        return session;
+    const Oid table = own_table(OwnTable::session);
+    if (!OidIsValid(table))
+        throw pg::error(ERRCODE_UNDEFINED_TABLE, "table dbnet.session is not there");
+    session_to_be = Session{};
+    session_to_be.id = transaction;
+    session_to_be.user = user;
+    strlcpy(session_to_be.application, application, NAMEDATALEN);
+    session_to_be.remote = remote_client;
+    const char *name = GetUserNameFromId(user, true);
+    bool has_no_address = true, has_no_port = true;
+    Datum address = client(inet_client_addr, has_no_address);
+    const Datum port = client(inet_client_port, has_no_port);
+    if (is_remote) {
+        address = DirectFunctionCall1(inet_in, CStringGetDatum(remote_client.address));
+        has_no_address = false;
+    }
+    Row row;
+    row.add(transaction);
+    row.add(name_of_process());
+    row.add(name != nullptr ? name : "");
+    row.add(application);
+    row.add(address, has_no_address);
+    row.add(port, has_no_port);
+    row.add_integer(MyProcPid);
+    row.add(TimestampTzGetDatum(MyStartTimestamp), false);
+    OwnHeap heap(table, session_types);
+    session_to_be.digest = hash_of_row(heap.columns(), row.values, row.nulls);
+    heap.insert(row.values, row.nulls);
+    heap.close();
+    return session_to_be;
+}
+
+// ---- sources ----
+
+struct StoredSource {
+    FunctionInfo *function;
+    Oid table;
+    StoredSource *next;
+};
+StoredSource *stored_sources = nullptr; // by the running transaction; in its memory
+
+bool is_stored(Oid table, int64 code) {
+    const Oid index = get_relname_relid("code_id", own_schema());
+    const Relation codes = table_open(table, AccessShareLock);
+    ScanKeyData key;
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(code));
+    const SysScanDesc scan = systable_beginscan(codes, index, OidIsValid(index), nullptr, 1, &key);
+    const bool is_found = HeapTupleIsValid(systable_getnext(scan));
+    systable_endscan(scan);
+    table_close(codes, AccessShareLock);
+    return is_found;
+}
+
+void store_source(FunctionInfo &function) {
+    if (OidIsValid(function.stored_in) && function.stored_in == own_table_if_known(OwnTable::code))
+        return;
+    const Oid table = own_table(OwnTable::code);
+    if (!OidIsValid(table) || function.stored_in == table)
+        return;
+    for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
+        if (stored->function == &function)
+            return;
+    if (!is_stored(table, function.code)) {
+        Row row;
+        row.add(function.code);
+        row.add(function.name);
+        row.add(function.language);
+        row.add(function.source);
+        row.add(TimestampTzGetDatum(GetCurrentTimestamp()), false);
+        OwnHeap heap(table, code_types);
+        heap.insert(row.values, row.nulls);
+        heap.close();
+    }
+    auto *stored = static_cast<StoredSource *>(MemoryContextAlloc(TopTransactionContext, sizeof(StoredSource)));
+    *stored = {&function, table, stored_sources};
+    stored_sources = stored;
+}
+
+// ---- events ----
+
+EventId activity_event(RecordNumber activity, EventId event) noexcept {
+    return activity != 0 ? event_of(activity) : event;
+}
+
+void fill_activity(Row &row, const Record &record, EventId transaction) {
+    const Activity &activity = record.activity;
+    const EventId parent = activity_event(activity.parent, activity.parent_event);
+    const EventId started_by = event_of(activity.started_by);
+    row.add(record.event);
+    row.add(transaction);
+    row.add(static_cast<char>(activity.kind));
+    row.add_if(parent, parent != 0);
+    row.add_if(started_by, started_by != 0);
+    row.add(activity.kind == ActivityKind::report ? "device report" : activity.name);
+    row.add_integer(activity.relation, activity.relation != 0);
+    row.add(activity.role);
+    row.add_integer(activity.line, activity.line > 0);
+    if (activity.text == nullptr || activity.is_withheld || activity.kind == ActivityKind::report)
+        row.null();
+    else
+        row.add(activity.text, activity.text_length);
+    row.add(activity.is_withheld ? nullptr : activity.arguments);
+    row.add(activity.detail);
+    row.add_if(activity.function != nullptr ? activity.function->code : 0, activity.function != nullptr);
+    row.add(TimestampTzGetDatum(activity.started_at), false);
+    row.add_if(activity.duration, activity.duration >= 0);
+    row.add_if(activity.rows, activity.rows >= 0);
+    row.add(static_cast<char>(activity.status));
+}
+
+void fill_version(Row &row, const Record &record) {
+    const Version &version = record.version;
+    const EventId pair = event_of(version.pair);
+    row.add(record.event);
+    row.add(activity_event(version.activity, version.activity_event));
+    row.add_integer(version.relation);
+    row.add(version.key_hash);
+    row.add(version.key);
+    row.add(version.operation);
+    row.add(version.old_row);
+    row.add(version.new_row);
+    row.add_if(version.cause, version.cause != 0);
+    row.add_if(pair, pair != 0);
+    row.add(TransactionIdGetDatum(version.row_transaction), !TransactionIdIsValid(version.row_transaction));
+}
+
+void fill_use(Row &row, const Record &record) {
+    const Use &use = record.use;
+    const EventId version = use.version != 0 ? event_of(use.version) : use.version_event;
+    row.add(record.event);
+    row.add(activity_event(use.activity, use.activity_event));
+    row.add_integer(use.relation);
+    row.add(use.key);
+    row.add_if(version, version != 0);
+}
+
+// What is true of the whole transaction; the root is the last column.
+void fill_transaction(Row &row, const Activity &first, uint32 count, const Session &who) {
+    const TransactionNote &note = transaction_note();
+    const Oid role = GetOuterUserId();
+    const char *traceparent =
+        settings::traceparent != nullptr && settings::traceparent[0] != '\0' ? settings::traceparent : note.traceparent;
+    char *origin = nullptr;
+    if (replorigin_session_origin != InvalidRepOriginId && replorigin_session_origin != DoNotReplicateId)
+        replorigin_by_oid(replorigin_session_origin, true, &origin);
+    const TimestampTz started_at = GetCurrentTransactionStartTimestamp();
+    row.add(static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId())));
+    row.add(who.id);
+    row.add(role == first.role_id ? nullptr : GetUserNameFromId(role, true));
+    row.add(TimestampTzGetDatum(started_at), started_at == first.started_at);
+    const EventId cause = first_part() != 0 ? first_part() : note.cause;
+    row.add_if(cause, cause != 0);
+    row.add(note.reason);
+    row.add(traceparent);
+    row.add(origin);
+    row.add(note.prepared_as);
+    row.add_integer(static_cast<int32>(count));
+    row.null();
+}
+
+void no_transaction(Row &row) {
+    while (row.count < static_cast<int>(std::size(activity_types)))
+        row.null();
+}
+
+// What a flush writes, counted beforehand: every table is opened, and found to be fit, before the first row goes in.
+struct Amount {
+    bool versions = false, uses = false;
+};
+
+Amount amount() noexcept {
+    Amount found;
+    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
+        const Record &record = record_at(number);
+        found.versions |= record.event != 0 && record.kind == Record::Kind::version;
+        found.uses |= record.event != 0 && record.kind == Record::Kind::use;
+    }
+    return found;
+}
+
+// Hashes the row, whose column `checksum` is still 0.
+void seal(const OwnHeap &heap, Row &row, int checksum, Sha256 &root) {
+    const Sha256::Digest digest = hash_of_row(heap.columns(), row.values, row.nulls);
+    row.values[checksum] = Int32GetDatum(checksum_of(digest));
+    root.add(bytes_of(digest));
+}
+
+// Numbers of the records in the order of their events, which is not always that of recording.
+const RecordNumber *in_order(EventId transaction, uint32 count) {
+    auto *order = static_cast<RecordNumber *>(palloc_extended(sizeof(RecordNumber) * count, MCXT_ALLOC_HUGE));
+    for (RecordNumber number = first_unwritten(); number <= record_count(); ++number)
+        if (const EventId event = record_at(number).event; event != 0)
+            order[event - transaction] = number;
+    return order;
+}
+
+// The first activity is left for the end: it takes the root.
+void write_activities(OwnHeap &heap, const RecordNumber *order, uint32 count, EventId transaction, const Session &who,
+                      Row &first, Sha256 &root) {
+    for (uint32 place = 0; place < count; ++place) {
+        const Record &record = record_at(order[place]);
+        if (record.kind != Record::Kind::activity)
+            continue;
+        const bool is_first = record.event == transaction;
+        Row other;
+        Row &row = is_first ? first : other;
+        fill_activity(row, record, transaction);
+        row.add_integer(0);
+        const int checksum = row.count - 1;
+        if (is_first)
+            fill_transaction(row, record.activity, count, who);
+        else
+            no_transaction(row);
+        seal(heap, row, checksum, root);
+        if (!is_first)
+            heap.insert(row.values, row.nulls);
+    }
+}
+
+void write_first(OwnHeap &heap, Row &first, Sha256 &root) {
+    const Sha256::Digest digest = root.digest();
+    const std::string_view bytes = bytes_of(digest);
+    first.values[first.count - 1] =
+        PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())));
+    first.nulls[first.count - 1] = false;
+    heap.insert(first.values, first.nulls);
+}
+
+template<class F>
+void write_others(OwnHeap &heap, const RecordNumber *order, uint32 count, Record::Kind kind, Sha256 &root, F fill) {
+    for (uint32 place = 0; place < count; ++place) {
+        const Record &record = record_at(order[place]);
+        if (record.kind != kind)
+            continue;
+        Row row;
+        fill(row, record);
+        row.add_integer(0);
+        seal(heap, row, row.count - 1, root);
+        heap.insert(row.values, row.nulls);
+    }
+}
+
+} // namespace
+
+// The root takes in the hash of the session's line, then those of activities, versions and uses. It stands on the first
+// activity, which is therefore written last.
+void store(EventId transaction, uint32 count) {
+    const Oid activities = partition_of(EventTable::activity, transaction);
+    if (!OidIsValid(activities) && !OidIsValid(own_table(OwnTable::code)))
+        return; // the transaction has dropped the extension
+    static const MemoryContext context = lasting_context("DBNet provenance rows");
+    MemoryContextReset(context); // of what an error has left
+    const MemoryContext before = MemoryContextSwitchTo(context);
+    const Amount found = amount();
+    OwnHeap activity_heap(activities, activity_types);
+    std::optional<OwnHeap> version_heap, use_heap;
+    const auto close_all = [&] {
+        activity_heap.close();
+        if (version_heap)
+            version_heap->close();
+        if (use_heap)
+            use_heap->close();
+        MemoryContextSwitchTo(before);
+        MemoryContextReset(context);
+    };
+    const Session *who = nullptr;
+    try {
+        if (found.versions)
+            version_heap.emplace(partition_of(EventTable::entity_version, transaction), version_types);
+        if (found.uses)
+            use_heap.emplace(own_table(OwnTable::used_version), use_types);
+        for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
+            const Record &record = record_at(number);
+            if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
+                store_source(*record.activity.function);
+        }
+        who = &session_on_record(transaction);
+    } catch (const pg::error &) {
+        close_all();
+        throw;
+    }
+    Sha256 root;
+    root.add(bytes_of(who->digest));
+    Row first;
+    const RecordNumber *order = in_order(transaction, count);
+    write_activities(activity_heap, order, count, transaction, *who, first, root);
+    if (version_heap)
+        write_others(*version_heap, order, count, Record::Kind::version, root, fill_version);
+    if (use_heap)
+        write_others(*use_heap, order, count, Record::Kind::use, root, fill_use);
+    write_first(activity_heap, first, root);
+    close_all();
+}
+
+void store_ended(bool is_committed) noexcept {
+    if (is_committed) {
+        if (session_to_be.id != 0)
+            session = session_to_be;
+        for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
+            stored->function->stored_in = stored->table;
+    }
+    session_to_be.id = 0;
+    stored_sources = nullptr;
+}
+
+} // namespace dbnet::provenance

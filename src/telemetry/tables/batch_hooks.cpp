@@ -1,0 +1,192 @@
+// Triggers and hooks (see batch_hooks.hpp).
+//
+// A hook is a trigger function: it is called as a statement's trigger would be, with the rows of the batch in a
+// transition table. So any language has it that has triggers, and the same function serves as a trigger on a table of
+// one's own.
+#include "telemetry/tables/batch_hooks.hpp"
+
+#include "pg/as_role.hpp"
+#include "pg/as_superuser.hpp"
+#include "pg/deadline.hpp"
+#include "settings.hpp"
+#include "telemetry/tables/configuration.hpp"
+
+extern "C" {
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+}
+
+namespace dbnet::telemetry {
+namespace {
+
+// Name of the transition table.
+const char *new_rows_name(std::string_view table) noexcept {
+    return table == "logs"          ? "new_logs"
+           : table == "spans"       ? "new_spans"
+           : table == "span_events" ? "new_events"
+           : table == "span_links"  ? "new_links"
+                                    : "new_points";
+}
+
+std::string insert_text(const PartitionedTable &table) {
+    std::string columns;
+    for (const Column &column : table.form().columns)
+        columns += (columns.empty() ? "" : ", ") + std::string(column.name);
+    return std::string("INSERT INTO otel.") + table.form().name + " (" + columns + ") SELECT " + columns +
+           " FROM new_rows";
+}
+
+void insert(const PartitionedTable &table) {
+    const std::string text = insert_text(table);
+    pg::in_spi([&] {
+        pg::call([&] {
+            EphemeralNamedRelationData rows{};
+            rows.md.name = const_cast<char *>("new_rows");
+            rows.md.reliddesc = InvalidOid;
+            rows.md.tupdesc = table.columns();
+            rows.md.enrtype = ENR_NAMED_TUPLESTORE;
+            rows.md.enrtuples = static_cast<double>(tuplestore_tuple_count(table.left()));
+            rows.reldata = table.left();
+            if (SPI_register_relation(&rows) != SPI_OK_REL_REGISTER)
+                throw pg::error(ERRCODE_INTERNAL_ERROR, "rows of a batch could not be handed to the executor");
+            const int code = SPI_execute(text.c_str(), false, 0);
+            if (code != SPI_OK_INSERT)
+                throw pg::error(ERRCODE_INTERNAL_ERROR,
+                                std::string("SPI_execute failed: ") + SPI_result_code_string(code));
+        });
+    });
+}
+
+// Who delivers has not asked for this code and may have more rights: it leaves no setting behind and nothing that would
+// run as who delivers at the commit. In a background worker: pg::as_owner.
+template<class F> void as_user(Oid user, F f) {
+    if (MyBackendType == B_BG_WORKER) {
+        pg::as_owner(user, f);
+        return;
+    }
+    Oid before = InvalidOid;
+    int security_context = 0;
+    GetUserIdAndSecContext(&before, &security_context);
+    const int settings = pg::call([] { return NewGUCNestLevel(); });
+    SetUserIdAndSecContext(user, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    f(); // an error aborts the subtransaction, which restores all of it
+    pg::call([settings] { AtEOXact_GUC(false, settings); });
+    SetUserIdAndSecContext(before, security_context);
+}
+
+void call_hook(const BatchHook &hook, const PartitionedTable &table) {
+    Oid owner = InvalidOid;
+    pg::call([&] {
+        const HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(hook.procedure));
+        if (!HeapTupleIsValid(function))
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "function " + hook.name + " of otel.batch_hook is not there")
+                .hint("Remove its row from otel.batch_hook, or make the function.");
+        owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(function))->proowner;
+        ReleaseSysCache(function);
+    });
+    as_user(owner, [&] {
+        pg::call([&] {
+            tuplestore_rescan(table.kept());
+            Trigger trigger{};
+            trigger.tgoid = InvalidOid;
+            trigger.tgname = const_cast<char *>("on_batch");
+            trigger.tgfoid = hook.procedure;
+            trigger.tgtype = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_INSERT;
+            trigger.tgenabled = TRIGGER_FIRES_ALWAYS;
+            trigger.tgnewtable = const_cast<char *>(new_rows_name(table.form().name));
+            TriggerData data{};
+            data.type = T_TriggerData;
+            data.tg_event = TRIGGER_EVENT_INSERT | TRIGGER_EVENT_AFTER;
+            data.tg_relation = table.relation();
+            data.tg_trigger = &trigger;
+            data.tg_newtable = table.kept();
+            FmgrInfo function;
+            fmgr_info(hook.procedure, &function);
+            LOCAL_FCINFO(call, 0);
+            InitFunctionCallInfoData(*call, &function, 0, InvalidOid, reinterpret_cast<Node *>(&data), nullptr);
+            FunctionCallInvoke(call);
+        });
+    });
+}
+
+} // namespace
+
+void insert_left_rows(const PartitionedTable &table) {
+    if (table.left() == nullptr)
+        return;
+    if (MyBackendType == B_BG_WORKER) {
+        const Oid role = pg::call([] { return get_role_oid("dbnet_ingest", false); });
+        pg::as_owner(role, [&] { insert(table); });
+    } else {
+        insert(table);
+    }
+}
+
+void call_batch_hooks(const PartitionedTable &table) {
+    if (table.kept() == nullptr || pg::call([&] { return tuplestore_tuple_count(table.kept()); }) == 0)
+        return;
+    const std::vector<BatchHook> hooks = configuration().hooks; // a copy: a hook may change them
+    for (const BatchHook &hook : hooks) {
+        if (hook.table != table.form().name)
+            continue;
+        // Others wait for the gateway. Whoever runs a statement has a limit of their own.
+        const bool is_limited = MyBackendType == B_BG_WORKER && !get_timeout_active(STATEMENT_TIMEOUT);
+        try {
+            pg::in_subtransaction([&] {
+                const pg::Deadline deadline(is_limited ? settings::report_statement_timeout : 0);
+                call_hook(hook, table);
+            });
+        } catch (const pg::error &error) {
+            pg::warning(error.sqlstate(), error.what(), error.hint_text());
+        } catch (const pg::pg_error &error) {
+            if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !is_limited) ||
+                error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
+                throw;
+            const char *name = pg::call([&] { return get_func_name(hook.procedure); });
+            pg::warning(error.sqlstate(),
+                        std::string("function \"") + (name != nullptr ? name : "") +
+                            "\" of otel.on_batch failed: " + error.message(),
+                        "The telemetry was written; what the function did is undone.");
+        }
+    }
+}
+
+} // namespace dbnet::telemetry
+
+using namespace dbnet;
+
+DBNET_FUNCTION(dbnet_change_batch_hook) {
+    static const pg::Statement select_owner{
+        "SELECT pg_catalog.pg_has_role($1, p.proowner, 'USAGE') FROM pg_catalog.pg_proc AS p"
+        " WHERE p.oid OPERATOR(pg_catalog.=) $2"};
+    static const pg::Statement add{
+        "INSERT INTO otel.batch_hook (procedure, relation) SELECT identity, $2"
+        " FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, $1, 0) ON CONFLICT DO NOTHING"};
+    static const pg::Statement remove{
+        "DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) (SELECT identity"
+        " FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, $1, 0))"
+        " AND relation OPERATOR(pg_catalog.=) $2"};
+    const Oid procedure = PG_GETARG_OID(0), caller = GetUserId();
+    const std::string_view relation = pg::call([&]() -> std::string_view {
+        const text *value = PG_GETARG_TEXT_PP(1);
+        return {VARDATA_ANY(value), static_cast<size_t>(VARSIZE_ANY_EXHDR(value))};
+    });
+    const bool is_wanted = PG_GETARG_BOOL(2);
+    pg::as_superuser([&] {
+        const pg::Result owner = pg::execute(select_owner, caller, procedure);
+        if (owner.rows() == 0 && is_wanted)
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "there is no such function");
+        if (owner.rows() > 0 && !owner.boolean(0, 0))
+            throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of the function")
+                .hint("It runs with its owner's rights.");
+        return pg::execute(is_wanted ? add : remove, procedure, relation).affected();
+    });
+    PG_RETURN_VOID();
+}
