@@ -20,9 +20,9 @@ SOURCES := $(sort $(shell find src bgworker -name "*.cpp"))
 # Pure sources say so themselves: they end with pg/no_postgres.hpp. Unit tests and fuzz targets link them without a server.
 PURE_SOURCES := $(shell grep -l 'pg/no_postgres.hpp' $(SOURCES) /dev/null)
 SERVER_SOURCES := $(filter-out $(PURE_SOURCES) src/dbnet.cpp,$(SOURCES))
-# Several files are compiled as one (see src/unity.sh): anonymous names of two files of a group must differ.
-PURE_GROUPS := $(shell src/unity.sh build/unity/pure 12 $(PURE_SOURCES))
-LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(PURE_GROUPS) $(shell src/unity.sh build/unity/server 14 $(SERVER_SOURCES)))
+# The files of a folder are compiled as one (see src/unity.sh): their file-local names must differ.
+PURE_GROUPS := $(shell src/unity.sh build/unity/pure $(PURE_SOURCES))
+LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(PURE_GROUPS) $(shell src/unity.sh build/unity/server $(SERVER_SOURCES)))
 OBJS = src/dbnet.o $(LIBRARY_OBJECTS)
 DATA_built = dbnet--$(DBNET_VERSION).sql
 DATA = $(wildcard sql/dbnet--*--*.sql)
@@ -47,7 +47,7 @@ export CCACHE_SLOPPINESS ?= pch_defines,time_macros
 
 # A second library with test-only functions; it carries its own copy of DBNet's objects, without _PG_init.
 TEST_LIBRARY_SOURCES := $(sort $(wildcard test/src/*.cpp))
-TEST_LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(shell src/unity.sh build/unity/test_library 1 $(TEST_LIBRARY_SOURCES)))
+TEST_LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(shell src/unity.sh build/unity/test_library $(TEST_LIBRARY_SOURCES)))
 EXTRA_CLEAN += build
 
 # PGXS has a `check` of its own that only refuses, so goals about testing read test/tests.mk in its place.

@@ -12,18 +12,18 @@ TEST_FLAGS := -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 else
 TEST_OBJECTS := $(BUILD)/sanitized.objects
 TEST_FLAGS := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-TEST_FLAGS += -Wno-subobject-linkage # g++ takes a file of a group for a header
+TEST_FLAGS += -Wno-subobject-linkage -Wno-maybe-uninitialized # a file of a group is taken for a header; the sanitizers confuse the other
 endif
 PURE_LIBRARIES := -lcurl -lmicrohttpd -lgnutls -lyaml-cpp -lsimdjson -ldeflate -lzstd -lcrypto
 SANITIZED_PURE := $(PURE_GROUPS:%.cpp=$(TEST_OBJECTS)/%.o)
 # What of the simulator's faults is pure is tested like the library.
 UNIT_SOURCES := $(sort $(wildcard test/unit/*.cpp)) $(patsubst %,test/kubesim/%.cpp,event_faults faults http_message)
-UNIT_OBJECTS := $(patsubst %.cpp,$(TEST_OBJECTS)/%.o,$(shell src/unity.sh $(BUILD)/unity/unit 8 $(UNIT_SOURCES)))
+UNIT_OBJECTS := $(patsubst %.cpp,$(TEST_OBJECTS)/%.o,$(shell src/unity.sh $(BUILD)/unity/unit $(UNIT_SOURCES)))
 FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.cpp))
 FUZZ_NAMES := $(FUZZ_SOURCES:test/fuzz/%_fuzz.cpp=%)
-REPLAY_OBJECTS := $(patsubst %.cpp,$(TEST_OBJECTS)/%.o,$(shell src/unity.sh $(BUILD)/unity/fuzz 2 $(FUZZ_SOURCES)) test/fuzz/replay_main.cpp)
+REPLAY_OBJECTS := $(patsubst %.cpp,$(TEST_OBJECTS)/%.o,$(shell src/unity.sh $(BUILD)/unity/fuzz $(FUZZ_SOURCES)) test/fuzz/replay_main.cpp)
 KUBESIM_BUILD := $(BUILD)/kubesim.objects
-KUBESIM_OBJECTS := $(patsubst %.cpp,$(KUBESIM_BUILD)/%.o,$(shell src/unity.sh $(BUILD)/unity/kubesim 8 $(sort $(wildcard test/kubesim/*.cpp))))
+KUBESIM_OBJECTS := $(patsubst %.cpp,$(KUBESIM_BUILD)/%.o,$(shell src/unity.sh $(BUILD)/unity/kubesim $(sort $(wildcard test/kubesim/*.cpp))))
 KUBESIM_FLAGS := -O1 -g1
 KUBESIM_LIBRARIES := -lcurl -lssl -lcrypto -lyaml-cpp -lpthread
 BENCH_SOURCES := $(sort $(wildcard test/bench/*.cpp))
@@ -38,7 +38,7 @@ $(TEST_OBJECTS)/%.o: %.cpp $(TEST_OBJECTS)/precompiled.hpp.gch
 $(TEST_OBJECTS)/precompiled.hpp.gch: test/precompiled.hpp src/precompiled.hpp
 	@mkdir -p $(@D)
 	$(PLAIN_CXX) $(TEST_FLAGS) -x c++-header $< -o $@
-$(TEST_OBJECTS)/test/fuzz/replay_main.o: TEST_FLAGS += -DDBNET_FUZZ_TARGETS='$(FUZZ_NAMES:%=TARGET(%))'
+$(TEST_OBJECTS)/test/fuzz/replay_main.o: private TEST_FLAGS += -DDBNET_FUZZ_TARGETS='$(foreach name,$(FUZZ_NAMES),TARGET($(name)))'
 $(TEST_OBJECTS)/test/fuzz/replay_main.o: $(FUZZ_SOURCES) # their names
 $(BUILD)/unit: $(UNIT_OBJECTS) $(SANITIZED_PURE)
 	$(CXX) $(TEST_FLAGS) $^ -lgtest -lgtest_main -lprotobuf $(PURE_LIBRARIES) -lssl -lpthread -o $@

@@ -24,7 +24,7 @@ using gateway::MetricsText;
 
 // Of requests that are read before those that are there are served.
 constexpr int rounds_at_once = 64;
-constexpr size_t bytes_at_once = 16 * 1024 * 1024;
+constexpr size_t bytes_gathered = 16 * 1024 * 1024;
 
 // Clients that were answered together send their next requests together, one a little after the other. For so long at
 // most, from the answers, is waited for as many as then, that they share a transaction again.
@@ -69,7 +69,7 @@ private:
         read(*server);
         if (!application_.has_work())
             return;
-        while (application_.waiting_calls() < together_ && application_.waiting_bytes() < bytes_at_once) {
+        while (application_.waiting_calls() < together_ && application_.waiting_bytes() < bytes_gathered) {
             const Clock::duration left = gather_until_ - Clock::now();
             if (left <= Clock::duration::zero() || !is_readable(server->descriptor(), left))
                 break;
@@ -92,7 +92,7 @@ private:
         int round = 0;
         do
             server.run();
-        while (++round < rounds_at_once && application_.waiting_bytes() < bytes_at_once &&
+        while (++round < rounds_at_once && application_.waiting_bytes() < bytes_gathered &&
                (server.timeout_ms() == 0 || is_readable(server.descriptor())));
     }
 

@@ -37,7 +37,7 @@ const pg::Statement set_lock_timeout{"SELECT set_config('lock_timeout', $1, true
 const pg::Statement note_success{"UPDATE dbnet.policy_event SET action_state = 'done', attempts = attempts + 1, error "
                                  "= NULL, next_attempt_at = NULL,"
                                  " transaction = pg_current_xact_id(), finished_at = clock_timestamp() WHERE id = $1"};
-const pg::Statement note_failure{R"sql(
+const pg::Statement note_failed_action{R"sql(
     UPDATE dbnet.policy_event SET attempts = attempts + 1, error = $2,
         action_state = CASE WHEN attempts + 1 >= $3 THEN 'failed' ELSE action_state END,
         finished_at = CASE WHEN attempts + 1 >= $3 THEN clock_timestamp() END,
@@ -106,7 +106,7 @@ void serve() {
 } // namespace
 
 void note_action_failure(int64 event, const std::string &message) {
-    pg::in_transaction([&] { pg::execute(note_failure, event, message, most_attempts); });
+    pg::in_transaction([&] { pg::execute(note_failed_action, event, message, most_attempts); });
 }
 
 } // namespace dbnet::bgworker

@@ -94,7 +94,7 @@ const pg::Statement forget_gone{R"sql(
         AND o.live IS NULL AND o.phase IN ('absent', 'report_failed')
 )sql"};
 
-Text optional_text(const std::string &text) {
+Text text_or_null(const std::string &text) {
     return text.empty() ? Text() : Text(text);
 }
 
@@ -267,10 +267,10 @@ void Recorder::take_answer(const QueuedEvent &event, mirror::ReportedObject &obj
 // `is_new`: nothing of this incarnation was on record.
 void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer, bool is_new) {
     const mirror::Observed &seen = event.seen;
-    present_.add(event.key.name_space, event.key.name, optional_text(event.uid), optional_text(event.resource_version),
+    present_.add(event.key.name_space, event.key.name, text_or_null(event.uid), text_or_null(event.resource_version),
                  seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
-                 optional_text(seen.health), optional_text(seen.health_message), optional_text(seen.controller),
-                 optional_text(seen.last_manager), optional_text(mirror::to_text(phase)), optional_text(message),
+                 text_or_null(seen.health), text_or_null(seen.health_message), text_or_null(seen.controller),
+                 text_or_null(seen.last_manager), text_or_null(mirror::to_text(phase)), text_or_null(message),
                  is_answer ? pg::array_text(seen.owned) : "{}",
                  is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}",
                  is_answer ? Text(seen.stamp) : Text(), is_answer && is_new && seen.is_created_by_us ? "t" : "f");
@@ -347,12 +347,12 @@ void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::spa
         }
         name_spaces.push_back(jobs[i].key.name_space);
         names.push_back(jobs[i].key.name);
-        uids.push_back(optional_text(jobs[i].uid));
+        uids.push_back(text_or_null(jobs[i].uid));
         bool has_base = !failed && result.merge.base_changed && jobs[i].exists;
         bases.push_back(has_base ? Text(Json(result.merge.base).dump()) : Text());
         released.push_back(failed ? "[]" : Json(result.merge.released).dump());
         outcomes.push_back(failed ? "failed" : "done");
-        messages.push_back(optional_text(result.message));
+        messages.push_back(text_or_null(result.message));
         reasons.push_back(result.message.empty() ? Text() : "Report" + result.sqlstate);
     }
     if (!names.empty())

@@ -36,7 +36,7 @@ using mirror::Mirror;
 
 const pg::Statement set_replication_role{"SELECT pg_catalog.set_config('session_replication_role', $1, true)"};
 
-const pg::Statement select_not_null{"SELECT attname FROM pg_catalog.pg_attribute"
+const pg::Statement select_not_null_columns{"SELECT attname FROM pg_catalog.pg_attribute"
                                     " WHERE attrelid = $1 AND attnum > 0 AND attnotnull AND NOT attisdropped"};
 
 // Keys of rows that a user deleted and whose deletion is still on its way to the server.
@@ -436,7 +436,7 @@ bool RowReport::can_skip_triggers(const Write &write) {
 
 std::vector<RowResult> RowReport::run() {
     mirror::lock_table(mirror_, true);
-    pg::Result not_null = pg::execute(select_not_null, Oid{mirror_.relation});
+    pg::Result not_null = pg::execute(select_not_null_columns, Oid{mirror_.relation});
     for (size_t row = 0; row < not_null.rows(); row++)
         not_null_.emplace(not_null.text(row, 0));
 

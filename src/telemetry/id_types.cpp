@@ -75,10 +75,6 @@ Datum span_id_of(const uint8 *bytes) noexcept {
 }
 
 } // namespace
-} // namespace dbnet::telemetry
-
-using namespace dbnet;
-using namespace dbnet::telemetry;
 
 DBNET_FUNCTION(dbnet_trace_id_in) {
     const char *text = PG_GETARG_CSTRING(0);
@@ -117,3 +113,5 @@ DBNET_FUNCTION(dbnet_span_id_from_bytes) {
     const bytea *value = pg::call([fcinfo] { return PG_GETARG_BYTEA_PP(0); });
     return span_id_of(bytes_of(value, span_id_size, "span_id"));
 }
+
+} // namespace dbnet::telemetry

@@ -95,9 +95,6 @@ Datum ingest(FunctionCallInfo fcinfo, Signal signal) {
 }
 
 } // namespace
-} // namespace dbnet::telemetry
-
-using namespace dbnet::telemetry;
 
 DBNET_FUNCTION(dbnet_ingest_traces) {
     return ingest(fcinfo, Signal::traces);
@@ -110,3 +107,5 @@ DBNET_FUNCTION(dbnet_ingest_metrics) {
 DBNET_FUNCTION(dbnet_ingest_logs) {
     return ingest(fcinfo, Signal::logs);
 }
+
+} // namespace dbnet::telemetry

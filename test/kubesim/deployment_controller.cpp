@@ -14,7 +14,7 @@ namespace kubesim {
 
 namespace {
 
-const char *const hash_label = "pod-template-hash";
+const char *const template_hash_label = "pod-template-hash";
 const char *const desired_annotation = "deployment.kubernetes.io/desired-replicas";
 const char *const most_annotation = "deployment.kubernetes.io/max-replicas";
 const char *const revision_annotation = "deployment.kubernetes.io/revision";
@@ -31,7 +31,7 @@ int64_t revision_of(const json &object) {
 
 json without_hash(json pod) {
     if (json *labels = pod["metadata"].contains("labels") ? &pod["metadata"]["labels"] : nullptr)
-        labels->erase(hash_label);
+        labels->erase(template_hash_label);
     return pod;
 }
 
@@ -128,9 +128,9 @@ void DeploymentController::create_set(const StoredPtr &deployment, const Sets &s
     const json &body = deployment->body, &spec = body.at("spec");
     json pod = spec.at("template");
     const std::string hash = hash_of(pod);
-    pod["metadata"]["labels"][hash_label] = hash;
+    pod["metadata"]["labels"][template_hash_label] = hash;
     json selector = spec.at("selector");
-    selector["matchLabels"][hash_label] = hash;
+    selector["matchLabels"][template_hash_label] = hash;
     json annotations = body.at("metadata").value("annotations", json::object());
     annotations.erase("kubectl.kubernetes.io/last-applied-configuration");
     const int64_t revision = sets.old.empty() ? 1 : revision_of(sets.old.back()->body) + 1;

@@ -168,7 +168,7 @@ Behaviour autoscaler_behaviour(const std::string &version) {
     Behaviour out;
     out.untracked = {{"", path_set({{"status"}})}, {"status", path_set({{"spec"}})}};
     out.set_defaults = version == "v1" ? v1_defaults : defaults;
-    out.validate = version == "v1" ? validate : validate_v2;
+    out.validate = version == "v1" ? autoscaler_validate : validate_v2;
     if (version == "v1")
         out.kept_as = {"autoscaling", "v2", to_v2, from_v2};
     out.prepare_create = [version](json &object) {

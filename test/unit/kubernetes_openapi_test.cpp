@@ -65,7 +65,7 @@ FieldSchema router(std::string_view path) {
     return field(path, "net.example.com", "Router");
 }
 
-std::string error(std::string_view path) {
+std::string path_error(std::string_view path) {
     try {
         field(path);
     } catch (const Failure &failure) {
@@ -135,23 +135,23 @@ TEST(KubernetesOpenApi, SaysWhatCannotBeOwnedAlone) {
 }
 
 TEST(KubernetesOpenApi, UnknownPathsNameTheNearest) {
-    EXPECT_EQ(error("spec.replica"),
+    EXPECT_EQ(path_error("spec.replica"),
               "the path spec.replica does not exist: spec has no field \"replica\" | The nearest fields of "
               "spec: replicas, limits, loop, lost, selector.");
-    EXPECT_NE(error("spec.containers.name")
+    EXPECT_NE(path_error("spec.containers.name")
                   .find("spec.containers is of type array, which has no fields | Choose an element by its "
                         "fields, for example spec.containers[name=…]."),
               std::string::npos);
-    EXPECT_NE(error("spec[name=a]").find("spec is of type object, not a list"), std::string::npos);
-    EXPECT_NE(error("spec.replicas.x").find("spec.replicas is of type integer, which has no fields"),
+    EXPECT_NE(path_error("spec[name=a]").find("spec is of type object, not a list"), std::string::npos);
+    EXPECT_NE(path_error("spec.replicas.x").find("spec.replicas is of type integer, which has no fields"),
               std::string::npos);
-    EXPECT_NE(error("spec.containers[nam=a]").find("has no field \"nam\" | The nearest fields"), std::string::npos);
-    EXPECT_NE(error("oddity").find("the object has no field \"oddity\""), std::string::npos);
+    EXPECT_NE(path_error("spec.containers[nam=a]").find("has no field \"nam\" | The nearest fields"), std::string::npos);
+    EXPECT_NE(path_error("oddity").find("the object has no field \"oddity\""), std::string::npos);
 }
 
 TEST(KubernetesOpenApi, ReferencesInCirclesEnd) {
     EXPECT_EQ(field("spec.loop.next.next.next").type, Type::object);
-    EXPECT_NE(error("spec.loop.next.other").find("has no field \"other\""), std::string::npos);
+    EXPECT_NE(path_error("spec.loop.next.other").find("has no field \"other\""), std::string::npos);
 }
 
 TEST(KubernetesOpenApi, ListsChildren) {

@@ -23,13 +23,13 @@ std::string event(const std::string &type, const std::string &name, int revision
 }
 
 // What the lines become, and how they end.
-struct Outcome {
+struct PassOutcome {
     std::vector<std::string> lines;
     std::optional<Ending> ending;
 };
 
-Outcome pass(EventFaults &faults, const std::vector<std::string> &lines) {
-    Outcome out;
+PassOutcome pass(EventFaults &faults, const std::vector<std::string> &lines) {
+    PassOutcome out;
     for (const auto &line : lines) {
         auto result = faults.pass(line);
         if (!result) {

@@ -9,7 +9,7 @@ using dbnet::mirror::Key;
 
 namespace {
 
-QueuedEvent event(const std::string &name, const std::string &version, size_t bytes = 10) {
+QueuedEvent queued(const std::string &name, const std::string &version, size_t bytes = 10) {
     QueuedEvent result;
     result.key = {7, "", name};
     result.resource_version = version;
@@ -30,9 +30,9 @@ std::vector<std::string> versions(const std::vector<QueuedEvent> &events) {
 
 TEST(EventQueue, KeepsTheNewestEventOfEachObjectInOrderOfArrival) {
     EventQueue queue;
-    queue.push(event("a", "1"));
-    queue.push(event("b", "2"));
-    queue.push(event("a", "3"));
+    queue.push(queued("a", "1"));
+    queue.push(queued("b", "2"));
+    queue.push(queued("a", "3"));
     EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"a3", "b2"}));
     EXPECT_TRUE(queue.empty());
     EXPECT_EQ(queue.bytes(), 0u);
@@ -40,24 +40,24 @@ TEST(EventQueue, KeepsTheNewestEventOfEachObjectInOrderOfArrival) {
 
 TEST(EventQueue, HeldObjectsStayAndGoOnCoalescing) {
     EventQueue queue;
-    queue.push(event("a", "1"));
-    queue.push(event("b", "2"));
+    queue.push(queued("a", "1"));
+    queue.push(queued("b", "2"));
     auto a_is_held = [](const Key &key) { return key.name == "a"; };
     EXPECT_EQ(versions(queue.take(10, a_is_held)), std::vector<std::string>{"b2"});
-    queue.push(event("a", "5"));
+    queue.push(queued("a", "5"));
     EXPECT_EQ(queue.size(), 1u);
     EXPECT_EQ(versions(queue.take(10, nobody)), std::vector<std::string>{"a5"});
 }
 
 TEST(EventQueue, DropsOnlyTheVersionThatIsRecorded) {
     EventQueue queue;
-    queue.push(event("a", "3"));
-    queue.push(event("b", "4"));
-    QueuedEvent rewound = event("c", "5");
+    queue.push(queued("a", "3"));
+    queue.push(queued("b", "4"));
+    QueuedEvent rewound = queued("c", "5");
     rewound.authoritative = true;
     queue.push(std::move(rewound));
     queue.push(dbnet::bgworker::removed_event({7, "", "d"}, "uid"));
-    QueuedEvent listed = event("e", "6");
+    QueuedEvent listed = queued("e", "6");
     listed.as_of = "9";
     queue.push(std::move(listed));
     EXPECT_FALSE(queue.drop({7, "", "e"}, "6")) << "a list is asked for when rows may be missing";
@@ -73,7 +73,7 @@ TEST(EventQueue, DropsOnlyTheVersionThatIsRecorded) {
 TEST(EventQueue, DropsWhatWasShownOfAnObjectThatIsGone) {
     EventQueue queue;
     for (const char *name : {"a", "b", "c"}) {
-        QueuedEvent shown = event(name, "3");
+        QueuedEvent shown = queued(name, "3");
         shown.uid = std::string("uid-") + name;
         shown.authoritative = name[0] == 'a'; // of a list
         queue.push(std::move(shown));
@@ -90,7 +90,7 @@ TEST(EventQueue, DropsWhatWasShownOfAnObjectThatIsGone) {
 TEST(EventQueue, TakesNoMoreThanAskedFor) {
     EventQueue queue;
     for (const char *name : {"a", "b", "c"})
-        queue.push(event(name, "1"));
+        queue.push(queued(name, "1"));
     EXPECT_EQ(versions(queue.take(2, nobody)), (std::vector<std::string>{"a1", "b1"}));
     EXPECT_EQ(queue.size(), 1u);
 }
@@ -98,7 +98,7 @@ TEST(EventQueue, TakesNoMoreThanAskedFor) {
 TEST(EventQueue, IsBoundedByObjectsAndByBytes) {
     EventQueue by_count(EventQueue::Limits{4, 1 << 20});
     for (const char *name : {"a", "b", "c", "d"})
-        by_count.push(event(name, "1"));
+        by_count.push(queued(name, "1"));
     EXPECT_TRUE(by_count.is_full());
     by_count.take(1, nobody);
     EXPECT_FALSE(by_count.is_full());
@@ -107,9 +107,9 @@ TEST(EventQueue, IsBoundedByObjectsAndByBytes) {
     EXPECT_TRUE(by_count.has_room());
 
     EventQueue by_bytes(EventQueue::Limits{1000, 100'000});
-    by_bytes.push(event("a", "1", 150'000));
+    by_bytes.push(queued("a", "1", 150'000));
     EXPECT_TRUE(by_bytes.is_full());
-    by_bytes.push(event("a", "2", 10));
+    by_bytes.push(queued("a", "2", 10));
     EXPECT_FALSE(by_bytes.is_full()) << "the replaced event's bytes are given back";
 }
 

@@ -18,7 +18,7 @@ using dbnet::kubernetes::Schema;
 const std::string long_name = "aFieldWhoseNameIsLongerThanAnyIdentifierOfPostgreSQLMayBeAtAllFirst";
 
 // `spec`, `status` and `top`: properties as JSON text; empty: the kind has no such part.
-Schema kind(const std::string &spec, const std::string &status, const std::string &top = "") {
+Schema kind_with(const std::string &spec, const std::string &status, const std::string &top = "") {
     std::string properties =
         R"("apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object", "properties": {
         "name": {"type": "string"}, "namespace": {"type": "string"},
@@ -53,7 +53,7 @@ using Lines = std::vector<std::string>;
 const std::string meta = "labels metadata.labels jsonb", more_meta = "annotations metadata.annotations jsonb";
 
 TEST(MirrorTablePlan, OrderAndTypes) {
-    const Schema schema = kind(
+    const Schema schema = kind_with(
         object(R"("replicas": {"type": "integer", "format": "int32"}, "asn": {"type": "integer"},
           "ratio": {"type": "number"}, "paused": {"type": "boolean"}, "note": {"type": "string"},
           "key": {"type": "string", "format": "byte"}, "since": {"type": "string", "format": "date-time"},
@@ -71,7 +71,7 @@ TEST(MirrorTablePlan, OrderAndTypes) {
 }
 
 TEST(MirrorTablePlan, Keys) {
-    const Schema schema = kind("", "");
+    const Schema schema = kind_with("", "");
     const auto names = [&](bool namespaced, bool one_namespace) {
         const TablePlan plan = plan_table({&schema, namespaced, one_namespace});
         std::string list;
@@ -86,7 +86,7 @@ TEST(MirrorTablePlan, Keys) {
 
 TEST(MirrorTablePlan, ClashesStepAside) {
     const Schema schema =
-        kind(object(R"("name": {"type": "string"}, "labels": {"type": "object"}, "data": {"type": "string"},
+        kind_with(object(R"("name": {"type": "string"}, "labels": {"type": "object"}, "data": {"type": "string"},
           "status_phase": {"type": "string"}, "spec_name": {"type": "string"}, "xmin": {"type": "string"}, "Data": {"type": "string"})"),
              object(R"("phase": {"type": "string"})"), R"("data": {"type": "object"})");
     EXPECT_EQ(columns(schema), (Lines{"data data jsonb", "Data spec.Data text", "spec_data spec.data text",
@@ -99,8 +99,8 @@ TEST(MirrorTablePlan, ClashesStepAside) {
 TEST(MirrorTablePlan, LongNamesAreStable) {
     const std::string field = "\"" + long_name + "\": {\"type\": \"string\"}",
                       other = "\"" + long_name + "Too\": {\"type\": \"string\"}";
-    const Lines alone = columns(kind(object(field), ""));
-    const Lines both = columns(kind(object(other + ", " + field + ", \"a\": {\"type\": \"string\"}"), object(field)));
+    const Lines alone = columns(kind_with(object(field), ""));
+    const Lines both = columns(kind_with(object(other + ", " + field + ", \"a\": {\"type\": \"string\"}"), object(field)));
     EXPECT_EQ(alone[0], "aFieldWhoseNameIsLongerThanAnyIdentifierOfPostgreSQLMa_25edc252 spec." + long_name + " text");
     EXPECT_EQ(both[1], alone[0]);
     EXPECT_NE(both[2].substr(0, 63), alone[0].substr(0, 63));
@@ -110,17 +110,17 @@ TEST(MirrorTablePlan, LongNamesAreStable) {
 
 TEST(MirrorTablePlan, PartsOfOnePiece) {
     EXPECT_EQ(
-        columns(kind(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})", R"({"type": "string"})")),
+        columns(kind_with(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})", R"({"type": "string"})")),
         (Lines{"spec spec jsonb", "status status text", meta, more_meta}));
     EXPECT_EQ(
-        columns(kind(
+        columns(kind_with(
             R"({"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"a": {"type": "string"}}})", "")),
         (Lines{"spec spec jsonb", meta, more_meta}));
 }
 
 TEST(MirrorTablePlan, IsAColumnMapThatHolds) {
     const Schema schema =
-        kind(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})",
+        kind_with(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})",
              object(R"("ready": {"type": "boolean"}, "at": {"type": "string", "format": "date-time"})"),
              R"("data": {"type": "object", "additionalProperties": {"type": "string"}})");
     const TablePlan plan = plan_table({&schema, true});
@@ -139,7 +139,7 @@ TEST(MirrorTablePlan, IsAColumnMapThatHolds) {
 }
 
 TEST(MirrorTablePlan, Comments) {
-    const auto schema = kind(object(R"("a": {"type": "string", "description": "First sentence.\n\nMore."})"),
+    const auto schema = kind_with(object(R"("a": {"type": "string", "description": "First sentence.\n\nMore."})"),
                              object(R"("b": {"type": "string"})"));
     const TablePlan plan = plan_table({&schema});
     EXPECT_EQ(plan.columns[1].comment, "First sentence. (spec.a)");

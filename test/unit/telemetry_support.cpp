@@ -126,7 +126,7 @@ std::string shown(double value) {
     return text;
 }
 
-template<class T> std::string list(const List<T> &values) {
+template<class T> std::string list_text(const List<T> &values) {
     std::string all = "[";
     for (uint32_t i = 0; i < values.count; ++i) {
         all += i > 0 ? " " : "";
@@ -253,8 +253,8 @@ std::string text_of(const Batch &batch) {
         out.point("histogram", p)
             .add("count", p.count)
             .optional(p)
-            .add("counts", list(p.bucket_counts))
-            .add("bounds", list(p.explicit_bounds));
+            .add("counts", list_text(p.bucket_counts))
+            .add("bounds", list_text(p.explicit_bounds));
     for (const ExponentialHistogramPoint &p : batch.exponential_histogram_points)
         out.point("exponential", p)
             .add("count", p.count)
@@ -262,14 +262,14 @@ std::string text_of(const Batch &batch) {
             .add("scale", p.scale)
             .add("zeros", p.zero_count)
             .add("threshold", p.zero_threshold == 0 ? "" : shown(p.zero_threshold))
-            .add("positive", std::to_string(p.positive_offset) + list(p.positive_counts))
-            .add("negative", std::to_string(p.negative_offset) + list(p.negative_counts));
+            .add("positive", std::to_string(p.positive_offset) + list_text(p.positive_counts))
+            .add("negative", std::to_string(p.negative_offset) + list_text(p.negative_counts));
     for (const SummaryPoint &p : batch.summary_points)
         out.point("summary", p)
             .add("count", p.count)
             .add("sum", shown(p.sum))
-            .add("quantiles", list(p.quantiles))
-            .add("values", list(p.quantile_values));
+            .add("quantiles", list_text(p.quantiles))
+            .add("values", list_text(p.quantile_values));
     for (const LogRecord &l : batch.log_records)
         out.start("log")
             .add("time", l.time_unix_nano)

@@ -17,7 +17,7 @@ bool is_leaf(const json &set) {
 
 // The child of a FieldsV1 set that a segment names. List elements are keyed k:{"name":"app"}; a segment that gives only
 // some of an element's keys finds it as well.
-const json *step(const json &set, const Segment &segment) {
+const json *member_set(const json &set, const Segment &segment) {
     if (!set.is_object())
         return nullptr;
     if (!segment.is_element()) {
@@ -42,7 +42,7 @@ struct Walk {
 Walk walk(const json &fields, const FieldPath &path) {
     Walk result{0, &fields};
     for (const Segment &segment : path.segments()) {
-        const json *child = step(*result.node, segment);
+        const json *child = member_set(*result.node, segment);
         if (child == nullptr)
             break;
         result.node = child;
@@ -151,7 +151,7 @@ enum class Removal { none, part, whole }; // whole: the set has no meaning any m
 Removal remove_from(json &set, std::string_view name, std::span<const Segment> path) {
     if (path.empty() || is_leaf(set)) // a value around the field that is owned as one
         return Removal::whole;
-    const json *found = step(set, path.front());
+    const json *found = member_set(set, path.front());
     if (found == nullptr)
         return Removal::none;
     auto child = std::ranges::find_if(set, [&](const json &one) { return &one == found; });

@@ -24,12 +24,12 @@ constexpr size_t description_bytes = 1000;
 
 using Entry = ColumnEntry;
 
-std::string quote(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     return "\"" + std::string(text) + "\"";
 }
 
 std::string at(const Entry &entry) {
-    return "column " + quote(entry.column) + " (" + entry.path + ")";
+    return "column " + in_quotes(entry.column) + " (" + entry.path + ")";
 }
 
 Entry parse_entry(const std::string &column, const Json &value) {
@@ -39,7 +39,7 @@ Entry parse_entry(const std::string &column, const Json &value) {
         for (const auto &[name, member] : value.items())
             if (name != "path" && name != "on_drift" && name != "subresource")
                 throw ColumnMapError(Kind::bad_map,
-                                     "column map: unknown setting " + quote(name) + " of column " + quote(column),
+                                     "column map: unknown setting " + in_quotes(name) + " of column " + in_quotes(column),
                                      "A column is given as \"path\" or as {\"path\": \"…\", \"on_drift\": \"report | "
                                      "enforce | follow | seed\", \"subresource\": \"status | scale\"}.");
         const auto found = value.find("path");
@@ -48,19 +48,19 @@ Entry parse_entry(const std::string &column, const Json &value) {
             entry.on_drift = drift->is_string() ? parse_on_drift(drift->get<std::string>()) : std::nullopt;
             if (!entry.on_drift)
                 throw ColumnMapError(Kind::bad_map,
-                                     "column map: on_drift of column " + quote(column) + " is " + drift->dump(),
+                                     "column map: on_drift of column " + in_quotes(column) + " is " + drift->dump(),
                                      "It may be \"report\", \"enforce\", \"follow\" or \"seed\".");
         }
         if (const auto subresource = value.find("subresource"); subresource != value.end()) {
             if (*subresource != "status" && *subresource != "scale")
                 throw ColumnMapError(
-                    Kind::bad_map, "column map: subresource of column " + quote(column) + " is " + subresource->dump(),
+                    Kind::bad_map, "column map: subresource of column " + in_quotes(column) + " is " + subresource->dump(),
                     "It may be \"status\" or \"scale\".");
             entry.subresource = subresource->get<std::string>();
         }
     }
     if (!path || !path->is_string())
-        throw ColumnMapError(Kind::bad_map, "column map: column " + quote(column) + " has no path",
+        throw ColumnMapError(Kind::bad_map, "column map: column " + in_quotes(column) + " has no path",
                              "Give the path of a field as text: {\"" + column + "\": \"metadata.name\"}.");
     entry.path = path->get<std::string>();
     return entry;
@@ -86,7 +86,7 @@ const TableColumn &find_column(const ColumnMapQuestion &question, const Entry &e
         names.push_back(column.name);
     const std::string near = nearest(entry.column, names);
     throw ColumnMapError(Kind::no_such_column,
-                         "column " + quote(entry.column) + " of table " + std::string(question.table) +
+                         "column " + in_quotes(entry.column) + " of table " + std::string(question.table) +
                              " does not exist",
                          near.empty() ? "The column map names columns of the table and the fields they mirror."
                                       : "Perhaps you meant " + near + ".");
@@ -231,7 +231,7 @@ void check_overlaps(const std::vector<Column> &columns) {
             if (one.field == other.field && one.name > other.name)
                 continue; // told the other way round
             throw ColumnMapError(Kind::bad_map,
-                                 "columns " + quote(one.name) + " (" + one.path + ") and " + quote(other.name) + " (" +
+                                 "columns " + in_quotes(one.name) + " (" + one.path + ") and " + in_quotes(other.name) + " (" +
                                      other.path + ") hold the same field",
                                  "A field belongs to one column.");
         }
@@ -256,7 +256,7 @@ void check_keys(const ColumnMapQuestion &question, ColumnMap &map) {
                              "Add {\"name\": \"metadata.name\"} to the column map.");
     if (!question.namespaced && !name_space.empty())
         throw ColumnMapError(Kind::bad_map,
-                             "column " + quote(name_space) + " (metadata.namespace): kind " +
+                             "column " + in_quotes(name_space) + " (metadata.namespace): kind " +
                                  std::string(question.kind) + " does not live in namespaces",
                              "Leave the column out of the column map.");
     if (question.namespaced && name_space.empty() && question.fixed_namespace.empty())
@@ -267,7 +267,7 @@ void check_keys(const ColumnMapQuestion &question, ColumnMap &map) {
             "Map a column to metadata.namespace, or give the argument namespace for one fixed namespace.");
     if (!name_space.empty() && !question.fixed_namespace.empty())
         throw ColumnMapError(Kind::bad_map,
-                             "column " + quote(name_space) +
+                             "column " + in_quotes(name_space) +
                                  " (metadata.namespace) and the argument namespace exclude each other",
                              "Leave the argument out to mirror all namespaces, or the column to mirror one.");
     if (!name_space.empty())
@@ -281,11 +281,11 @@ void add_warnings(const ColumnMapQuestion &question, ColumnMap &map) {
             continue;
         const auto mapped = std::ranges::find(map.columns, column.name, &Column::name);
         if (mapped == map.columns.end())
-            map.warnings.push_back("column " + quote(column.name) +
+            map.warnings.push_back("column " + in_quotes(column.name) +
                                    " is NOT NULL without a default and mirrors nothing: objects that "
                                    "others create cannot be imported unless a trigger fills it");
         else if (mapped->role != Role::key && question.schema && !question.schema->at(mapped->field).required)
-            map.warnings.push_back("column " + quote(column.name) + " is NOT NULL, but field " + mapped->path +
+            map.warnings.push_back("column " + in_quotes(column.name) + " is NOT NULL, but field " + mapped->path +
                                    " may be absent: such objects cannot be imported unless a trigger fills it");
     }
 }
@@ -296,7 +296,7 @@ void check_subresource(const ColumnMapQuestion &question, const Entry &entry, co
     const auto &[subresource, segments] = std::tie(entry.subresource, path.segments());
     if (question.subresources && std::ranges::find(*question.subresources, subresource) == question.subresources->end())
         throw ColumnMapError(Kind::bad_map, "kind " + std::string(question.kind) + " has no subresource " +
-                                                quote(subresource) + " for " + at(entry));
+                                                in_quotes(subresource) + " for " + at(entry));
     if (subresource == "status" && (segments.size() < 2 || segments[0].name != "status"))
         throw ColumnMapError(Kind::bad_map,
                              at(entry) + " is no field below status, which is all that subresource "
@@ -380,7 +380,7 @@ std::string nearest(std::string_view misspelt, const std::vector<std::string> &w
     std::ranges::sort(near);
     std::string list;
     for (size_t i = 0; i < near.size() && i < 3; i++)
-        list += (i == 0 ? "" : ", ") + quote(near[i].second);
+        list += (i == 0 ? "" : ", ") + in_quotes(near[i].second);
     return list;
 }
 

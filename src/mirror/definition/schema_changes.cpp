@@ -8,13 +8,13 @@ namespace dbnet::mirror {
 namespace {
 
 using kubernetes::FieldPath;
-using Kind = SchemaChange::Kind;
+using Change = SchemaChange::Kind;
 
 constexpr size_t most_told = 6;          // differences of one field's rules
 constexpr size_t description_told = 160; // bytes
 constexpr int deepest = 100;
 
-std::string quote(std::string_view text) {
+std::string quoted_name(std::string_view text) {
     std::string quoted = "\"";
     for (const char c : text)
         quoted += c == '"' ? "\"\"" : std::string(1, c);
@@ -140,7 +140,7 @@ public:
     }
 
 private:
-    void tell(const MappedColumn &stored, Kind kind, std::string detail) {
+    void tell(const MappedColumn &stored, Change kind, std::string detail) {
         result_.changes.push_back({stored.column.name, stored.column.path, kind, std::move(detail)});
     }
 
@@ -156,7 +156,7 @@ private:
         } catch (const kubernetes::Failure &failure) {
             if (before.role == Role::key)
                 return keep(stored); // every kind has them
-            tell(stored, Kind::gone,
+            tell(stored, Change::gone,
                  std::string(failure.what()) + ". apply => true makes the column local: it stays, with its values, "
                                                "and mirrors nothing");
             result_.gone.push_back(before.path);
@@ -170,13 +170,13 @@ private:
             keep(now);
         } catch (const ColumnMapError &error) {
             if (error.kind() == ColumnMapError::no_such_column)
-                tell(stored, Kind::no_column, sentence(error));
+                tell(stored, Change::no_column, sentence(error));
             else
-                tell(stored, Kind::type,
+                tell(stored, Change::type,
                      sentence(error) + (error.kind() != ColumnMapError::wrong_type
                                             ? ""
                                             : " ALTER TABLE " + std::string(question_.map.table) + " ALTER COLUMN " +
-                                                  quote(before.name) +
+                                                  quoted_name(before.name) +
                                                   " TYPE … makes it fit: do so and call this with apply => true in "
                                                   "one transaction"));
             keep(stored);
@@ -187,21 +187,21 @@ private:
         const Column &before = stored.column, &after = now.column;
         const bool same_type = before.type == after.type && before.format == after.format;
         if (!same_type) {
-            tell(stored, Kind::type,
+            tell(stored, Change::type,
                  type_text(before.type, before.format) + " → " + type_text(after.type, after.format));
             result_.retyped.push_back(after);
         }
         if (before.role != after.role) {
-            tell(stored, Kind::role, std::string(writer_text(before.role)) + " → " + writer_text(after.role));
+            tell(stored, Change::role, std::string(writer_text(before.role)) + " → " + writer_text(after.role));
             result_.has_other_columns = true;
         }
         const std::string difference = rules_difference(stored.description.rules, now.description.rules);
         if (!difference.empty() && (same_type || after.type == ValueType::json))
-            tell(stored, Kind::rules, difference);
+            tell(stored, Change::rules, difference);
         if (stored.description.required != now.description.required)
-            tell(stored, Kind::required, now.description.required ? "optional → required" : "required → optional");
+            tell(stored, Change::required, now.description.required ? "optional → required" : "required → optional");
         if (stored.description.description != now.description.description)
-            tell(stored, Kind::description,
+            tell(stored, Change::description,
                  now.description.description.empty() ? "has none any more"
                                                      : shortened(now.description.description, description_told));
     }
@@ -220,13 +220,13 @@ private:
                                   question_.map.columns->end();
             const std::string type = planned.type.substr(planned.type.find('.') + 1);
             std::string detail =
-                "ALTER TABLE " + std::string(question_.map.table) + " ADD COLUMN " + quote(planned.name) + " " + type;
+                "ALTER TABLE " + std::string(question_.map.table) + " ADD COLUMN " + quoted_name(planned.name) + " " + type;
             if (is_taken)
                 detail = "the table has a column of that name, which mirrors nothing: map it with argument columns of "
                          "dbnet.alter_mirror()";
             else if (!question_.generated)
                 detail += "; then map it with argument columns of dbnet.alter_mirror()";
-            result_.changes.push_back({planned.name, planned.path, Kind::added, std::move(detail)});
+            result_.changes.push_back({planned.name, planned.path, Change::added, std::move(detail)});
             if (question_.generated && !is_taken)
                 result_.added.push_back(planned);
         }
@@ -241,21 +241,21 @@ private:
 
 const char *to_text(SchemaChange::Kind kind) {
     switch (kind) {
-    case Kind::gone:
+    case Change::gone:
         return "gone";
-    case Kind::no_column:
+    case Change::no_column:
         return "no column";
-    case Kind::type:
+    case Change::type:
         return "type";
-    case Kind::role:
+    case Change::role:
         return "role";
-    case Kind::rules:
+    case Change::rules:
         return "rules";
-    case Kind::required:
+    case Change::required:
         return "required";
-    case Kind::description:
+    case Change::description:
         return "description";
-    case Kind::added:
+    case Change::added:
         break;
     }
     return "new";

@@ -6,7 +6,13 @@ extern "C" {
 #include "utils/guc.h"
 }
 
-namespace dbnet::mirror::internal {
+namespace dbnet::mirror {
+
+std::string caller_name() {
+    return std::string(pg::call([]() -> const char * { return GetUserNameFromId(GetUserId(), false); }));
+}
+
+namespace internal {
 
 int fix_search_path() {
     return pg::call([] {
@@ -38,4 +44,6 @@ void become_caller(const CallerIdentity &caller) {
     });
 }
 
-} // namespace dbnet::mirror::internal
+} // namespace internal
+
+} // namespace dbnet::mirror

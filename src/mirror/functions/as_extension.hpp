@@ -4,6 +4,7 @@
 
 #include "pg/spi.hpp"
 
+#include <string>
 #include <type_traits>
 
 namespace dbnet::mirror {
@@ -21,6 +22,8 @@ int fix_search_path();
 void restore_settings(int guc_level);
 
 } // namespace internal
+
+std::string caller_name(); // of the effective role
 
 // Runs f, which executes statements on DBNet's tables and catalogs, as superuser with search_path = pg_catalog,
 // pg_temp. When f throws, the caller's identity comes back with the abort of the (sub)transaction, as for any failed

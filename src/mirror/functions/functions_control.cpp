@@ -59,18 +59,14 @@ const pg::Statement claim_database{
     " ON CONFLICT (singleton) DO UPDATE SET system_identifier = excluded.system_identifier, database = "
     "excluded.database, term = known.term + 1, claimed_by = excluded.claimed_by, older_than = NULL"};
 
-std::string caller_name() {
-    return std::string(pg::call([]() -> const char * { return GetUserNameFromId(GetUserId(), false); }));
-}
-
 // A server, or the mirror on a table.
-struct Target {
+struct ControlTarget {
     bool is_server = false;
     Oid relation = InvalidOid;
 };
 
-Target find_target(const std::string &name) {
-    Target target;
+ControlTarget find_control_target(const std::string &name) {
+    ControlTarget target;
     target.is_server = pg::execute(find_server, name).affected() > 0;
     const pg::Result relation = pg::execute(find_relation, name);
     if (relation.rows() > 0)
@@ -131,7 +127,7 @@ DBNET_FUNCTION(dbnet_pause) {
     const std::string caller = caller_name();
     pg::in_spi([&] {
         as_extension([&] {
-            const Target target = find_target(name);
+            const ControlTarget target = find_control_target(name);
             if (target.is_server)
                 pg::execute(pause_server, name, reason, caller);
             else
@@ -145,7 +141,7 @@ DBNET_FUNCTION(dbnet_resume) {
     const std::string name = required(text_argument(fcinfo, 0), "target");
     const uint64 resumed = pg::in_spi([&] {
         return as_extension([&] {
-            const Target target = find_target(name);
+            const ControlTarget target = find_control_target(name);
             return target.is_server ? pg::execute(resume_server, name).affected()
                                     : pg::execute(resume_relation, target.relation).affected();
         });

@@ -11,7 +11,7 @@ namespace dbnet::mirror {
 namespace {
 
 // With the caller's rights: row-level security shows who may see which mirror.
-const pg::Statement select_columns{
+const pg::Statement select_described_columns{
     "SELECT attname, path, coalesce(role, 'local'), format_type(atttypid, atttypmod), value_type, format, description,"
     " rules, required"
     " FROM pg_attribute LEFT JOIN dbnet.mirrored_column ON relation = attrelid AND column_name = attname"
@@ -48,7 +48,7 @@ DBNET_FUNCTION(dbnet_describe) {
     RowWriter rows(fcinfo);
     const Oid relation = required_relation(fcinfo, 0, "relation");
     pg::in_spi([&] {
-        const pg::Result found = pg::execute(select_columns, relation);
+        const pg::Result found = pg::execute(select_described_columns, relation);
         if (found.rows() == 0) {
             as_extension([&] { required_mirror(relation); });
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE,

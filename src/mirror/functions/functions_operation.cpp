@@ -33,10 +33,6 @@ const pg::Statement cancel_operation{
     "UPDATE dbnet.operation SET state = 'cancelled', message = 'cancelled by ' || quote_ident($2), reason = NULL,"
     " next_attempt_at = NULL, finished_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL"};
 
-std::string caller_name() {
-    return std::string(pg::call([]() -> const char * { return GetUserNameFromId(GetUserId(), false); }));
-}
-
 // What is asked for, of which object.
 struct OperationTarget {
     Mirror mirror;

@@ -1,13 +1,12 @@
 // dbnet.object and its companions, many keys per statement (see object_store.hpp). Mirror worker.
 #include "mirror/store/object_store.hpp"
 
+#include "mirror/decision/stamp.hpp"
+#include "mirror/store/written_rows.hpp"
+#include "provenance/record/event_clock.hpp"
+
 #include <algorithm>
 #include <map>
-
-#include "mirror/decision/stamp.hpp"
-#include "pg/spi.hpp"
-#include "pg/text_columns.hpp"
-#include "provenance/record/event_clock.hpp"
 
 namespace dbnet::mirror {
 
@@ -47,16 +46,6 @@ std::string text_of(const Fields &fields) {
     for (const auto &[path, value] : fields)
         document[path] = storable(value);
     return document.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// Words of the network as a text of the database. JSON's writer knows how to replace what is not UTF-8.
-Cell words(const std::string &text) {
-    if (text.empty())
-        return {};
-    const bool is_plain = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c > 0 && c < 0x80; });
-    if (is_plain)
-        return text;
-    return Json::parse(storable(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
 }
 
 Cell known(std::string_view text) {
@@ -231,11 +220,6 @@ struct KeyArrays {
     std::vector<std::string> relations, name_spaces, names;
 };
 
-void run(const pg::Statement &statement, const pg::TextColumns &rows) {
-    if (!rows.empty())
-        pg::execute(statement, std::span<const pg::Argument>(rows.arguments<pg::Argument>()));
-}
-
 pg::Statement load_by_key{R"sql(
     SELECT o.relation IS NOT NULL, o.uid, o.resource_version,
            CASE WHEN $4 THEN o.live
@@ -387,14 +371,14 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
     for (const HeldWrite &write : held)
         holds.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.operation,
                   number(write.transaction), words(write.reason));
-    run(save_objects, changed);
-    run(save_replacing, replacements);
-    run(forget_objects, forgotten);
-    run(remove_tombstones, tombstones);
-    run(remove_requests, requests);
-    run(settle_held, settled);
-    run(save_held, holds);
-    run(save_actuations, log);
+    write_rows(save_objects, changed);
+    write_rows(save_replacing, replacements);
+    write_rows(forget_objects, forgotten);
+    write_rows(remove_tombstones, tombstones);
+    write_rows(remove_requests, requests);
+    write_rows(settle_held, settled);
+    write_rows(save_held, holds);
+    write_rows(save_actuations, log);
 }
 
 std::vector<uint64_t> newest_versions(std::span<const Key> keys) {

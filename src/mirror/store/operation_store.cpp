@@ -2,8 +2,7 @@
 #include "mirror/store/operation_store.hpp"
 
 #include "mirror/store/object_store.hpp"
-#include "pg/spi.hpp"
-#include "pg/text_columns.hpp"
+#include "mirror/store/written_rows.hpp"
 
 namespace dbnet::mirror {
 
@@ -61,7 +60,7 @@ const pg::Statement save_steps{R"sql(
         next_attempt_at = excluded.next_attempt_at, changed_at = clock_timestamp()
 )sql"};
 
-const pg::Statement settle_held{R"sql(
+const pg::Statement settle_held_operations{R"sql(
     DELETE FROM dbnet.held_change AS h USING dbnet.operation AS o
     WHERE o.id = ANY ($1::bigint[]) AND h.relation = o.relation AND h.namespace = o.namespace AND h.name = o.name AND h.operation = o.operation
 )sql"};
@@ -130,20 +129,8 @@ HoldDecision hold_from(std::string_view text) {
     return text == "rejected" ? HoldDecision::rejected : HoldDecision::waiting;
 }
 
-// JSON's writer knows how to replace what is not UTF-8, and jsonb and text take no U+0000.
-Cell words(const std::string &text) {
-    if (text.empty())
-        return {};
-    return Json::parse(storable(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
-}
-
 Cell delay(int64_t milliseconds) {
     return milliseconds < 0 ? Cell() : Cell(std::to_string(milliseconds));
-}
-
-void run(const pg::Statement &statement, const pg::TextColumns &rows) {
-    if (!rows.empty())
-        pg::execute(statement, std::span<const pg::Argument>(rows.arguments<pg::Argument>()));
 }
 
 } // namespace
@@ -193,10 +180,10 @@ void save(std::span<const OperationWrite> operations) {
         if (write.settles_hold)
             settled.push_back(std::to_string(write.id));
     }
-    run(save_operations, changed);
-    run(save_steps, steps);
+    write_rows(save_operations, changed);
+    write_rows(save_steps, steps);
     if (!settled.empty())
-        pg::execute(settle_held, settled);
+        pg::execute(settle_held_operations, settled);
 }
 
 std::map<Key, Blocker> load_blockers(std::span<const Key> deleted) {

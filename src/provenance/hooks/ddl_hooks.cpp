@@ -33,7 +33,7 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-object_access_hook_type previous_hook = nullptr;
+object_access_hook_type previous_access_hook = nullptr;
 
 // The table of a trigger, also of one that the running command has just made. InvalidOid: there is none.
 Oid table_of_trigger(Oid trigger) {
@@ -100,8 +100,8 @@ void look_at(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void
 
 extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid class_id, Oid object, int sub_id,
                                                void *argument) {
-    if (previous_hook != nullptr)
-        previous_hook(access, class_id, object, sub_id, argument);
+    if (previous_access_hook != nullptr)
+        previous_access_hook(access, class_id, object, sub_id, argument);
     if (access == OAT_FUNCTION_EXECUTE || access == OAT_NAMESPACE_SEARCH || creating_extension || !is_recording() ||
         !IsTransactionState())
         return;
@@ -114,7 +114,7 @@ extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid clas
 } // namespace
 
 void install_ddl_hooks() {
-    previous_hook = object_access_hook;
+    previous_access_hook = object_access_hook;
     object_access_hook = dbnet_provenance_object_access;
 }
 

@@ -25,7 +25,7 @@ namespace dbnet::provenance {
 namespace {
 
 needs_fmgr_hook_type previous_needs_hook = nullptr;
-fmgr_hook_type previous_hook = nullptr;
+fmgr_hook_type previous_function_hook = nullptr;
 
 // Of one FmgrInfo, in its memory.
 struct State {
@@ -289,13 +289,13 @@ extern "C" void dbnet_function_hook(FmgrHookEventType event, FmgrInfo *manager, 
         *argument = PointerGetDatum(state);
     }
     if (event == FHET_START) {
-        if (previous_hook != nullptr)
-            previous_hook(event, manager, &state->next);
+        if (previous_function_hook != nullptr)
+            previous_function_hook(event, manager, &state->next);
         start_call(state, manager);
     } else {
         end_call(manager, event == FHET_END ? ActivityStatus::done : ActivityStatus::failed);
-        if (previous_hook != nullptr)
-            previous_hook(event, manager, &state->next);
+        if (previous_function_hook != nullptr)
+            previous_function_hook(event, manager, &state->next);
     }
 }
 
@@ -319,7 +319,7 @@ void describe_call(Activity &activity, const Frame &frame) {
 void install_function_hooks() {
     previous_needs_hook = needs_fmgr_hook;
     needs_fmgr_hook = dbnet_needs_function_hook;
-    previous_hook = fmgr_hook;
+    previous_function_hook = fmgr_hook;
     fmgr_hook = dbnet_function_hook;
 }
 

@@ -44,7 +44,7 @@ Relation opened(Oid table) {
 // Of the tables that were written last; a transaction writes at most five.
 HeapForm forms[8];
 size_t next_form = 0;
-uint64 changes = 0; // that invalidations have told of
+uint64 heap_changes = 0; // that invalidations have told of
 
 bool is_about(const HeapForm &form, Oid relation) noexcept {
     if (!OidIsValid(relation) || form.table == relation)
@@ -56,7 +56,7 @@ bool is_about(const HeapForm &form, Oid relation) noexcept {
 }
 
 extern "C" void dbnet_own_heap_changed(Datum, Oid relation) {
-    ++changes;
+    ++heap_changes;
     for (HeapForm &form : forms)
         if (is_about(form, relation))
             form.table = InvalidOid;
@@ -76,9 +76,9 @@ OwnHeap::OwnHeap(Oid table, std::span<const Oid> types) : heap_(opened(table)) {
         form_ = *known;
         return;
     }
-    const uint64 before = changes;
+    const uint64 before = heap_changes;
     form_ = examine(types);
-    if (changes == before)
+    if (heap_changes == before)
         forms[next_form++ % std::size(forms)] = form_;
 }
 

@@ -18,7 +18,7 @@ constexpr const char *event_table_names[] = {"activity", "entity_version"};
 
 Oid known[static_cast<size_t>(OwnTable::count)];
 bool is_current[static_cast<size_t>(OwnTable::count)]; // nothing has been renamed, made or dropped since
-uint64 changes = 0;                                    // that invalidations have told of
+uint64 table_changes = 0;                                    // that invalidations have told of
 
 // Where the last events went: nearly always where the next ones go.
 constexpr int nowhere = -1;
@@ -29,7 +29,7 @@ struct Partition {
 Partition last_partition[std::size(event_table_names)];
 
 extern "C" void dbnet_own_tables_changed(Datum, int, uint32) {
-    ++changes;
+    ++table_changes;
     for (bool &one : is_current)
         one = false;
     for (Partition &partition : last_partition)
@@ -46,10 +46,10 @@ Oid own_table(OwnTable table) {
     const auto place = static_cast<size_t>(table);
     if (is_current[place])
         return known[place];
-    const uint64 before = changes;
+    const uint64 before = table_changes;
     const Oid schema = own_schema();
     known[place] = OidIsValid(schema) ? get_relname_relid(table_names[place], schema) : InvalidOid;
-    is_current[place] = OidIsValid(known[place]) && changes == before;
+    is_current[place] = OidIsValid(known[place]) && table_changes == before;
     return known[place];
 }
 
@@ -62,7 +62,7 @@ Oid partition_of(EventTable table, EventId event) {
     const int place = ring_place(event);
     if (last.place == place)
         return last.table;
-    const uint64 before = changes;
+    const uint64 before = table_changes;
     const Oid schema = own_schema();
     if (!OidIsValid(schema))
         return InvalidOid;
@@ -75,7 +75,7 @@ Oid partition_of(EventTable table, EventId event) {
     name[length + 2] = static_cast<char>('0' + place % 10);
     name[length + 3] = '\0';
     last.table = get_relname_relid(name, schema);
-    last.place = OidIsValid(last.table) && changes == before ? place : nowhere;
+    last.place = OidIsValid(last.table) && table_changes == before ? place : nowhere;
     return last.table;
 }
 

@@ -38,10 +38,10 @@ struct Entry {
 };
 
 HTAB *entries = nullptr;
-uint64 changes = 0; // that invalidations have told of
+uint64 tracking_changes = 0; // that invalidations have told of
 
 extern "C" void dbnet_tracked_table_changed(Datum, Oid relation) {
-    ++changes;
+    ++tracking_changes;
     if (entries == nullptr)
         return;
     const bool all = !OidIsValid(relation) || relation == own_table_if_known(OwnTable::tracked_relation);
@@ -235,7 +235,7 @@ const TrackedTable *look_up(Relation relation) {
         AllocSetContextCreateInternal(CurTransactionContext, "DBNet tracked table", ALLOCSET_SMALL_SIZES);
     const MemoryContext before = MemoryContextSwitchTo(context);
     TrackedTable table;
-    const uint64 before_reading = changes;
+    const uint64 before_reading = tracking_changes;
     fill(table, relation, context);
     MemoryContextSwitchTo(before);
     const bool is_worth_memory = table.number != 0;
@@ -246,7 +246,7 @@ const TrackedTable *look_up(Relation relation) {
     entry = find_entry(id);
     entry->context = is_worth_memory ? context : nullptr;
     entry->table = table;
-    entry->is_known = changes == before_reading; // else it may be out of date already: once more at the next question
+    entry->is_known = tracking_changes == before_reading; // else it may be out of date already: once more at the next question
     return &entry->table;
 }
 

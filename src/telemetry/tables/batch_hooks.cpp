@@ -158,9 +158,6 @@ void call_batch_hooks(const PartitionedTable &table) {
     }
 }
 
-} // namespace dbnet::telemetry
-
-using namespace dbnet;
 
 DBNET_FUNCTION(dbnet_change_batch_hook) {
     static const pg::Statement select_owner{
@@ -190,3 +187,5 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
     });
     PG_RETURN_VOID();
 }
+
+} // namespace dbnet::telemetry
