@@ -26,7 +26,7 @@ LIBRARY_OBJECTS := $(patsubst %.cpp,%.o,$(PURE_GROUPS) $(shell src/unity.sh buil
 OBJS = src/dbnet.o $(LIBRARY_OBJECTS)
 DATA_built = dbnet--$(DBNET_VERSION).sql
 DATA = $(wildcard sql/dbnet--*--*.sql)
-DOCS = README.md
+DOCS = README.md $(wildcard docs/*.md)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=test --load-extension=dbnet

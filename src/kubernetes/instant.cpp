@@ -114,7 +114,11 @@ std::optional<int64_t> parse_instant(std::string_view text) {
     }
     if (!reader.done())
         return std::nullopt;
-    return midnight + (hour * 3600 + minute * 60 + seconds) * second + microseconds - offset;
+    const int64_t instant = midnight + (hour * 3600 + minute * 60 + seconds) * second + microseconds - offset;
+    // In UTC it may be of another year, which must have four digits, too.
+    if (instant < days_from_civil(1, 1, 1) * 86400 * second || instant >= days_from_civil(10000, 1, 1) * 86400 * second)
+        return std::nullopt;
+    return instant;
 }
 
 std::string format_instant(int64_t microseconds, bool with_fraction) {

@@ -73,6 +73,8 @@ json parse_json(std::string_view text) {
     static simdjson::dom::parser parser;
     simdjson::dom::element root;
     json document(json::value_t::discarded);
+    if (text.empty())
+        return document;
     if (parser.allocate(std::max(text.size(), parser.capacity()), deepest) == simdjson::SUCCESS &&
         parser.parse(text.data(), text.size()).get(root) == simdjson::SUCCESS)
         document = document_of(root);

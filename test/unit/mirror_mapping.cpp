@@ -228,6 +228,8 @@ TEST(Instant, ReadsAndWrites) {
     EXPECT_EQ(parse_instant("1969-12-31 23:59:59.5"), -500000);
     EXPECT_EQ(parse_instant("2000-02-29T12:30:15.1234567-02:30"), 951836415123456);
     EXPECT_EQ(parse_instant("2026-11-23"), 1795392000000000);
+    EXPECT_EQ(parse_instant("9999-12-31T23:59:60Z"), std::nullopt) << "of a year with five digits";
+    EXPECT_EQ(parse_instant("0001-01-01T00:00:00+01:00"), std::nullopt) << "of the year before the first";
     for (const char *text :
          {"", "2026", "2026-13-01", "2026-02-29", "1900-02-29", "0000-01-01", "2026-11-23T", "2026-11-23T25:00:00Z",
           "2026-11-23T08:44:46.Z", "2026-11-23T08:44:46X", "2026-11-23T08:44:46+1", "2026-11-23T08:44:46ZZ", "infinity",
