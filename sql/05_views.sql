@@ -15,7 +15,7 @@ SELECT object.relation,
        object.reason,
        CASE WHEN object.phase = 'pending' THEN
            CASE object.reason
-               WHEN 'Offline' THEN 'Nothing is sent while the server is offline: ALTER SERVER … OPTIONS (SET offline ''false'') connects it.'
+               WHEN 'Offline' THEN 'Nothing is sent while the server is offline: ALTER SERVER ... OPTIONS (SET offline ''false'') connects it.'
                WHEN 'ConnectionFailed' THEN 'Nothing: it is sent when the server can be reached; dbnet.check_server() tells more.'
                WHEN 'Timeout' THEN 'Nothing: it is sent when the server answers; dbnet.check_server() tells more.'
                WHEN 'Unauthorized' THEN 'Give credentials that the server accepts (ALTER USER MAPPING, or a new token in the file); it is sent then.'
@@ -24,7 +24,7 @@ SELECT object.relation,
                WHEN 'SchemaChanged' THEN 'Mend what dbnet.refresh_schema() of the mirror shows; it is sent then, or when the schema is as it was.'
                ELSE meaning.next_step END
            WHEN object.phase = 'invalid' AND object.reason = 'Immutable'
-               THEN 'The field can be set only when the object is made: write the old value back; or delete the row and, once the object is gone, insert it again; dbnet.alter_mirror(…, on_immutable => ''recreate'') does that for objects that DBNet created.'
+               THEN 'The field can be set only when the object is made: write the old value back; or delete the row and, once the object is gone, insert it again; dbnet.alter_mirror(..., on_immutable => ''recreate'') does that for objects that DBNet created.'
            WHEN object.reason = 'NewObjectRefused'
                THEN 'The object stays, for the server would refuse a new one: correct the row, or what message says and then call dbnet.retry(); or write the old value back.'
        ELSE meaning.next_step END AS next_step,

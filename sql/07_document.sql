@@ -11,7 +11,7 @@ CREATE FUNCTION dbnet.set(document jsonb, path text, value jsonb) RETURNS jsonb
     LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'dbnet_set';
 COMMENT ON FUNCTION dbnet.set(jsonb, text, jsonb) IS
-    'The document with another value at a path; objects that are missing on the way are made, elements of lists are not (append them: document || ''[{…}]''). Arguments: a document, NULL = an empty object; a path as for dbnet.get(); the value: text is written as ''"nginx"'' or to_jsonb(''nginx''::text). Errors: those of dbnet.get(), 22004 the value is NULL';
+    'The document with another value at a path; objects that are missing on the way are made, elements of lists are not (append them: document || ''[{...}]''). Arguments: a document, NULL = an empty object; a path as for dbnet.get(); the value: text is written as ''"nginx"'' or to_jsonb(''nginx''::text). Errors: those of dbnet.get(), 22004 the value is NULL';
 
 CREATE FUNCTION dbnet.unset(document jsonb, path text) RETURNS jsonb
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE

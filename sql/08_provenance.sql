@@ -72,7 +72,7 @@ CREATE TABLE dbnet.session (
 );
 COMMENT ON TABLE dbnet.session IS 'Who and from where: a session that changed something that is recorded (PROV agent). Written by the session''s first such transaction, and again when its user or application name is another';
 COMMENT ON COLUMN dbnet.session.id IS 'id of the first transaction that was recorded of it';
-COMMENT ON COLUMN dbnet.session.process IS 'client backend, dbnet mirror worker, logical replication worker …';
+COMMENT ON COLUMN dbnet.session.process IS 'client backend, dbnet mirror worker, logical replication worker ...';
 COMMENT ON COLUMN dbnet.session.session_user_name IS 'role that logged in';
 COMMENT ON COLUMN dbnet.session.application_name IS 'what the client calls itself';
 COMMENT ON COLUMN dbnet.session.client_address IS 'address of the client; NULL = a local socket, or no client';
@@ -123,8 +123,8 @@ COMMENT ON COLUMN dbnet.activity.relation IS 'G, R: tracked_relation.number of t
 COMMENT ON COLUMN dbnet.activity.role IS 'role whose rights it had: in a SECURITY DEFINER function that of its owner';
 COMMENT ON COLUMN dbnet.activity.line IS 'line of the function within which it ran, where the language tells (PL/pgSQL)';
 COMMENT ON COLUMN dbnet.activity.text IS 'S, D: the statement, its first 10 kB';
-COMMENT ON COLUMN dbnet.activity.arguments IS 'C: by name, or $1 … where they have none; values of users'' own types, arrays of such and rows as their text (a cast to JSON would be somebody''s code, and run with the rights of who happens to be there); G: arguments of the trigger as an array';
-COMMENT ON COLUMN dbnet.activity.detail IS 'G: {"when": "before"|"after"|"instead of", "level": "row"|"statement", "event": …, "function": …, and of BEFORE triggers "key", "suppressed": true or "changed": {column: value}}; D: what was touched';
+COMMENT ON COLUMN dbnet.activity.arguments IS 'C: by name, or $1 ... where they have none; values of users'' own types, arrays of such and rows as their text (a cast to JSON would be somebody''s code, and run with the rights of who happens to be there); G: arguments of the trigger as an array';
+COMMENT ON COLUMN dbnet.activity.detail IS 'G: {"when": "before"|"after"|"instead of", "level": "row"|"statement", "event": ..., "function": ..., and of BEFORE triggers "key", "suppressed": true or "changed": {column: value}}; D: what was touched';
 COMMENT ON COLUMN dbnet.activity.code IS 'C, G: dbnet.code.id, the source that ran';
 COMMENT ON COLUMN dbnet.activity.started_at IS 'when it began';
 COMMENT ON COLUMN dbnet.activity.duration IS 'microseconds until it ended; NULL = it was still running at the commit';
@@ -155,7 +155,7 @@ COMMENT ON COLUMN dbnet.transaction.role IS 'role at the commit: that of SET ROL
 COMMENT ON COLUMN dbnet.transaction.started_at IS 'when it began';
 COMMENT ON COLUMN dbnet.transaction.cause IS 'event that dbnet.set_cause() named';
 COMMENT ON COLUMN dbnet.transaction.reason IS 'words that dbnet.set_cause() gave';
-COMMENT ON COLUMN dbnet.transaction.traceparent IS 'W3C trace context of the client: setting dbnet.traceparent, or a comment /*traceparent=''…''*/ in a statement';
+COMMENT ON COLUMN dbnet.transaction.traceparent IS 'W3C trace context of the client: setting dbnet.traceparent, or a comment /*traceparent=''...''*/ in a statement';
 COMMENT ON COLUMN dbnet.transaction.origin IS 'replication origin whose changes it applied';
 COMMENT ON COLUMN dbnet.transaction.prepared_as IS 'name under which it was prepared (PREPARE TRANSACTION); its id is of that moment';
 COMMENT ON COLUMN dbnet.transaction.events IS 'how many events it has: ids from id to id + events - 1';
@@ -217,7 +217,7 @@ COMMENT ON INDEX dbnet.code_id IS 'By what activity.code holds';
 COMMENT ON TABLE dbnet.code IS 'Source of functions that were recorded as they ran (PROV plan)';
 COMMENT ON COLUMN dbnet.code.id IS 'start of the SHA-256 of language, name and source; two sessions that see a function first may write it twice';
 COMMENT ON COLUMN dbnet.code.name IS 'schema.name(argument types)';
-COMMENT ON COLUMN dbnet.code.language IS 'plpgsql, sql, plpython3u …';
+COMMENT ON COLUMN dbnet.code.language IS 'plpgsql, sql, plpython3u ...';
 COMMENT ON COLUMN dbnet.code.source IS 'its body; of C functions library and symbol';
 COMMENT ON COLUMN dbnet.code.seen_at IS 'when it was recorded first';
 

@@ -58,7 +58,7 @@ BEGIN
             RAISE EXCEPTION 'table % has no primary key', relation
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       DETAIL = 'Without one it could not be told which row a change belongs to.',
-                      HINT = 'Add one, or name columns that tell the rows apart: dbnet.track(…, key => ''{…}'').';
+                      HINT = 'Add one, or name columns that tell the rows apart: dbnet.track(..., key => ''{...}'').';
         END IF;
     END IF;
     IF EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = answer_track.relation AND a.attname = ANY (key) AND a.attgenerated = 'v') THEN
@@ -81,7 +81,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname IN ('dbnet_track', 'dbnet_capture') AND NOT tgisinternal) THEN
         EXECUTE format('CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION dbnet.track_row()', relation);
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER dbnet_track', relation);
-        -- What ALTER TRIGGER … DEPENDS ON EXTENSION does, without its exclusive lock on the extension, for which every worker would wait.
+        -- What ALTER TRIGGER ... DEPENDS ON EXTENSION does, without its exclusive lock on the extension, for which every worker would wait.
         INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
             SELECT 'pg_trigger'::regclass, t.oid, 0, 'pg_extension'::regclass, e.oid, 0, 'x' FROM pg_trigger AS t, pg_extension AS e
             WHERE t.tgrelid = relation AND t.tgname = 'dbnet_track' AND e.extname = 'dbnet';
@@ -177,7 +177,7 @@ DECLARE
 BEGIN
     IF found IS NULL THEN
         RAISE EXCEPTION 'table % is not tracked', relation
-            USING ERRCODE = 'undefined_object', HINT = 'Mirrors and DBNet''s configuration are; SELECT dbnet.track(…) begins with others.';
+            USING ERRCODE = 'undefined_object', HINT = 'Mirrors and DBNet''s configuration are; SELECT dbnet.track(...) begins with others.';
     END IF;
     IF NOT dbnet.may_read_history(caller, relation) THEN
         RAISE EXCEPTION 'permission denied for the history of table %', relation

@@ -2,9 +2,20 @@
 
 -- Words ------------------------------------------------------------------------------------------------------------------
 
+-- Signs that not every encoding of a database has. In PL/pgSQL, which makes the sign only where it is one.
+CREATE FUNCTION dbnet.arrow() RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN RETURN CASE WHEN getdatabaseencoding() = 'UTF8' THEN chr(8594) ELSE '->' END; END $$;
+COMMENT ON FUNCTION dbnet.arrow() IS 'An arrow to the right; in a database that is not UTF8 "->"';
+
+CREATE FUNCTION dbnet.ellipsis() RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN RETURN CASE WHEN getdatabaseencoding() = 'UTF8' THEN chr(8230) ELSE '...' END; END $$;
+COMMENT ON FUNCTION dbnet.ellipsis() IS 'What stands for words left out: an ellipsis; in a database that is not UTF8 three dots';
+
 CREATE FUNCTION dbnet.short_text(value text, most integer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT CASE WHEN length(line) > most THEN rtrim(left(line, most - 1)) || '…' ELSE line END
+    AS $$ SELECT CASE WHEN length(line) > most THEN rtrim(left(line, most - length(dbnet.ellipsis()))) || dbnet.ellipsis() ELSE line END
           FROM regexp_replace(btrim(value, E' \t\r\n;'), '\s+', ' ', 'g') AS line $$;
 COMMENT ON FUNCTION dbnet.short_text(text, integer) IS 'A text on one line, and no longer than so many characters';
 
@@ -13,13 +24,13 @@ CREATE FUNCTION dbnet.short_value(value jsonb) RETURNS text
     AS $$ SELECT CASE WHEN value IS NULL OR value = 'null' THEN 'NULL' ELSE dbnet.short_text(value::text, 60) END $$;
 COMMENT ON FUNCTION dbnet.short_value(jsonb) IS 'A value in a few characters';
 
--- replicas 2 → 5, image "nginx:1.28" → "nginx:1.29"
+-- replicas 2 -> 5, image "nginx:1.28" -> "nginx:1.29"
 CREATE FUNCTION dbnet.change_text(operation "char", key jsonb, old jsonb, new jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     RETURN (SELECT coalesce(dbnet.short_text(CASE operation
-        WHEN 'U' THEN (SELECT string_agg(format('%s %s → %s', f.key, dbnet.short_value(old -> f.key), dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(new) AS f)
+        WHEN 'U' THEN (SELECT string_agg(format('%s %s %s %s', f.key, dbnet.short_value(old -> f.key), dbnet.arrow(), dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(new) AS f)
         WHEN 'I' THEN (SELECT string_agg(format('%s %s', f.key, dbnet.short_value(f.value)), ', ' ORDER BY f.key) FROM jsonb_each(new) AS f WHERE NOT change_text.key ? f.key)
         WHEN 'R' THEN 'goes on under another key' END, 300), ''));
 END
@@ -136,7 +147,7 @@ CREATE FUNCTION dbnet.describe_activity(activity dbnet.activity, hidden boolean,
 BEGIN
     kind := CASE activity.kind WHEN 'C' THEN 'call' WHEN 'G' THEN 'trigger' WHEN 'R' THEN 'report' WHEN 'D' THEN 'ddl' ELSE 'statement' END;
     what := concat(CASE activity.kind
-           WHEN 'C' THEN regexp_replace(activity.name, '\(.*', '') || '(' || CASE WHEN hidden THEN '…' ELSE dbnet.arguments_text(activity.arguments) END || ')'
+           WHEN 'C' THEN regexp_replace(activity.name, '\(.*', '') || '(' || CASE WHEN hidden THEN dbnet.ellipsis() ELSE dbnet.arguments_text(activity.arguments) END || ')'
            WHEN 'G' THEN format('%s on %s, %s %s', activity.name, coalesce(dbnet.table_text(activity.relation), activity.detail ->> 'table'),
                                 activity.detail ->> 'when', activity.detail ->> 'event')
                          || CASE WHEN activity.detail ? 'suppressed' THEN ', suppressed it' WHEN activity.detail ? 'changed' THEN ', rewrote it' ELSE '' END
@@ -167,7 +178,7 @@ BEGIN
     END IF;
     what := concat(what, ' ', CASE WHEN call.namespace <> '' THEN call.namespace || '/' END, call.name,
                    ': ' || dbnet.short_text(array_to_string(call.paths, ', '), 120),
-                   ' → ', coalesce(call.http_status::text, 'no answer'),
+                   ' ' || dbnet.arrow() || ' ', coalesce(call.http_status::text, 'no answer'),
                    CASE WHEN call.http_status NOT BETWEEN 200 AND 299 THEN ' ' || dbnet.short_text(coalesce(call.message, call.reason), 160) END,
                    CASE WHEN call.attempt > 1 THEN format(', attempt %s', call.attempt) END, CASE WHEN call.forced THEN ', by force' END,
                    format(', %s ms', round(call.latency_ms::numeric, 1)));

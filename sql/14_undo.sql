@@ -27,7 +27,7 @@ BEGIN
     IF event IS NOT NULL THEN
         wanted := ARRAY(SELECT v FROM dbnet.version_by_id(event) AS v);
         IF cardinality(wanted) = 0 THEN
-            RAISE EXCEPTION 'event % is no change of a row', event USING ERRCODE = 'undefined_object', HINT = 'dbnet.history() shows such events; activities are taken back with activity => ….';
+            RAISE EXCEPTION 'event % is no change of a row', event USING ERRCODE = 'undefined_object', HINT = 'dbnet.history() shows such events; activities are taken back with activity => ....';
         END IF;
     ELSIF activity IS NOT NULL THEN
         SELECT t.* INTO part FROM dbnet.activity_by_id(activity) AS a, dbnet.activity_by_id(a.transaction) AS t;
@@ -224,7 +224,7 @@ CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NU
         FROM dbnet.undo_within(pg_catalog.current_setting('search_path'), event, activity, transaction, dry_run) AS u;
     END;
 COMMENT ON FUNCTION dbnet.undo(bigint, bigint, xid8, boolean) IS
-    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but … (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
+    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change. Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but ... (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
 
 CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value jsonb) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

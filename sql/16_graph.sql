@@ -1,6 +1,6 @@
 -- What led to an event, or followed from it, as a graph for other tools.
 
--- Nodes: e… entity (version of a row), a… activity, g… agent (who made a transaction). Edges by PROV's names.
+-- Nodes: e... entity (version of a row), a... activity, g... agent (who made a transaction). Edges by PROV's names.
 CREATE FUNCTION dbnet.graph_edges(event bigint)
     RETURNS TABLE (edge text, from_id text, to_id text)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';

@@ -123,7 +123,7 @@ BEGIN
                     AND dbnet.source_of(p.oid) ~* format('(?<![\w"$.])%s\s*\(', callee.called)
                     ORDER BY p.oid::regprocedure::text LOOP
             found := found || next.oid;
-            chains := chains || (next.oid::regprocedure::text || ' → ' || chains[number]);
+            chains := chains || (next.oid::regprocedure::text || ' ' || dbnet.arrow() || ' ' || chains[number]);
             function := next.oid;
             chain := chains[cardinality(chains)];
             direct := false;

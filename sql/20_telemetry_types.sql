@@ -1,6 +1,6 @@
 -- Schema otel and the types of telemetry: ids that read and print hex as every tool of OpenTelemetry does, and sketches.
 --
--- The operators of the ids are in pg_catalog: `WHERE trace_id = '5b8e…'` then works under every search_path, as it does for PostgreSQL's own types. In otel it
+-- The operators of the ids are in pg_catalog: `WHERE trace_id = '5b8e...'` then works under every search_path, as it does for PostgreSQL's own types. In otel it
 -- would need OPERATOR(otel.=) of all who have not put otel in theirs.
 
 CREATE SCHEMA otel;
@@ -106,7 +106,7 @@ COMMENT ON FUNCTION otel.sketch(double precision[]) IS 'The sketch of some value
 CREATE FUNCTION otel.sketch_count(otel.sketch) RETURNS bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_count';
 COMMENT ON FUNCTION otel.sketch_count(otel.sketch) IS 'How many values a sketch holds';
 CREATE FUNCTION otel.quantile(sketch otel.sketch, quantile double precision) RETURNS double precision LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_quantile';
-COMMENT ON FUNCTION otel.quantile(otel.sketch, double precision) IS 'A quantile of the values of a sketch: 0.5 the median, 0.95 … NULL: it holds none. Errors: 22023 not from 0 to 1';
+COMMENT ON FUNCTION otel.quantile(otel.sketch, double precision) IS 'A quantile of the values of a sketch: 0.5 the median, 0.95 ... NULL: it holds none. Errors: 22023 not from 0 to 1';
 CREATE FUNCTION otel.sketch_merge(otel.sketch, otel.sketch) RETURNS otel.sketch LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_merge';
 COMMENT ON FUNCTION otel.sketch_merge(otel.sketch, otel.sketch) IS 'The sketch of the values of both';
 CREATE FUNCTION otel.sketch_add(internal, otel.sketch) RETURNS internal LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_sketch_add';

@@ -1,7 +1,7 @@
 -- Tables of telemetry, named and structured as the OTLP protos. Written by the library (src/telemetry/tables/table_writer.hpp), straight into heap and indexes; read by
 -- whoever was granted it.
 --
--- Times are exact to the nanosecond in …_unix_nano; what is beyond 2^63 - 1 (the year 2262), and counts beyond, stand as that number.
+-- Times are exact to the nanosecond in ..._unix_nano; what is beyond 2^63 - 1 (the year 2262), and counts beyond, stand as that number.
 --
 -- What grows with the telemetry is partitioned by range of bucket_time: the event's time, or one within the time that is kept when the event's own lies outside.
 -- There is no default partition. Partitions are made ahead by the mirror worker and by the writer that misses one, apart from their table, and then attached: neither
@@ -205,7 +205,7 @@ CREATE TABLE otel.span_events (
 ) PARTITION BY RANGE (bucket_time);
 CREATE INDEX span_events_trace_id ON otel.span_events (trace_id);
 COMMENT ON INDEX otel.span_events_trace_id IS 'The events of a trace';
-COMMENT ON TABLE otel.span_events IS 'What happened in the course of spans: exceptions, messages …';
+COMMENT ON TABLE otel.span_events IS 'What happened in the course of spans: exceptions, messages ...';
 COMMENT ON COLUMN otel.span_events.bucket_time IS 'bucket_time of its span';
 COMMENT ON COLUMN otel.span_events.trace_id IS 'trace of its span';
 COMMENT ON COLUMN otel.span_events.span_id IS 'its span';

@@ -49,7 +49,7 @@ COMMENT ON COLUMN dbnet.policy.source IS 'spans | metrics | logs | transitions (
 COMMENT ON COLUMN dbnet.policy.match IS 'what is looked at: {name: value or [values]}';
 COMMENT ON COLUMN dbnet.policy.group_by IS 'names whose values make groups, each with a state of its own';
 COMMENT ON COLUMN dbnet.policy.time_window IS 'how far back it looks';
-COMMENT ON COLUMN dbnet.policy.aggregate IS 'rate | error_rate | count | average | p50 … p99.9 | min | max | sum | last | absent; NULL: sources without one';
+COMMENT ON COLUMN dbnet.policy.aggregate IS 'rate | error_rate | count | average | p50 ... p99.9 | min | max | sum | last | absent; NULL: sources without one';
 COMMENT ON COLUMN dbnet.policy.operator IS 'how the value is compared with threshold: > >= < <= = <>; NULL: no comparison';
 COMMENT ON COLUMN dbnet.policy.threshold IS 'what the value is compared with; durations in milliseconds, rates per second, error rates from 0 to 1';
 COMMENT ON COLUMN dbnet.policy.clear_threshold IS 'firing ends when the comparison with this fails; NULL = threshold';
@@ -61,13 +61,13 @@ COMMENT ON COLUMN dbnet.policy.repeat_interval IS 'acts again after so long whil
 COMMENT ON COLUMN dbnet.policy.max_actions IS 'actions of all groups in max_actions_interval; NULL = no limit';
 COMMENT ON COLUMN dbnet.policy.max_actions_interval IS 'see max_actions';
 COMMENT ON COLUMN dbnet.policy.settle_interval IS 'no further action before the objects that the last one changed have been ready for so long; NULL = it does not wait for them';
-COMMENT ON COLUMN dbnet.policy.only_if IS 'SQL condition on the event (event.value, event.grouping …): no action while it is not true';
+COMMENT ON COLUMN dbnet.policy.only_if IS 'SQL condition on the event (event.value, event.grouping ...): no action while it is not true';
 COMMENT ON COLUMN dbnet.policy.action IS 'procedure or function with one argument of type dbnet.policy_event; NULL = decides only';
 COMMENT ON COLUMN dbnet.policy.action_owner IS 'owner of the action when the policy was made: that of another owner is not run';
 COMMENT ON COLUMN dbnet.policy.action_timeout IS 'how long the action, query or only_if may run';
 COMMENT ON COLUMN dbnet.policy.query IS 'source query: SELECT whose rows are groups: columns value, count, and others that name the group';
 COMMENT ON COLUMN dbnet.policy.every IS 'sources query and timer: how often';
-COMMENT ON COLUMN dbnet.policy.schedule IS 'source cron: minute hour day-of-month month day-of-week, or @hourly, @daily …';
+COMMENT ON COLUMN dbnet.policy.schedule IS 'source cron: minute hour day-of-month month day-of-week, or @hourly, @daily ...';
 COMMENT ON COLUMN dbnet.policy.time_zone IS 'source cron: the clock by which schedule is meant';
 COMMENT ON COLUMN dbnet.policy.reads IS 'mirrors that must be fresh for it to act (dbnet.fresh)';
 COMMENT ON COLUMN dbnet.policy.max_staleness IS 'how long ago these were heard from at most';
@@ -154,8 +154,8 @@ COMMENT ON COLUMN dbnet.policy_event.value IS 'value of the window; NULL = no da
 COMMENT ON COLUMN dbnet.policy_event.operator IS 'how it was compared';
 COMMENT ON COLUMN dbnet.policy_event.threshold IS 'with what';
 COMMENT ON COLUMN dbnet.policy_event.count IS 'items in the window';
-COMMENT ON COLUMN dbnet.policy_event.window_start IS 'the window: from …';
-COMMENT ON COLUMN dbnet.policy_event.window_end IS '… to';
+COMMENT ON COLUMN dbnet.policy_event.window_start IS 'the window: from ...';
+COMMENT ON COLUMN dbnet.policy_event.window_end IS '... to';
 COMMENT ON COLUMN dbnet.policy_event.trace_ids IS 'some traces of the window: those with errors, and the slowest';
 COMMENT ON COLUMN dbnet.policy_event.mode IS 'mode of the policy';
 COMMENT ON COLUMN dbnet.policy_event.action IS 'what is to be called; NULL = nothing';

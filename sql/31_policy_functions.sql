@@ -128,7 +128,7 @@ BEGIN
         SELECT key INTO wrong FROM jsonb_each(p.match) WHERE jsonb_typeof(value) = 'array' AND NOT dbnet.is_resource_name(key) AND key NOT IN ('kind', 'minimum_severity') LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION 'match of "%" can be one value only', wrong USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'Lists are for what the resource says: service_name, service_namespace, service_instance_id, node, pod, resource.….';
+                HINT = 'Lists are for what the resource says: service_name, service_namespace, service_instance_id, node, pod, resource.....';
         END IF;
         IF p.match ? 'minimum_severity' AND (p.source <> 'logs' OR dbnet.severity_number(p.match ->> 'minimum_severity') IS NULL) THEN
             RAISE EXCEPTION 'minimum_severity is for logs: TRACE, DEBUG, INFO, WARN, ERROR, FATAL or 1 to 24' USING ERRCODE = 'invalid_parameter_value';
@@ -143,7 +143,7 @@ BEGIN
             RAISE EXCEPTION 'transitions are grouped by key or not at all' USING ERRCODE = 'invalid_parameter_value';
         ELSIF NOT EXISTS (SELECT FROM dbnet.tracked_relation AS t WHERE t.relation = to_regclass(p.match ->> 'relation') AND t.enabled) THEN
             RAISE EXCEPTION 'table % is not tracked', p.match ->> 'relation' USING ERRCODE = 'undefined_object',
-                HINT = 'Mirrors are; SELECT dbnet.track(…) begins with others. Give the table with its schema.';
+                HINT = 'Mirrors are; SELECT dbnet.track(...) begins with others. Give the table with its schema.';
         ELSIF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(p.match ->> 'relation') AND attname = p.match ->> 'column' AND attnum > 0 AND NOT attisdropped) THEN
             RAISE EXCEPTION 'table % has no column "%"', p.match ->> 'relation', p.match ->> 'column' USING ERRCODE = 'undefined_column';
         ELSIF NOT dbnet.may_read_history(p.owner::oid, to_regclass(p.match ->> 'relation')) THEN
@@ -155,7 +155,7 @@ BEGIN
     -- When.
     IF p.source = 'query' AND (p.query IS NULL OR p.every IS NULL) THEN
         RAISE EXCEPTION 'a policy on a query needs query and every' USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'query => ''SELECT count(*) AS value FROM …'', every => ''5 s''.';
+            HINT = 'query => ''SELECT count(*) AS value FROM ...'', every => ''5 s''.';
     ELSIF p.source = 'timer' AND p.every IS NULL THEN
         RAISE EXCEPTION 'a timer needs every' USING ERRCODE = 'invalid_parameter_value', HINT = 'every => ''10 minutes''.';
     ELSIF p.source = 'cron' AND p.schedule IS NULL THEN
@@ -180,7 +180,7 @@ BEGIN
         RAISE EXCEPTION '%', problem USING ERRCODE = CASE WHEN problem LIKE 'permission denied%' OR problem LIKE '%superuser%' THEN 'insufficient_privilege' ELSE 'invalid_parameter_value' END,
             HINT = CASE WHEN problem LIKE '%superuser%' THEN 'Create the policy as the role that owns the function: SET ROLE.'
                         WHEN problem LIKE 'permission denied%' THEN 'GRANT EXECUTE on it to the owner of the policy.'
-                        ELSE 'An action is a procedure or function with one argument: CREATE PROCEDURE net.act(event dbnet.policy_event) …' END;
+                        ELSE 'An action is a procedure or function with one argument: CREATE PROCEDURE net.act(event dbnet.policy_event) ...' END;
     END IF;
     IF p.mode = 'act' AND p.action IS NULL THEN
         RAISE EXCEPTION 'policy "%" has nothing to do', p.name USING ERRCODE = 'invalid_parameter_value',
@@ -405,7 +405,7 @@ BEGIN
     EXECUTE pg_catalog.format('COMMENT ON FUNCTION dbnet.create_policy(%stext) IS %L', arguments,
         'Makes a policy, evaluated from the commit on, in mode shadow unless told otherwise. Arguments: name; source: spans | metrics | logs | transitions (changes of a column of a tracked table) | query | timer | cron; '
         'match: {name: value or [values]}: service_name, service_namespace, service_instance_id, node, pod, resource.<attribute>; kind; of logs minimum_severity; of metrics metric; other names are attributes of span, record or series, and name that of the span; of transitions relation, column, key; '
-        'group_by: names as in match, each group of values has a state of its own; time_window: how far back (1 minute); aggregate: rate | error_rate | count | average | p50 … p99.9 | min | max | sum | last | absent (no data in the window); '
+        'group_by: names as in match, each group of values has a state of its own; time_window: how far back (1 minute); aggregate: rate | error_rate | count | average | p50 ... p99.9 | min | max | sum | last | absent (no data in the window); '
         'of gauges these are of their values, of sums and counters rate is how much they grow per second, of histograms of both kinds all are of what was counted: rate of it per second, quantiles from buckets; '
         'operator > >= < <= = <> and threshold (durations in milliseconds, rates per second, error rates from 0 to 1); clear_threshold: firing ends beyond this one; minimum_count of items; hold_time: the condition must hold for so long; keep_firing_for: and fail for so long; '
         'cooldown: least time between two actions of a group; repeat_interval: acts again while it fires; max_actions in max_actions_interval (1 hour), all groups together; settle_interval: no further action before objects changed by the last one have been ready for so long; '
@@ -512,7 +512,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.scale_to(integer, double precision, double precision, integer, integer, double precision) IS
-    'How many replicas there should be, by the formula of Kubernetes'' horizontal autoscaler: ceil(current × value ÷ target), current while value is within tolerance (0.1 = 10 %) of target, never less than min or more than max; 0 stays 0, and without a value current stays. Errors: 22023 an argument';
+    'How many replicas there should be, by the formula of Kubernetes'' horizontal autoscaler: ceil(current * value / target), current while value is within tolerance (0.1 = 10 %) of target, never less than min or more than max; 0 stays 0, and without a value current stays. Errors: 22023 an argument';
 
 -- What belongs to which group --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ CREATE FUNCTION dbnet.may_read_decision(caller oid, owner regrole) RETURNS boole
     AS $$ SELECT pg_has_role(caller, 'dbnet_operator', 'USAGE') OR pg_has_role(caller, owner::oid, 'USAGE') $$;
 COMMENT ON FUNCTION dbnet.may_read_decision(oid, regrole) IS 'Internal: whether a role may read what policies of an owner decide';
 
--- checkout-errors on node n1: error_rate 0.5 > 0.2 (100 items from 16:20:00 to 16:21:00) → act, done
+-- checkout-errors on node n1: error_rate 0.5 > 0.2 (100 items from 16:20:00 to 16:21:00) -> act, done
 CREATE FUNCTION dbnet.decision_text(event dbnet.policy_event) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -15,7 +15,7 @@ BEGIN
                        WHEN event.value IS NOT NULL THEN concat_ws(' ', event.aggregate, round(event.value::numeric, 4) + 0.0000, event.operator, event.threshold)
                        ELSE 'due' END,
                   CASE WHEN event.window_start IS NOT NULL THEN format(' (%s from %s to %s)', event.count, to_char(event.window_start, 'HH24:MI:SS'), to_char(event.window_end, 'HH24:MI:SS')) END,
-                  ' → ', event.decision, ': ' || event.reason,
+                  ' ' || dbnet.arrow() || ' ', event.decision, ': ' || event.reason,
                   CASE WHEN event.action_state IN ('waiting', 'done', 'failed') THEN ', ' || event.action_state END,
                   CASE WHEN event.error IS NOT NULL THEN ': ' || dbnet.short_text(event.error, 120) END);
 END
@@ -78,7 +78,7 @@ COMMENT ON FUNCTION dbnet.policy_version_event(bigint) IS 'Internal: the change 
 CREATE FUNCTION dbnet.error_rate_steps(caller oid, during tstzrange) RETURNS TABLE (at timestamptz, service text, what text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT m.minute, m.service, format('error rate %s %% → %s %% (%s spans in the minute)', round(m.before * 100, 1), round(m.rate * 100, 1), m.count)
+    SELECT m.minute, m.service, format('error rate %s %% %s %s %% (%s spans in the minute)', round(m.before * 100, 1), dbnet.arrow(), round(m.rate * 100, 1), m.count)
     FROM (SELECT r.minute, r.service, r.count, r.rate, lag(r.rate) OVER of_service AS before
           FROM (SELECT date_trunc('minute', p.bucket) AS minute, coalesce(s.service_name, '?') AS service, sum(p.count) AS count, sum(p.error_count)::numeric / sum(p.count) AS rate
                 FROM otel.span_pane AS p JOIN otel.resources AS s ON s.resource_id = p.resource_id

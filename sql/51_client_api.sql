@@ -38,12 +38,12 @@ COMMENT ON FUNCTION dbnet.call_procedure(text, jsonb) IS
 CREATE FUNCTION dbnet.execute(statement text, parameters jsonb DEFAULT '[]')
     RETURNS jsonb LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_execute';
 COMMENT ON FUNCTION dbnet.execute(text, jsonb) IS
-    'Runs one statement. Arguments: statement; parameters: an array of the values of $1, $2, …. Returns {"command", "columns": [{"name", "type"}], "rows": [{column: value}], "row_count", "truncated": false}. Errors: 42601 not one statement, 42P02 a parameter is missing, 0A000 it would begin or end a transaction; what it raises';
+    'Runs one statement. Arguments: statement; parameters: an array of the values of $1, $2, .... Returns {"command", "columns": [{"name", "type"}], "rows": [{column: value}], "row_count", "truncated": false}. Errors: 42601 not one statement, 42P02 a parameter is missing, 0A000 it would begin or end a transaction; what it raises';
 
 CREATE FUNCTION dbnet.wrap_transaction(operations jsonb)
     RETURNS jsonb LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_wrap_transaction';
 COMMENT ON FUNCTION dbnet.wrap_transaction(jsonb) IS
-    'Runs several operations one after the other: all of them, or none when one fails. Argument: an array of objects with one member each: create_schema, create_table, create_procedure, create_trigger, call_procedure or execute, with the arguments of the function of that name in dbnet, for example [{"call_procedure": {"name": "net.drain", "arguments": {"node": "n1"}}}, {"execute": {"statement": "UPDATE …", "parameters": []}}]. Returns an array of their results. Errors: 22023 wrong JSON; what an operation raises, with its number in the CONTEXT';
+    'Runs several operations one after the other: all of them, or none when one fails. Argument: an array of objects with one member each: create_schema, create_table, create_procedure, create_trigger, call_procedure or execute, with the arguments of the function of that name in dbnet, for example [{"call_procedure": {"name": "net.drain", "arguments": {"node": "n1"}}}, {"execute": {"statement": "UPDATE ...", "parameters": []}}]. Returns an array of their results. Errors: 22023 wrong JSON; what an operation raises, with its number in the CONTEXT';
 
 -- What is created goes on record as a call with its arguments, also where nothing that is tracked was touched. Not
 -- call_procedure, wrap_transaction and execute: what they call does, and their arguments may hold what must not be kept.

@@ -98,7 +98,7 @@ GRANT EXECUTE ON FUNCTION
     dbnet.trigger_condition(oid), dbnet.condition_holds(oid, jsonb, jsonb), dbnet.condition_values(text, jsonb, jsonb),
     dbnet.trigger_events(oid), dbnet.trigger_wants(oid, "char", jsonb), dbnet.why_not_fired(oid, record),
     dbnet.why_not_written(regclass, text, bigint, bigint, text, integer, regclass[]), dbnet.change_text("char", jsonb, jsonb, jsonb),
-    dbnet.short_text(text, integer), dbnet.short_value(jsonb), dbnet.step_shape(text, text, jsonb), dbnet.aligned(text[], text[]),
+    dbnet.arrow(), dbnet.ellipsis(), dbnet.short_text(text, integer), dbnet.short_value(jsonb), dbnet.step_shape(text, text, jsonb), dbnet.aligned(text[], text[]),
     dbnet.substituted(jsonb, jsonb[], jsonb[]), dbnet.differing(jsonb, jsonb), dbnet.tried(text[], regclass, jsonb), dbnet.again(bigint, jsonb),
     dbnet.outcome_text(jsonb, regclass), dbnet.outcome_is(jsonb, text, jsonb)
     TO dbnet_viewer;

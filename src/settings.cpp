@@ -201,7 +201,7 @@ void define_all() {
                    "A transaction with more changes makes the worker compare its mirrors instead.",
                    &capture_buffer_limit, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
     define_text("dbnet.gateway_listen", "Address at which the database takes OpenTelemetry data (OTLP/HTTP).",
-                "host:port; empty: none. Set it for one database: ALTER DATABASE … SET. Beyond loopback it needs "
+                "host:port; empty: none. Set it for one database: ALTER DATABASE ... SET. Beyond loopback it needs "
                 "dbnet.gateway_certificate_file, and senders need a token.",
                 &gateway_listen, PGC_SUSET, dbnet_check_listen_address);
     define_text("dbnet.gateway_certificate_file", "Certificate of DBNet's listeners (PEM, with its chain).",
@@ -214,7 +214,7 @@ void define_all() {
                    "Counts before and after it is unpacked.", &gateway_body_limit, 64, 1024 * 1024, PGC_SIGHUP,
                    GUC_UNIT_KB);
     define_text("dbnet.api_listen", "Address at which the database serves its client API (HTTP).",
-                "host:port; empty: none. Set it for one database: ALTER DATABASE … SET.", &api_listen, PGC_SUSET,
+                "host:port; empty: none. Set it for one database: ALTER DATABASE ... SET.", &api_listen, PGC_SUSET,
                 dbnet_check_listen_address);
     define_integer("dbnet.api_sessions", "Processes that serve requests of the client API, at most.",
                    "Each serves one role at a time and takes one of max_worker_processes. More requests wait.",
@@ -241,7 +241,7 @@ void define_all() {
                    1024 * 1024, PGC_SUSET, GUC_UNIT_KB);
     DefineCustomStringVariable(
         "dbnet.traceparent", "W3C trace context of what the session does.",
-        "Goes on record with each transaction; a comment /*traceparent='…'*/ in a statement does the "
+        "Goes on record with each transaction; a comment /*traceparent='...'*/ in a statement does the "
         "same for one transaction.",
         &traceparent, "", PGC_USERSET, 0, dbnet_check_traceparent, nullptr, nullptr);
     define_integer("dbnet.telemetry_retention", "Time for which telemetry is kept.",

@@ -114,7 +114,7 @@ std::string shortened(std::string_view text) {
     size_t end = longest_text;
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
         --end;
-    return std::string(text.substr(0, end)) + "…";
+    return std::string(text.substr(0, end)) + "...";
 }
 
 // Bodies are Status objects, JSON that lacks its kind, or plain text, whatever the content type says.

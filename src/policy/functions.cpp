@@ -79,13 +79,13 @@ DBNET_FUNCTION(dbnet_check_policy_query) {
     if (!has_value || !is_value_number)
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE,
                         has_value ? "column value of the query is no number" : "the query has no column value")
-            .hint("SELECT zone, avg(load) AS value, count(*) AS count FROM … GROUP BY zone: value is compared with "
+            .hint("SELECT zone, avg(load) AS value, count(*) AS count FROM ... GROUP BY zone: value is compared with "
                   "threshold, count with minimum_count, other columns name the group.");
     if (!is_count_number)
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "column count of the query is no number");
     if (!is_condition)
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "only_if is no condition")
-            .hint("It is a boolean expression on the event: event.value < 100, or EXISTS (SELECT … WHERE node = "
+            .hint("It is a boolean expression on the event: event.value < 100, or EXISTS (SELECT ... WHERE node = "
                   "event.grouping ->> 'node').");
     PG_RETURN_VOID();
 }

@@ -1,5 +1,5 @@
 # Telemetry in databases that are not in UTF-8: texts are in the database's encoding, with "?" for what it does not have;
-# nothing fails, and nothing is stored that the database could not read back.
+# nothing fails, and nothing is stored that the database could not read back. Mirrors are for UTF-8 alone, and say so.
 use strict;
 use warnings FATAL => 'all';
 use utf8;
@@ -25,7 +25,7 @@ my $json = sub {
 my $trace = '0' x 31 . '1';
 
 # What is kept of é, 日 and 😀; as UTF-8, for who reads it.
-for my $case ([ 'latin1', 'LATIN1', 'é??' ], [ 'cyrillic', 'KOI8R', '???' ], [ 'ascii', 'SQL_ASCII', $text ], [ 'utf8', 'UTF8', $text ]) {
+for my $case ([ 'latin1', 'LATIN1', 'é??' ], [ 'cyrillic', 'KOI8R', '???' ], [ 'japanese', 'EUC_JP', 'é日?' ], [ 'ascii', 'SQL_ASCII', $text ], [ 'utf8', 'UTF8', $text ]) {
     my ($database, $encoding, $kept) = @$case;
     subtest $encoding => sub {
         $node->safe_psql('postgres', "CREATE DATABASE $database ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
@@ -46,10 +46,13 @@ for my $case ([ 'latin1', 'LATIN1', 'é??' ], [ 'cyrillic', 'KOI8R', '???' ], [ 
         my $sql = q{SET client_encoding = 'UTF8'; SELECT otel.ingest_traces($$} . $json->('sql', $trace) . q{$$::json)};
         $sql =~ s/[é日😀]//g if $encoding eq 'KOI8R';
         $sql =~ s/[日😀]//g if $encoding eq 'LATIN1';
+        $sql =~ s/😀//g if $encoding eq 'EUC_JP';
         $node->psql_ok(Encode::encode_utf8($sql), 'JSON in SQL, in the encoding of the database', database => $database) if $encoding ne 'SQL_ASCII';
         my $answer = $gateway->post('/v1/traces', body => Encode::encode_utf8($json->('bad', '0' x 32)));
         is(JSON::PP->new->utf8->decode($answer->{body})->{partialSuccess}{rejectedSpans}, '1', 'what is told of an item that is rejected is UTF-8');
         $node->safe_psql('postgres', "ALTER DATABASE $database RESET dbnet.gateway_listen");
+        is($utf8->("SELECT dbnet.short_text('one two three', 8) || ' ' || dbnet.arrow()"), $encoding eq 'UTF8' ? 'one two… →' : 'one t... ->', 'signs that the encoding may lack');
+        $node->fails_like("SELECT dbnet.mirror('none', 'v1', 'Node', 'net.nodes')", $encoding =~ /UTF8|ASCII/ ? qr/server "none" does not exist/ : qr/mirrors need a database in UTF8, and this one is in $encoding/, 'a mirror', database => $database);
     };
 }
 

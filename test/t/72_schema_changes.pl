@@ -83,7 +83,7 @@ my %second = (
     ports => { type => 'object', properties => { http => { type => 'integer', format => 'int32' }, https => { type => 'integer', format => 'int32' } } },
     weight => { type => 'integer', format => 'int64', description => 'In grams.' });
 define(%second);
-my $told = "mode|spec.mode|rules|takes \"c\" too\nports|spec.ports|rules|https: is new\nsize|spec.size|description|How large.\nsize|spec.size|rules|maximum 10 → 20\n"
+my $told = "mode|spec.mode|rules|takes \"c\" too\nports|spec.ports|rules|https: is new\nsize|spec.size|description|How large.\nsize|spec.size|rules|maximum 10 -> 20\n"
   . 'weight|spec.weight|new|ALTER TABLE net.widgets ADD COLUMN "weight" int8';
 $node->query_is(q{SELECT * FROM dbnet.refresh_schema('net.widgets') ORDER BY 1, 3}, $told, 'what has changed');
 $node->query_is(q{SELECT * FROM dbnet.refresh_schema('net.widgets') ORDER BY 1, 3}, $told, 'looking changes nothing');
@@ -110,7 +110,7 @@ define(size => { type => 'string' }, ports => $second{ports}, weight => $second{
 $node->query_is(q{SELECT column_name, change, detail ~ '(has no field|no field).*mode' FROM dbnet.refresh_schema('net.widgets') WHERE change = 'gone'}, 'mode|gone|t', 'the field that is gone');
 $node->query_is(q{SELECT detail FROM dbnet.refresh_schema('net.widgets') WHERE change = 'type'},
     'column "size" (spec.size) has type integer, but the field holds string. Use type text, character varying, uuid, inet or cidr. '
-      . 'ALTER TABLE net.widgets ALTER COLUMN "size" TYPE … makes it fit: do so and call this with apply => true in one transaction', 'the type that the column cannot hold');
+      . 'ALTER TABLE net.widgets ALTER COLUMN "size" TYPE ... makes it fit: do so and call this with apply => true in one transaction', 'the type that the column cannot hold');
 $node->psql_ok(q{SELECT dbnet.refresh_schema('net.widgets', apply => true)}, 'taken over');
 $node->query_is(q{SELECT column_name, change FROM dbnet.refresh_schema('net.widgets')}, 'size|type', 'the type is left to the user');
 $node->query_is(q{SELECT role FROM dbnet.describe('net.widgets') WHERE column_name = 'mode'}, 'local', 'the column without field is local');

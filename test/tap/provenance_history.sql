@@ -34,18 +34,18 @@ SELECT is(pg_temp.error(statement), wanted, statement) FROM (VALUES
     ($$SELECT dbnet.track('net.parted_1')$$, '42809 | net.parted_1 cannot be tracked: it is a partition | Track the partitioned table; its partitions are tracked with it.'),
     ($$SELECT dbnet.track('dbnet.activity')$$, '42809 | dbnet.activity cannot be tracked: it belongs to the system or to DBNet'),
     ($$SELECT dbnet.track('pg_class')$$, '42809 | pg_class cannot be tracked: it belongs to the system or to DBNet'),
-    ($$SELECT dbnet.track('net.keyless')$$, '55000 | table net.keyless has no primary key | Add one, or name columns that tell the rows apart: dbnet.track(…, key => ''{…}'').'),
+    ($$SELECT dbnet.track('net.keyless')$$, '55000 | table net.keyless has no primary key | Add one, or name columns that tell the rows apart: dbnet.track(..., key => ''{...}'').'),
     ($$SELECT dbnet.track('net.one', redact => '{x}')$$, '42703 | table net.one has no column "x"'),
     ($$SELECT dbnet.track('net.one', key => '{x}')$$, '42703 | table net.one has no column "x"'),
     ($$SELECT dbnet.track('net.one', redact => '{id}')$$, '22023 | a key column cannot be redacted'),
     ($$SELECT dbnet.track('net.one', activations => 'some')$$, '22023 | unknown activations "some" | They are effective or all.'),
     ($$SELECT dbnet.track(NULL)$$, '42P01 | there is no such table'),
     ($$SELECT dbnet.untrack('net.keyless')$$, '42704 | table net.keyless is not tracked'),
-    ($$SELECT * FROM dbnet.history('net.keyless', '1')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(…) begins with others.'),
-    ($$SELECT * FROM dbnet.blame('net.keyless', '1')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(…) begins with others.'),
-    ($$SELECT * FROM dbnet.why('net.keyless', '1')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(…) begins with others.'),
-    ($$SELECT * FROM dbnet.timeline(NULL, 'net.keyless')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(…) begins with others.'),
-    ($$SELECT * FROM dbnet.as_of('net.keyless'::regclass, now())$$, '42704 | table "keyless" is not tracked | Mirrors and DBNet''s configuration are tracked; SELECT dbnet.track(''…'') begins with others.'),
+    ($$SELECT * FROM dbnet.history('net.keyless', '1')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(...) begins with others.'),
+    ($$SELECT * FROM dbnet.blame('net.keyless', '1')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(...) begins with others.'),
+    ($$SELECT * FROM dbnet.why('net.keyless', '1')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(...) begins with others.'),
+    ($$SELECT * FROM dbnet.timeline(NULL, 'net.keyless')$$, '42704 | table net.keyless is not tracked | Mirrors and DBNet''s configuration are; SELECT dbnet.track(...) begins with others.'),
+    ($$SELECT * FROM dbnet.as_of('net.keyless'::regclass, now())$$, '42704 | table "keyless" is not tracked | Mirrors and DBNet''s configuration are tracked; SELECT dbnet.track(''...'') begins with others.'),
     ($$SELECT * FROM dbnet.history('net.two', 'web')$$, '22023 | "web" is no key of the table | The key is written value/value, or as a JSON object, of the columns zone, name.'),
     ($$SELECT * FROM dbnet.history('net.two', '{"zone": "eu"}')$$, '22023 | "{"zone": "eu"}" is no key of the table | The key is written value/value, or as a JSON object, of the columns zone, name.'),
     ($$SELECT * FROM dbnet.history('net.three', '1/2/3')$$, '22023 | "1/2/3" is no key of the table | The key is written as a JSON object of the columns x, y, z.'),
@@ -53,7 +53,7 @@ SELECT is(pg_temp.error(statement), wanted, statement) FROM (VALUES
     ($$SELECT dbnet.impact(1)$$, '42704 | there is no event 1 | dbnet.history() and dbnet.timeline() show events; older ones are gone when dbnet.provenance_retention is over.'),
     ($$SELECT dbnet.graph(1)$$, '42704 | there is no event 1 | dbnet.history() and dbnet.timeline() show events; older ones are gone when dbnet.provenance_retention is over.'),
     ($$SELECT dbnet.set_cause()$$, '22023 | dbnet.set_cause() needs an event or a reason'),
-    ($$SELECT dbnet.used('net.keyless')$$, '42704 | table "keyless" is not tracked | Mirrors and DBNet''s configuration are tracked; SELECT dbnet.track(''…'') begins with others.')
+    ($$SELECT dbnet.used('net.keyless')$$, '42704 | table "keyless" is not tracked | Mirrors and DBNet''s configuration are tracked; SELECT dbnet.track(''...'') begins with others.')
 ) AS errors(statement, wanted);
 
 -- What became of rows, by every form of key -------------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ TEST(KubernetesError, NoAnswer) {
 
 TEST(KubernetesError, OddBodiesDoNoHarm) {
     EXPECT_EQ(kind(answer(302, "<html>")), "unavailable");
-    EXPECT_EQ(classify(answer(500, std::string(5000, 'x'))).message.size(), 4096 + std::string("…").size());
+    EXPECT_EQ(classify(answer(500, std::string(5000, 'x'))).message.size(), 4096 + std::string("...").size());
     EXPECT_EQ(kind(answer(404, R"({"message": 5, "details": [], "code": "x"})")), "kind_missing");
     EXPECT_EQ(kind(answer(409, R"({"message": "m", "details": {"causes": [null, 5, {"reason": 3}]}})")), "stale");
     EXPECT_EQ(

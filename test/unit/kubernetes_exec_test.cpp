@@ -137,7 +137,7 @@ TEST(ExecCredential, ErrorsAreShownWithoutSecrets) {
     EXPECT_EQ(shown_errors("sent a-secret-word.", R"({"token": "a-secret-word."})", plugin), "sent [hidden]");
     EXPECT_EQ(shown_errors("got eyJhbGciOiJSUzI1NiIsImtpZCI6Ij.x.y", "", plugin), "got [hidden]");
     const std::string shown = shown_errors(std::string(500, 'x') + " " + std::string(90, 'y') + " end", "", plugin);
-    EXPECT_EQ(shown, "… " + std::string(90, 'y') + " end");
+    EXPECT_EQ(shown, "... " + std::string(90, 'y') + " end");
     EXPECT_EQ(shown_errors("b\xc3\xb6se\x01", "", plugin), "b??se");
 }
 

@@ -140,12 +140,13 @@ TEST(KubernetesOpenApi, UnknownPathsNameTheNearest) {
               "spec: replicas, limits, loop, lost, selector.");
     EXPECT_NE(path_error("spec.containers.name")
                   .find("spec.containers is of type array, which has no fields | Choose an element by its "
-                        "fields, for example spec.containers[name=…]."),
+                        "fields, for example spec.containers[name=...]."),
               std::string::npos);
     EXPECT_NE(path_error("spec[name=a]").find("spec is of type object, not a list"), std::string::npos);
     EXPECT_NE(path_error("spec.replicas.x").find("spec.replicas is of type integer, which has no fields"),
               std::string::npos);
-    EXPECT_NE(path_error("spec.containers[nam=a]").find("has no field \"nam\" | The nearest fields"), std::string::npos);
+    EXPECT_NE(path_error("spec.containers[nam=a]").find("has no field \"nam\" | The nearest fields"),
+              std::string::npos);
     EXPECT_NE(path_error("oddity").find("the object has no field \"oddity\""), std::string::npos);
 }
 

@@ -135,7 +135,7 @@ TEST(Mapping, CutsLongValuesInMessagesOnACharacterBoundary) {
     std::string text(62, 'x');
     text += "äöü";
     const std::string message = converted(column(ValueType::integer), Json(text).dump().c_str());
-    EXPECT_EQ(message, "column \"c\" (spec.f): \"" + text.substr(0, 62) + "… is not a whole number");
+    EXPECT_EQ(message, "column \"c\" (spec.f): \"" + text.substr(0, 62) + "... is not a whole number");
 }
 
 TEST(Mapping, CollectsAllErrorsAndLeavesOutKeysAndStatus) {

@@ -105,7 +105,7 @@ TEST_F(SchemaChanges, TypeThatTheColumnHolds) {
     const Schema before = kind(size + "," + mode + "," + doc),
                  after = kind(size + R"(,"mode": {"type": "string", "format": "date-time"},)" + doc);
     record(before);
-    EXPECT_EQ(compare(after), Lines{"mode type string → time (date-time)"});
+    EXPECT_EQ(compare(after), Lines{"mode type string -> time (date-time)"});
     EXPECT_EQ(kept("mode")->type, ValueType::time);
     ASSERT_EQ(result_.retyped.size(), 1u);
     EXPECT_EQ(result_.retyped[0].name, "mode");
@@ -118,7 +118,7 @@ TEST_F(SchemaChanges, TypeThatTheColumnDoesNotHold) {
     EXPECT_EQ(
         compare(after),
         Lines{"size type column \"size\" (spec.size) has type integer, but the field holds boolean. Use type "
-              "boolean. ALTER TABLE net.kinds ALTER COLUMN \"size\" TYPE … makes it fit: do so and call this with "
+              "boolean. ALTER TABLE net.kinds ALTER COLUMN \"size\" TYPE ... makes it fit: do so and call this with "
               "apply => true in one transaction"});
     EXPECT_EQ(kept("size")->type, ValueType::integer) << "stays as it was until the column fits";
     EXPECT_FALSE(result_.has_other_columns);
@@ -132,11 +132,12 @@ TEST_F(SchemaChanges, Rules) {
         "mode": {"type": "string", "enum": ["b", "c"]}, "doc": {"type": "object", "properties": {"x": {"type": "string"},
         "new": {"type": "string"}, "list": {"type": "array", "items": {"type": "object", "properties": {"z": {"type": "string", "pattern": "^a"}}}}}})");
     record(before);
-    EXPECT_EQ(compare(after),
-              (Lines{"size rules maximum 10 → 20; minimum 1 is new",
-                     "mode rules takes \"c\" too; does not take \"a\" any more",
-                     "doc rules list[].z: pattern ^a is new; x: maximum 5 is gone; x: type int64 → string; y: is gone; "
-                     "new: is new"}));
+    EXPECT_EQ(
+        compare(after),
+        (Lines{"size rules maximum 10 -> 20; minimum 1 is new",
+               "mode rules takes \"c\" too; does not take \"a\" any more",
+               "doc rules list[].z: pattern ^a is new; x: maximum 5 is gone; x: type int64 -> string; y: is gone; "
+               "new: is new"}));
 }
 
 TEST_F(SchemaChanges, RequiredAndDescription) {
@@ -146,7 +147,7 @@ TEST_F(SchemaChanges, RequiredAndDescription) {
                          mode + "," + doc,
                      "mode");
     record(before);
-    EXPECT_EQ(compare(after), (Lines{"size description How large.", "mode required optional → required"}));
+    EXPECT_EQ(compare(after), (Lines{"size description How large.", "mode required optional -> required"}));
     EXPECT_TRUE(result_.map.descriptions.at("mode").required);
 }
 
@@ -181,7 +182,7 @@ TEST_F(SchemaChanges, ColumnThatTheTableHasLost) {
 }
 
 TEST(RulesDifference, WhatIsKnown) {
-    EXPECT_EQ(rules_difference("", "\"string\""), "not known → known");
+    EXPECT_EQ(rules_difference("", "\"string\""), "not known -> known");
     EXPECT_EQ(rules_difference("", "\"any\""), "");
     EXPECT_EQ(rules_difference("\"string\"", "{\"type\": \"string\"}"), "") << "two ways to say the same";
     EXPECT_EQ(rules_difference("{\"type\": \"number\", \"minimum\": 1}", "{\"type\": \"number\", \"minimum\": 1.0}"),

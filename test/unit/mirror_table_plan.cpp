@@ -88,7 +88,7 @@ TEST(MirrorTablePlan, ClashesStepAside) {
     const Schema schema =
         kind_with(object(R"("name": {"type": "string"}, "labels": {"type": "object"}, "data": {"type": "string"},
           "status_phase": {"type": "string"}, "spec_name": {"type": "string"}, "xmin": {"type": "string"}, "Data": {"type": "string"})"),
-             object(R"("phase": {"type": "string"})"), R"("data": {"type": "object"})");
+                  object(R"("phase": {"type": "string"})"), R"("data": {"type": "object"})");
     EXPECT_EQ(columns(schema), (Lines{"data data jsonb", "Data spec.Data text", "spec_data spec.data text",
                                       "spec_labels spec.labels jsonb", "spec_name spec.name text",
                                       "spec_spec_name spec.spec_name text", "spec_status_phase spec.status_phase text",
@@ -100,7 +100,8 @@ TEST(MirrorTablePlan, LongNamesAreStable) {
     const std::string field = "\"" + long_name + "\": {\"type\": \"string\"}",
                       other = "\"" + long_name + "Too\": {\"type\": \"string\"}";
     const Lines alone = columns(kind_with(object(field), ""));
-    const Lines both = columns(kind_with(object(other + ", " + field + ", \"a\": {\"type\": \"string\"}"), object(field)));
+    const Lines both =
+        columns(kind_with(object(other + ", " + field + ", \"a\": {\"type\": \"string\"}"), object(field)));
     EXPECT_EQ(alone[0], "aFieldWhoseNameIsLongerThanAnyIdentifierOfPostgreSQLMa_25edc252 spec." + long_name + " text");
     EXPECT_EQ(both[1], alone[0]);
     EXPECT_NE(both[2].substr(0, 63), alone[0].substr(0, 63));
@@ -109,9 +110,9 @@ TEST(MirrorTablePlan, LongNamesAreStable) {
 }
 
 TEST(MirrorTablePlan, PartsOfOnePiece) {
-    EXPECT_EQ(
-        columns(kind_with(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})", R"({"type": "string"})")),
-        (Lines{"spec spec jsonb", "status status text", meta, more_meta}));
+    EXPECT_EQ(columns(kind_with(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})",
+                                R"({"type": "string"})")),
+              (Lines{"spec spec jsonb", "status status text", meta, more_meta}));
     EXPECT_EQ(
         columns(kind_with(
             R"({"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"a": {"type": "string"}}})", "")),
@@ -121,8 +122,8 @@ TEST(MirrorTablePlan, PartsOfOnePiece) {
 TEST(MirrorTablePlan, IsAColumnMapThatHolds) {
     const Schema schema =
         kind_with(R"({"type": "object", "x-kubernetes-preserve-unknown-fields": true})",
-             object(R"("ready": {"type": "boolean"}, "at": {"type": "string", "format": "date-time"})"),
-             R"("data": {"type": "object", "additionalProperties": {"type": "string"}})");
+                  object(R"("ready": {"type": "boolean"}, "at": {"type": "string", "format": "date-time"})"),
+                  R"("data": {"type": "object", "additionalProperties": {"type": "string"}})");
     const TablePlan plan = plan_table({&schema, true});
     std::vector<TableColumn> table;
     for (const PlannedColumn &column : plan.columns) {
@@ -140,14 +141,14 @@ TEST(MirrorTablePlan, IsAColumnMapThatHolds) {
 
 TEST(MirrorTablePlan, Comments) {
     const auto schema = kind_with(object(R"("a": {"type": "string", "description": "First sentence.\n\nMore."})"),
-                             object(R"("b": {"type": "string"})"));
+                                  object(R"("b": {"type": "string"})"));
     const TablePlan plan = plan_table({&schema});
     EXPECT_EQ(plan.columns[1].comment, "First sentence. (spec.a)");
     EXPECT_EQ(plan.columns[2].comment, "(status.b; written by device reports only)");
     EXPECT_EQ(shortened("One. Two is longer. Three", 21), "One. Two is longer.");
-    EXPECT_EQ(shortened("word word word word", 12), "word word…");
+    EXPECT_EQ(shortened("word word word word", 12), "word word...");
     EXPECT_EQ(shortened("  spaces \n and\tlines ", 100), "spaces and lines");
-    EXPECT_EQ(shortened("\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9", 7), "\xC3\xA9\xC3\xA9…");
+    EXPECT_EQ(shortened("\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9", 7), "\xC3\xA9\xC3\xA9...");
     EXPECT_EQ(shortened("", 10), "");
 }
 

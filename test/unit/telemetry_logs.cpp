@@ -86,7 +86,7 @@ TEST(TelemetryLogs, ManyReasonsStayShort) {
     EXPECT_EQ(outcome.decoded.rejected, 1000);
     EXPECT_LT(outcome.decoded.message.size(), 2000u);
     EXPECT_TRUE(outcome.decoded.message.ends_with("More were rejected, for these or other reasons."));
-    EXPECT_NE(outcome.decoded.message.find("\"" + std::string(80, 'x') + "…\""), std::string::npos);
+    EXPECT_NE(outcome.decoded.message.find("\"" + std::string(80, 'x') + "...\""), std::string::npos);
 }
 
 TEST(TelemetryLogs, Endless) {

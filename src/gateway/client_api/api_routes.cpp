@@ -58,7 +58,7 @@ constexpr const char *transaction_body =
     "create_procedure": {"$ref": "#/components/schemas/CreateProcedure"}, "create_trigger": {"$ref": "#/components/schemas/CreateTrigger"},
     "call_procedure": {"$ref": "#/components/schemas/CallProcedure"}, "execute": {"$ref": "#/components/schemas/Execute"}}}}}})json";
 constexpr const char *query_body = R"json({"required": ["statement"], "properties": {"statement": {"type": "string"},
-    "parameters": {"type": "array", "items": {}, "description": "values of $1, $2, …"},
+    "parameters": {"type": "array", "items": {}, "description": "values of $1, $2, ..."},
     "row_limit": {"type": "integer", "minimum": 0, "description": "at most dbnet.api_row_limit"},
     "timeout": {"type": "integer", "minimum": 1, "description": "milliseconds, at most dbnet.api_statement_timeout"}}})json";
 constexpr const char *execute_body =

@@ -62,7 +62,7 @@ Admission OtlpApplication::admission_of(const Exchange &exchange, const OtlpRout
     if (const auto authorization = exchange.header("Authorization"))
         return check_(*authorization, is_telemetry);
     if (is_token_required_)
-        return {401, "a bearer token is required: Authorization: Bearer …"};
+        return {401, "a bearer token is required: Authorization: Bearer ..."};
     return {};
 }
 

@@ -149,7 +149,7 @@ std::string shown_errors(std::string_view all_errors, std::string_view output, c
         shown.pop_back();
     if (shown.size() > most_shown) {
         const size_t cut = shown.find(' ', shown.size() - most_shown);
-        shown = "… " + (cut == std::string::npos ? std::string() : shown.substr(cut + 1));
+        shown = "... " + (cut == std::string::npos ? std::string() : shown.substr(cut + 1));
     }
     return shown;
 }

@@ -80,7 +80,7 @@ std::string pem(const Entry &entry, const char *key) {
     if (!decoded || decoded->find("-----BEGIN") == std::string::npos)
         throw Failure(
             entry.what + ": " + key + " is not base64 of a PEM text",
-            "Embed the file with \"kubectl config set-… --embed-certs\", or give the file's path without -data.");
+            "Embed the file with \"kubectl config set-... --embed-certs\", or give the file's path without -data.");
     return std::move(*decoded);
 }
 

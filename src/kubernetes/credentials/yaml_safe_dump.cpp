@@ -78,7 +78,7 @@ void check_keys(const json &value) {
                 for (const char c : dump(json(key)))
                     characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
                 if (characters > longest_key)
-                    throw Failure("the key \"" + key.substr(0, 40) + "…\" is longer than the " +
+                    throw Failure("the key \"" + key.substr(0, 40) + "...\" is longer than the " +
                                   std::to_string(longest_key) + " characters that an API server reads");
             }
             check_keys(child);

@@ -113,7 +113,7 @@ private:
             fail("\".\" or \"[\"");
         const std::string_view field = plain();
         if (field.empty())
-            fail("a field name (other names go into [\"…\"])");
+            fail("a field name (other names go into [\"...\"])");
         return {std::string(field), {}};
     }
 

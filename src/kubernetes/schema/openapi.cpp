@@ -167,7 +167,7 @@ void Walk::into_field(const json &, const FieldPath &path, size_t depth, const L
                           kubernetes::name(field.type) + ", which has no fields",
                       field.type == FieldSchema::Type::array
                           ? "Choose an element by its fields, for example " + place(path, depth) + "[" +
-                                (field.list_keys.empty() ? "name" : field.list_keys.front()) + "=…]."
+                                (field.list_keys.empty() ? "name" : field.list_keys.front()) + "=...]."
                           : "");
     required = layers.requires_field(name);
     if (const json *property = layers.property(name)) {

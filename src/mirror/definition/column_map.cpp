@@ -38,10 +38,10 @@ Entry parse_entry(const std::string &column, const Json &value) {
     if (value.is_object()) {
         for (const auto &[name, member] : value.items())
             if (name != "path" && name != "on_drift" && name != "subresource")
-                throw ColumnMapError(Kind::bad_map,
-                                     "column map: unknown setting " + in_quotes(name) + " of column " + in_quotes(column),
-                                     "A column is given as \"path\" or as {\"path\": \"…\", \"on_drift\": \"report | "
-                                     "enforce | follow | seed\", \"subresource\": \"status | scale\"}.");
+                throw ColumnMapError(
+                    Kind::bad_map, "column map: unknown setting " + in_quotes(name) + " of column " + in_quotes(column),
+                    "A column is given as \"path\" or as {\"path\": \"...\", \"on_drift\": \"report | "
+                    "enforce | follow | seed\", \"subresource\": \"status | scale\"}.");
         const auto found = value.find("path");
         path = found == value.end() ? nullptr : &*found;
         if (const auto drift = value.find("on_drift"); drift != value.end()) {
@@ -53,9 +53,10 @@ Entry parse_entry(const std::string &column, const Json &value) {
         }
         if (const auto subresource = value.find("subresource"); subresource != value.end()) {
             if (*subresource != "status" && *subresource != "scale")
-                throw ColumnMapError(
-                    Kind::bad_map, "column map: subresource of column " + in_quotes(column) + " is " + subresource->dump(),
-                    "It may be \"status\" or \"scale\".");
+                throw ColumnMapError(Kind::bad_map,
+                                     "column map: subresource of column " + in_quotes(column) + " is " +
+                                         subresource->dump(),
+                                     "It may be \"status\" or \"scale\".");
             entry.subresource = subresource->get<std::string>();
         }
     }
@@ -231,8 +232,8 @@ void check_overlaps(const std::vector<Column> &columns) {
             if (one.field == other.field && one.name > other.name)
                 continue; // told the other way round
             throw ColumnMapError(Kind::bad_map,
-                                 "columns " + in_quotes(one.name) + " (" + one.path + ") and " + in_quotes(other.name) + " (" +
-                                     other.path + ") hold the same field",
+                                 "columns " + in_quotes(one.name) + " (" + one.path + ") and " + in_quotes(other.name) +
+                                     " (" + other.path + ") hold the same field",
                                  "A field belongs to one column.");
         }
 }

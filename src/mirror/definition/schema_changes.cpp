@@ -76,13 +76,13 @@ private:
             if (key == "fields")
                 fields(place, was, is, depth);
             else if ((key == "items" || key == "values") && !was.is_null() && !is.is_null())
-                node(below(place, key == "items" ? "[]" : "[\"…\"]"), was, is, depth + 1);
+                node(below(place, key == "items" ? "[]" : "[\"...\"]"), was, is, depth + 1);
             else if (key == "enum")
                 values(place, was, is);
             else
                 tell(place, was.is_null()  ? word(key) + " " + told(is) + " is new"
                             : is.is_null() ? word(key) + " " + told(was) + " is gone"
-                                           : word(key) + " " + told(was) + " → " + told(is));
+                                           : word(key) + " " + told(was) + " -> " + told(is));
         }
     }
 
@@ -177,7 +177,7 @@ private:
                                             ? ""
                                             : " ALTER TABLE " + std::string(question_.map.table) + " ALTER COLUMN " +
                                                   quoted_name(before.name) +
-                                                  " TYPE … makes it fit: do so and call this with apply => true in "
+                                                  " TYPE ... makes it fit: do so and call this with apply => true in "
                                                   "one transaction"));
             keep(stored);
         }
@@ -188,18 +188,18 @@ private:
         const bool same_type = before.type == after.type && before.format == after.format;
         if (!same_type) {
             tell(stored, Change::type,
-                 type_text(before.type, before.format) + " → " + type_text(after.type, after.format));
+                 type_text(before.type, before.format) + " -> " + type_text(after.type, after.format));
             result_.retyped.push_back(after);
         }
         if (before.role != after.role) {
-            tell(stored, Change::role, std::string(writer_text(before.role)) + " → " + writer_text(after.role));
+            tell(stored, Change::role, std::string(writer_text(before.role)) + " -> " + writer_text(after.role));
             result_.has_other_columns = true;
         }
         const std::string difference = rules_difference(stored.description.rules, now.description.rules);
         if (!difference.empty() && (same_type || after.type == ValueType::json))
             tell(stored, Change::rules, difference);
         if (stored.description.required != now.description.required)
-            tell(stored, Change::required, now.description.required ? "optional → required" : "required → optional");
+            tell(stored, Change::required, now.description.required ? "optional -> required" : "required -> optional");
         if (stored.description.description != now.description.description)
             tell(stored, Change::description,
                  now.description.description.empty() ? "has none any more"
@@ -219,8 +219,8 @@ private:
             const bool is_taken = std::ranges::find(*question_.map.columns, planned.name, &TableColumn::name) !=
                                   question_.map.columns->end();
             const std::string type = planned.type.substr(planned.type.find('.') + 1);
-            std::string detail =
-                "ALTER TABLE " + std::string(question_.map.table) + " ADD COLUMN " + quoted_name(planned.name) + " " + type;
+            std::string detail = "ALTER TABLE " + std::string(question_.map.table) + " ADD COLUMN " +
+                                 quoted_name(planned.name) + " " + type;
             if (is_taken)
                 detail = "the table has a column of that name, which mirrors nothing: map it with argument columns of "
                          "dbnet.alter_mirror()";
@@ -269,7 +269,7 @@ std::string rules_difference(std::string_view before, std::string_view after) {
     if (says_nothing(was) && says_nothing(is))
         return {};
     if (says_nothing(was))
-        return "not known → known";
+        return "not known -> known";
     if (says_nothing(is))
         return "the field takes any value now";
     const std::vector<std::string> lines = RulesComparison().compare(was, is);

@@ -201,7 +201,7 @@ std::string shortened(std::string_view description, size_t most) {
     const size_t sentence = text.rfind(". ", most - 1);
     if (sentence != std::string::npos && sentence >= most / 4)
         return text.substr(0, sentence + 1);
-    constexpr std::string_view more = "…";
+    constexpr std::string_view more = "...";
     size_t end = character_start(text, most - more.size());
     if (const size_t space = text.rfind(' ', end); space != std::string::npos && space > end / 2)
         end = space;

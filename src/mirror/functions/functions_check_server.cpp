@@ -171,10 +171,11 @@ void check_lease(ClientSession &session, const std::string &server, RowWriter &r
     }
     if (missing.empty())
         return rows.add({"lease", ok, "get, create, update leases in namespace " + name_space, std::nullopt});
-    rows.add({"lease", failed,
-              "may not " + missing + " leases in namespace " + name_space +
-                  ": a clone of this database would write to the cluster as well",
-              "Grant it in the cluster, or name another namespace: ALTER SERVER … OPTIONS (ADD lease_namespace '…')."});
+    rows.add(
+        {"lease", failed,
+         "may not " + missing + " leases in namespace " + name_space +
+             ": a clone of this database would write to the cluster as well",
+         "Grant it in the cluster, or name another namespace: ALTER SERVER ... OPTIONS (ADD lease_namespace '...')."});
 }
 
 std::string milliseconds(double seconds) {
@@ -190,7 +191,7 @@ DBNET_FUNCTION(dbnet_check_server) {
     const std::string server = NameStr(*PG_GETARG_NAME(0));
     if (pg::in_spi([&] { return as_extension([&] { return is_offline(server); }); })) {
         rows.add({"endpoint", ok, offline_message(server) + ": DBNet never connects to it and sends it nothing",
-                  "ALTER SERVER … OPTIONS (SET offline 'false'), with an api_url or kubeconfig, connects it."});
+                  "ALTER SERVER ... OPTIONS (SET offline 'false'), with an api_url or kubeconfig, connects it."});
         return Datum{0};
     }
     ClientSession session = open_session(server, GetUserId());

@@ -20,6 +20,7 @@
 
 extern "C" {
 #include "commands/event_trigger.h"
+#include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
 }
 
@@ -113,6 +114,14 @@ void check_namespace(const MirrorRecord &record) {
             .hint("Leave the argument out.");
 }
 
+// What the API says is UTF-8, and rows hold it as it is.
+void refuse_other_encoding() {
+    if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
+        throw pg::error(ERRCODE_FEATURE_NOT_SUPPORTED,
+                        std::string("mirrors need a database in UTF8, and this one is in ") + GetDatabaseEncodingName())
+            .hint("CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0");
+}
+
 void refuse_second_mirror(const Table &table) {
     const bool exists =
         pg::in_spi([&] { return as_extension([&] { return find_mirror(table.relation).has_value(); }); });
@@ -180,7 +189,7 @@ Target find_target(const std::string &name, bool has_columns) {
 
 std::string table_comment(const MirrorRecord &record) {
     return "Mirror of " + record.resource.kind + " (" + record.resource.api_version() + ") of server " + record.server +
-           ", made by DBNet; SELECT * FROM dbnet.describe(…) tells about its columns";
+           ", made by DBNet; SELECT * FROM dbnet.describe(...) tells about its columns";
 }
 
 // A table that was made by DBNet once, or that calls its columns the same, needs no column map: its columns are bound
@@ -236,6 +245,7 @@ bool table_exists(Oid relation) {
 } // namespace
 
 DBNET_FUNCTION(dbnet_mirror) {
+    refuse_other_encoding();
     MirrorRecord record;
     record.server = required(name_argument(fcinfo, 0), "server");
     const std::string api_version = required(text_argument(fcinfo, 1), "api_version");
@@ -263,7 +273,7 @@ DBNET_FUNCTION(dbnet_mirror) {
                         offline_message(record.server) + ": nobody can be asked for the fields of kind " + kind)
             .hint(
                 "Create the table and give argument columns, which says what column mirrors which field; a table that "
-                "an online server generated can be copied with CREATE TABLE … (LIKE …).");
+                "an online server generated can be copied with CREATE TABLE ... (LIKE ...).");
     Target target = find_target(relation, columns.has_value());
     Oid owner = GetUserId();
     if (target.table) {

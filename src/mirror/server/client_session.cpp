@@ -108,7 +108,7 @@ std::string hint_for(const Outcome &outcome) {
     case Outcome::retry:
         return "The server is overloaded or starting: try again.";
     case Outcome::kind_missing:
-        return "SELECT * FROM dbnet.kinds(…) lists what the server serves.";
+        return "SELECT * FROM dbnet.kinds(...) lists what the server serves.";
     default:
         return {};
     }

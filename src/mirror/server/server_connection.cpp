@@ -66,7 +66,7 @@ void permit_program(kubernetes::ExecPlugin &program, const std::string &server, 
         }
     throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, asks + ", which is not allowed")
         .detail("dbnet.exec_plugins lists the programs that may run on the database server, by their absolute paths.")
-        .hint("A superuser allows it: ALTER SYSTEM SET dbnet.exec_plugins = '" + (is_name ? "/…/" : std::string()) +
+        .hint("A superuser allows it: ALTER SYSTEM SET dbnet.exec_plugins = '" + (is_name ? "/.../" : std::string()) +
               program.command + "'; SELECT pg_reload_conf();");
 }
 
@@ -77,7 +77,7 @@ kubernetes::Connection resolve_connection(std::string_view server, Oid role) {
     const pg::Result found = pg::execute(find_server, server, role);
     if (found.rows() == 0)
         throw pg::error(ERRCODE_UNDEFINED_OBJECT, "server \"" + name + "\" does not exist")
-            .hint("Create it with CREATE SERVER … FOREIGN DATA WRAPPER dbnet_kubernetes.");
+            .hint("Create it with CREATE SERVER ... FOREIGN DATA WRAPPER dbnet_kubernetes.");
     if (!found.boolean(0, 0))
         throw pg::error(ERRCODE_WRONG_OBJECT_TYPE, "server \"" + name + "\" is not a Kubernetes API server")
             .hint("DBNet works with servers of FOREIGN DATA WRAPPER dbnet_kubernetes.");
@@ -100,7 +100,7 @@ kubernetes::Connection resolve_connection(std::string_view server, Oid role) {
             .detail("Somebody else has changed the options of the server since; credentials are not sent to where they "
                     "were not given for.")
             .hint("If the server leads to the right place now, give them again: ALTER USER MAPPING FOR " +
-                  std::string(found.text(0, 6)) + " SERVER " + std::string(found.text(0, 7)) + " OPTIONS (SET …).");
+                  std::string(found.text(0, 6)) + " SERVER " + std::string(found.text(0, 7)) + " OPTIONS (SET ...).");
     std::optional<Options> mapping_options;
     if (has_mapping)
         mapping_options = parse_options(found.at(0, 4));

@@ -126,12 +126,12 @@ void check_value(const OptionRule &rule, const std::string &value) {
         if (!is_pem(value, "CERTIFICATE"))
             refuse_value(
                 rule.name, "it is not PEM text of certificates",
-                "It starts with -----BEGIN CERTIFICATE-----; decode kubeconfig's …-data fields from base64 first.");
+                "It starts with -----BEGIN CERTIFICATE-----; decode kubeconfig's ...-data fields from base64 first.");
         break;
     case Syntax::private_key:
         if (!is_pem(value, "PRIVATE KEY"))
             refuse_value(rule.name, "it is not PEM text of a private key",
-                         "It starts with -----BEGIN PRIVATE KEY----- or the like; decode kubeconfig's …-data fields "
+                         "It starts with -----BEGIN PRIVATE KEY----- or the like; decode kubeconfig's ...-data fields "
                          "from base64 first.");
         break;
     case Syntax::token:

@@ -411,7 +411,7 @@ std::string shown(const Json &value) {
     size_t end = 64;
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
         end--;
-    return text.substr(0, end) + "…";
+    return text.substr(0, end) + "...";
 }
 
 } // namespace dbnet::mirror

@@ -49,7 +49,7 @@ const TrackedTable &required_table(Oid relation) {
     const char *name = get_rel_name(relation);
     throw pg::error(ERRCODE_UNDEFINED_OBJECT,
                     name != nullptr ? std::string("table \"") + name + "\" is not tracked" : "there is no such table")
-        .hint("Mirrors and DBNet's configuration are tracked; SELECT dbnet.track('…') begins with others.");
+        .hint("Mirrors and DBNet's configuration are tracked; SELECT dbnet.track('...') begins with others.");
 }
 
 pg::error no_key(const TrackedTable &table, const char *text) {

@@ -19,7 +19,7 @@ std::string_view clipped(std::string_view text, size_t most) {
 
 std::string quoted(std::string_view name) {
     const std::string_view start = clipped(name, longest_name);
-    return " \"" + std::string(start) + (start.size() < name.size() ? "…\"" : "\"");
+    return " \"" + std::string(start) + (start.size() < name.size() ? "...\"" : "\"");
 }
 
 const char *unit_of(Signal signal) {
