@@ -38,7 +38,7 @@ is($all->{mirrors}->wait_synced, '', 'on again: the row is sent');
 is($node->safe_psql('postgres', $pids), $before, 'no process ended');
 
 # --- kill -9 of each, and of a backend ---
-for my $kind ((map { "dbnet $_" } 'launcher', 'mirror worker', 'gateway worker', 'policy worker', 'api worker', 'api session'), 'client backend') {
+for my $kind ((map { "dbnet $_" } 'launcher', 'mirror worker', 'gateway worker', 'policy worker', 'policy action', 'api worker', 'api session'), 'client backend') {
     my $started = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'});
     # A backend kills itself: nobody else's is known to be there.
     my $pid = $kind eq 'client backend' ? 'pg_backend_pid()' : "(SELECT pid FROM pg_stat_activity WHERE backend_type = '$kind')";

@@ -32,7 +32,7 @@ my %builds = map { $_ => 1 } split /[,\s]+/, join ' ', $control =~ /^Build-Depen
 my ($tested) = slurp_file("$top/test/packages.sh") =~ /^packages="(.*?)"/ms;
 # What the tests use besides: compilers that every build has, programs, and libraries of the tests alone.
 my %besides = map { $_ => 1 } qw(make g++ perl openssl curl git zstd libgtest-dev libprotoc-dev libipc-run-perl);
-is_deeply([ sort grep { /-dev/ && !/^postgresql/ } keys %builds ], [ sort grep { !$besides{$_} } split ' ', $tested ], 'Build-Depends and test/packages.sh name the same libraries');
+is_deeply([ sort grep { /-dev/ && !/^postgresql/ } keys %builds ], [ sort grep { !$besides{$_} } split ' ', $tested =~ s{\$\*}{}r ], 'Build-Depends and test/packages.sh name the same libraries');
 like(slurp_file("$top/debian/changelog"), qr/\Adbnet \(\Q$version\E\) /, 'the changelog has the version');
 SKIP: {
     DBNet::Need::or_skip('package');

@@ -7,6 +7,7 @@ use DBNet::Api;
 use DBNet::Cluster;
 use DBNet::Gateway;
 use JSON::PP ();
+use Encode ();
 use Test::More;
 
 my $api = DBNet::Api->start(nodes_ready => 0, controllers => 0);
@@ -159,7 +160,7 @@ subtest 'the same texts through OTLP' => sub {
     my %texts = (%hostile, %unicode);
     for my $key (sort keys %texts) {
         my $name = $texts{$key} eq '' ? 'none' : $texts{$key};
-        my $answer = $gateway->post('/v1/traces', body => DBNet::Gateway::traces(1, name => $name, service => $key));
+        my $answer = $gateway->post('/v1/traces', body => Encode::encode_utf8(DBNet::Gateway::traces(1, name => $name, service => $key)));
         is($answer->{status}, 200, "$key: is taken");
         utf8::encode(my $bytes = $name);
         $node->query_is("SELECT count(*) FROM otel.spans WHERE encode(convert_to(name, 'UTF8'), 'hex') = '" . unpack('H*', $bytes) . "'", '1', "$key: byte for byte");

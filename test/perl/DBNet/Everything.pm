@@ -16,7 +16,7 @@ use DBNet::Mirrors;
 use Test::More;
 
 our $processes = q{SELECT string_agg(backend_type, ', ' ORDER BY backend_type) FROM pg_stat_activity WHERE backend_type LIKE 'dbnet %' AND coalesce(datname, 'postgres') = 'postgres'};
-our $all_processes = 'dbnet api session, dbnet api worker, dbnet gateway worker, dbnet launcher, dbnet mirror worker, dbnet policy worker';
+our $all_processes = 'dbnet api session, dbnet api worker, dbnet gateway worker, dbnet launcher, dbnet mirror worker, dbnet policy action, dbnet policy worker';
 
 sub conf { return "dbnet.api_sessions = 2\nmax_worker_processes = 16\ndbnet.lease_duration = 3\n" }
 
