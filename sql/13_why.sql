@@ -2,15 +2,15 @@
 
 -- Words ------------------------------------------------------------------------------------------------------------------
 
--- Signs that not every encoding of a database has. In PL/pgSQL, which makes the sign only where it is one.
+-- Signs that not every encoding of a database has. In PL/pgSQL, and no expression of CASE, which would be tried beforehand.
 CREATE FUNCTION dbnet.arrow() RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ BEGIN RETURN CASE WHEN getdatabaseencoding() = 'UTF8' THEN chr(8594) ELSE '->' END; END $$;
+    AS $$ BEGIN IF getdatabaseencoding() = 'UTF8' THEN RETURN chr(8594); END IF; RETURN '->'; END $$;
 COMMENT ON FUNCTION dbnet.arrow() IS 'An arrow to the right; in a database that is not UTF8 "->"';
 
 CREATE FUNCTION dbnet.ellipsis() RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ BEGIN RETURN CASE WHEN getdatabaseencoding() = 'UTF8' THEN chr(8230) ELSE '...' END; END $$;
+    AS $$ BEGIN IF getdatabaseencoding() = 'UTF8' THEN RETURN chr(8230); END IF; RETURN '...'; END $$;
 COMMENT ON FUNCTION dbnet.ellipsis() IS 'What stands for words left out: an ellipsis; in a database that is not UTF8 three dots';
 
 CREATE FUNCTION dbnet.short_text(value text, most integer) RETURNS text
