@@ -313,9 +313,10 @@ bool Collector::collect_transitions(const Definition &policy, Span seconds, Pane
     if (read_transitions_until_ && commits == recorded_commits_ &&
         seconds.last - *read_transitions_until_ < look_for_late_every)
         return false;
-    recorded_commits_ = commits;
+    const pg::Result found =
+        pg::execute(read_transitions, policy.number, seconds.first, seconds.last + clock_tolerance);
+    recorded_commits_ = commits; // else, after an error, nothing would be new
     read_transitions_until_ = seconds.last;
-    const pg::Result found = pg::execute(read_transitions, policy.number, seconds.first, seconds.last);
     panes.clear();
     for (size_t row = 0; row < found.rows(); row++) {
         Pane pane;
