@@ -186,7 +186,8 @@ void PolicyEvaluation::measure(Time now) {
     if (!policy_.is_grouped)
         groups_["{}"];
     for (const auto &[name, series] : panes_.groups())
-        groups_[name];
+        if (series.has_begun(seconds.last))
+            groups_[name];
     static const policy::Series nothing;
     for (auto &[name, known] : groups_) {
         const auto found = panes_.groups().find(name);

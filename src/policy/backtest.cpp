@@ -52,9 +52,11 @@ std::vector<Row> replay(const Definition &policy, Time from, Time to) {
         if (now >= read_until) {
             read_until = std::min(now + stretch, to + second);
             panes.clear();
-            Collector().collect(policy, {window_at(now, policy.window).first, window_at(read_until, 0).last}, panes);
+            const Span read{window_at(now, policy.window).first, window_at(read_until, 0).last};
+            Collector().collect(policy, read, panes);
             for (const auto &[name, series] : panes.groups())
-                groups[name];
+                if (series.has_begun(read.last))
+                    groups[name];
         }
         const Span seconds = window_at(now, policy.window);
         for (auto &[name, group] : groups) {

@@ -124,6 +124,10 @@ const pg::Statement sample{R"sql(
 // What is older than this is looked at less often: however long a window is, little of it is read at each turn.
 constexpr Second settled_after = 120, look_for_late_every = 60;
 
+// What lies ahead of the window is read along: a row that was committed before a look is not new at the next one, and
+// senders' clocks may be ahead by as much (telemetry/tables/event_time.hpp).
+constexpr Second clock_tolerance = 300;
+
 constexpr size_t most_remembered = 100'000; // answers of group_of(), some hundred bytes each
 
 int digit_of(char character) noexcept {
@@ -309,9 +313,10 @@ bool Collector::collect_transitions(const Definition &policy, Span seconds, Pane
     if (read_transitions_until_ && commits == recorded_commits_ &&
         seconds.last - *read_transitions_until_ < look_for_late_every)
         return false;
-    recorded_commits_ = commits;
+    const pg::Result found =
+        pg::execute(read_transitions, policy.number, seconds.first, seconds.last + clock_tolerance);
+    recorded_commits_ = commits; // else, after an error, nothing would be new
     read_transitions_until_ = seconds.last;
-    const pg::Result found = pg::execute(read_transitions, policy.number, seconds.first, seconds.last);
     panes.clear();
     for (size_t row = 0; row < found.rows(); row++) {
         Pane pane;
@@ -329,9 +334,10 @@ bool Collector::collect(const Definition &policy, Span seconds, Panes &panes) {
         return is_new;
     }
     const std::string running(pg::execute(oldest_running).text(0, 0));
-    bool is_new = collect_recent(policy, seconds, panes);
+    const Span readable{seconds.first, seconds.last + clock_tolerance};
+    bool is_new = collect_recent(policy, readable, panes);
     if (seen_.empty() || seconds.last - looked_for_late_at_ >= look_for_late_every) {
-        is_new |= !seen_.empty() && collect_late(policy, seconds, panes);
+        is_new |= !seen_.empty() && collect_late(policy, readable, panes);
         late_seen_ = running;
         looked_for_late_at_ = seconds.last;
         settled_until_ = seconds.last - settled_after;

@@ -46,6 +46,8 @@ public:
     void forget_before(Second second);
     void forget_from(Second second);
     bool empty() const noexcept { return panes_.empty(); }
+    // Whether it has a pane of this second or one before; panes may lie ahead of the window.
+    bool has_begun(Second last) const noexcept { return !panes_.empty() && panes_.begin()->first <= last; }
 
     // The value over the seconds from `first` to `last`, and how many items are behind it. A rate or count of nothing
     // is 0; other values of nothing are none.

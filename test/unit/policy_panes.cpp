@@ -52,6 +52,9 @@ TEST(PolicyPanes, ValuesOfAWindow) {
     EXPECT_EQ(value(series, "count", 101, 102), 30) << "the first second is over";
     EXPECT_EQ(value(series, "count", 100, 101), 10) << "the last is yet to come";
     EXPECT_EQ(series.observe(*measure_of("error_rate"), 100, 102).count, 40);
+    EXPECT_TRUE(series.has_begun(100));
+    EXPECT_FALSE(series.has_begun(99)) << "all of it lies ahead";
+    EXPECT_FALSE(Series().has_begun(100));
 }
 
 TEST(PolicyPanes, Nothing) {
