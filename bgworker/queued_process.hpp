@@ -3,7 +3,7 @@
 // queues.
 #pragma once
 
-#include "bgworker/client_api/session_segment.hpp"
+#include "bgworker/session_segment.hpp"
 
 #include <string>
 
