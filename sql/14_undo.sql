@@ -126,6 +126,7 @@ CREATE FUNCTION dbnet.undo_within(path text, event bigint, activity bigint, tran
 DECLARE
     one record;
     where_key text;
+    row_place text; -- tells the row by what no operator or function of the caller's search_path takes part in
     columns text;
     in_the_way text;
     unknown text;
@@ -170,8 +171,11 @@ BEGIN
         outcome := CASE WHEN one.later IS NOT NULL THEN format('event %s stands in the way', one.later)
                         WHEN one.redacted THEN 'a redacted value is not on record' ELSE 'would be done' END;
         IF NOT dry_run THEN
+            IF one.operation IN ('I', 'U') THEN
+                EXECUTE format('SELECT min(format(''tableoid = %%s::pg_catalog.oid AND ctid = %%L::pg_catalog.tid'', tableoid::oid, ctid)) FROM %s WHERE %s', one.relation, where_key) INTO row_place;
+            END IF;
             PERFORM set_config('search_path', path, true);
-            EXECUTE statement;
+            EXECUTE CASE WHEN row_place IS NULL OR one.operation NOT IN ('I', 'U') THEN statement ELSE left(statement, length(statement) - length(where_key)) || row_place END;
             GET DIAGNOSTICS changed = ROW_COUNT;
             PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             IF changed <> 1 THEN
@@ -232,7 +236,7 @@ CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value 
     SELECT CASE WHEN value IS NULL OR value = 'null' AND a.atttypid NOT IN ('json'::regtype, 'jsonb'::regtype) THEN 'NULL'
                 WHEN a.atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN format('%L::%s', value::text, format_type(a.atttypid, a.atttypmod))
                 WHEN jsonb_typeof(value) IN ('object', 'array') THEN
-                    format('(jsonb_populate_record(NULL::%s, %L)).%I', relation, jsonb_build_object(column_name, value)::text, column_name)
+                    format('(pg_catalog.jsonb_populate_record(NULL::%s, %L)).%I', relation, jsonb_build_object(column_name, value)::text, column_name)
                 ELSE format('%L', value #>> '{}') END
     FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attname = column_name
     $$;

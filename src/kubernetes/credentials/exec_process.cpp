@@ -23,6 +23,7 @@ namespace dbnet::kubernetes {
 namespace {
 
 constexpr size_t largest_output = 1024 * 1024; // bytes; a certificate chain with its key has a few thousand
+constexpr size_t most_at_once = 64 * 1024;     // bytes of a pipe before the clock is looked at again: what it holds
 constexpr size_t kept_errors = 16 * 1024;      // bytes: the last ones are shown
 constexpr int could_not_be_executed = 126;     // as shells say it
 
@@ -187,14 +188,17 @@ void ExecProcess::give_up(std::string problem) {
 
 void ExecProcess::take(Pipe &pipe, std::string &text) {
     char bytes[4096];
-    while (pipe.reader() >= 0) {
+    size_t taken = 0;
+    while (pipe.reader() >= 0 && taken < most_at_once) {
         const ssize_t size = read(pipe.reader(), bytes, sizeof bytes);
-        if (size > 0)
+        if (size > 0) {
             text.append(bytes, static_cast<size_t>(size));
-        else if (size == 0)
+            taken += static_cast<size_t>(size);
+        } else if (size == 0) {
             pipe.close(); // nobody can write into it any more
-        else if (errno != EINTR)
+        } else if (errno != EINTR) {
             return;
+        }
         if (&pipe == &stdout_ && text.size() > largest_output)
             return;
         if (&pipe == &stderr_ && text.size() > 2 * kept_errors) // from the next word on, lest half a secret be shown
