@@ -37,7 +37,7 @@ using mirror::Mirror;
 const pg::Statement set_replication_role{"SELECT pg_catalog.set_config('session_replication_role', $1, true)"};
 
 const pg::Statement select_not_null_columns{"SELECT attname FROM pg_catalog.pg_attribute"
-                                    " WHERE attrelid = $1 AND attnum > 0 AND attnotnull AND NOT attisdropped"};
+                                            " WHERE attrelid = $1 AND attnum > 0 AND attnotnull AND NOT attisdropped"};
 
 // Keys of rows that a user deleted and whose deletion is still on its way to the server.
 const pg::Statement select_tombstones{

@@ -1,7 +1,7 @@
 // Fuzz target of what databases write for each other: stamps on objects, which anybody may have changed, instants, and
 // PostgreSQL's history files.
-#include "mirror/decision/stamp.hpp"
 #include "kubernetes/instant.hpp"
+#include "mirror/decision/stamp.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -18,7 +18,7 @@ constexpr const char *event_table_names[] = {"activity", "entity_version"};
 
 Oid known[static_cast<size_t>(OwnTable::count)];
 bool is_current[static_cast<size_t>(OwnTable::count)]; // nothing has been renamed, made or dropped since
-uint64 table_changes = 0;                                    // that invalidations have told of
+uint64 table_changes = 0;                              // that invalidations have told of
 
 // Where the last events went: nearly always where the next ones go.
 constexpr int nowhere = -1;

@@ -246,7 +246,8 @@ const TrackedTable *look_up(Relation relation) {
     entry = find_entry(id);
     entry->context = is_worth_memory ? context : nullptr;
     entry->table = table;
-    entry->is_known = tracking_changes == before_reading; // else it may be out of date already: once more at the next question
+    entry->is_known =
+        tracking_changes == before_reading; // else it may be out of date already: once more at the next question
     return &entry->table;
 }
 

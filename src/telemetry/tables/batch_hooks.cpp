@@ -158,7 +158,6 @@ void call_batch_hooks(const PartitionedTable &table) {
     }
 }
 
-
 DBNET_FUNCTION(dbnet_change_batch_hook) {
     static const pg::Statement select_owner{
         "SELECT pg_catalog.pg_has_role($1, p.proowner, 'USAGE') FROM pg_catalog.pg_proc AS p"
