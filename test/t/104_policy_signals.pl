@@ -17,6 +17,7 @@ $policies->create(qq{'histogram', 'metrics', aggregate => 'p90', threshold => 15
 $policies->create(qq{'exponential', 'metrics', aggregate => 'p50', threshold => 3, minimum_count => 10, match => '{"metric": "sizes"}', $act});
 $policies->create(qq{'counted', 'metrics', aggregate => 'rate', threshold => 0.09, match => '{"metric": "latency", "route": "/a"}', $act});
 $policies->create(qq{'late', 'metrics', aggregate => 'count', threshold => 1, match => '{"metric": "late"}', $act});
+$policies->create(qq{'ahead', 'metrics', aggregate => 'count', threshold => 0.5, match => '{"metric": "ahead"}', $act});
 $policies->create(qq{'logs', 'logs', aggregate => 'count', threshold => 2, match => '{"minimum_severity": "ERROR", "event": "boom"}', group_by => '{service_name}', $act});
 $policies->create(qq{'routes', 'spans', aggregate => 'p99', threshold => 500, match => '{"kind": "server"}', group_by => '{node,http.route}', minimum_count => 20, $act});
 $node->worker_pid('policy worker');
@@ -69,6 +70,10 @@ $node->query_is(sprintf($done, 'counter'), '', '20 in ten minutes is not enough'
 $node->psql_ok(q{SELECT otel.ingest_metrics(net.metrics(0.97, 5, clock_timestamp()))}, 'a third, of a counter that began anew');
 $node->wait_for(sprintf($done, 'counter'), 'the rate of a counter', expected => '|0.042|3');
 $node->wait_for(q{SELECT count, abs(value - 0.95) < 0.01 FROM net.done WHERE policy = 'quantile'}, 'a quantile of values', expected => '3|t');
+
+# What a clock ahead of ours sends is looked at before its time, and counts when that has come.
+$node->psql_ok(q{SELECT otel.ingest_metrics(net.metric('ahead', 'gauge', 0, '{"asDouble": 1}', clock_timestamp() + interval '3 s'))}, 'a point of a time to come');
+$node->wait_for(sprintf($done, 'ahead'), 'counts when its time has come', expected => '|1.000|1');
 
 # What comes late counts, too, also when its time was looked at long ago: the last lines of this test.
 $node->psql_ok(q{SELECT otel.ingest_metrics(net.metric('late', 'gauge', 0, '{"asDouble": 1}'))}, 'one point');
