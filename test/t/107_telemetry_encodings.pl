@@ -8,7 +8,7 @@ use DBNet::Gateway;
 use Encode ();
 use Test::More;
 
-my $node = DBNet::Cluster->started('telemetry_encodings');
+my $node = DBNet::Cluster->started('telemetry_encodings', conf => 'max_worker_processes = 32');
 my $text = "é日😀";
 my $bytes = Encode::encode_utf8($text);
 my $now = int(time) . '000000000';
