@@ -272,6 +272,15 @@ TEST_F(KubernetesExec, FailuresSayWhy) {
     EXPECT_EQ(server.requests, 0);
 }
 
+TEST_F(KubernetesExec, WhatComplainsWithoutEndIsKilledInTime) {
+    Server server(Security::tls, answer_ok);
+    Connection connection = with_program(server, "exec yes >&2");
+    connection.exec->time_limit = std::chrono::milliseconds(300);
+    Transport transport;
+    EXPECT_EQ(exchange(transport, connection, get()).transport_error,
+              server.url() + ": no credentials: \"" + connection.exec->command + "\" did not end within 1 s");
+}
+
 TEST_F(KubernetesExec, WhatTakesTooLongIsKilledWithAllItStarted) {
     Server server(Security::tls, answer_ok);
     Connection connection = with_program(server, "sleep 1000 & echo $! $$ > " + directory_ + "/processes; wait");

@@ -131,9 +131,14 @@ ExecProcess::ExecProcess(ExecPlugin plugin, const std::string &info)
     start(info);
     stdout_.close_writer();
     stderr_.close_writer();
-    for (const int descriptor : {stdout_.reader(), stderr_.reader(), end_})
-        poll_.watch(descriptor, EPOLLIN);
-    poll_.wake_at(deadline_);
+    try {
+        for (const int descriptor : {stdout_.reader(), stderr_.reader(), end_})
+            poll_.watch(descriptor, EPOLLIN);
+        poll_.wake_at(deadline_);
+    } catch (...) { // no destructor runs for what was never made
+        kill();
+        throw;
+    }
 }
 
 void ExecProcess::start(const std::string &info) {
@@ -143,6 +148,8 @@ void ExecProcess::start(const std::string &info) {
     const std::vector<char *> argument_pointers = pointers_to(arguments),
                               environment_pointers = pointers_to(environment);
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0)
+        throw Failure(std::string("cannot open /dev/null: ") + std::strerror(errno));
     // No handler of ours may run in the child before it has none.
     sigset_t all, before;
     sigfillset(&all);
@@ -216,13 +223,28 @@ bool ExecProcess::run() {
         return true;
     poll_.ready();
     drain();
-    int status = 0;
+    const auto too_much = [this] {
+        return in_quotes(plugin_.command) + " printed more than " + std::to_string(largest_output) + " bytes";
+    };
     if (output_.size() > largest_output) {
-        give_up(in_quotes(plugin_.command) + " printed more than " + std::to_string(largest_output) + " bytes");
-    } else if (waitpid(process_, &status, WNOHANG) != 0) {
+        give_up(too_much());
+        return true;
+    }
+    int status = 0;
+    const pid_t ended = waitpid(process_, &status, WNOHANG);
+    const std::string why = ended < 0 ? std::strerror(errno) : "";
+    if (ended != 0) {
         drain(); // what it wrote last; children of its own that still have the pipes are not waited for
         std::erase(children.running, std::exchange(process_, -1));
         kill();
+        if (ended < 0) {
+            problem_ = "cannot tell how " + in_quotes(plugin_.command) + " ended: " + why;
+            return true;
+        }
+        if (output_.size() > largest_output) {
+            problem_ = too_much();
+            return true;
+        }
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             return true;
         problem_ = in_quotes(plugin_.command) + (WIFSIGNALED(status)
