@@ -116,6 +116,12 @@ $$;
 COMMENT ON FUNCTION dbnet.undo_outcome(regclass, jsonb, jsonb) IS
     'Internal, for dbnet.undo(): whether a row is as it was to be, or what triggers have made of it. Arguments: table; key; values of columns, NULL = no row';
 
+CREATE FUNCTION dbnet.undo_obstacles(event bigint, activity bigint, transaction xid8) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.operation), s.key), E'\n' ORDER BY s.step)
+          FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL $$;
+COMMENT ON FUNCTION dbnet.undo_obstacles(bigint, bigint, xid8) IS 'Internal, for dbnet.undo(): later changes of what is to be taken back, a line each; NULL = none';
+
 -- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers, which find names
 -- where the caller does.
 CREATE FUNCTION dbnet.undo_within(path text, event bigint, activity bigint, transaction xid8, dry_run boolean)
@@ -137,8 +143,7 @@ DECLARE
     outcomes text[] := '{}';
     trouble text;         -- why the commit will fail
 BEGIN
-    SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.operation), s.key), E'\n' ORDER BY s.step) INTO in_the_way
-        FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL;
+    in_the_way := dbnet.undo_obstacles(event, activity, transaction);
     SELECT string_agg(format('%s of %s', s.relation, s.key), ', ') INTO unknown FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.redacted;
     IF NOT dry_run AND in_the_way IS NOT NULL THEN
         RAISE EXCEPTION 'later changes stand in the way' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = in_the_way,
@@ -190,6 +195,14 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    -- What others have committed since the first look; of what comes after this one the rows' locks keep them.
+    IF cardinality(done) > 0 THEN
+        in_the_way := dbnet.undo_obstacles(event, activity, transaction);
+        IF in_the_way IS NOT NULL THEN
+            RAISE EXCEPTION 'later changes stand in the way' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = in_the_way,
+                HINT = 'They came while this ran, and nothing was taken back. Take those back first, or change the rows by hand.';
+        END IF;
+    END IF;
     -- What triggers and constraints do that are deferred to the commit is tried now, and taken back: their time is then.
     BEGIN
         IF cardinality(done) > 0 THEN
