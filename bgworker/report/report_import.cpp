@@ -8,6 +8,7 @@
 #include "pg/deadline.hpp"
 #include "pg/report_scope.hpp"
 #include "pg/spi.hpp"
+#include "pg/text_columns.hpp"
 #include "settings.hpp"
 
 #include <algorithm>
@@ -45,13 +46,6 @@ const pg::Statement select_is_plain_table{
     "SELECT c.relkind = 'r' AND NOT c.relhasrules AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t"
     " WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A') AND t.tgtype & 7 = 7)" // row, before, insert
     " FROM pg_catalog.pg_class AS c WHERE c.oid = $1"};
-
-const pg::Statement select_not_null{"SELECT attname FROM pg_catalog.pg_attribute"
-                                    " WHERE attrelid = $1 AND attnum > 0 AND attnotnull AND NOT attisdropped"};
-
-Text optional_text(const std::string &text) {
-    return text.empty() ? Text() : Text(text);
-}
 
 // Digits of the fraction of a second in a time as the API writes it.
 size_t fraction_digits(const std::string &time) {
@@ -114,15 +108,15 @@ public:
         const mirror::Observed &seen = event.seen;
         name_spaces.push_back(event.key.name_space);
         names.push_back(event.key.name);
-        uids.push_back(optional_text(event.uid));
-        versions.push_back(optional_text(event.resource_version));
+        uids.push_back(pg::text_or_null(event.uid));
+        versions.push_back(pg::text_or_null(event.resource_version));
         generations.push_back(seen.generation ? Text(std::to_string(*seen.generation)) : Text());
         lives.push_back(seen.live);
         managers.push_back(seen.managers.dump());
-        healths.push_back(optional_text(seen.health));
-        health_messages.push_back(optional_text(seen.health_message));
-        controllers.push_back(optional_text(seen.controller));
-        last_managers.push_back(optional_text(seen.last_manager));
+        healths.push_back(pg::text_or_null(seen.health));
+        health_messages.push_back(pg::text_or_null(seen.health_message));
+        controllers.push_back(pg::text_or_null(seen.controller));
+        last_managers.push_back(pg::text_or_null(seen.last_manager));
     }
 
     // Into the table, as whoever runs it; how many.
@@ -160,10 +154,7 @@ void import_objects(const Mirror &mirror, std::span<const QueuedEvent> events) {
     mirror::lock_table(mirror, true);
     if (!pg::execute(select_is_plain_table, Oid{mirror.relation}).boolean(0, 0))
         throw NotPlain();
-    std::set<std::string> not_null;
-    pg::Result columns = pg::execute(select_not_null, Oid{mirror.relation});
-    for (size_t row = 0; row < columns.rows(); row++)
-        not_null.emplace(columns.text(row, 0));
+    const std::set<std::string> not_null = mirror::not_null_columns(mirror);
 
     Batch batch(mirror, not_null);
     for (const QueuedEvent &event : events)

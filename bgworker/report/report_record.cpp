@@ -94,10 +94,6 @@ const pg::Statement forget_gone{R"sql(
         AND o.live IS NULL AND o.phase IN ('absent', 'report_failed')
 )sql"};
 
-Text text_or_null(const std::string &text) {
-    return text.empty() ? Text() : Text(text);
-}
-
 // Phases in which no request is on its way or wanted: reports may change them.
 bool is_ours(Phase phase) {
     return phase == Phase::none || phase == Phase::synced || phase == Phase::drifted || phase == Phase::absent;
@@ -267,13 +263,14 @@ void Recorder::take_answer(const QueuedEvent &event, mirror::ReportedObject &obj
 // `is_new`: nothing of this incarnation was on record.
 void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &message, bool is_answer, bool is_new) {
     const mirror::Observed &seen = event.seen;
-    present_.add(event.key.name_space, event.key.name, text_or_null(event.uid), text_or_null(event.resource_version),
-                 seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
-                 text_or_null(seen.health), text_or_null(seen.health_message), text_or_null(seen.controller),
-                 text_or_null(seen.last_manager), text_or_null(mirror::to_text(phase)), text_or_null(message),
-                 is_answer ? pg::array_text(seen.owned) : "{}",
-                 is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}",
-                 is_answer ? Text(seen.stamp) : Text(), is_answer && is_new && seen.is_created_by_us ? "t" : "f");
+    present_.add(
+        event.key.name_space, event.key.name, pg::text_or_null(event.uid), pg::text_or_null(event.resource_version),
+        seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
+        pg::text_or_null(seen.health), pg::text_or_null(seen.health_message), pg::text_or_null(seen.controller),
+        pg::text_or_null(seen.last_manager), pg::text_or_null(mirror::to_text(phase)), pg::text_or_null(message),
+        is_answer ? pg::array_text(seen.owned) : "{}",
+        is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}", is_answer ? Text(seen.stamp) : Text(),
+        is_answer && is_new && seen.is_created_by_us ? "t" : "f");
 }
 
 Recorded Recorder::finish() {
@@ -347,12 +344,12 @@ void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::spa
         }
         name_spaces.push_back(jobs[i].key.name_space);
         names.push_back(jobs[i].key.name);
-        uids.push_back(text_or_null(jobs[i].uid));
+        uids.push_back(pg::text_or_null(jobs[i].uid));
         bool has_base = !failed && result.merge.base_changed && jobs[i].exists;
         bases.push_back(has_base ? Text(Json(result.merge.base).dump()) : Text());
         released.push_back(failed ? "[]" : Json(result.merge.released).dump());
         outcomes.push_back(failed ? "failed" : "done");
-        messages.push_back(text_or_null(result.message));
+        messages.push_back(pg::text_or_null(result.message));
         reasons.push_back(result.message.empty() ? Text() : "Report" + result.sqlstate);
     }
     if (!names.empty())

@@ -36,9 +36,6 @@ using mirror::Mirror;
 
 const pg::Statement set_replication_role{"SELECT pg_catalog.set_config('session_replication_role', $1, true)"};
 
-const pg::Statement select_not_null_columns{"SELECT attname FROM pg_catalog.pg_attribute"
-                                            " WHERE attrelid = $1 AND attnum > 0 AND attnotnull AND NOT attisdropped"};
-
 // Keys of rows that a user deleted and whose deletion is still on its way to the server.
 const pg::Statement select_tombstones{
     "SELECT DISTINCT k.position FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
@@ -436,9 +433,7 @@ bool RowReport::can_skip_triggers(const Write &write) {
 
 std::vector<RowResult> RowReport::run() {
     mirror::lock_table(mirror_, true);
-    pg::Result not_null = pg::execute(select_not_null_columns, Oid{mirror_.relation});
-    for (size_t row = 0; row < not_null.rows(); row++)
-        not_null_.emplace(not_null.text(row, 0));
+    not_null_ = mirror::not_null_columns(mirror_);
 
     std::vector<size_t> missing;
     for (bool removing : {false, true}) {

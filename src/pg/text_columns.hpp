@@ -24,6 +24,11 @@ template<class Texts> std::string array_text(const Texts &texts) {
     return array + "}";
 }
 
+// Empty: NULL.
+inline std::optional<std::string> text_or_null(const std::string &text) {
+    return text.empty() ? std::nullopt : std::optional(text);
+}
+
 // Many rows as arguments of one statement: a text[] per column, read by FROM unnest($1, $2, …). The cheapest way in: no
 // document is built here and none is parsed there.
 class TextColumns {

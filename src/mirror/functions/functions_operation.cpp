@@ -20,7 +20,6 @@ extern "C" {
 namespace dbnet::mirror {
 namespace {
 
-const pg::Statement may_update_any{"SELECT has_any_column_privilege($1, 'UPDATE')"};
 const pg::Statement may_delete{"SELECT has_table_privilege($1, 'DELETE')"};
 const pg::Statement insert_operation{
     "INSERT INTO dbnet.operation (server, relation, namespace, name, uid, operation, arguments, requested_by)"
@@ -79,7 +78,7 @@ OperationTarget target_of(Mirror &&mirror, const std::string &text) {
 }
 
 void check_update(const OperationTarget &target) {
-    if (!pg::execute(may_update_any, Oid{target.mirror.relation}).boolean(0, 0))
+    if (!may_update_some_column(target.mirror.relation))
         throw denied(target.mirror, "Who may UPDATE a column may ask for that.");
 }
 

@@ -24,7 +24,6 @@ const pg::Statement delete_requests{
 const pg::Statement insert_requests{
     "INSERT INTO dbnet.ownership_request (relation, namespace, name, operation, path, value)"
     " SELECT $1, $2, $3, $4, path, value::jsonb FROM unnest($5, $6) AS request(path, value)"};
-const pg::Statement may_update_some{"SELECT has_any_column_privilege($1, 'UPDATE')"};
 const pg::Statement delete_expectations{"DELETE FROM dbnet.ownership_request WHERE relation = $1 AND namespace = $2 "
                                         "AND name = $3 AND operation = 'expect'"};
 const pg::Statement insert_expectation{
@@ -206,7 +205,7 @@ DBNET_FUNCTION(dbnet_expect) {
         // Of a deleted row, whose object was of another version, the next word must be possible, too.
         if (!find_row(mirror, key) && !as_extension([&] { return load_objects({{key}}, false).front().tombstone; }))
             throw pg::error(ERRCODE_UNDEFINED_OBJECT, mirror.qualified_name + " has no row \"" + key.text() + "\"");
-        if (!pg::execute(may_update_some, relation).boolean(0, 0))
+        if (!may_update_some_column(relation))
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for table " + mirror.qualified_name)
                 .hint("Who may UPDATE a column may say of which version.");
         const ObjectRecord object = recorded_object(mirror, key, "it has no version");

@@ -10,6 +10,7 @@
 namespace dbnet::mirror {
 namespace {
 
+const pg::Statement has_update_right{"SELECT has_any_column_privilege($1, 'UPDATE')"};
 const pg::Statement hides_rows{"SELECT row_security_active($1)"};
 
 // Columns whose base type is not PostgreSQL's own. to_jsonb() would call a cast to json that a user has made for such a
@@ -132,6 +133,10 @@ Key parse_key(const Mirror &mirror, std::string_view text) {
     if (has_namespace)
         key.name_space = text.substr(0, slash);
     return key;
+}
+
+bool may_update_some_column(Oid relation) {
+    return pg::execute(has_update_right, relation).boolean(0, 0);
 }
 
 } // namespace dbnet::mirror

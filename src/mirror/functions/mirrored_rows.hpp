@@ -21,6 +21,8 @@ struct MirroredRow {
 // table would be incomplete because of row-level security.
 Mirror readable_mirror(Oid relation);
 
+bool may_update_some_column(Oid relation); // the caller
+
 // At most `limit` rows with keys after `after` (nullptr: from the start), read with the caller's rights.
 std::vector<MirroredRow> next_rows(const Mirror &mirror, const Key *after, int limit);
 

@@ -5,7 +5,9 @@
 
 #include "mirror/store/catalog.hpp"
 
+#include <set>
 #include <stdexcept>
+#include <string>
 
 namespace dbnet::mirror {
 
@@ -19,5 +21,8 @@ public:
 // name stay what they are, then compares them with the mirror's. Throws ConfigurationChanged; pg_error when the lock
 // cannot be had within lock_timeout.
 void lock_table(const Mirror &mirror, bool for_writing);
+
+// Of a table that is locked: the columns that take no NULL.
+std::set<std::string> not_null_columns(const Mirror &mirror);
 
 } // namespace dbnet::mirror
