@@ -69,9 +69,11 @@ const pg::Statement insert_block{R"sql(
 const pg::Statement ensure_partitions{"SELECT otel.ensure_partitions()"};
 // One, so that its locks are given back before the next is asked for.
 const pg::Statement remove_old_partition{"SELECT otel.remove_old_partitions(most => 1)"};
+// What holds one is looked up once: it may be dropped between two looks, which see what has committed by then.
 const pg::Statement select_held_partitions{
-    "SELECT string_agg(format('%s (%s)', partition, held_by), ', ' ORDER BY partition::text) FROM otel.partitions"
-    " WHERE held_by IS NOT NULL AND to_time <= now() - current_setting('dbnet.telemetry_retention')::interval"};
+    "WITH part AS MATERIALIZED (SELECT partition, held_by FROM otel.partitions"
+    " WHERE to_time <= now() - current_setting('dbnet.telemetry_retention')::interval)"
+    " SELECT string_agg(format('%s (%s)', partition, held_by), ', ' ORDER BY partition::text) FROM part WHERE held_by IS NOT NULL"};
 const pg::Statement remove_dimensions{"SELECT otel.remove_old_dimensions()"};
 
 std::string part_name(const char *ring, int place, bool two_digits) {
