@@ -52,8 +52,10 @@ void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &doubt, i
     const bool is_ours = lease.holder == self_.identity;
     const bool is_news =
         !lease_ || lease_->resource_version != lease.resource_version || lease_->holder != lease.holder;
-    if (is_news)
+    if (is_news) {
         first_seen_ms_ = now_ms;
+        is_holder_alive_ = lease_.has_value();
+    }
     lease_ = std::move(lease);
     const bool is_claimed = self_.claims && self_.term > lease_->term;
     const int64_t theirs_ms = std::clamp<int64_t>(lease_->duration_s, 1, 3600) * 1000;

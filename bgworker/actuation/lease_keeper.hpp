@@ -46,9 +46,11 @@ public:
 
     // Empty: this instance may write to the server. Otherwise why not (yet).
     std::string closed_reason(int64_t now_ms) const;
-    // It may not, and the server's answer is awaited that will tell whether it may: a moment.
+    // It may not, but soon will or know better: an answer of the server is awaited, or whether a holder that was found
+    // renews at all (one that died leaves its Lease behind).
     bool is_awaited(int64_t now_ms) const {
-        return rival_.empty() && failure_.empty() && !closed_reason(now_ms).empty();
+        const bool is_kept_off = is_older_copy_ || (!rival_.empty() && is_holder_alive_);
+        return !is_kept_off && failure_.empty() && !closed_reason(now_ms).empty();
     }
     // Somebody else may, and only a human can change that soon. Empty: no.
     const std::string &rival() const { return rival_; }
@@ -74,6 +76,7 @@ private:
     int64_t renewed_ms_ = -1;   // when the last accepted renewal was sent; -1: we are not the holder
     int64_t first_seen_ms_ = 0; // when the other holder's last renewal was seen first
     bool is_older_copy_ = false;
+    bool is_holder_alive_ = false; // it has written since the Lease was read first
     std::string rival_, unavailable_, failure_;
 };
 

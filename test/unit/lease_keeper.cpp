@@ -77,6 +77,7 @@ TEST_F(LeaseKeeperTest, WaitsForAnotherHolderWhoRenews) {
         see(lease("them", std::to_string(now)), now);
         EXPECT_FALSE(is_open(now));
         EXPECT_NE(keeper.rival().find("them"), std::string::npos);
+        EXPECT_EQ(keeper.is_awaited(now), now == 0) << "from the second renewal on it is known to live";
         EXPECT_GE(keeper.due_ms(), now + 100);
         EXPECT_LE(keeper.due_ms(), now + 10'000);
     }
@@ -84,8 +85,10 @@ TEST_F(LeaseKeeperTest, WaitsForAnotherHolderWhoRenews) {
 
 TEST_F(LeaseKeeperTest, TakesOverWhatIsNotRenewedForItsDuration) {
     int64_t now = 0;
-    for (; now < 30'000; now = keeper.due_ms())
+    for (; now < 30'000; now = keeper.due_ms()) {
         see(lease("them", "9"), now);
+        EXPECT_TRUE(keeper.is_awaited(now)) << "it may be dead";
+    }
     EXPECT_EQ(now, 30'000);
     see(lease("them", "9"), now);
     EXPECT_EQ(keeper.next(now), LeaseAction::renew);
@@ -99,6 +102,7 @@ TEST_F(LeaseKeeperTest, AnOlderCopyNeverTakesOverByItself) {
     int64_t now = 0;
     for (int i = 0; i < 20; i++, now = keeper.due_ms())
         see(lease("them", "9"), now, false);
+    EXPECT_FALSE(keeper.is_awaited(now)) << "a human is";
     EXPECT_GT(now, 60'000);
     EXPECT_NE(keeper.rival().find("older copy"), std::string::npos);
     EXPECT_TRUE(keeper.is_older_copy());
