@@ -167,6 +167,9 @@ Outcome::Kind invalid_kind(const Facts &facts) {
 Outcome::Kind internal_kind(const Facts &facts, bool ambiguous) {
     if (facts.says("required revision is a future revision"))
         return Outcome::future_version;
+    // Of etcd, and of the API server's connection to it.
+    if (facts.says("etcdserver: request is too large") || facts.says("trying to send message larger than max"))
+        return Outcome::too_large;
     if (facts.says("etcdserver: request timed out") || facts.says("context deadline exceeded"))
         return ambiguous ? Outcome::ambiguous : Outcome::retry;
     if (!facts.reason.empty() || facts.retry_after >= 0 || facts.says("etcdserver:") || facts.says("rpc error"))

@@ -1,7 +1,15 @@
 // All objects, one revision counter, and the log of changes watches and consistent paging read from.
 #include "store.hpp"
 
+#include "errors.hpp"
+
 namespace kubesim {
+
+namespace {
+
+constexpr size_t most_stored = 1536 * 1024; // bytes of an object; etcd's --max-request-bytes
+
+} // namespace
 
 const std::string &Stored::item_text() const {
     if (item_text_.empty())
@@ -51,11 +59,14 @@ StoredPtr Store::put(const Kind &kind, const std::string &key, json body) {
     auto stored = std::make_shared<Stored>();
     stored->kind = &kind.stored_as();
     stored->key = key;
-    stored->revision = ++revision_;
+    stored->revision = revision_ + 1;
     if (const auto &form = kind.behaviour.kept_as)
         body = form->to_kept(std::move(body));
     body["metadata"]["resourceVersion"] = std::to_string(stored->revision);
     stored->body = std::move(body);
+    if (stored->item_text().size() > most_stored)
+        throw ApiError::internal("etcdserver: request is too large");
+    ++revision_;
     StoredPtr &slot = objects_[&kind.stored_as()][key];
     StoredPtr before = slot;
     slot = stored;

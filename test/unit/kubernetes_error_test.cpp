@@ -149,6 +149,11 @@ TEST(KubernetesError, FiveHundredsAreToldApart) {
     EXPECT_EQ(kind(status_answer(500, "", "etcdserver: mvcc: required revision is a future revision")),
               "future_version");
     EXPECT_EQ(kind(status_answer(500, "", "etcdserver: leader changed")), "retry");
+    EXPECT_EQ(kind(status_answer(500, "", "etcdserver: request is too large")), "too_large");
+    EXPECT_EQ(kind(status_answer(500, "",
+                                 "rpc error: code = ResourceExhausted desc = trying to send message larger than "
+                                 "max (2100412 vs. 2097152)")),
+              "too_large");
     EXPECT_EQ(kind(status_answer(500, "", "etcdserver: request timed out")), "retry");
     EXPECT_EQ(kind(answer(500, "requested [{UID  1}] without impersonating a user")), "schema_500");
     Response asked_to_wait = status_answer(500, "", "odd");
