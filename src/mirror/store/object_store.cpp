@@ -133,7 +133,7 @@ pg::Statement save_objects{R"sql(
         reason           = w.reason,
         attempts         = w.attempts,
         next_attempt_at  = w.next_attempt_at,
-        created_by_us    = CASE WHEN w.accepted AND w.fresh THEN w.created ELSE o.created_by_us OR w.created END,
+        created_by_us    = w.created OR o.created_by_us AND NOT (w.accepted AND w.fresh AND o.uid IS DISTINCT FROM w.uid),
         commit_transaction = coalesce(w.transaction, o.commit_transaction),
         commit_lsn       = coalesce(w.commit_lsn, o.commit_lsn),
         last_actuation   = coalesce(w.last_actuation, o.last_actuation),
