@@ -63,12 +63,14 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             entry.since_ms = now_ms;
         }
         const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
-        // What an older commit asked is replaced: nobody waits for it any more. Two transactions that name the same
-        // objects in different orders would wait for each other otherwise. A compare asks nothing new.
+        // A compare asks nothing new.
         if (cause.transaction != 0)
-            leave_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size());
-        entry.cause = cause;
-        entry.cause.event = one.event;
+            leave_older_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size(),
+                              wave && !wave->may_go(one.rank));
+        if (cause.transaction != 0 || entry.cause.transaction == 0) {
+            entry.cause = cause;
+            entry.cause.event = one.event;
+        }
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
         entry.refused.clear();
@@ -201,11 +203,13 @@ void Queue::settled(Entry &entry) {
 void Queue::stopped(Entry &entry) {
     if (entry.again) {
         entry.untold_lsn = 0;
-        leave_waves(entry, 0, entry.covered_waves);
+        const bool must_wait = std::any_of(entry.waves.begin() + entry.covered_waves, entry.waves.end(),
+                                           [](const auto &wave) { return !wave.first->may_go(wave.second); });
+        leave_older_waves(entry, 0, entry.covered_waves, must_wait);
         return redo(entry);
     }
-    const bool others_wait =
-        std::any_of(entry.waves.begin(), entry.waves.end(), [](const auto &wave) { return wave.first->has_blocked(); });
+    const bool others_wait = std::any_of(entry.waves.begin(), entry.waves.end(),
+                                         [](const auto &wave) { return wave.first->has_later(wave.second); });
     if (others_wait) {
         entry.state = State::stopped;
         entry.untold_lsn = 0;
@@ -243,14 +247,24 @@ void Queue::for_each(const std::function<void(Entry &)> &function) {
 void Queue::leave_waves(Entry &entry, size_t first, size_t last) {
     const std::vector left(entry.waves.begin() + first, entry.waves.begin() + last);
     entry.waves.erase(entry.waves.begin() + first, entry.waves.begin() + last);
-    if (first == 0)
-        entry.covered_waves = 0;
+    entry.covered_waves -= std::min(last, entry.covered_waves) - std::min(first, entry.covered_waves);
     for (const auto &[wave, rank] : left)
         for (const mirror::Key &key : wave->settle(rank)) {
             Entry *released = find(key);
             if (released && released->state == State::blocked)
                 place(*released);
         }
+}
+
+// What an older commit asked of the object is replaced, but not what others wait for: that it is accepted. Where it has
+// to wait itself, it waits for the newest commit alone: two transactions that name the same objects in different orders
+// would wait for each other otherwise.
+void Queue::leave_older_waves(Entry &entry, size_t first, size_t last, bool must_wait) {
+    for (size_t place = last; place-- > first;) {
+        const auto &[wave, rank] = entry.waves[place];
+        if (must_wait || !wave->may_go(rank) || !wave->has_later(rank))
+            leave_waves(entry, place, place + 1);
+    }
 }
 
 void Queue::erase(Entry &entry) {

@@ -64,7 +64,8 @@ public:
     void add(int rank) { outstanding_[rank]++; }
     bool may_go(int rank) const { return outstanding_.empty() || outstanding_.begin()->first >= rank; }
     void block(int rank, const mirror::Key &key) { blocked_[rank].push_back(key); }
-    bool has_blocked() const { return !blocked_.empty(); }
+    // Blocked, or under way for an older commit and to be blocked after that.
+    bool has_later(int rank) const { return !outstanding_.empty() && outstanding_.rbegin()->first > rank; }
     // One of `rank` has settled; returns those that may go now.
     std::vector<mirror::Key> settle(int rank);
 
@@ -155,6 +156,7 @@ public:
 private:
     void place(Entry &entry);
     void leave_waves(Entry &entry, size_t first, size_t last);
+    void leave_older_waves(Entry &entry, size_t first, size_t last, bool must_wait);
     void erase(Entry &entry);
 
     std::unordered_map<mirror::Key, Entry, mirror::KeyHash> entries_;

@@ -62,7 +62,9 @@ TEST_F(ActuatorQueue, KnowsTheVersionOfTheNewestChange) {
     queue.touch(key("a"), "", 0);
     EXPECT_EQ(queue.find(key("a"))->cause.event, 2049u) << "an event of the server is no change of ours";
     take({{key("a"), false, false, 0}}, 0);
-    EXPECT_EQ(queue.find(key("a"))->cause.event, 0u) << "found by a compare";
+    EXPECT_EQ(queue.find(key("a"))->cause.event, 2049u) << "nor is what a compare finds still to be done";
+    take({{key("c"), false, false, 0}}, 0);
+    EXPECT_EQ(queue.find(key("c"))->cause.event, 0u) << "found by a compare";
 }
 
 // wait_synced() counts on it: what dbnet.object does not tell of is known here, by mirror, with its oldest commit.
@@ -141,6 +143,45 @@ TEST_F(ActuatorQueue, LaterRanksWaitForWhatWasRefusedUntilItIsMended) {
     EXPECT_EQ(ready(), Names{"space"});
     settle("space");
     EXPECT_EQ(ready(), Names{"config"});
+}
+
+// A rename while the old name is still on its way: while the new name is refused, the object stays under the old one.
+TEST_F(ActuatorQueue, SoDoesWhatIsStillUnderWayForAnOlderCommit) {
+    take({{key("old"), false, false, 0}});
+    EXPECT_EQ(ready(), Names{"old"});
+    queue.in_flight(*queue.find(key("old")));
+    take({{key("new"), false, false, 1}, {key("old"), true, false, 191}}, 2);
+    EXPECT_EQ(ready(), Names{"new"});
+    queue.stopped(*queue.find(key("new")));
+    settle("old");
+    EXPECT_EQ(ready(), Names{}) << "it is to be deleted once the new one is there";
+    take({{key("new"), false, false, 0}}, 3);
+    EXPECT_EQ(ready(), Names{"new"});
+    settle("new");
+    EXPECT_EQ(ready(), Names{"old"});
+    settle("old");
+    EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST_F(ActuatorQueue, ANewerCommitOfTheRefusedDoesNotLetThemGo) {
+    take({{key("new"), false, false, 1}, {key("old"), true, false, 191}});
+    EXPECT_EQ(ready(), Names{"new"});
+    queue.stopped(*queue.find(key("new")));
+    for (uint64_t transaction = 2; transaction < 5; transaction++) {
+        take({{key("new"), false, false, 1}}, transaction);
+        EXPECT_EQ(ready(), Names{"new"});
+        queue.in_flight(*queue.find(key("new")));
+        take({{key("new"), false, false, 1}}, 10 * transaction);
+        queue.stopped(*queue.find(key("new")));
+        EXPECT_EQ(ready(), Names{"new"}) << "the commit that came meanwhile";
+        queue.stopped(*queue.find(key("new")));
+        EXPECT_EQ(queue.find(key("new"))->waves.size(), 1u);
+    }
+    take({{key("new"), false, false, 0}}, 100);
+    settle("new");
+    EXPECT_EQ(ready(), Names{"old"});
+    settle("old");
+    EXPECT_EQ(queue.size(), 0u);
 }
 
 // A row moves to a server that may not be written to for now: its object is not deleted where it was until it is made
