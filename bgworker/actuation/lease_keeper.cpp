@@ -11,6 +11,11 @@ namespace {
 
 constexpr int64_t unavailable_ms = 60'000; // rights may be granted
 constexpr int64_t retry_ms = 1000;
+constexpr const char *until_claimed = "; nothing is sent to any device until somebody calls dbnet.claim()";
+
+std::string unknown_position(const std::string &position) {
+    return "had written up to " + position + ", when that was not in the log of this one";
+}
 
 } // namespace
 
@@ -18,6 +23,8 @@ void LeaseKeeper::configure(Self self, int64_t duration_ms, int64_t now_ms) {
     if (self == self_ && duration_ms == duration_ms_)
         return;
     const bool is_same_instance = self.identity == self_.identity;
+    if (self.claims && self.term > self_.term)
+        rival_.clear();
     self_ = std::move(self);
     duration_ms_ = duration_ms;
     is_older_copy_ = false;
@@ -41,11 +48,28 @@ void LeaseKeeper::on_absent(int64_t now_ms) {
     lease_.reset();
     renewed_ms_ = -1;
     rival_.clear();
+    is_older_copy_ = false;
+    if (stay_older_copy(now_ms))
+        return;
     action_ = Action::create;
     wait(now_ms);
 }
 
-void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &doubt, int64_t now_ms) {
+// Whatever became of the Lease.
+bool LeaseKeeper::stay_older_copy(int64_t now_ms) {
+    if (self_.older_than.empty())
+        return false;
+    is_older_copy_ = true;
+    unavailable_.clear();
+    rival_ =
+        "this database is an older copy: another server of it " + unknown_position(self_.older_than) + until_claimed;
+    action_ = Action::read;
+    wait(now_ms + duration_ms_ / 3);
+    return true;
+}
+
+void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &news, int64_t now_ms) {
+    const std::string doubt = news.empty() && !self_.older_than.empty() ? unknown_position(self_.older_than) : news;
     unavailable_.clear();
     failure_.clear();
     is_older_copy_ = false;
@@ -70,7 +94,7 @@ void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &doubt, i
     is_older_copy_ = !doubt.empty();
     if (is_older_copy_)
         rival_ = "this database is an older copy: " + lease_->holder + ", which last held " + name + ", " + doubt +
-                 "; nothing is sent to any device until somebody calls dbnet.claim()";
+                 until_claimed;
     else
         rival_ = lease_->holder + ", another server of this database, writes to the cluster: it holds " + name +
                  ", renewed at " + lease_->renewed + "; nothing is sent from here until it has ended for " +
@@ -96,10 +120,13 @@ void LeaseKeeper::on_overtaken(int64_t now_ms) {
 }
 
 void LeaseKeeper::on_unavailable(const std::string &message, int64_t now_ms) {
+    if (!rival_.empty()) // it goes on writing, whatever we may read
+        return on_failure(message, now_ms);
     lease_.reset();
     renewed_ms_ = -1;
-    rival_.clear();
     failure_.clear();
+    if (stay_older_copy(now_ms))
+        return;
     unavailable_ = message;
     action_ = Action::read;
     wait(now_ms + unavailable_ms);

@@ -19,11 +19,13 @@ class LeaseKeeper {
 public:
     enum class Action { none, read, create, renew };
 
-    // Who we are, and what dbnet.claim() was called for last: `claims` when it was called on this instance.
+    // Who we are, and what dbnet.claim() was called for last: `claims` when it was called on this instance;
+    // `older_than` what a holder had written that we did not know then (an LSN with its log's name): until a claim.
     struct Self {
         std::string identity;
         int64_t term = 0;
         bool claims = false;
+        std::string older_than = {};
 
         bool operator==(const Self &) const = default;
     };
@@ -52,7 +54,7 @@ public:
         const bool is_kept_off = is_older_copy_ || (!rival_.empty() && is_holder_alive_);
         return !is_kept_off && failure_.empty() && !closed_reason(now_ms).empty();
     }
-    // Somebody else may, and only a human can change that soon. Empty: no.
+    // Somebody else may. Empty: no.
     const std::string &rival() const { return rival_; }
     // The holder has written what this instance does not know, and nobody has said that it is to go on.
     bool is_older_copy() const { return is_older_copy_; }
@@ -64,6 +66,7 @@ public:
     const std::optional<kubernetes::Lease> &lease() const { return lease_; } // as last read or written
 
 private:
+    bool stay_older_copy(int64_t now_ms);
     void wait(int64_t until_ms) { due_ms_ = until_ms, asking_ = false; }
 
     Self self_;

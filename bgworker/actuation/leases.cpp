@@ -51,12 +51,14 @@ kubernetes::LeaseRenewal renewal_of(const std::string &server, const LeaseKeeper
     return renewal;
 }
 
+constexpr int64_t note_retry_ms = 1000;
+
 // An older copy writes to its own log and gets past the position at which another one was seen to go on: once an older
 // copy, it stays one until somebody claims it.
 const pg::Statement note_older_copy{"UPDATE dbnet.arming SET older_than = $1 WHERE older_than IS NULL AND term = $2"};
 
 // Why this database may not know all that the Lease's last holder has sent to devices; empty: it does.
-std::string doubt_about(const kubernetes::Lease &lease, const mirror::Catalog &catalog) {
+std::string doubt_about(const kubernetes::Lease &lease) {
     if (lease.position.empty())
         return {};
     if (!mirror::is_own_stamp(lease.position))
@@ -64,8 +66,6 @@ std::string doubt_about(const kubernetes::Lease &lease, const mirror::Catalog &c
     if (mirror::is_cut_after(lease.position))
         return "had written up to " + lease.position +
                " at least, and this one was restored to a point in time after that, without what may have followed";
-    if (!catalog.older_than.empty())
-        return "had written up to " + catalog.older_than + ", when that was not in the log of this one";
     return {};
 }
 
@@ -78,7 +78,7 @@ Leases::~Leases() {
 
 LeaseKeeper::Self Leases::self() const {
     const std::string &identity = mirror::instance_identity();
-    return {identity, catalog_->term, catalog_->claimed_by == identity};
+    return {identity, catalog_->term, catalog_->claimed_by == identity, catalog_->older_than};
 }
 
 void Leases::configure(std::shared_ptr<const mirror::Catalog> catalog) {
@@ -114,7 +114,7 @@ void Leases::turn() {
         const LeaseKeeper::Action action = server.keeper.next(monotonic_ms());
         if (action != LeaseKeeper::Action::none)
             ask(name, server, action);
-        if (server.keeper.is_older_copy())
+        if (server.keeper.is_older_copy() && catalog_->older_than.empty())
             older_than = server.keeper.lease()->position;
         const bool is_open = server.keeper.closed_reason(monotonic_ms()).empty();
         if (is_open && !std::exchange(server.was_open, is_open))
@@ -122,10 +122,22 @@ void Leases::turn() {
         server.was_open = is_open;
         tell(name, server);
     }
-    if (newer_term > catalog_->term)
-        pg::in_transaction([&] { pg::execute(raise_term, newer_term); });
-    if (!older_than.empty() && catalog_->older_than.empty())
-        pg::in_transaction([&] { pg::execute(note_older_copy, older_than, catalog_->term); });
+    if ((newer_term > catalog_->term || !older_than.empty()) && monotonic_ms() >= next_note_ms_)
+        note(newer_term, older_than);
+}
+
+// A claim that is not committed yet holds the row: later.
+void Leases::note(int64_t newer_term, const std::string &older_than) {
+    try {
+        pg::in_transaction([&] {
+            pg::execute(raise_term, newer_term);
+            if (!older_than.empty())
+                pg::execute(note_older_copy, older_than, catalog_->term);
+        });
+    } catch (const pg::pg_error &error) {
+        next_note_ms_ = monotonic_ms() + note_retry_ms;
+        client_.note_error("what the lease tells could not be noted: " + error.message());
+    }
 }
 
 // A change of who writes is worth a line in the log.
@@ -186,8 +198,7 @@ void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, ku
     case Outcome::ok:
         try {
             kubernetes::Lease lease = kubernetes::parse_lease(response.body);
-            const std::string doubt =
-                action == LeaseKeeper::Action::read ? doubt_about(lease, *catalog_) : std::string();
+            const std::string doubt = action == LeaseKeeper::Action::read ? doubt_about(lease) : std::string();
             if (action == LeaseKeeper::Action::read)
                 keeper.on_read(std::move(lease), doubt, now_ms);
             else

@@ -57,11 +57,13 @@ private:
     void ask(const std::string &name, Server &server, LeaseKeeper::Action action);
     void take_answer(const std::string &name, LeaseKeeper::Action action, kubernetes::Response &&response);
     void tell(const std::string &name, Server &server);
+    void note(int64_t newer_term, const std::string &older_than);
 
     kubernetes::Transport &transport_;
     LeaseClient &client_;
     std::shared_ptr<const mirror::Catalog> catalog_ = std::make_shared<mirror::Catalog>();
     std::map<std::string, Server> servers_; // by name
+    int64_t next_note_ms_ = 0;
 };
 
 } // namespace dbnet::bgworker

@@ -112,6 +112,47 @@ TEST_F(LeaseKeeperTest, AnOlderCopyNeverTakesOverByItself) {
     EXPECT_EQ(keeper.next(now), LeaseAction::renew) << "somebody has claimed it";
 }
 
+// Whoever deletes the Lease, or takes the right to read it, says nothing about that.
+TEST_F(LeaseKeeperTest, NorWithoutALease) {
+    keeper.configure({"us", 0, false, "7/1/0/10/0"}, 30'000, 0);
+    EXPECT_EQ(keeper.next(0), LeaseAction::read);
+    keeper.on_absent(0);
+    EXPECT_EQ(
+        keeper.closed_reason(0),
+        "disarmed: this database is an older copy: another server of it had written up to 7/1/0/10/0, when that was "
+        "not in the log of this one; nothing is sent to any device until somebody calls dbnet.claim()");
+    EXPECT_FALSE(keeper.is_awaited(0));
+    EXPECT_EQ(keeper.next(9'999), LeaseAction::none);
+    EXPECT_EQ(keeper.next(10'000), LeaseAction::read);
+    keeper.on_unavailable("forbidden", 10'000);
+    EXPECT_FALSE(is_open(10'000));
+    LeaseKeeper restarted{{"us", 0, false, "7/1/0/10/0"}, 30'000};
+    EXPECT_EQ(restarted.next(0), LeaseAction::read);
+    restarted.on_unavailable("forbidden", 0);
+    EXPECT_FALSE(restarted.closed_reason(0).empty());
+    EXPECT_EQ(restarted.next(10'000), LeaseAction::read);
+    restarted.on_read(lease("", "9"), "", 10'000);
+    EXPECT_TRUE(restarted.is_older_copy()) << "a holder that has left has written all the same";
+
+    keeper.configure({"us", 1, true}, 30'000, 20'000);
+    EXPECT_EQ(keeper.next(20'000), LeaseAction::read);
+    keeper.on_absent(20'000);
+    EXPECT_EQ(keeper.next(20'000), LeaseAction::create);
+}
+
+TEST_F(LeaseKeeperTest, AHolderGoesOnWritingWhatsoeverWeMayRead) {
+    see(lease("them", "9"), 0);
+    EXPECT_EQ(keeper.next(keeper.due_ms()), LeaseAction::read);
+    keeper.on_unavailable("forbidden", 6'000);
+    EXPECT_NE(keeper.closed_reason(6'000).find("them, another server of this database, writes"), std::string::npos);
+    EXPECT_EQ(keeper.next(7'000), LeaseAction::read) << "soon again";
+    keeper.on_unavailable("forbidden", 7'000);
+    keeper.configure({"us", 1, true}, 30'000, 7'001);
+    EXPECT_EQ(keeper.next(7'001), LeaseAction::read);
+    keeper.on_unavailable("forbidden", 7'001);
+    EXPECT_TRUE(is_open(7'001)) << "somebody has claimed it";
+}
+
 TEST_F(LeaseKeeperTest, NorUnderItsOwnNameWhenItWasPutBack) {
     see(lease("us", "9"), 0, false);
     EXPECT_FALSE(is_open(0));
