@@ -461,7 +461,8 @@ std::vector<RowResult> RowReport::run() {
         write_group(group);
 
     for (size_t job = 0; job < jobs_.size(); job++)
-        if (jobs_[job].kind == RowJob::Kind::restore && results_[job].kind != Kind::locked)
+        if (jobs_[job].kind == RowJob::Kind::restore &&
+            (results_[job].kind == Kind::done || results_[job].kind == Kind::untouched))
             pg::execute(delete_tombstones, Oid{mirror_.relation}, jobs_[job].key.name_space, jobs_[job].key.name);
     return std::move(results_);
 }

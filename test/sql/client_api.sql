@@ -52,6 +52,7 @@ SELECT dbnet.create_table('pg_catalog.x', '[]');
 SELECT dbnet.create_procedure('net.set_load', 'BEGIN UPDATE net."Nodes" SET cpu = percent WHERE name = node; GET DIAGNOSTICS changed = ROW_COUNT; END',
     '[{"name": "node", "type": "text"}, {"name": "percent", "type": "numeric"}, {"name": "changed", "type": "bigint", "mode": "out"}]', comment => 'sets it');
 SELECT dbnet.create_procedure('net.names', 'SELECT name FROM net."Nodes" ORDER BY 1', returns => 'SETOF text', language => 'sql');
+CREATE FUNCTION net.columns() RETURNS TABLE (result integer, other text) LANGUAGE sql AS $$VALUES (1, 'a'), (2, 'b')$$;
 SELECT dbnet.create_procedure('net.total', 'SELECT sum(x) FROM unnest(numbers) AS x', '[{"name": "numbers", "type": "integer[]", "mode": "variadic"}]', returns => 'bigint', language => 'sql');
 SELECT dbnet.create_procedure('net.hello', 'BEGIN RETURN ''hello '' || who; END', '[{"name": "who", "type": "text", "default": "''world''"}]', 'text');
 SELECT dbnet.create_procedure('net.hello', 'BEGIN RETURN ''hi '' || who; END', '[{"name": "who", "type": "text", "default": "''world''"}]', 'text');
@@ -82,6 +83,7 @@ SELECT dbnet.call_procedure('net.set_load', '["n2", 10]');
 SELECT dbnet.call_procedure('net.names');
 SELECT dbnet.call_procedure('net.total', '{"numbers": [1, 2, 3]}');
 SELECT dbnet.call_procedure('net.hello'), dbnet.call_procedure('net.hello', '{"who": "you"}'), dbnet.call_procedure('net.hello', '{"n": 5}');
+SELECT dbnet.call_procedure('net.columns');
 SELECT dbnet.call_procedure('net.nothing') IS NULL AS nothing;
 SELECT dbnet.call_procedure('upper', '["x"]'), dbnet.call_procedure('pg_catalog.jsonb_typeof', '[{"a": 1}]');
 SELECT dbnet.call_procedure('net.hello', '["you"]');

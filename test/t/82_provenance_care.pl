@@ -126,6 +126,23 @@ $node->wait_for("SELECT NOT EXISTS (SELECT FROM dbnet.activity WHERE id < $start
 my ($status, undef, $error) = $node->psql('postgres', q{ALTER SYSTEM SET dbnet.provenance_retention = '400d'});
 like($error, qr/outside the valid range/, 'no longer than the ring has room for');
 
+# --- indexes that are built anew beside commits ---
+# The new ones are there before they may be written to: a lock holds the statement up at that point.
+for my $table (map { $node->safe_psql('postgres', "SELECT tableoid::regclass FROM $_ ORDER BY id DESC LIMIT 1") } qw(dbnet.activity dbnet.entity_version)) {
+    my ($holder, $rebuilding) = map { $node->background_psql('postgres', on_error_die => 1) } 1 .. 2;
+    $holder->query_safe("BEGIN; LOCK TABLE $table IN ROW EXCLUSIVE MODE");
+    $rebuilding->query_until(qr/begun/, "\\echo begun\nREINDEX TABLE CONCURRENTLY $table;\n");
+    $node->wait_for(qq{SELECT count(*) > 0 FROM pg_index WHERE indrelid = '$table'::regclass AND NOT indisready}, "$table: an index that is not ready");
+    $node->psql_ok(change("beside $table"), 'a change is committed');
+    $holder->query_safe('COMMIT');
+    $rebuilding->query_safe('SELECT 1');
+    $node->query_is(qq{SELECT count(*) FROM pg_index WHERE indrelid = '$table'::regclass AND NOT (indisready AND indisvalid)}, '0', 'all are built');
+    $node->psql_ok(change("after $table"), 'and another change');
+    $node->query_is(q{SET enable_seqscan = off; SELECT string_agg(new #>> '{data,x}', ', ' ORDER BY event) FROM dbnet.history('net.configs', 'a') WHERE new #>> '{data,x}' LIKE } . "'% $table'",
+        "beside $table, after $table", 'both are found');
+    $_->quit for $holder, $rebuilding;
+}
+
 # --- a clock that is set back ---
 # As if what is on record was written a day from now: what comes after it goes on from there, and keeps its order.
 my $ahead = ($now + $day) >> 10 << 10;

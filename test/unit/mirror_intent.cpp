@@ -311,6 +311,18 @@ TEST_F(Intent, ForeignObjectsAreDeletedOnlyWithApproval) {
     EXPECT_EQ(decided().action, Action::remove);
 }
 
+// Deleted on the server and made anew by us, while the row was deleted.
+TEST_F(Intent, AnObjectMadeAnewGoesWithItsRow) {
+    synced();
+    row.reset();
+    tombstone = {"u0"};
+    object->created_by_us = true;
+    EXPECT_EQ(decided().action, Action::remove);
+    EXPECT_EQ(decided().uid, "u1") << "the one that is there";
+    object->created_by_us = false;
+    EXPECT_EQ(decided().action, Action::restore) << "somebody else's";
+}
+
 TEST_F(Intent, WhatWasNeverSeenAtTheServerNeedsNoApproval) {
     object.emplace(); // of a row that the server refused
     object->phase = Phase::invalid;

@@ -81,8 +81,9 @@ Decision decide_without_row(const Situation &situation) {
         return act(Action::forget, Phase::absent); // there never was such an object
 
     const std::string &uid = situation.tombstone->uid;
-    if (!uid.empty() && exists(object) && object->uid != uid)
-        return act(Action::restore, Phase::synced); // the object of the row is gone, somebody made another one since
+    // The object of the row is gone, somebody made another one since. One that we made is the row's.
+    if (!uid.empty() && exists(object) && object->uid != uid && !object->created_by_us)
+        return act(Action::restore, Phase::synced);
     if (exists(object) && kubernetes::is_terminating(object->live))
         return act(Action::wait, Phase::waiting_deleted, "deleted; its finalizers have not finished");
 
@@ -94,7 +95,7 @@ Decision decide_without_row(const Situation &situation) {
                    "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
 
     Decision decision = act(Action::remove, Phase::deleting);
-    decision.uid = uid.empty() && object ? object->uid : uid;
+    decision.uid = exists(object) ? object->uid : uid;
     return decision;
 }
 

@@ -173,6 +173,8 @@ void OwnHeap::insert_into_indexes(HeapTuple row) {
             continue;
         const Relation relation = index(place);
         const Form_pg_index form = relation->rd_index;
+        if (!form->indisready) // CREATE or REINDEX … CONCURRENTLY has yet to build it
+            continue;
         Datum values[INDEX_MAX_KEYS];
         bool nulls[INDEX_MAX_KEYS];
         for (int column = 0; column < form->indnkeyatts; ++column)

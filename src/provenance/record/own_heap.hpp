@@ -15,7 +15,7 @@ namespace dbnet::provenance {
 // What was found of a table when it was opened first: fit to be written, and with these indexes. Kept for the process,
 // until the table or an index of it changes.
 struct HeapForm {
-    static constexpr int most_indexes = 4;
+    static constexpr int most_indexes = 8; // REINDEX TABLE CONCURRENTLY doubles them for a while
 
     Oid table = InvalidOid; // InvalidOid: not known, or not any more
     int index_count = 0;
