@@ -124,6 +124,24 @@ void validate_versions(const json &spec, std::vector<FieldError> &errors) {
             FieldError::invalid("status.storedVersions", "[]string(nil)", "must have at least one stored version"));
 }
 
+void validate_names(const json &names, std::vector<FieldError> &errors) {
+    for (const char *member : {"plural", "kind"})
+        if (text_of(names, member).empty())
+            errors.push_back(FieldError::required(std::string("spec.names.") + member, ""));
+    for (const char *member : {"plural", "singular", "kind", "listKind"}) {
+        const std::string name = text_of(names, member);
+        const bool is_mixed = std::string(member).ends_with("ind");
+        std::string lower = name;
+        if (is_mixed)
+            std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return tolower(c); });
+        if (!name.empty())
+            for (const auto &why : name_errors(NameRule::letter_first, lower))
+                errors.push_back(
+                    FieldError::invalid(std::string("spec.names.") + member, go_quoted(name),
+                                        (is_mixed ? "may have mixed case, but should otherwise match: " : "") + why));
+    }
+}
+
 void definition_validate(const json &after, const json *before, std::vector<FieldError> &errors) {
     const json &spec = after.at("spec"), &names = spec.at("names");
     const std::string name = text_of(after.at("metadata"), "name"), group = text_of(spec, "group");
@@ -140,9 +158,7 @@ void definition_validate(const json &after, const json *before, std::vector<Fiel
         errors.push_back(FieldError::required("spec.scope", ""));
     else if (scope != "Cluster" && scope != "Namespaced")
         errors.push_back(FieldError::not_supported("spec.scope", go_quoted(scope), {"Cluster", "Namespaced"}));
-    for (const char *member : {"plural", "kind"})
-        if (text_of(names, member).empty())
-            errors.push_back(FieldError::required(std::string("spec.names.") + member, ""));
+    validate_names(names, errors);
     validate_versions(spec, errors);
     if (!before)
         return;
