@@ -2,6 +2,7 @@
 // writer as the gateway's. Backends.
 #include "pg/guard.hpp"
 #include "telemetry/database_text.hpp"
+#include "telemetry/jsonb_text.hpp"
 #include "telemetry/otlp/otlp.hpp"
 #include "telemetry/tables/table_writer.hpp"
 
@@ -10,7 +11,6 @@ extern "C" {
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/jsonb.h"
 }
 
 namespace dbnet::telemetry {
@@ -58,8 +58,7 @@ std::string_view body_of(FunctionCallInfo fcinfo, Encoding &encoding) {
         const Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
         if (type == JSONBOID) {
             encoding = Encoding::json;
-            auto *document = reinterpret_cast<::Jsonb *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(0)));
-            return JsonbToCString(nullptr, &document->root, VARSIZE(document));
+            return json_text(reinterpret_cast<::Jsonb *>(PG_DETOAST_DATUM(PG_GETARG_DATUM(0))));
         }
         encoding = type == JSONOID ? Encoding::json : Encoding::protobuf; // json is the text that was sent
         const bytea *bytes = PG_GETARG_BYTEA_PP(0);

@@ -528,7 +528,7 @@ sub private_memory {
 
 # --- telemetry through a SQL function beside binary COPY of the same rows into the same table, a transaction each ---
 sub telemetry_ingest {
-    for my $encoding (qw(protobuf json)) {
+    for my $encoding (qw(protobuf json jsonb)) {
         for my $spans (1, 10, 100, 1000) {
             next if !wanted("otlp.${encoding}_copy_ratio_$spans");
             my $requests = { 1 => 1000, 10 => 500, 100 => 200, 1000 => 40 }->{$spans};
