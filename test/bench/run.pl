@@ -552,7 +552,7 @@ telemetry_ingest();
 policies();
 import_objects();
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
-Bench::RollOver::run(wanted => \&wanted, result => \&result);
+Bench::RollOver::run(wanted => \&wanted, result => \&result, median => \&median);
 telemetry_decode();
 $node->stop;
 open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";

@@ -11,12 +11,11 @@ use POSIX ();
 use Time::HiRes qw(time);
 
 my ($load, $probe) = map { "$ENV{DBNET_TOP}/build/bench_$_" } qw(otlp probe);
-my $runs = 3;
-
 # Requests by spans per request: enough of them for a second or more.
 my %requests = (1 => 2000, 10 => 2000, 100 => 1000, 1000 => 200);
 # What architecture.md's bars are for: requests of so many spans, on so many connections.
 my $headline = '1000x1';
+my $spans_of_trace = 10;    # of bench_otlp
 
 # wanted(name), result(name, value, unit, runs, reference), median(values): of run.pl.
 sub run {
@@ -28,7 +27,8 @@ sub run {
     $self->send('protobuf', 1, 1000, 20);    # plans, partitions and caches are there
 
     if ($wanted->('paper.traces_20x100_ms')) {
-        my @ms = map { 1000 * 20 * 100 / $self->send('protobuf', 20, 100, 20)->{rate} } 1 .. 11;
+        my $spans = 100 * $spans_of_trace;    # of a client: one request
+        my @ms = map { 1000 * 20 * $spans / $self->send('protobuf', 20, $spans, 20)->{rate} } 1 .. 11;
         $result->('paper.traces_20x100_ms', $median->(@ms), 'ms', scalar @ms, 80);
     }
     for my $encoding ('protobuf', 'json') {
@@ -40,6 +40,7 @@ sub run {
                 my $is_headline = $size eq $headline && $wanted->("otlp.${encoding}_copy_ratio");
                 next if !$wanted->($name) && !$is_headline;
                 $self->send($encoding, $connections, $spans, $requests{$spans} / 10);    # its own caches
+                my $runs = $is_headline ? 7 : 3;
                 my (@sent, @copied);
                 for (1 .. $runs) {
                     push @sent, $self->send($encoding, $connections, $spans, $requests{$spans});
@@ -52,7 +53,7 @@ sub run {
                 $result->("${name}_ratio", $ratio, 'ratio', $runs, $bar);
                 $result->("${name}_p50_ms", $of->('p50', @sent), 'ms', $runs, $of->('p50', @copied));
                 $result->("${name}_p99_ms", $of->('p99', @sent), 'ms', $runs, $of->('p99', @copied));
-                $result->("${name}_cpu", $of->('cpu', @sent), 's/Mspans', $runs);
+                $result->("${name}_cpu", $of->('cpu', @sent), 's/Mspans', $runs, $of->('cpu', @copied));
             }
         }
     }
@@ -87,8 +88,8 @@ sub copy {
     my ($self, $connections, $spans, $requests) = @_;
     my ($out, $err);
     IPC::Run::run([ $probe, 'copy', $self->{node}->connstr('postgres'), $connections, $spans, $requests ], '>', \$out, '2>', \$err) or die "$probe: $err\n";
-    my ($rate, $p50, $p99) = split ' ', $out;
-    return { rate => $rate, p50 => $p50, p99 => $p99 };
+    my ($rate, $p50, $p99, $cpu) = split ' ', $out;
+    return { rate => $rate, p50 => $p50, p99 => $p99, cpu => $cpu / ($spans * $requests) * 1e6 };
 }
 
 1;
