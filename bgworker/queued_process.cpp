@@ -15,13 +15,23 @@ extern "C" {
 namespace dbnet::bgworker {
 
 bool QueuedProcess::start(Oid database, Oid role, const char *type, const char *main_function) {
-    return pg::call([&] {
-        const MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-        mapped = dsm_create(SessionSegment::size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-        if (mapped == nullptr) {
-            MemoryContextSwitchTo(before);
-            return false;
-        }
+    try {
+        const bool is_started = pg::call([&] { return try_to_start(database, role, type, main_function); });
+        if (!is_started)
+            release(false);
+        return is_started;
+    } catch (...) {
+        release(true);
+        throw;
+    }
+}
+
+// May longjmp: what there is by then, release() lets go of.
+bool QueuedProcess::try_to_start(Oid database, Oid role, const char *type, const char *main_function) {
+    const MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+    mapped = dsm_create(SessionSegment::size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+    bool is_registered = false;
+    if (mapped != nullptr) {
         segment = static_cast<SessionSegment *>(dsm_segment_address(mapped));
         memset(static_cast<void *>(segment), 0, sizeof(SessionSegment));
         segment->database = database;
@@ -41,17 +51,14 @@ bool QueuedProcess::start(Oid database, Oid role, const char *type, const char *
         worker.bgw_restart_time = BGW_NEVER_RESTART;
         worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(mapped));
         worker.bgw_notify_pid = MyProcPid;
-        const bool is_registered = RegisterDynamicBackgroundWorker(&worker, &process);
+        is_registered = RegisterDynamicBackgroundWorker(&worker, &process);
         if (is_registered) {
             requests = shm_mq_attach(segment->requests(), mapped, process);
             answers = shm_mq_attach(segment->answers(), mapped, process);
-        } else {
-            dsm_detach(mapped);
-            mapped = nullptr;
         }
-        MemoryContextSwitchTo(before);
-        return is_registered;
-    });
+    }
+    MemoryContextSwitchTo(before);
+    return is_registered;
 }
 
 void QueuedProcess::signal(int number) const noexcept {
@@ -65,15 +72,17 @@ void QueuedProcess::signal(int number) const noexcept {
 void QueuedProcess::release(bool is_told_to_end) noexcept {
     if (mapped == nullptr)
         return;
-    if (is_told_to_end)
+    if (is_told_to_end && process != nullptr)
         pg::call_noexcept([&] { TerminateBackgroundWorker(process); });
     pg::call_noexcept([&] {
-        shm_mq_detach(requests);
-        shm_mq_detach(answers);
+        for (shm_mq_handle *queue : {requests, answers})
+            if (queue != nullptr)
+                shm_mq_detach(queue);
         dsm_detach(mapped);
-        pfree(process);
+        if (process != nullptr)
+            pfree(process);
     });
-    mapped = nullptr;
+    *this = {};
 }
 
 RequestQueues attach_queues(dsm_handle handle) {

@@ -15,7 +15,7 @@ struct BackgroundWorkerHandle;
 
 namespace dbnet::bgworker {
 
-// The side of the worker that starts it. Plain data: who has it calls release().
+// The side of the worker that starts it. Plain data: who has started it calls release().
 struct QueuedProcess {
     dsm_segment *mapped = nullptr; // nullptr: not started, or released
     SessionSegment *segment = nullptr;
@@ -28,6 +28,9 @@ struct QueuedProcess {
     void signal(int number) const noexcept;
     // Lets go of it: it ends when it sees that, at once when it is told to.
     void release(bool is_told_to_end) noexcept;
+
+private:
+    bool try_to_start(Oid database, Oid role, const char *type, const char *main_function);
 };
 
 // The side of the process that was started.

@@ -135,9 +135,11 @@ CREATE TABLE dbnet.policy_event (
     transaction     xid8,
     finished_at     timestamptz
 );
-CREATE INDEX policy_event_waiting ON dbnet.policy_event (id) WHERE action_state = 'waiting';
+CREATE INDEX policy_event_waiting ON dbnet.policy_event (policy, coalesce(next_attempt_at, '-infinity'), id) WHERE action_state = 'waiting';
+CREATE INDEX policy_event_waiting_group ON dbnet.policy_event (policy, pg_catalog.md5(grouping::text), id) WHERE action_state = 'waiting';
 CREATE INDEX policy_event_policy ON dbnet.policy_event (policy, id);
-COMMENT ON INDEX dbnet.policy_event_waiting IS 'Actions that are to be run';
+COMMENT ON INDEX dbnet.policy_event_waiting IS 'Actions that are to be run, by when they are due';
+COMMENT ON INDEX dbnet.policy_event_waiting_group IS 'Those of a group, which are run in their order; by a digest, since names may be long';
 COMMENT ON INDEX dbnet.policy_event_policy IS 'What a policy decided, and how often it acted';
 COMMENT ON TABLE dbnet.policy_event IS 'Every decision of a policy, also those not to act, and what came of its action. A row of it is the argument of an action';
 COMMENT ON COLUMN dbnet.policy_event.id IS 'event id: dbnet.why() and dbnet.impact() take it';
@@ -214,6 +216,8 @@ CREATE FUNCTION dbnet.begin_to_act() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
+    -- First: the policy worker holds a policy while it writes what it decided by that version, and writes nothing by another.
+    UPDATE dbnet.policy SET version = nextval('dbnet.generation') WHERE mode = 'act';
     UPDATE dbnet.policy_event SET action_state = 'failed', error = 'was decided before dbnet.claim() in this copy', finished_at = now(), next_attempt_at = NULL
         WHERE action_state = 'waiting';
     UPDATE dbnet.policy_state AS s SET has_acted = false, acted_at = NULL

@@ -294,6 +294,8 @@ BEGIN
         p.number := nextval('dbnet.policy_number');
         p.created_at := now();
     ELSE
+        -- First: two changes come one after the other, and the policy worker, which holds a policy while it writes what it decided, before or after both.
+        PERFORM FROM dbnet.policy AS x WHERE x.name = definition ->> 'name' FOR NO KEY UPDATE;
         p := dbnet.policy_of(caller, definition ->> 'name');
         cleared := ARRAY(SELECT jsonb_array_elements_text(definition -> 'reset'));
         IF EXISTS (SELECT FROM unnest(cleared) AS c(name) WHERE c.name NOT IN ('clear_threshold', 'cooldown', 'repeat_interval', 'max_actions', 'settle_interval', 'only_if', 'action', 'minimum_count',

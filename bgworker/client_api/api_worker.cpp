@@ -117,15 +117,27 @@ private:
 
     // Runs inside the HTTP library, which no exception may pass.
     template<class F> void guarded(Exchange &exchange, F f) noexcept {
+        or_unavailable(exchange, [&] {
+            try {
+                f();
+            } catch (const Leave &) {
+                is_leaving_ = true;
+                respond_error(exchange, 503, message("the database is busy with the extension"),
+                              {{"Retry-After", "1"}});
+            } catch (const pg::pg_error &caught) {
+                respond_error(exchange, 503, message(caught.message(), {}, "58000"), {{"Retry-After", "1"}});
+            } catch (const std::exception &caught) {
+                respond_error(exchange, 500, message(caught.what()));
+            }
+        });
+    }
+
+    // What there is no memory to say is answered without a word.
+    template<class F> static void or_unavailable(Exchange &exchange, F f) noexcept {
         try {
             f();
-        } catch (const Leave &) {
-            is_leaving_ = true;
-            respond_error(exchange, 503, message("the database is busy with the extension"), {{"Retry-After", "1"}});
-        } catch (const pg::pg_error &caught) {
-            respond_error(exchange, 503, message(caught.message(), {}, "58000"), {{"Retry-After", "1"}});
-        } catch (const std::exception &caught) {
-            respond_error(exchange, 500, message(caught.what()));
+        } catch (const std::bad_alloc &) {
+            exchange.respond(503, {}, {});
         }
     }
 
@@ -234,11 +246,7 @@ private:
     void answer(std::list<Pending>::iterator pending, SessionOutcome &&outcome, int status = 0) noexcept {
         Exchange &exchange = *pending->exchange;
         forget(pending);
-        try {
-            respond(exchange, std::move(outcome), status);
-        } catch (const std::bad_alloc &) {
-            exchange.respond(503, {}, "");
-        }
+        or_unavailable(exchange, [&] { respond(exchange, std::move(outcome), status); });
     }
 
     void respond(Exchange &exchange, SessionOutcome &&outcome, int status) {
@@ -274,7 +282,9 @@ private:
         pool_.cancel(*pending->job);
         Exchange &exchange = *pending->exchange;
         forget(pending);
-        respond_error(exchange, 503, message("the request was cancelled"), {{"Retry-After", "1"}});
+        or_unavailable(exchange, [&] {
+            respond_error(exchange, 503, message("the request was cancelled"), {{"Retry-After", "1"}});
+        });
     }
 
     // The descriptor of a server that has ended is gone from `watch_` by itself.

@@ -53,7 +53,7 @@ bool SessionPool::submit(std::shared_ptr<SessionJob> job) noexcept {
     }
 }
 
-void SessionPool::cancel(const SessionJob &job) {
+void SessionPool::cancel(const SessionJob &job) noexcept {
     waiting_.remove_if([&](const Waiting &one) { return one.job.get() == &job; });
     for (Session &session : sessions_)
         if (session.job.get() == &job) {

@@ -47,7 +47,7 @@ public:
     // False: too many wait already, or there is no memory.
     bool submit(std::shared_ptr<SessionJob> job) noexcept;
     // Nobody waits for it any more: it is not begun, or cancelled where it runs. `done` is not called.
-    void cancel(const SessionJob &job);
+    void cancel(const SessionJob &job) noexcept;
 
     // Goes on with everything that can go on. How long there is nothing to do unless the latch is set; ms, -1: for
     // ever.

@@ -29,8 +29,10 @@ const pg::Statement take_event{R"sql(
            extract(epoch FROM p.action_timeout) * 1000, dbnet.action_problem(p.action, p.action_owner, p.owner), p.name
     FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
     LEFT JOIN pg_proc AS f ON f.oid = to_regprocedure(p.action) LEFT JOIN pg_namespace AS n ON n.oid = f.pronamespace
-    WHERE e.id = $1 AND e.action_state = 'waiting' AND NOT dbnet.is_copy()
-    AND NOT EXISTS (SELECT FROM dbnet.policy_event AS b WHERE b.policy = e.policy AND b.id < e.id AND b.action_state = 'waiting' AND b.grouping = e.grouping)
+    WHERE e.id = $1 AND coalesce(e.action_state, '') = 'waiting' AND NOT dbnet.is_copy() -- so written, it is found by its id
+    AND NOT EXISTS (SELECT FROM dbnet.policy_event AS b
+                    WHERE b.policy = e.policy AND md5(b.grouping::text) = md5(e.grouping::text)
+                    AND b.id < e.id AND b.action_state = 'waiting' OFFSET 0)
     FOR UPDATE OF e SKIP LOCKED
 )sql"};
 const pg::Statement set_lock_timeout{"SELECT set_config('lock_timeout', $1, true)"};
@@ -91,6 +93,7 @@ void serve() {
     std::string request;
     pg::MemoryScope memory("DBNet action of a policy");
     pg::call([] { pgstat_report_activity(STATE_IDLE, nullptr); });
+    pg_atomic_write_u32(&queues.segment->is_ready, 1);
     while (receive_request(queues, request)) {
         memory.reset();
         const std::string answer(answer_to(std::strtoll(request.c_str(), nullptr, 10)));

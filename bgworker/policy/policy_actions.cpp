@@ -17,19 +17,23 @@ constexpr Time slow = policy::second / 2;
 constexpr Time look_again = policy::second; // for an event that was locked, or when there was no room for a process
 constexpr Time idle_limit = 60 * policy::second; // of a process that is not the only one
 
-// The next of each policy that nothing runs of. An event waits for those of its group before it, also when these wait
-// for another attempt; events of other groups do not. $1 policies that run, $2 events that somebody else has locked.
+// Of each policy that nothing runs of: the next one that is due, and when another will be. An event waits for those of
+// its group before it, also when these wait for another attempt; events of other groups do not. $1 policies that run,
+// $2 events that somebody else has locked, $3 now.
 const pg::Statement find_waiting{R"sql(
-    SELECT n.id, n.policy, n.is_due, (extract(epoch FROM n.next_due - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
-    FROM (SELECT DISTINCT ON (f.policy) f.id, f.policy, f.is_due,
-                 min(f.next_attempt_at) FILTER (WHERE NOT f.is_due) OVER () AS next_due
-          FROM (SELECT DISTINCT ON (e.policy, e.grouping) e.id, e.policy, e.next_attempt_at,
-                       coalesce(e.next_attempt_at <= clock_timestamp(), true) AS is_due
-                FROM dbnet.policy_event AS e JOIN dbnet.policy AS p ON p.name = e.policy AND p.enabled AND p.mode = 'act'
-                WHERE e.action_state = 'waiting' AND e.policy <> ALL ($1) AND NOT (SELECT dbnet.is_copy())
-                ORDER BY e.policy, e.grouping, e.id) AS f
-          WHERE f.id <> ALL ($2::text[]::bigint[])
-          ORDER BY f.policy, f.is_due DESC, f.next_attempt_at NULLS FIRST, f.id) AS n
+    SELECT n.id, p.name, (extract(epoch FROM d.next_attempt_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
+    FROM dbnet.policy AS p CROSS JOIN (SELECT timestamptz '2000-01-01 00:00:00+00' + $3 * interval '1 microsecond' AS now) AS t
+    LEFT JOIN LATERAL (SELECT e.id FROM dbnet.policy_event AS e
+                       WHERE e.policy = p.name AND e.action_state = 'waiting' AND coalesce(e.next_attempt_at, '-infinity') <= t.now
+                       AND e.id <> ALL ($2::text[]::bigint[])
+                       AND NOT EXISTS (SELECT FROM dbnet.policy_event AS b
+                                       WHERE b.policy = e.policy AND md5(b.grouping::text) = md5(e.grouping::text)
+                                       AND b.id < e.id AND b.action_state = 'waiting' OFFSET 0) -- looked up for each, not joined
+                       ORDER BY coalesce(e.next_attempt_at, '-infinity'), e.id LIMIT 1) AS n ON true
+    LEFT JOIN LATERAL (SELECT e.next_attempt_at FROM dbnet.policy_event AS e
+                       WHERE e.policy = p.name AND e.action_state = 'waiting' AND coalesce(e.next_attempt_at, '-infinity') > t.now
+                       ORDER BY coalesce(e.next_attempt_at, '-infinity') LIMIT 1) AS d ON true
+    WHERE p.enabled AND p.mode = 'act' AND p.name <> ALL ($1) AND NOT (SELECT dbnet.is_copy())
     ORDER BY n.id
 )sql"};
 
@@ -89,10 +93,16 @@ bool PolicyActions::progress(Runner &runner, Time now) {
         result = pg::call([&] { return shm_mq_receive(runner.answers, &size, &data, true); });
     if (result == SHM_MQ_WOULD_BLOCK)
         return true;
+    const bool has_begun = pg_atomic_read_u32(&runner.segment->is_ready) != 0;
+    if (has_begun)
+        note_begun();
+    else // it has ended: nothing was tried
+        put_off_start(now, "a process for actions of policies ended before it began", "The server's log says why.");
     if (runner.event != 0) {
-        if (result == SHM_MQ_DETACHED)
+        if (result == SHM_MQ_DETACHED && has_begun)
             note_action_failure(runner.event, "the process that ran it ended");
-        else if (std::string_view(static_cast<const char *>(data), size) == action_is_locked)
+        else if (result == SHM_MQ_SUCCESS &&
+                 std::string_view(static_cast<const char *>(data), size) == action_is_locked)
             leave_out(runner.event, now);
         if (now - runner.since > slow)
             slow_.insert(runner.policy);
@@ -128,13 +138,14 @@ void PolicyActions::assign(Time now) {
     retry_at_ = INT64_MAX;
     if (now >= locked_until_)
         locked_.clear();
-    const pg::Result waiting = pg::in_transaction([&] { return pg::execute(find_waiting, running, locked_); });
+    const pg::Result waiting =
+        pg::in_transaction([&] { return pg::execute(find_waiting, running, locked_, int64{now}); });
     due_ = locked_.empty() ? INT64_MAX : locked_until_;
     for (size_t row = 0; row < waiting.rows(); row++) {
-        if (waiting.at(row, 3) != nullptr)
-            due_ = std::min<Time>(due_, waiting.integer(row, 3));
+        if (waiting.at(row, 2) != nullptr)
+            due_ = std::min<Time>(due_, waiting.integer(row, 2));
         std::string policy(waiting.text(row, 1));
-        if (!waiting.boolean(row, 2) || !may_run(policy))
+        if (waiting.at(row, 0) == nullptr || !may_run(policy))
             continue;
         Runner *runner = idle_runner(now);
         if (runner == nullptr)
@@ -158,25 +169,42 @@ PolicyActions::Runner *PolicyActions::idle_runner(Time now) {
 }
 
 bool PolicyActions::start_runner(Time now) {
+    if (now < start_again_at_) {
+        retry_at_ = start_again_at_;
+        return false;
+    }
     Runner runner;
     runner.since = now;
-    std::string problem = "no free background worker for actions of policies: max_worker_processes is reached";
     try {
         if (runner.start(worker_.database(), InvalidOid, action_process_type, "dbnet_action_process_main")) {
-            runners_.push_back(std::move(runner));
-            problem_.clear();
+            runners_.push_back(runner);
             return true;
         }
+        put_off_start(now, "no free background worker for actions of policies: max_worker_processes is reached",
+                      "Raise max_worker_processes.");
     } catch (const pg::pg_error &caught) { // no shared memory
-        problem = "a process for actions of policies cannot begin: " + caught.message();
-    }
-    retry_at_ = now + look_again;
-    if (runners_.empty() && problem_ != problem) { // else those that are there do it all
-        worker_.note_error(problem);
-        pg::log("DBNet: " + problem, "Raise max_worker_processes.");
-        problem_ = problem;
+        put_off_start(now, "a process for actions of policies cannot begin: " + caught.message(), {});
     }
     return false;
+}
+
+void PolicyActions::note_begun() {
+    if (problem_.empty())
+        return;
+    problem_.clear();
+    worker_.note_error({});
+}
+
+void PolicyActions::put_off_start(Time now, const std::string &problem, const std::string &hint) {
+    retry_at_ = start_again_at_ = now + look_again;
+    const bool does_any = std::any_of(runners_.begin(), runners_.end(), [](const Runner &runner) {
+        return pg_atomic_read_u32(&runner.segment->is_ready) != 0;
+    });
+    if (does_any || problem_ == problem) // those that are there do it all
+        return;
+    worker_.note_error(problem);
+    pg::log("DBNet: " + problem, hint);
+    problem_ = problem;
 }
 
 void PolicyActions::end_idle(Time now) {

@@ -49,6 +49,8 @@ private:
     void assign(policy::Time now);
     Runner *idle_runner(policy::Time now);
     bool start_runner(policy::Time now);
+    void note_begun();
+    void put_off_start(policy::Time now, const std::string &problem, const std::string &hint);
     void end_idle(policy::Time now);
     void leave_out(int64 event, policy::Time now);
     bool may_run(const std::string &policy) const;
@@ -56,10 +58,11 @@ private:
     WorkerProcess &worker_;
     std::list<Runner> runners_;
     policy::Time due_ = 0;
-    policy::Time retry_at_ = INT64_MAX; // when the server had no room for a process
-    std::string problem_;               // that it had none; empty: it had
-    std::set<std::string> slow_;        // policies whose last action was
-    std::vector<std::string> locked_;   // ids of events that are left out until then
+    policy::Time retry_at_ = INT64_MAX; // when no process could begin
+    policy::Time start_again_at_ = 0;
+    std::string problem_;             // why none could; empty: one did
+    std::set<std::string> slow_;      // policies whose last action was
+    std::vector<std::string> locked_; // ids of events that are left out until then
     policy::Time locked_until_ = 0;
 };
 

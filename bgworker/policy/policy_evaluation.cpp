@@ -22,6 +22,7 @@ constexpr Time make_up_for = 600 * second; // a turn of a timer that was missed 
 constexpr Time look_for_transitions = 60 * second;
 constexpr Time least_pause = second / 200; // between two looks at the same policy
 constexpr Time tell_failure_again = 60 * second;
+constexpr Time wait_for_change = second; // with a policy that was being changed: that may have been rolled back
 constexpr size_t most_groups = 10'000;
 constexpr Time look_for_old_groups = 600 * second;
 constexpr Time forget_group_after = 86'400 * second; // without anything new
@@ -53,8 +54,9 @@ const pg::Statement select_actions{R"sql(
     WHERE policy = $1 AND decision = 'act' AND mode = CASE WHEN $3 THEN 'act' ELSE 'shadow' END AND at > clock_timestamp() - $2 * interval '1 microsecond' ORDER BY id
 )sql"};
 
+// None: it was changed, or is being changed, and nobody waits for whoever does that.
 const pg::Statement lock_policy{
-    "SELECT FROM dbnet.policy WHERE number = $1 AND version = $2 AND enabled FOR KEY SHARE"};
+    "SELECT FROM dbnet.policy WHERE number = $1 AND version = $2 AND enabled FOR SHARE SKIP LOCKED"};
 const pg::Statement find_obstacle{
     "SELECT dbnet.policy_obstacle(p, $2::jsonb) FROM dbnet.policy AS p WHERE p.number = $1"};
 
@@ -263,7 +265,7 @@ bool PolicyEvaluation::decide(Time now) {
     }
     std::vector<Outcome> outcomes;
     policy::Budget budget = budget_;
-    bool waits = false, is_waiting = false;
+    bool is_written = true, is_waiting = false;
     Time due = next_tick_;
     pg::in_transaction([&] {
         if (policy_.has_panes())
@@ -297,8 +299,14 @@ bool PolicyEvaluation::decide(Time now) {
                 due = std::min(due, known.written_at + write_values_every);
         }
         if (!outcomes.empty())
-            waits = write(outcomes, now);
+            is_written = write(outcomes, now);
     });
+    if (!is_written) {
+        if (policy_.source == policy::Source::query)
+            next_tick_ = std::min(next_tick_, now + wait_for_change);
+        due_ = now + wait_for_change;
+        return false;
+    }
     adopt(outcomes, std::move(budget), now);
     recover();
     if (policy_.has_panes()) {
@@ -308,7 +316,7 @@ bool PolicyEvaluation::decide(Time now) {
             due = std::min(due, now + look_for_transitions);
     }
     due_ = std::max(due, now + 1000);
-    return waits;
+    return has_action(outcomes);
 }
 
 bool PolicyEvaluation::tick(Time now) {
@@ -323,7 +331,7 @@ bool PolicyEvaluation::tick(Time now) {
     outcome.group = groups_["{}"].group;
     outcome.group.since = outcome.group.since == 0 ? now : outcome.group.since;
     outcome.group.held_at = now;
-    bool waits = false;
+    bool is_written = false;
     const Time next = policy::next_due(policy_, now);
     pg::in_transaction([&] {
         outcome.decision = policy::evaluate_tick(policy_.rules, outcome.group, budget, now);
@@ -332,12 +340,16 @@ bool PolicyEvaluation::tick(Time now) {
             if (outcome.decision.verdict == policy::Verdict::act)
                 policy::acted(outcome.group, budget, now);
         }
-        waits = write(outcomes, now);
+        is_written = write(outcomes, now);
     });
+    if (!is_written) {
+        due_ = now + wait_for_change;
+        return false;
+    }
     adopt(outcomes, std::move(budget), now);
     recover();
     next_tick_ = due_ = next;
-    return waits;
+    return has_action(outcomes);
 }
 
 // What the rules do not know of: mirrors that are not fresh, objects that settle, only_if.
@@ -369,11 +381,10 @@ void PolicyEvaluation::look_for_obstacles(Outcome &outcome, Time now) {
     }
 }
 
-// Decisions and states, in the running transaction. True: an action waits.
+// Decisions and states, in the running transaction. False: the policy is another one, which decides anew.
 bool PolicyEvaluation::write(std::vector<Outcome> &outcomes, Time now) {
     if (pg::execute(lock_policy, policy_.number, policy_.version).affected() == 0)
-        return false; // it was changed: its new form decides anew
-    bool waits = false;
+        return false;
     const policy::Span seconds = window(now);
     for (Outcome &outcome : outcomes) {
         std::optional<int64> event;
@@ -390,7 +401,6 @@ bool PolicyEvaluation::write(std::vector<Outcome> &outcomes, Time now) {
                             has_window ? std::optional(int64{seconds.first}) : std::nullopt,
                             has_window ? std::optional(int64{seconds.last + 1}) : std::nullopt, traces, outcome.error);
             event = inserted.integer(0, 0);
-            waits |= outcome.decision.verdict == policy::Verdict::act && policy_.acts;
         }
         pg::execute(upsert_state, policy_.name, outcome.name, policy::text_of(outcome.group.state),
                     int64{outcome.group.since == 0 ? now : outcome.group.since}, if_set(outcome.group.held_at),
@@ -399,7 +409,13 @@ bool PolicyEvaluation::write(std::vector<Outcome> &outcomes, Time now) {
                     policy_.has_condition() ? std::optional(outcome.observation.count) : std::nullopt, int64{now},
                     event);
     }
-    return waits;
+    return true;
+}
+
+bool PolicyEvaluation::has_action(const std::vector<Outcome> &outcomes) const {
+    return policy_.acts && std::any_of(outcomes.begin(), outcomes.end(), [](const Outcome &outcome) {
+               return outcome.decision.verdict == policy::Verdict::act;
+           });
 }
 
 // What is committed is what counts from now on.
@@ -421,8 +437,10 @@ void PolicyEvaluation::fail(Time now, const std::string &message) {
     failed_at_ = now;
     try {
         pg::in_transaction([&] {
-            if (pg::execute(lock_policy, policy_.number, policy_.version).affected() == 0)
+            if (pg::execute(lock_policy, policy_.number, policy_.version).affected() == 0) {
+                failed_at_ = 0; // it is yet to be told, unless the policy is another one
                 return;
+            }
             pg::execute(note_failure, policy_.name, message);
             pg::execute(insert_event, policy_.number, int64{0}, int64{now}, "{}", "not acting",
                         policy::text_of(policy::Reason::failed), policy::text_of(policy::State::inactive),

@@ -47,6 +47,7 @@ private:
     bool tick(policy::Time now);
     bool decide(policy::Time now);
     bool write(std::vector<Outcome> &outcomes, policy::Time now);
+    bool has_action(const std::vector<Outcome> &outcomes) const;
     void adopt(std::vector<Outcome> &outcomes, policy::Budget budget, policy::Time now);
     void look_for_obstacles(Outcome &outcome, policy::Time now);
     void fail(policy::Time now, const std::string &message);

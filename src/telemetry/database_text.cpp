@@ -6,7 +6,8 @@
 #include <algorithm>
 
 extern "C" {
-#include "catalog/namespace.h"
+#include "catalog/pg_conversion.h"
+#include "catalog/pg_namespace.h"
 #include "mb/pg_wchar.h"
 }
 
@@ -24,8 +25,8 @@ struct Conversion {
     bool is_known = false;
 
     void look_up() {
-        if (!is_known)
-            function = pg::call([this] { return FindDefaultConversionProc(from, to); });
+        if (!is_known) // not along the search_path, on which a user's may come first
+            function = pg::call([this] { return FindDefaultConversion(PG_CATALOG_NAMESPACE, from, to); });
         is_known = true;
     }
 

@@ -57,5 +57,17 @@ for my $case ([ 'latin1', 'LATIN1', 'é??' ], [ 'cyrillic', 'KOI8R', '???' ], [ 
     };
 }
 
+# A conversion that somebody else has made is not used, whatever the search_path of who delivers.
+my $library = $ENV{DBNET_TEST_LIBRARY};
+my $hex = unpack 'H*', $protobuf =~ s/protobuf /searched /r;
+$node->psql_ok(<<"SQL", 'telemetry in SQL, with a conversion ahead of those of pg_catalog', database => 'latin1');
+CREATE SCHEMA own;
+CREATE FUNCTION own.convert(integer, integer, cstring, internal, integer, boolean) RETURNS integer LANGUAGE c STRICT AS '$library', 'dbnet_test_conversion';
+CREATE DEFAULT CONVERSION own.to_latin1 FOR 'UTF8' TO 'LATIN1' FROM own.convert;
+SET search_path = own, pg_catalog;
+SELECT otel.ingest_traces('\\x$hex'::bytea);
+SQL
+is($node->safe_psql('latin1', "SELECT encode(name::bytea, 'hex') FROM otel.spans WHERE name LIKE 'searched%'"), unpack('H*', "searched \xe9??"), 'is as ever');
+
 $node->no_crash_in_log;
 done_testing();
