@@ -44,6 +44,11 @@ COMMENT ON COLUMN dbnet.token_secret.token IS 'dbnet.token.id';
 COMMENT ON COLUMN dbnet.token_secret.last_used_at IS 'when it was last used, to the minute';
 COMMENT ON COLUMN dbnet.token_secret.last_client IS 'address from which it was';
 
+CREATE FUNCTION dbnet.notify_tokens() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_notify_tokens';
+COMMENT ON FUNCTION dbnet.notify_tokens() IS 'Trigger (AFTER, FOR EACH ROW, ENABLE ALWAYS) of dbnet.token_secret: the workers that serve HTTP know of a token from the commit on that makes it';
+CREATE TRIGGER dbnet_notify AFTER INSERT OR UPDATE OF hash ON dbnet.token_secret FOR EACH ROW EXECUTE FUNCTION dbnet.notify_tokens();
+ALTER TABLE dbnet.token_secret ENABLE ALWAYS TRIGGER dbnet_notify;
+
 ALTER TABLE dbnet.token ENABLE ROW LEVEL SECURITY;
 CREATE POLICY viewer ON dbnet.token FOR SELECT TO dbnet_viewer
     USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role) AND pg_catalog.pg_has_role(role, 'MEMBER'));

@@ -6,7 +6,7 @@
 #include "gateway/client_api/api_error.hpp"
 #include "gateway/client_api/api_message.hpp"
 #include "gateway/client_api/api_routes.hpp"
-#include "gateway/token/token.hpp"
+#include "gateway/token/known_tokens.hpp"
 #include "pg/spi.hpp"
 #include "provenance/hooks/traceparent.hpp"
 #include "settings.hpp"
@@ -59,8 +59,8 @@ ApiError message(std::string text, std::string hint = {}, std::string sqlstate =
 class ApiWorker final : public gateway::HttpApplication {
 public:
     explicit ApiWorker(WorkerProcess &process)
-        : process_(process), pool_(process.database()), watch_(epoll_create1(EPOLL_CLOEXEC)),
-          listener_(process, *this, "dbnet.api_listen", settings::api_listen) {
+        : process_(process), known_tokens_(process.slot()), pool_(process.database()),
+          watch_(epoll_create1(EPOLL_CLOEXEC)), listener_(process, *this, "dbnet.api_listen", settings::api_listen) {
         if (watch_ < 0)
             throw pg::error(ERRCODE_SYSTEM_ERROR, "epoll_create1 failed");
     }
@@ -170,11 +170,14 @@ private:
                 {{"WWW-Authenticate", "Bearer realm=\"dbnet\""}});
             return false;
         }
-        pg::in_transaction([&] {
-            token = gateway::check_token(*bearer, "api");
-            if (token.status == 200)
-                gateway::note_use(token, exchange.client());
-        });
+        if (known_tokens_.may_know(*bearer))
+            pg::in_transaction([&] {
+                token = gateway::check_token(*bearer, "api");
+                if (token.status == 200)
+                    gateway::note_use(token, exchange.client());
+            });
+        else
+            token.message = gateway::unknown_token;
         if (token.status == 401)
             respond_error(exchange, 401, message(token.message),
                           {{"WWW-Authenticate", "Bearer realm=\"dbnet\", error=\"invalid_token\""}});
@@ -308,6 +311,7 @@ private:
     }
 
     WorkerProcess &process_;
+    gateway::KnownTokens known_tokens_;
     SessionPool pool_;
     int watch_; // the server's descriptor, and the sockets of those who wait
     bool is_leaving_ = false;

@@ -71,6 +71,8 @@ gateway::Admission GatewayIngest::admit(std::string_view authorization, bool is_
         return {401, not_a_bearer_token};
     Token token;
     try {
+        if (!known_tokens_.may_know(*text))
+            return {401, gateway::unknown_token};
         pg::in_transaction([&] {
             token = gateway::check_token(*text, "ingest");
             if (!is_telemetry && token.status == 403)

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "gateway/otlp/otlp_application.hpp"
-#include "gateway/token/token.hpp"
+#include "gateway/token/known_tokens.hpp"
 #include "telemetry/batch.hpp"
 
 #include <chrono>
@@ -18,7 +18,8 @@ namespace dbnet::bgworker {
 
 class GatewayIngest {
 public:
-    explicit GatewayIngest(gateway::OtlpApplication &application) noexcept : application_(application) {}
+    GatewayIngest(gateway::OtlpApplication &application, pg::WorkerSlot &slot) noexcept
+        : application_(application), known_tokens_(slot) {}
 
     // Answers each of `calls`, except when in_transaction() makes the worker leave: the server's end answers then.
     void serve(std::span<const gateway::OtlpCall> calls);
@@ -57,6 +58,7 @@ private:
     void report(const Failure &failure);
 
     gateway::OtlpApplication &application_;
+    gateway::KnownTokens known_tokens_;
     telemetry::Batch batch_;
     std::vector<Verdict> verdicts_;                      // of the running transaction, in the order of its calls
     std::deque<std::string> unpacked_;                   // bodies in the batch that were compressed

@@ -44,7 +44,8 @@ public:
         : process_(process), application_([this](std::string_view authorization, bool is_telemetry) {
               return ingest_.admit(authorization, is_telemetry);
           }),
-          listener_(process, application_, "dbnet.gateway_listen", settings::gateway_listen), ingest_(application_) {
+          listener_(process, application_, "dbnet.gateway_listen", settings::gateway_listen),
+          ingest_(application_, process.slot()) {
         // What is acknowledged must be on disk, whatever the configuration says.
         pg::call([] { SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_SESSION); });
         report_.start();

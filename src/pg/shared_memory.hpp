@@ -65,8 +65,8 @@ struct WorkerSlot {
     pg_atomic_uint32 database;
     pg_atomic_uint32 process_number; // 1 + index in ProcGlobal->allProcs; 0: no process
     pg_atomic_uint64
-        configuration;           // counts changes: of servers, mappings and wrappers (mirror); of extensions (others)
-    pg_atomic_uint32 companions; // of a mirror worker: bits (1 << kind) of those its database wants; outlives it
+        configuration; // counts changes: of servers, mappings and wrappers (mirror); of extensions and tokens (others)
+    pg_atomic_uint32 companions;       // of a mirror worker: bits (1 << kind) of those its database wants; outlives it
     pg_atomic_uint64 published_lsn;    // end of the newest commit record of a backend that wrote messages of ours
     pg_atomic_uint64 processed_lsn;    // tail position: every commit up to here has been taken in
     pg_atomic_uint64 questions;        // counts those who want to know the progress

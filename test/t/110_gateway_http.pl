@@ -72,6 +72,36 @@ subtest 'a part that is bad costs that part' => sub {
     $node->query_is('SELECT items, rejected FROM otel.batch ORDER BY batch_id DESC LIMIT 1', '2|1', 'and the request is on record');
 };
 
+subtest 'what is kept otherwise than it was sent is told, and nothing is rejected' => sub {
+    my $request = $json->decode(DBNet::Gateway::traces(2, name => 'warned'));
+    $request->{resourceSpans}[0]{scopeSpans}[0]{spans}[1]{name} = "warned\0";
+    my $answer = $gateway->post('/v1/traces', body => $json->encode($request));
+    my $partial = $json->decode($answer->{body})->{partialSuccess};
+    is("$answer->{status} " . ($partial->{rejectedSpans} // 0), '200 0', 'none');
+    like($partial->{errorMessage}, qr/U\+0000/, 'a warning');
+    $node->query_is(q{SELECT count(*) FROM otel.spans WHERE name LIKE 'warned%'}, '2', 'both are there');
+    $node->query_is('SELECT items, rejected FROM otel.batch ORDER BY batch_id DESC LIMIT 1', '2|0', 'as the request is on record');
+};
+
+subtest 'an answer is short, whatever there is to say' => sub {
+    my $request = $json->decode(DBNet::Gateway::traces(2000, name => 'x' x 5000));
+    $_->{traceId} = '' for @{ $request->{resourceSpans}[0]{scopeSpans}[0]{spans} };
+    my $answer = $gateway->post('/v1/traces', body => $json->encode($request));
+    is($json->decode($answer->{body})->{partialSuccess}{rejectedSpans}, '2000', 'of ten megabytes that are rejected');
+    cmp_ok(length $answer->{body}, '<', 5000, 'a few lines');
+    $answer = refused($gateway->post('/v1/traces', body => '{}', headers => [ 'Content-Encoding: ' . 'x' x 10_000 ]), 400, qr/unsupported Content-Encoding/, 'of a header that is refused');
+    cmp_ok(length $answer->{body}, '<', 5000, 'a few lines');
+};
+
+subtest 'browsers of other origins are not let in' => sub {
+    my $origin = 'Origin: https://shop.example';
+    my $preflight = $gateway->request('OPTIONS', '/v1/traces', headers => [ $origin, 'Access-Control-Request-Method: POST', 'Access-Control-Request-Headers: content-type' ]);
+    is($preflight->{status}, 405, 'a preflight');
+    my $answer = $gateway->post('/v1/traces', body => DBNet::Gateway::traces(1), headers => [$origin]);
+    is($answer->{status}, 200, 'a request that comes without one is answered');
+    is(join(' ', grep { /^access-control/ } map { keys %{ $_->{headers} } } $preflight, $answer), '', 'and neither tells the browser that it may read that');
+};
+
 subtest 'what cannot be read is 400 with a google.rpc.Status, and is not to be sent again' => sub {
     refused($gateway->post('/v1/traces', body => '{"resourceSpans":['), 400, qr/./, 'JSON that is cut');
     refused($gateway->post('/v1/traces', body => ''), 400, qr/./, 'no JSON');
@@ -209,6 +239,27 @@ subtest 'what is refused for the database\'s sake is to be sent again' => sub {
     is($gateway->get('/readyz')->{status}, 200, 'ready');
 };
 
+subtest 'a database that is full or takes no writes is not the sender\'s fault' => sub {
+    $node->safe_psql('postgres', q{
+        CREATE TABLE trouble (state text); GRANT SELECT ON trouble TO PUBLIC;
+        CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE troubled text := (SELECT state FROM public.trouble); BEGIN
+            IF troubled IS NOT NULL THEN RAISE EXCEPTION 'trouble %', troubled USING ERRCODE = troubled; END IF;
+            RETURN NULL; END $$;
+        CREATE TRIGGER trouble AFTER INSERT ON otel.spans FOR EACH ROW EXECUTE FUNCTION trouble()});
+    # disk_full, out_of_memory, read_only_sql_transaction, serialization_failure, admin_shutdown, io_error
+    for my $state (qw(53100 53200 25006 40001 57P01 58030)) {
+        $node->safe_psql('postgres', "TRUNCATE trouble; INSERT INTO trouble VALUES ('$state')");
+        my $answer = refused($gateway->post('/v1/traces', body => DBNet::Gateway::traces(1, name => "trouble $state")), 503, qr/trouble $state/, $state);
+        is($answer->{headers}{'retry-after'}, '1', 'to be sent again');
+    }
+    is($gateway->get('/readyz')->{status}, 503, 'not ready');
+    $node->safe_psql('postgres', 'TRUNCATE trouble');
+    is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(1, name => 'trouble over'))->{status}, 200, 'taken when that is over');
+    is($gateway->get('/readyz')->{status}, 200, 'ready');
+    $node->query_is(q{SELECT string_agg(name, ',') FROM otel.spans WHERE name LIKE 'trouble%'}, 'trouble over', 'and nothing was kept of what was refused');
+    $node->safe_psql('postgres', 'DROP TRIGGER trouble ON otel.spans');
+};
+
 subtest 'a trigger of a user refuses one request and not its neighbours, and runs without the extension\'s rights' => sub {
     $node->safe_psql('postgres', q{
         CREATE TABLE seen (name text, who name); GRANT INSERT ON seen TO PUBLIC;
@@ -241,7 +292,7 @@ subtest 'metrics for Prometheus' => sub {
     is("$answer->{status} $answer->{headers}{'content-type'}", '200 text/plain; version=0.0.4; charset=utf-8', 'media type');
     my $taken = $node->safe_psql('postgres', q{SELECT sum(items) FROM otel.batch WHERE signal = 'traces'});
     like($answer->{body}, qr/^dbnet_gateway_accepted_items_total\{signal="traces"\} $taken$/m, 'items');
-    like($answer->{body}, qr/^dbnet_gateway_rejected_items_total\{signal="traces"\} 1$/m, 'rejected items');
+    like($answer->{body}, qr/^dbnet_gateway_rejected_items_total\{signal="traces"\} 2001$/m, 'rejected items');
     like($answer->{body}, qr/^dbnet_gateway_requests_total\{signal="traces",status="415"\} 4$/m, 'requests by status');
     like($answer->{body}, qr/^dbnet_gateway_commit_duration_seconds_count \d+$/m, 'durations');
     like($answer->{body}, qr/^dbnet_worker_up\{process="gateway worker"\} 1$/m, 'workers');
@@ -253,6 +304,28 @@ subtest 'metrics for Prometheus' => sub {
         my ($name) = $line =~ /^(\w+)/;
         $name =~ s/_(bucket|sum|count)$// if !$typed{$name};
         fail("no TYPE before: $line") if !$typed{$name};
+    }
+};
+
+subtest 'tokens that nobody made are told from others without a look at the tables' => sub {
+    my $status = sub { my ($token) = @_; return $gateway->post('/v1/traces', body => '{}', headers => ["Authorization: Bearer $token"])->{status} };
+    my $looks = 'SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relid = \'dbnet.token_secret\'::regclass';
+    $node->replace_worker('gateway worker', 'TERM');    # what it counted is told when it ends
+    $gateway->wait_until_open;
+    my $before = $node->safe_psql('postgres', $looks);
+    my $start = time;
+    is(join(' ', map { $status->("dbnet_unknown$_") } 1 .. 300), join(' ', (401) x 300), 'three hundred');
+    my $seconds = time - $start;
+    $node->replace_worker('gateway worker', 'TERM');
+    cmp_ok($node->safe_psql('postgres', $looks) - $before, '<=', 5 + $seconds, 'one look a second at most');
+    $gateway->wait_until_open;
+    # One that was refused a moment ago, and then is made.
+    for my $number (1 .. 10) {
+        my $token = "dbnet_made$number";
+        is($status->($token), 401, 'not yet');
+        $node->safe_psql('postgres', "WITH made AS (INSERT INTO dbnet.token (name, role, scope, created_by) VALUES ('made$number', 'sender', 'ingest', 'test') RETURNING id)
+            INSERT INTO dbnet.token_secret (hash, token) SELECT sha256('$token'), id FROM made");
+        is($status->($token), 200, 'good from its commit on');
     }
 };
 

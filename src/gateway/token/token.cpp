@@ -46,7 +46,7 @@ Token check_token(std::string_view token, const char *scope) {
     const pg::Result found = pg::execute(select_token, key, scope);
     Token checked;
     if (found.rows() == 0) {
-        checked.message = "the token is not known, or was revoked";
+        checked.message = unknown_token;
         return checked;
     }
     checked.status = static_cast<int>(found.integer(0, 7));

@@ -27,6 +27,8 @@ struct Token {
     std::string resource_attributes; // JSON object: what everything delivered with it gets
 };
 
+inline constexpr const char *unknown_token = "the token is not known, or was revoked";
+
 // Looks the token up, and whether its role still may do what it is for. Inside in_transaction() or in_spi() of who may
 // read the tables (a worker). Nothing is cached: a token that is revoked ends with the commit that revokes it.
 // scope: "api" or "ingest".
