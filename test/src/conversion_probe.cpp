@@ -1,5 +1,5 @@
-// dbnet_test_conversion(integer, integer, cstring, internal, integer, boolean): a conversion of encodings as anybody may
-// make one, which turns every text into exclamation marks, for tests of whose conversions are used.
+// dbnet_test_conversion(integer, integer, cstring, internal, integer, boolean): a conversion of encodings as anybody
+// may make one, which turns every text into exclamation marks, for tests of whose conversions are used.
 #include "pg/guard.hpp"
 
 #include <algorithm>
