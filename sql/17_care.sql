@@ -104,10 +104,10 @@ CREATE FUNCTION dbnet.verify(since timestamptz DEFAULT '-infinity', until timest
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.verify(timestamptz, timestamptz) IS
     'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing. Transactions of the last half minute are not sealed yet: they are checked by their own roots. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
-CREATE FUNCTION dbnet.altered_transactions(start bigint, first bigint, last bigint) RETURNS TABLE (transaction bigint, event bigint)
+CREATE FUNCTION dbnet.altered_transactions(start bigint, first bigint, last bigint, oldest bigint) RETURNS TABLE (transaction bigint, event bigint, finding text)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_altered_transactions';
-COMMENT ON FUNCTION dbnet.altered_transactions(bigint, bigint, bigint) IS
-    'Internal, for dbnet.verify(): transactions of which the root is not what their events give, and events that belong to no transaction (transaction: the one that they name, of a version its activity). Arguments: the transaction from which on to read; events from and to';
+COMMENT ON FUNCTION dbnet.altered_transactions(bigint, bigint, bigint, bigint) IS
+    'Internal, for dbnet.verify(): what is wrong with transactions of which the root is not what their events give, and events that belong to no transaction (transaction: the one that they name, of a version its activity). Arguments: the transaction from which on to read; events from and to; the oldest activity: of what retention has emptied versions may be left';
 CREATE FUNCTION dbnet.answer_verify(caller oid, since timestamptz, until timestamptz)
     RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -117,35 +117,15 @@ DECLARE
     first bigint := CASE WHEN since = '-infinity' THEN 0 ELSE dbnet.event_at(since) END;
     last bigint := CASE WHEN until = 'infinity' THEN 9223372036854775807 ELSE dbnet.last_event_at(until) END;
     oldest bigint;
-    one record;
     sealed record;
 BEGIN
     IF NOT pg_has_role(caller, 'dbnet_operator', 'USAGE') THEN
         RAISE EXCEPTION 'permission denied for function dbnet.verify' USING ERRCODE = 'insufficient_privilege', HINT = 'It is for members of dbnet_operator.';
     END IF;
     oldest := (SELECT min(a.id) FROM dbnet.activity AS a);
-    FOR one IN SELECT f.transaction, f.event, t.id, t.events
-               FROM dbnet.altered_transactions(coalesce((SELECT a.id FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id <= first ORDER BY a.id DESC LIMIT 1), first), first, last) AS f
-               LEFT JOIN LATERAL (SELECT a.id, a.events FROM dbnet.activity_by_id(f.transaction) AS a WHERE a.root IS NOT NULL LIMIT 1) AS t ON f.event IS NULL LOOP
-        transaction := one.transaction;
-        IF one.event IS NOT NULL THEN
-            -- Of what retention has emptied versions may be left.
-            RETURN QUERY SELECT NULL::bigint, transaction, one.event, 'its transaction was removed' WHERE transaction >= oldest;
-        ELSE
-            -- Which one: what does not fit its own checksum, and numbers that are not there.
-            RETURN QUERY
-            WITH present AS (
-                SELECT a.id, a.checksum, dbnet.event_hash(a) AS hash FROM dbnet.activity AS a WHERE a.id >= one.id AND a.id < one.id + one.events
-                UNION ALL SELECT v.id, v.checksum, dbnet.event_hash(v) FROM dbnet.entity_version AS v WHERE v.id >= one.id AND v.id < one.id + one.events
-                UNION ALL SELECT u.id, u.checksum, dbnet.event_hash(u) FROM dbnet.used_version AS u WHERE u.id >= one.id AND u.id < one.id + one.events),
-            found AS (
-                SELECT p.id, 'the record was changed' AS finding FROM present AS p WHERE p.checksum <> ('x' || encode(substr(p.hash, 1, 4), 'hex'))::bit(32)::integer
-                UNION ALL SELECT n, 'the record was removed' FROM generate_series(one.id, one.id + one.events - 1) AS n WHERE n NOT IN (SELECT p.id FROM present AS p)
-                UNION ALL SELECT p.id, 'the record stands twice' FROM present AS p GROUP BY p.id HAVING count(*) > 1)
-            SELECT block, transaction, f.id, f.finding FROM found AS f
-            UNION ALL SELECT block, transaction, NULL, 'the transaction is not as it was recorded' WHERE NOT EXISTS (SELECT FROM found);
-        END IF;
-    END LOOP;
+    RETURN QUERY
+        SELECT NULL::bigint, f.transaction, f.event, f.finding
+        FROM dbnet.altered_transactions(coalesce((SELECT a.id FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id <= first ORDER BY a.id DESC LIMIT 1), first), first, last, coalesce(oldest, 0)) AS f;
     FOR sealed IN SELECT b.number, b.previous, lag(b.root) OVER (ORDER BY b.number) AS before FROM dbnet.provenance_block AS b ORDER BY b.number LOOP
         IF sealed.before IS NOT NULL AND sealed.previous IS DISTINCT FROM sealed.before THEN
             RETURN QUERY SELECT sealed.number, NULL::bigint, NULL::bigint, 'the block does not follow the one before: one was changed, removed or put elsewhere';

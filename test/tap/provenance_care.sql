@@ -110,6 +110,19 @@ SELECT is(pg_temp.findings(format(tampering, :event, :in_transaction, :in_block)
     ('UPDATE dbnet.session SET session_user_name = ''innocent''', '')
 ) AS t(tampering, wanted) WHERE wanted <> '';
 SELECT matches(pg_temp.findings('UPDATE dbnet.session SET session_user_name = ''innocent'''), '^\d+ the transaction is not as it was recorded; ', 'another user: every transaction of the session');
+-- However many those are: the record is read once.
+CREATE FUNCTION pg_temp.scans(tampering text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    scans text := 'SELECT sum(seq_scan + coalesce(idx_scan, 0)) FROM pg_stat_xact_user_tables WHERE schemaname = ''dbnet'' AND relname ~ ''^(activity|entity_version|used_version)''';
+    before numeric;
+    after numeric;
+BEGIN
+    EXECUTE scans INTO before;
+    PERFORM pg_temp.findings(tampering);
+    EXECUTE scans INTO after;
+    RETURN after - before;
+END $$;
+SELECT is(pg_temp.scans('UPDATE dbnet.session SET session_user_name = ''innocent'''), pg_temp.scans('SET LOCAL work_mem = 4096'), 'with as many scans as when all is well');
 SELECT is(pg_temp.findings(format('UPDATE dbnet.provenance_block SET root = sha256(root) WHERE number = %s', :in_block)),
     format('%s the block is not as it was sealed; %s the block does not follow the one before: one was changed, removed or put elsewhere', :in_block, :in_block + 1), 'a block''s root');
 SELECT is(pg_temp.findings(format('DELETE FROM dbnet.provenance_block WHERE number = %s', :in_block)),
