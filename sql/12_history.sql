@@ -171,6 +171,19 @@ $$;
 COMMENT ON FUNCTION dbnet.with_virtual_columns(regclass, jsonb) IS
     'Internal: a row as it was, as JSON, with its virtual generated columns as computed from it by the expressions that they have now, with the caller''s rights';
 
+CREATE FUNCTION dbnet.row_document(relation regclass) RETURNS text
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+    WITH RECURSIVE base AS (
+        SELECT a.attnum, a.attname, t.oid, t.typbasetype, t.typtype, t.typcategory FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+            WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+        UNION ALL SELECT b.attnum, b.attname, t.oid, t.typbasetype, t.typtype, t.typcategory FROM base AS b JOIN pg_type AS t ON t.oid = b.typbasetype)
+    SELECT concat('to_jsonb(t.*)', ' || jsonb_build_object(' || string_agg(format('%L, t.%I::text', b.attname, b.attname), ', ' ORDER BY b.attnum) || ')')
+    FROM base AS b WHERE b.typtype = 'b' AND b.typcategory <> 'A' AND EXISTS (SELECT FROM pg_cast AS c WHERE c.castsource = b.oid AND c.casttarget = 'json'::regtype)
+    $$;
+COMMENT ON FUNCTION dbnet.row_document(regclass) IS
+    'Internal: the expression of SQL that makes of a row t of the table a document as it is on record: like to_jsonb(), but values of extensions'' types as their text';
+
 -- With the caller's rights: it reads the table itself, and row-level security applies.
 CREATE FUNCTION dbnet.rows_as_of(relation regclass, event bigint) RETURNS SETOF jsonb
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -180,10 +193,10 @@ DECLARE
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH change AS MATERIALIZED (SELECT * FROM dbnet.changes_since($1, $2)),'
-        ' present AS (SELECT to_jsonb(t.*) AS line FROM %s AS t)'
+        ' present AS (SELECT %s AS line FROM %s AS t)'
         ' SELECT CASE WHEN c.place IS NULL THEN p.line WHEN $4 THEN dbnet.with_virtual_columns($1, p.line || c.old) ELSE p.line || c.old END'
         ' FROM present AS p LEFT JOIN change AS c ON c.place = dbnet.key_hash($3, p.line) WHERE c.existed IS NOT FALSE'
-        ' UNION ALL SELECT CASE WHEN $4 THEN dbnet.with_virtual_columns($1, c.old) ELSE c.old END FROM change AS c WHERE c.existed AND c.place IS NULL', relation)
+        ' UNION ALL SELECT CASE WHEN $4 THEN dbnet.with_virtual_columns($1, c.old) ELSE c.old END FROM change AS c WHERE c.existed AND c.place IS NULL', dbnet.row_document(relation), relation)
         USING relation, event, dbnet.key_columns(relation), has_virtual;
 END
 $$;

@@ -96,7 +96,6 @@ CREATE FUNCTION dbnet.undo_outcome(relation regclass, key jsonb, wanted jsonb) R
     AS $$
 #variable_conflict use_variable
 DECLARE
-    place text := (SELECT string_agg(format('t.%I IS NOT DISTINCT FROM %s', c, dbnet.column_literal(relation, c, key -> c::text)), ' AND ') FROM unnest(dbnet.key_columns(relation)) AS c);
     others text[];
     present jsonb;
     differing text[];
@@ -105,7 +104,7 @@ BEGIN
     others := ARRAY(SELECT format('CASE WHEN t.%1$I::%3$s::text IS DISTINCT FROM (%2$s)::%3$s::text THEN %4$L END', a.attname, dbnet.column_literal(relation, a.attname, f.value),
                                   CASE a.atttypid WHEN 'json'::regtype THEN 'jsonb' ELSE format_type(a.atttypid, a.atttypmod) END, a.attname)
                     FROM jsonb_each(wanted) AS f JOIN pg_attribute AS a ON a.attrelid = relation AND a.attname = f.key AND a.attgenerated = '' AND NOT a.attisdropped ORDER BY f.key);
-    EXECUTE format('SELECT to_jsonb(t.*), array_remove(ARRAY[%s]::text[], NULL) FROM %s AS t WHERE %s', array_to_string(others, ', '), relation, place) INTO present, differing;
+    EXECUTE format('SELECT %s, array_remove(ARRAY[%s]::text[], NULL) FROM %s AS t WHERE %s', dbnet.row_document(relation), array_to_string(others, ', '), relation, dbnet.key_condition(relation, key)) INTO present, differing;
     RETURN CASE WHEN present IS NULL AND wanted IS NULL OR present IS NOT NULL AND wanted IS NOT NULL AND cardinality(differing) = 0 THEN 'done'
                 WHEN present IS NULL THEN 'done, but the row is gone again'
                 WHEN wanted IS NULL THEN format('done, but the row is there again: %s', dbnet.short_text(present::text, 160))
@@ -136,6 +135,7 @@ DECLARE
     columns text;
     in_the_way text;
     unknown text;
+    oldest bigint;        -- event that is taken back
     changed bigint;
     place jsonb;          -- of the row, once the step is done
     wanted jsonb := '{}'; -- what is to be there then, by place: columns, or null
@@ -143,24 +143,24 @@ DECLARE
     outcomes text[] := '{}';
     trouble text;         -- why the commit will fail
 BEGIN
-    in_the_way := dbnet.undo_obstacles(event, activity, transaction);
-    SELECT string_agg(format('%s of %s', s.relation, s.key), ', ') INTO unknown FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.redacted;
-    IF NOT dry_run AND in_the_way IS NOT NULL THEN
-        RAISE EXCEPTION 'later changes stand in the way' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = in_the_way,
-            HINT = 'Take those back first, or change the rows by hand.';
-    END IF;
-    IF NOT dry_run AND unknown IS NOT NULL THEN
-        RAISE EXCEPTION 'values of redacted columns are not on record' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = unknown;
-    END IF;
     IF NOT dry_run THEN
-        PERFORM dbnet.set_cause(coalesce(event, activity, (SELECT min(s.undone) FROM dbnet.undo_steps(event, activity, transaction) AS s)), 'undo');
+        in_the_way := dbnet.undo_obstacles(event, activity, transaction);
+        IF in_the_way IS NOT NULL THEN
+            RAISE EXCEPTION 'later changes stand in the way' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = in_the_way,
+                HINT = 'Take those back first, or change the rows by hand.';
+        END IF;
+        SELECT string_agg(format('%s of %s', s.relation, s.key), ', ') FILTER (WHERE s.redacted), min(s.undone) INTO unknown, oldest FROM dbnet.undo_steps(event, activity, transaction) AS s;
+        IF unknown IS NOT NULL THEN
+            RAISE EXCEPTION 'values of redacted columns are not on record' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = unknown;
+        END IF;
+        PERFORM dbnet.set_cause(coalesce(event, activity, oldest), 'undo');
     END IF;
     FOR one IN SELECT * FROM dbnet.undo_steps(event, activity, transaction) LOOP
         step := one.step;
         undone := one.undone;
         relation := one.relation;
         key := dbnet.key_text(one.key, dbnet.key_columns(one.relation));
-        SELECT string_agg(format('%I IS NOT DISTINCT FROM %s', c, dbnet.column_literal(one.relation, c, one.key -> c::text)), ' AND ') INTO where_key FROM unnest(dbnet.key_columns(one.relation)) AS c;
+        where_key := dbnet.key_condition(one.relation, one.key);
         IF one.operation = 'I' THEN
             statement := format('DELETE FROM %s WHERE %s', one.relation, where_key);
         ELSIF one.operation = 'U' THEN
@@ -254,3 +254,23 @@ CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value 
     FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attname = column_name
     $$;
 COMMENT ON FUNCTION dbnet.column_literal(regclass, name, jsonb) IS 'A recorded value as a literal of SQL for this column';
+
+CREATE FUNCTION dbnet.key_condition(relation regclass, key jsonb) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT string_agg(CASE WHEN coalesce(key -> a.attname::text, 'null') = 'null' THEN format('%I IS NULL', a.attname)
+                           ELSE format('%I %s %s', a.attname, coalesce(equality.operator, '='), dbnet.column_literal(relation, a.attname, key -> a.attname::text)) END,
+                      ' AND ' ORDER BY c.place)
+    FROM unnest(dbnet.key_columns(relation)) WITH ORDINALITY AS c(name, place) JOIN pg_attribute AS a ON a.attrelid = relation AND a.attname = c.name
+    -- The one of indexes, named with its schema where that is an extension's: the search_path does not lead there.
+    LEFT JOIN LATERAL (
+        WITH RECURSIVE base AS (
+            SELECT t.oid, t.typbasetype FROM pg_type AS t WHERE t.oid = a.atttypid
+            UNION ALL SELECT t.oid, t.typbasetype FROM base AS b JOIN pg_type AS t ON t.oid = b.typbasetype)
+        SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname) AS operator
+        FROM base AS b JOIN pg_opclass AS f ON f.opcintype = b.oid AND f.opcdefault JOIN pg_am AS m ON m.oid = f.opcmethod AND m.amname = 'btree'
+        JOIN pg_amop AS p ON p.amopfamily = f.opcfamily AND p.amopstrategy = 3 AND p.amoplefttype = b.oid AND p.amoprighttype = b.oid
+        JOIN pg_operator AS o ON o.oid = p.amopopr JOIN pg_namespace AS n ON n.oid = o.oprnamespace
+        WHERE b.typbasetype = 0 AND n.nspname <> 'pg_catalog') AS equality ON true
+    $$;
+COMMENT ON FUNCTION dbnet.key_condition(regclass, jsonb) IS 'The condition of SQL by which the row with this key is found, with the key''s index and whatever the search_path is';

@@ -64,7 +64,7 @@ BEGIN
         END IF;
         -- By content, so that an update that changed nothing is none; and by who wrote it where nothing is known of the content.
         RETURN QUERY EXECUTE format($query$
-            WITH present AS (SELECT to_jsonb(t.*) AS line, t.xmin AS writer FROM %1$s AS t),
+            WITH present AS (SELECT %2$s AS line, t.xmin AS writer FROM %1$s AS t),
                  seen AS MATERIALIZED (SELECT * FROM dbnet.newest_versions($1))
             SELECT $1, dbnet.key_text(coalesce(s.key, (SELECT jsonb_object_agg(c, p.line -> c) FROM unnest($2::text[]) AS c)), $2),
                    CASE WHEN s.event IS NULL THEN 'written without a record, by transaction ' || p.writer::text
@@ -80,7 +80,7 @@ BEGIN
                        WHEN s.operation IN ('D', 'R') THEN true
                        ELSE s.row_transaction IS DISTINCT FROM p.writer AND EXISTS (
                             SELECT FROM jsonb_each(s.known) AS f WHERE p.line ? f.key AND dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END
-            $query$, tracked.table_id) USING tracked.table_id, tracked.key_columns, tracked.redacted_columns;
+            $query$, tracked.table_id, dbnet.row_document(tracked.table_id)) USING tracked.table_id, tracked.key_columns, tracked.redacted_columns;
     END LOOP;
 END
 $$;

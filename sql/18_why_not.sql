@@ -273,8 +273,8 @@ BEGIN
         IF relation IS NULL THEN
             relation := later.relation;
             key := later.key;
-            place := (SELECT string_agg(format('%I = %s', c, dbnet.column_literal(later.relation, c, later.key -> c::text)), ' AND ') FROM unnest(dbnet.key_columns(later.relation)) AS c);
-            EXECUTE format('SELECT to_jsonb(t.*) FROM %s AS t WHERE %s', relation, place) INTO line;
+            place := dbnet.key_condition(later.relation, later.key);
+            EXECUTE format('SELECT %s FROM %s AS t WHERE %s', dbnet.row_document(relation), relation, place) INTO line;
         END IF;
         before := CASE later.operation WHEN 'U' THEN line || later.old WHEN 'D' THEN later.old WHEN 'R' THEN (SELECT i.old FROM dbnet.row_images(later.pair) AS i) END;
         IF later.version = event THEN
@@ -520,8 +520,8 @@ BEGIN
     IF NOT written THEN
         kind := 'row';
         IF key IS NOT NULL THEN
-            EXECUTE format('SELECT to_jsonb(t.*) FROM %s AS t WHERE %s', relation,
-                           (SELECT string_agg(format('%I = %s', c, dbnet.column_literal(relation, c, d.document -> c::text)), ' AND ') FROM dbnet.key_document(relation, key) AS d, unnest(d.columns) AS c)) INTO line;
+            EXECUTE format('SELECT %s FROM %s AS t WHERE %s', dbnet.row_document(relation), relation,
+                           (SELECT dbnet.key_condition(relation, d.document) FROM dbnet.key_document(relation, key) AS d)) INTO line;
         END IF;
         what := format('no change of %s is on record%s%s', concat_ws(' ', relation, key), span, CASE WHEN key IS NULL THEN '' WHEN line IS NULL THEN '; there is no such row now' ELSE '; the row is there, from before' END);
         RETURN NEXT;

@@ -94,16 +94,16 @@ BEGIN
             EXECUTE statements[place];
         END LOOP;
         SET CONSTRAINTS ALL IMMEDIATE;
-        EXECUTE format('SELECT array_agg(to_jsonb(t.*)) FROM %s AS t', outcome) INTO before;
+        EXECUTE format('SELECT array_agg(%s) FROM %s AS t', dbnet.row_document(outcome), outcome) INTO before;
         EXECUTE statements[cardinality(statements)];
         EXECUTE format($query$
-            WITH present AS (SELECT to_jsonb(t.*) AS line FROM %s AS t),
+            WITH present AS (SELECT %s AS line FROM %s AS t),
                  came AS (SELECT line FROM present EXCEPT SELECT b FROM unnest($1) AS b),
                  went AS (SELECT b AS line FROM unnest($1) AS b EXCEPT SELECT line FROM present)
             SELECT coalesce(jsonb_agg(jsonb_build_object('operation', CASE WHEN w.line IS NULL THEN 'I' WHEN c.line IS NULL THEN 'D' ELSE 'U' END, 'row', coalesce(c.line, w.line),
                                                          'old', w.line) ORDER BY coalesce(c.line, w.line)::text), '[]')
             FROM came AS c FULL JOIN went AS w ON dbnet.key_hash($2, c.line) = dbnet.key_hash($2, w.line)
-            WHERE $3 IS NULL OR NOT coalesce(c.line, w.line) @> $3 $query$, outcome) INTO result USING coalesce(before, '{}'), keys, left_out;
+            WHERE $3 IS NULL OR NOT coalesce(c.line, w.line) @> $3 $query$, dbnet.row_document(outcome), outcome) INTO result USING coalesce(before, '{}'), keys, left_out;
         RAISE EXCEPTION USING ERRCODE = 'DBN01';
     EXCEPTION
         WHEN SQLSTATE 'DBN01' THEN
@@ -130,8 +130,8 @@ DECLARE
 BEGIN
     settable := ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = image.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
                       AND NOT EXISTS (SELECT FROM dbnet.mirrored_column AS m WHERE m.relation = image.relation AND m.column_name = a.attname AND m.role = 'status'));
-    place := (SELECT string_agg(format('%I = %s', c, dbnet.column_literal(image.relation, c, image.key -> c::text)), ' AND ') FROM unnest(dbnet.key_columns(image.relation)) AS c);
-    EXECUTE format('SELECT to_jsonb(t.*) FROM %s AS t WHERE %s', image.relation, place) INTO present;
+    place := dbnet.key_condition(image.relation, image.key);
+    EXECUTE format('SELECT %s FROM %s AS t WHERE %s', dbnet.row_document(image.relation), image.relation, place) INTO present;
     IF image.operation = 'I' THEN
         IF present IS NOT NULL THEN
             statements := statements || format('DELETE FROM %s WHERE %s', image.relation, place);

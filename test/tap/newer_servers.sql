@@ -42,7 +42,7 @@ MERGE INTO net.pools AS p USING net.wanted AS w ON p.name = w.name AND w.name = 
 SELECT results_eq($$SELECT h.old, h.new, h.statement ~ '^MERGE INTO net.pools .* SET replicas = 0' FROM dbnet.history('net.pools', 'kept', most => 1) AS h$$,
     $$VALUES ('{"replicas": 3}'::jsonb, '{"replicas": 0}'::jsonb, true)$$, 'with the statement');
 SELECT results_eq($$SELECT u.statement, u.outcome FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.pools', 'kept', most => 1)), dry_run => false) AS u$$,
-    $$VALUES ('UPDATE net.pools SET replicas = ''3'' WHERE name IS NOT DISTINCT FROM ''kept''', 'done')$$, 'and taken back');
+    $$VALUES ('UPDATE net.pools SET replicas = ''3'' WHERE name = ''kept''', 'done')$$, 'and taken back');
 SELECT is((SELECT count(*) FROM dbnet.undo(transaction => (SELECT transaction FROM dbnet.history('net.pools', 'old', most => 1)), dry_run => false)), 3::bigint, 'all actions of a MERGE taken back');
 SELECT set_eq('TABLE net.pools', $$VALUES ('web', 1), ('old', 2), ('kept', 3)$$, 'the rows are as they were');
 

@@ -36,6 +36,11 @@ bool is_built_in(Oid type) {
     return !OidIsValid(element) || element < FirstNormalObjectId;
 }
 
+// A value of such a type is always its text, as its input function reads it: a cast to json need have no way back.
+bool is_scalar(Oid type) {
+    return get_typtype(type) == TYPTYPE_BASE && !type_is_array(type);
+}
+
 ValueForm::Kind kind_of(Oid type) {
     switch (type) {
     case BOOLOID:
@@ -160,8 +165,8 @@ ValueForm form_of(Oid declared, MemoryContext context, bool may_cast) {
     ValueForm form;
     form.type = getBaseType(declared);
     form.kind = kind_of(form.type);
-    form.may_cast = may_cast;
-    if (form.kind == ValueForm::Kind::output || (form.kind == ValueForm::Kind::foreign && !may_cast)) {
+    form.may_cast = may_cast && !is_scalar(form.type);
+    if (form.kind == ValueForm::Kind::output || (form.kind == ValueForm::Kind::foreign && !form.may_cast)) {
         Oid output = InvalidOid;
         bool is_varlena = false;
         getTypeOutputInfo(form.type, &output, &is_varlena);

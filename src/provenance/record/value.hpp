@@ -1,5 +1,6 @@
 // A column's or argument's value as a member of a jsonb object: what to_jsonb() would make of it, but the same in every
-// session (times in UTC), and without calling a user's code where the type is PostgreSQL's own.
+// session (times in UTC), and without calling a user's code where the type is PostgreSQL's own. Of an extension's type
+// (hstore, geometry) its text, also where that has a cast to json: only the text can be read back.
 // Backends; inside pg::call, may longjmp.
 #pragma once
 
@@ -27,7 +28,7 @@ struct ValueForm {
     };
     Kind kind = Kind::output;
     Oid type = InvalidOid; // of the value: a domain's base type
-    bool may_cast = true;  // kind foreign: by to_jsonb(), else by the output function
+    bool may_cast = true;  // kind foreign, of an array or a row: by to_jsonb(), else by the output function
     FmgrInfo function{};   // output function, or to_jsonb
 };
 
