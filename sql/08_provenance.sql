@@ -283,7 +283,7 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.tracked_function', 'WHERE func
 CREATE FUNCTION dbnet.track_row() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_track_row';
 COMMENT ON FUNCTION dbnet.track_row() IS
-    'Trigger (AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, ENABLE ALWAYS) of every tracked table that is no mirror, made by dbnet.track(): records what became of the row';
+    'Trigger (AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, and BEFORE TRUNCATE, both ENABLE ALWAYS) of every tracked table that is no mirror, made by dbnet.track(): records what became of the row, or of all';
 
 CREATE FUNCTION dbnet.tracking_changed() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'dbnet_tracking_changed';

@@ -11,6 +11,7 @@ DECLARE
     class record;
     line dbnet.tracked_relation;
     missing name;
+    made record;
 BEGIN
     SELECT c.relkind, c.relpersistence, c.relowner, c.relname, n.nspname, c.relispartition INTO class
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = answer_track.relation;
@@ -78,14 +79,16 @@ BEGIN
                 tracked_since = CASE WHEN t.enabled AND t.relation IS NOT NULL THEN t.tracked_since ELSE now() END
             WHERE t.number = line.number;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname IN ('dbnet_track', 'dbnet_capture') AND NOT tgisinternal) THEN
-        EXECUTE format('CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION dbnet.track_row()', relation);
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER dbnet_track', relation);
+    -- A TRUNCATE of a session is recorded without a trigger; one that logical replication applies only fires triggers.
+    FOR made IN SELECT * FROM (VALUES ('dbnet_track', 'AFTER INSERT OR UPDATE OR DELETE', 'ROW'), ('dbnet_track_truncate', 'BEFORE TRUNCATE', 'STATEMENT')) AS wanted(name, event, level)
+                WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname IN (wanted.name, 'dbnet_capture') AND NOT tgisinternal) LOOP
+        EXECUTE format('CREATE TRIGGER %I %s ON %s FOR EACH %s EXECUTE FUNCTION dbnet.track_row()', made.name, made.event, relation, made.level);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, made.name);
         -- What ALTER TRIGGER ... DEPENDS ON EXTENSION does, without its exclusive lock on the extension, for which every worker would wait.
         INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
             SELECT 'pg_trigger'::regclass, t.oid, 0, 'pg_extension'::regclass, e.oid, 0, 'x' FROM pg_trigger AS t, pg_extension AS e
-            WHERE t.tgrelid = relation AND t.tgname = 'dbnet_track' AND e.extname = 'dbnet';
-    END IF;
+            WHERE t.tgrelid = relation AND t.tgname = made.name AND e.extname = 'dbnet';
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_track(oid, regclass, name[], text, name[]) IS 'Internal: does what dbnet.track() asks for';
@@ -93,6 +96,8 @@ COMMENT ON FUNCTION dbnet.answer_track(oid, regclass, name[], text, name[]) IS '
 CREATE FUNCTION dbnet.answer_untrack(caller oid, relation regclass) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    trigger_name name;
 BEGIN
     IF NOT pg_has_role(caller, (SELECT relowner FROM pg_class WHERE oid = relation), 'USAGE') THEN
         RAISE EXCEPTION 'must be owner of table %', relation USING ERRCODE = 'insufficient_privilege';
@@ -101,9 +106,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'table % is not tracked', relation USING ERRCODE = 'undefined_object';
     END IF;
-    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dbnet_track' AND NOT tgisinternal) THEN
-        EXECUTE format('DROP TRIGGER dbnet_track ON %s', relation);
-    END IF;
+    FOR trigger_name IN SELECT tgname FROM pg_trigger WHERE tgrelid = relation AND tgname IN ('dbnet_track', 'dbnet_track_truncate') AND NOT tgisinternal LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_untrack(oid, regclass) IS 'Internal: does what dbnet.untrack() asks for';

@@ -27,9 +27,9 @@ CREATE FUNCTION dbnet.answer_configuration_gaps(caller oid) RETURNS TABLE (relat
     SELECT t.relation, NULL::text, 'its trigger is missing: changes are not recorded', NULL::timestamptz, NULL::bigint FROM dbnet.tracked_relation AS t
         WHERE t.enabled AND t.relation IS NOT NULL AND dbnet.may_read_history(caller, t.relation)
         AND NOT EXISTS (SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
-                        WHERE g.tgrelid = t.relation AND n.nspname = 'dbnet' AND p.proname IN ('track_row', 'capture'))
+                        WHERE g.tgrelid = t.relation AND g.tgtype & 1 = 1 AND n.nspname = 'dbnet' AND p.proname IN ('track_row', 'capture')) -- FOR EACH ROW
     UNION ALL
-    SELECT g.tgrelid::regclass, NULL, CASE g.tgenabled WHEN 'D' THEN 'its trigger is disabled: changes are not recorded' ELSE 'its trigger does not fire in every mode of session_replication_role' END, NULL, NULL
+    SELECT DISTINCT g.tgrelid::regclass, NULL::text, CASE g.tgenabled WHEN 'D' THEN 'its trigger is disabled: changes are not recorded' ELSE 'its trigger does not fire in every mode of session_replication_role' END, NULL::timestamptz, NULL::bigint
         FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
         WHERE n.nspname = 'dbnet' AND p.proname IN ('track_row', 'capture') AND g.tgenabled <> 'A' AND dbnet.may_read_history(caller, g.tgrelid)
     UNION ALL

@@ -66,7 +66,7 @@ SELECT dbnet.create_procedure('net.bad', 'END', '[{"name": "a", "type": "text", 
 -- triggers
 SELECT dbnet.create_trigger('on high load', 'net."Nodes"', 'net.grow', '["update", "insert"]', columns => '["cpu"]', condition => 'NEW.cpu > 90', arguments => '["''; --"]');
 SELECT dbnet.create_trigger('statement', 'net."Nodes"', 'net.grow', '["update"]', level => 'statement', old_table => 'before', new_table => 'after');
-SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'net."Nodes"'::regclass AND NOT tgisinternal AND tgname <> 'dbnet_track' ORDER BY tgname;
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'net."Nodes"'::regclass AND NOT tgisinternal AND tgname NOT LIKE 'dbnet_track%' ORDER BY tgname;
 DROP TRIGGER statement ON net."Nodes";
 SELECT dbnet.create_trigger('t', 'net."Nodes"', 'net.grow', '["upsert"]');
 SELECT dbnet.create_trigger('t', 'net."Nodes"', 'net.grow', '[]');

@@ -60,6 +60,34 @@ SELECT by_c('UPDATE node SET note = ''c'' WHERE id = 1');
 SELECT * FROM chain.show();
 SELECT name, language, regexp_replace(source, '\s+', ' ', 'g') AS source FROM dbnet.code WHERE name ~ 'lab.by_' ORDER BY 1;
 
+-- a procedure in C, and procedures that end transactions; triggers in PL/Perl and PL/Python
+CREATE PROCEDURE call_c(text) LANGUAGE c AS '$libdir/dbnet_test', 'dbnet_test_execute';
+CREATE PROCEDURE commit_python() LANGUAGE plpython3u AS $$
+for id in (1, 2):
+    plpy.execute("UPDATE node SET note = 'python %d' WHERE id = %d" % (id, id))
+    plpy.commit()
+$$;
+CREATE PROCEDURE commit_perl() LANGUAGE plperl AS $$ for my $id (1, 2) { spi_exec_query("UPDATE node SET note = 'perl $id' WHERE id = $id"); $id == 1 ? spi_rollback() : spi_commit(); } $$;
+CALL call_c('UPDATE node SET note = ''c procedure'' WHERE id = 1');
+CALL commit_python();
+CALL commit_perl();
+SELECT * FROM chain.show();
+CREATE TABLE asked (id int PRIMARY KEY, note text);
+CALL chain.track('asked', '{id}');
+CREATE FUNCTION perl_trigger() RETURNS trigger LANGUAGE plperl AS $$ spi_exec_query("UPDATE node SET note = '$_TD->{event} of $_TD->{new}{id}' WHERE id = 2"); return; $$;
+CREATE FUNCTION python_trigger() RETURNS trigger LANGUAGE plpython3u AS $$
+TD["new"]["note"] = TD["new"]["note"] + " by python"
+return "MODIFY"
+$$;
+CREATE TRIGGER perl_trigger AFTER INSERT ON asked FOR EACH ROW EXECUTE FUNCTION perl_trigger();
+CREATE TRIGGER python_trigger BEFORE UPDATE ON node FOR EACH ROW EXECUTE FUNCTION python_trigger();
+CALL chain.skip();
+INSERT INTO asked VALUES (7, 'x');
+SELECT * FROM chain.show();
+DROP TABLE asked;
+DROP TRIGGER python_trigger ON node;
+CALL chain.skip();
+
 -- the source that ran: a procedure that changes between two calls
 CREATE OR REPLACE PROCEDURE by_sql(which int) LANGUAGE sql AS $$ UPDATE node SET note = 'new source' WHERE id = which $$;
 CALL by_sql(1);

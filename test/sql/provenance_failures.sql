@@ -23,13 +23,13 @@ RESET client_min_messages;
 CREATE FUNCTION span_to_json(span) RETURNS json LANGUAGE plpgsql AS $$ BEGIN IF $1::text LIKE 'bad%' THEN RAISE 'no json for "%"', $1; END IF; RETURN json_build_object('span', $1::text); END $$;
 CREATE CAST (span AS text) WITH INOUT;
 CREATE CAST (span AS json) WITH FUNCTION span_to_json(span);
-CREATE TABLE strange (id int PRIMARY KEY, value span);
+CREATE TABLE strange (id int PRIMARY KEY, value span[], plain span); -- in an array by its cast, by itself as text
 CALL chain.track('strange', '{id}');
-CREATE PROCEDURE put(id int, value span) LANGUAGE sql AS $$ INSERT INTO strange VALUES (id, value) $$;
-INSERT INTO strange VALUES (1, 'fine');
-INSERT INTO strange VALUES (2, 'bad 1');
+CREATE PROCEDURE put(id int, value span) LANGUAGE sql AS $$ INSERT INTO strange VALUES (id, ARRAY[value]) $$;
+INSERT INTO strange VALUES (1, '{fine}', 'bad 0');
+INSERT INTO strange VALUES (2, '{bad 1}');
 CALL put(3, 'bad 2');
-BEGIN; SAVEPOINT one; UPDATE strange SET value = 'bad 3' WHERE id = 1; RELEASE one; UPDATE strange SET value = 'fine again' WHERE id = 1; COMMIT;
+BEGIN; SAVEPOINT one; UPDATE strange SET value = '{bad 3}' WHERE id = 1; RELEASE one; UPDATE strange SET value = '{fine again}' WHERE id = 1; COMMIT;
 SELECT * FROM strange ORDER BY id;
 SELECT * FROM chain.show();
 SELECT new_failures();

@@ -142,6 +142,29 @@ UPDATE part SET id = 9, zone = 'a' WHERE id = 8;
 SELECT * FROM chain.show();
 SELECT event = (SELECT event FROM dbnet.history('part', '9') LIMIT 1) AS same FROM dbnet.why_steps((SELECT event FROM dbnet.history('arrival', '9'))) WHERE kind = 'row' AND depth = 1;
 
+-- COPY, MERGE that moves a row, and ON CONFLICT, into partitions; a BEFORE trigger that lets some rows of a COPY go
+DROP TRIGGER " first" ON part;
+DELETE FROM part;
+CALL chain.skip();
+COPY part FROM stdin;
+1	a	10
+2	b	20
+\.
+MERGE INTO part USING (VALUES (1, 'b'), (3, 'a')) AS wanted(id, zone) ON part.id = wanted.id WHEN MATCHED THEN UPDATE SET zone = wanted.zone WHEN NOT MATCHED THEN INSERT VALUES (wanted.id, wanted.zone, 30);
+INSERT INTO part VALUES (1, 'b', 11), (4, 'a', 40) ON CONFLICT (id, zone) DO UPDATE SET load = excluded.load;
+SELECT * FROM chain.show();
+CREATE FUNCTION odd_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id % 2 = 0 THEN RETURN NULL; END IF; RETURN NEW; END $$;
+CREATE TRIGGER odd_only BEFORE INSERT ON node FOR EACH ROW EXECUTE FUNCTION odd_only();
+CALL chain.skip();
+COPY node (id) FROM stdin;
+21
+22
+23
+\.
+SELECT * FROM chain.show();
+DROP TRIGGER odd_only ON node;
+CALL chain.skip();
+
 -- a temporary table
 CREATE TEMP TABLE draft (id int PRIMARY KEY, note text);
 CALL chain.track('draft', '{id}');

@@ -67,6 +67,29 @@ CREATE PROCEDURE outer_steps() LANGUAGE plpgsql AS $$ BEGIN UPDATE node SET note
 CALL outer_steps();
 SELECT * FROM chain.show();
 
+-- COMMIT inside a loop over a query, whose cursor outlives it; a procedure that calls itself and commits between
+CREATE PROCEDURE each_of() LANGUAGE plpgsql AS $$
+DECLARE one record;
+BEGIN
+    FOR one IN SELECT id FROM node WHERE id IN (1, 4) ORDER BY id LOOP
+        UPDATE node SET note = 'each ' || one.id WHERE id = one.id;
+        COMMIT;
+    END LOOP;
+END
+$$;
+CALL each_of();
+SELECT * FROM chain.show();
+CREATE PROCEDURE down(n int) LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE node SET note = 'down ' || n WHERE id = 100 + n;
+    COMMIT;
+    IF n > 1 THEN CALL down(n - 2); END IF;
+    UPDATE node SET note = 'up ' || n WHERE id = 100 + n;
+END
+$$;
+CALL down(3);
+SELECT * FROM chain.show();
+
 -- deferred triggers: at COMMIT, or when SET CONSTRAINTS asks for them; started by the row, whatever came between
 CREATE TABLE audit (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text);
 CALL chain.track('audit', '{id}');
@@ -111,6 +134,20 @@ ROLLBACK TO one;
 UPDATE node SET note = 'only this' WHERE id = 20;
 COMMIT;
 SELECT * FROM chain.show();
+CREATE FUNCTION in_between() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    steps refcursor;
+    step int;
+BEGIN
+    OPEN steps FOR SELECT touch(id) FROM (VALUES (21), (22)) AS wanted (id);
+    FETCH steps INTO step;
+    UPDATE node SET note = 'in between' WHERE id = 10;
+    FETCH steps INTO step;
+    CLOSE steps;
+END
+$$;
+SELECT in_between();
+SELECT * FROM chain.show();
 CREATE FUNCTION open_it() RETURNS refcursor LANGUAGE plpgsql AS $$ DECLARE c refcursor := 'opened'; BEGIN OPEN c FOR SELECT touch(22); RETURN c; END $$;
 BEGIN;
 SELECT open_it();
@@ -141,6 +178,17 @@ PREPARE TRANSACTION 'lab no';
 ROLLBACK PREPARED 'lab no';
 SELECT prepared_as, events FROM dbnet.transaction WHERE id > (SELECT event FROM chain.seen) ORDER BY id;
 SELECT * FROM chain.show();
+
+-- deferred triggers run at PREPARE, with what is on record of it
+CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON node DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION later();
+CALL chain.skip();
+BEGIN;
+SELECT touch(50);
+PREPARE TRANSACTION 'lab deferred';
+COMMIT PREPARED 'lab deferred';
+SELECT * FROM chain.show();
+DROP TRIGGER later ON node;
+CALL chain.skip();
 
 -- who says why: set_cause, traceparent
 BEGIN;

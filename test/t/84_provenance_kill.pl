@@ -6,7 +6,7 @@ use DBNet::Cluster;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-my $node = DBNet::Cluster->started('provenance_kill', conf => "dbnet.provenance_on_error = error\n");
+my $node = DBNet::Cluster->started('provenance_kill', conf => "dbnet.provenance_on_error = error\nmax_prepared_transactions = 1\n");
 $node->psql_ok(<<'SQL', 'a tracked table with a trigger');
 CREATE TABLE counted (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text);
 CREATE TABLE total (id int PRIMARY KEY, rows bigint);
@@ -67,6 +67,19 @@ kill KILL => $backend; # it would go on: it looks for the postmaster only where 
 $session->{run}->kill_kill;
 $node->start;
 is_whole('the postmaster was killed');
+
+# What was prepared before and is committed after.
+$node->psql_ok(q{BEGIN; INSERT INTO counted (note) VALUES ('prepared'); PREPARE TRANSACTION 'survivor'}, 'prepared');
+$node->kill9;
+$node->start;
+$node->psql_ok(q{COMMIT PREPARED 'survivor'}, 'committed after the server was killed');
+is_whole('a prepared transaction outlived the server');
+$node->query_is(q{SELECT string_agg(regexp_replace(line, '^\S+ \S+ +', ''), E'\n') FROM dbnet.why((SELECT max(id) FROM dbnet.entity_version WHERE operation = 'U')) AS line WHERE line !~ ' who '}, join("\n",
+        'row        UPDATE public.total 1: rows ' . $node->safe_psql('postgres', q{SELECT format('%s → %s', rows - 1, rows) FROM total}),
+        'statement  UPDATE total SET rows = rows + 1 WHERE id = 1 (line 1)',
+        'trigger    add_up on public.counted, after insert',
+        'row        INSERT public.counted ' . $node->safe_psql('postgres', q{SELECT format('%s: note "prepared"', max(id)) FROM counted}),
+        q{statement  INSERT INTO counted (note) VALUES ('prepared')}), 'with its chain');
 
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
 my $dump = $node->basedir . '/provenance.sql';

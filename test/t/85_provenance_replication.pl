@@ -27,6 +27,19 @@ $node->query_is($chain, join("\n",
         'I|b|replication|S|t|logical replication worker||{"name": "b", "zone": "x"}',
         'U|a|replication|S|t|logical replication worker|{"zone": "x"}|{"zone": "y"}',
         'D|b|replication|S|t|logical replication worker|{"name": "b", "zone": "x"}|'), 'each is on record, as applied from the other server');
+# Another key, several changes in one transaction of which a savepoint took one back, TRUNCATE.
+my $before = $node->safe_psql('postgres', 'SELECT max(id) FROM dbnet.entity_version');
+$source->safe_psql('postgres', q{BEGIN; UPDATE net.nodes SET name = 'c', zone = 'z' WHERE name = 'a'; INSERT INTO net.nodes VALUES ('d', 'x');
+    SAVEPOINT s; INSERT INTO net.nodes VALUES ('gone', 'x'); ROLLBACK TO s; COMMIT; TRUNCATE net.nodes; INSERT INTO net.nodes VALUES ('e', 'x')});
+$node->wait_for(q{SELECT string_agg(name || zone, ' ') FROM net.nodes}, 'those are applied', expected => 'ex');
+$node->query_is($chain =~ s/WHERE /WHERE v.id > $before AND /r =~ s/v\.old, v\.new/v.old, v.new, t.events/r, join("\n",
+        'U|c|replication|S|t|logical replication worker|{"name": "a", "zone": "y"}|{"name": "c", "zone": "z"}|7',
+        'R|a|replication|S|t|logical replication worker|||7',
+        'I|d|replication|S|t|logical replication worker||{"name": "d", "zone": "x"}|7',
+        'T||replication|S|t|logical replication worker|||4',
+        'D|c|replication|S|t|logical replication worker|{"name": "c", "zone": "z"}||4',
+        'D|d|replication|S|t|logical replication worker|{"name": "d", "zone": "x"}||4',
+        'I|e|replication|S|t|logical replication worker||{"name": "e", "zone": "x"}|5'), 'each transaction of the other server is one here');
 $node->query_is(q{SELECT string_agg(regexp_replace(line, '^\S+ \S+ +', ''), E'\n') FROM dbnet.why('net.seen', 'b') AS line WHERE line !~ ' who '}, join("\n",
         'row        INSERT net.seen b',
         'statement  INSERT INTO net.seen VALUES (NEW.name) (line 1)',

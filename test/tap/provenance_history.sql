@@ -102,6 +102,8 @@ SELECT results_eq($$SELECT kind, object, what, who ~ '^postgres, tests, from thi
 SELECT results_eq($$SELECT kind, object, what FROM dbnet.timeline(tstzrange(now() - interval '1 hour', NULL), 'net.two')$$,
     $$VALUES ('ddl', 'net.two', 'CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON net.two FOR EACH ROW EXECUTE FUNCTION dbnet.track_row()'),
              ('ddl', 'net.two', 'ALTER TABLE net.two ENABLE ALWAYS TRIGGER dbnet_track'),
+             ('ddl', 'net.two', 'CREATE TRIGGER dbnet_track_truncate BEFORE TRUNCATE ON net.two FOR EACH STATEMENT EXECUTE FUNCTION dbnet.track_row()'),
+             ('ddl', 'net.two', 'ALTER TABLE net.two ENABLE ALWAYS TRIGGER dbnet_track_truncate'),
              ('change', 'net.two eu/web', 'INSERT: a 1'), ('change', 'net.two eu/web', 'UPDATE: a 1 → 2')$$, 'and of a table');
 SELECT results_eq($$SELECT what FROM dbnet.timeline(NULL, 'net.two', most => 1)$$, $$VALUES ('UPDATE: a 1 → 2')$$, 'the newest ones');
 SELECT is_empty($$SELECT * FROM dbnet.timeline(tstzrange(NULL, '2001-01-01'))$$, 'nothing in a time without events');

@@ -40,8 +40,9 @@ const pg::Statement upsert{R"sql(
 )sql"};
 
 // The mirror's own trigger records its rows from now on.
-const pg::Statement find_trigger{
-    "SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = 'dbnet_track' AND NOT tgisinternal"};
+const pg::Statement find_own_triggers{
+    "SELECT tgname FROM pg_trigger WHERE tgrelid = $1 AND tgname IN ('dbnet_track', 'dbnet_track_truncate')"
+    " AND NOT tgisinternal"};
 
 const pg::Statement disable{"UPDATE dbnet.tracked_relation SET enabled = false WHERE relation = $1 AND enabled"};
 
@@ -67,8 +68,9 @@ void track_mirror(Oid relation, const ColumnMap &map) {
             copies.push_back(column.name);
     }
     pg::execute(upsert, relation, secret, copies);
-    if (pg::execute(find_trigger, relation).affected() > 0)
-        pg::execute_once("DROP TRIGGER dbnet_track ON " + pg::qualified_name(relation));
+    const pg::Result triggers = pg::execute(find_own_triggers, relation);
+    for (size_t row = 0; row < triggers.rows(); ++row)
+        pg::execute_once("DROP TRIGGER " + std::string(triggers.text(row, 0)) + " ON " + pg::qualified_name(relation));
 }
 
 void untrack_mirror(Oid relation) {

@@ -100,9 +100,13 @@ DBNET_FUNCTION(dbnet_track_row) {
     if (!CALLED_AS_TRIGGER(fcinfo))
         throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "dbnet.track_row() is a trigger function");
     const auto &fired = *reinterpret_cast<TriggerData *>(fcinfo->context);
+    if (TRIGGER_FIRED_BY_TRUNCATE(fired.tg_event) && TRIGGER_FIRED_BEFORE(fired.tg_event)) {
+        or_warn("a TRUNCATE", [&] { record_truncate_by_trigger(fired.tg_relation); });
+        return PointerGetDatum(nullptr);
+    }
     if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
         throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-                        "dbnet.track_row() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW")
+                        "dbnet.track_row() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, or BEFORE TRUNCATE")
             .hint("The trigger is made by dbnet.track: run dbnet.untrack and dbnet.track again.");
     capture::record_row(RelationGetRelid(fired.tg_relation), fired);
     return PointerGetDatum(nullptr);

@@ -10,6 +10,7 @@ extern "C" {
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_inherits.h"
 #include "executor/tuptable.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
@@ -307,24 +308,32 @@ capture::RowVersions record_delete(const TrackedTable &table, const TriggerData 
 
 constexpr int64 truncated_key = 0; // no key hashes to it but by chance
 
-// PostgreSQL may ask for a table twice. A table that was truncated is noted at a place where no row is.
-bool is_truncated_already(Oid table, const ItemPointerData &nowhere, RecordNumber activity) {
-    const Record *record = open_record(version_at(table, nowhere, false));
+// A table that was truncated is noted at a place where no row is. All that a transaction of another server does is one
+// activity; its statements are told apart by their commands.
+ItemPointerData place_of_truncation(bool is_replicated) {
+    ItemPointerData place;
+    ItemPointerSetInvalid(&place);
+    if (is_replicated)
+        BlockIdSet(&place.ip_blkid, GetCurrentCommandId(false));
+    return place;
+}
+
+// PostgreSQL may ask for a table twice, and our trigger does once more.
+bool is_truncated_already(Oid table, const ItemPointerData &place, RecordNumber activity) {
+    const Record *record = open_record(version_at(table, place, false));
     return record != nullptr && !record->version.is_dropped && record->version.activity == activity;
 }
 
 // The TRUNCATE itself: one for the table, however many partitions it has.
-RecordNumber truncation_of(const TrackedTable &table, const Version &truncated) {
-    ItemPointerData nowhere;
-    ItemPointerSetInvalid(&nowhere);
-    if (is_truncated_already(table.root, nowhere, truncated.activity))
-        return version_at(table.root, nowhere, false);
+RecordNumber truncation_of(const TrackedTable &table, const Version &truncated, const ItemPointerData &place) {
+    if (is_truncated_already(table.root, place, truncated.activity))
+        return version_at(table.root, place, false);
     Version version = truncated;
     version.operation = 'T';
     version.key = kept_object(nullptr, 0);
     version.key_hash = truncated_key;
     const RecordNumber number = add_version(version);
-    note_place(table.root, nowhere, number);
+    note_place(table.root, place, number);
     return number;
 }
 
@@ -382,14 +391,13 @@ void record_truncate(Oid id) {
     const Relation relation = table_open(id, AccessExclusiveLock);
     const bool is_parent =
         relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions are told of, each by itself
-    ItemPointerData nowhere;
-    ItemPointerSetInvalid(&nowhere);
-    if (is_parent || is_truncated_already(id, nowhere, version.activity)) {
+    const ItemPointerData place = place_of_truncation(frame == nullptr);
+    if (is_parent || is_truncated_already(id, place, version.activity)) {
         table_close(relation, NoLock);
         return;
     }
-    const RecordNumber truncation = truncation_of(table, version), last_before = record_count();
-    note_place(id, nowhere, truncation);
+    const RecordNumber truncation = truncation_of(table, version, place), last_before = record_count();
+    note_place(id, place, truncation);
     const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *row = table_slot_create(relation, nullptr);
     const TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
@@ -413,6 +421,14 @@ void record_truncate(Oid id) {
     ExecDropSingleTupleTableSlot(row);
     UnregisterSnapshot(snapshot);
     table_close(relation, NoLock);
+}
+
+void record_truncate_by_trigger(Relation table) {
+    if (table->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) // of others that inherit from it nothing is known here
+        return record_truncate(RelationGetRelid(table));
+    const List *parts = find_all_inheritors(RelationGetRelid(table), NoLock, nullptr);
+    for (int place = 0; place < list_length(parts); ++place)
+        record_truncate(list_nth_oid(parts, place));
 }
 
 } // namespace dbnet::provenance

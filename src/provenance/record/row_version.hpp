@@ -13,5 +13,7 @@ capture::RowVersions record_row(const TriggerData &fired);
 
 // Before a TRUNCATE: every row, as far as the table is small enough, and the TRUNCATE itself. As record_row().
 void record_truncate(Oid table);
+// The same by the trigger BEFORE TRUNCATE, which alone tells of one that logical replication applies.
+void record_truncate_by_trigger(Relation table);
 
 } // namespace dbnet::provenance
