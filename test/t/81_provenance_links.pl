@@ -131,7 +131,8 @@ $node->query_is("SELECT relation, schema_name FROM dbnet.tracked_relation WHERE 
 $node->psql_ok(q{DROP TABLE network.settings}, 'dropped');
 $node->query_is("SELECT relation, schema_name, table_name, enabled FROM dbnet.tracked_relation WHERE number = $number", '|network|settings|f', 'what is on record of a dropped table stays');
 $node->psql_ok(q{CREATE TABLE network.settings (name text PRIMARY KEY, data jsonb);
-    CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON network.settings FOR EACH ROW EXECUTE FUNCTION dbnet.track_row()}, 'made again');
+    CREATE TRIGGER dbnet_track AFTER INSERT OR UPDATE OR DELETE ON network.settings FOR EACH ROW EXECUTE FUNCTION dbnet.track_row();
+    CREATE TRIGGER dbnet_track_truncate BEFORE TRUNCATE ON network.settings EXECUTE FUNCTION dbnet.track_row()}, 'made again');
 $node->psql_ok("SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'network.settings', namespace => '" . $api->namespace . q{', columns => '{"name": "metadata.name", "data": "data"}')}, 'as a mirror');
 $node->query_is("SELECT relation, enabled FROM dbnet.tracked_relation WHERE number = $number", 'network.settings|t', 'goes on under the number that it had');
 $node->query_is(q{SELECT tgname FROM pg_trigger WHERE tgrelid = 'network.settings'::regclass AND tgname LIKE 'dbnet%' ORDER BY 1}, "dbnet_capture\ndbnet_capture_truncate", 'and is recorded once');
