@@ -105,8 +105,9 @@ DBNET_FUNCTION(dbnet_track_row) {
         return PointerGetDatum(nullptr);
     }
     if (!TRIGGER_FIRED_AFTER(fired.tg_event) || !TRIGGER_FIRED_FOR_ROW(fired.tg_event))
-        throw pg::error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-                        "dbnet.track_row() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, or BEFORE TRUNCATE")
+        throw pg::error(
+            ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "dbnet.track_row() must be fired AFTER INSERT OR UPDATE OR DELETE, FOR EACH ROW, or BEFORE TRUNCATE")
             .hint("The trigger is made by dbnet.track: run dbnet.untrack and dbnet.track again.");
     capture::record_row(RelationGetRelid(fired.tg_relation), fired);
     return PointerGetDatum(nullptr);
