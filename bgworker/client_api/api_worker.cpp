@@ -282,12 +282,9 @@ private:
     }
 
     void cancel(std::list<Pending>::iterator pending) noexcept {
-        pool_.cancel(*pending->job);
-        Exchange &exchange = *pending->exchange;
-        forget(pending);
-        or_unavailable(exchange, [&] {
-            respond_error(exchange, 503, message("the request was cancelled"), {{"Retry-After", "1"}});
-        });
+        const SessionOutcome::Kind kind =
+            pool_.cancel(*pending->job) ? SessionOutcome::Kind::no_room : SessionOutcome::Kind::lost;
+        answer(pending, {kind, {}, "57P01", "the request was cancelled"});
     }
 
     // The descriptor of a server that has ended is gone from `watch_` by itself.

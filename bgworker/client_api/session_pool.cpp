@@ -53,15 +53,18 @@ bool SessionPool::submit(std::shared_ptr<SessionJob> job) noexcept {
     }
 }
 
-void SessionPool::cancel(const SessionJob &job) noexcept {
+bool SessionPool::cancel(const SessionJob &job) noexcept {
     waiting_.remove_if([&](const Waiting &one) { return one.job.get() == &job; });
+    bool has_begun = false;
     for (Session &session : sessions_)
         if (session.job.get() == &job) {
+            has_begun = true;
             session.is_cancelled = true;
             session.since = Clock::now();
             pg_atomic_write_u32(&session.segment->is_cancelled, 1);
             session.signal(SIGINT);
         }
+    return !has_begun;
 }
 
 long SessionPool::turn() {

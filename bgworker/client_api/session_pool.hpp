@@ -46,8 +46,9 @@ public:
 
     // False: too many wait already, or there is no memory.
     bool submit(std::shared_ptr<SessionJob> job) noexcept;
-    // Nobody waits for it any more: it is not begun, or cancelled where it runs. `done` is not called.
-    void cancel(const SessionJob &job) noexcept;
+    // Nobody waits for it any more: it is not begun (true), or cancelled where it runs, too late perhaps (false).
+    // `done` is not called.
+    bool cancel(const SessionJob &job) noexcept;
 
     // Goes on with everything that can go on. How long there is nothing to do unless the latch is set; ms, -1: for
     // ever.

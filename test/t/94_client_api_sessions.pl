@@ -161,6 +161,26 @@ $node->query_is('SELECT count(*) FROM done WHERE n IN (60, 61)', '2', 'nothing w
     is($write->('b', 70), 200, 'the next one is served');
 }
 
+# --- the listener opens anew: who had not begun may send again, of who had nobody knows ---
+{
+    my @clients = map {
+        my ($name, $argument) = @$_;
+        my $body = qq({"name": "$name", "arguments": [$argument]});
+        my $client = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $api->{port}) or die "connect: $!";
+        print {$client} join "\r\n", 'POST /api/v1/calls HTTP/1.1', 'Host: here', "Authorization: Bearer $token{a}", 'Content-Type: application/json', 'Content-Length: ' . length $body, '', $body;
+        $client->flush;
+        $node->wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'dbnet api session' AND state = 'active'}, "$name is asked for");
+        $client;
+    } [ 'pg_sleep', 600 ], [ 'upper', '"x"' ];
+    is($api->get($token{a}, '/no_such')->{status}, 404, 'both have been read');
+    $node->append_conf('postgresql.conf', "dbnet.gateway_body_limit = '3MB'");
+    $node->reload;
+    my @answers = map { my $client = $_; IO::Select->new($client)->can_read(60) ? do { sysread $client, my $text, 4096; $text } : 'none' } @clients;
+    like($answers[0], qr{^HTTP/1\.1 500 .*57P01.*Whether the request was carried out is not known}s, 'one that runs is not to be sent again');
+    like($answers[1], qr{^HTTP/1\.1 503 .*^Retry-After: 1\r.*the request was cancelled}ms, 'one that waits is');
+    is($write->('b', 71), 200, 'the next one is served');
+}
+
 # --- a dump has no tokens: a copy does not let in who may enter the original ---
 my ($dump) = PostgreSQL::Test::Utils::run_command([ 'pg_dump', '-h', $node->host, '-p', $node->port, 'postgres' ]);
 ok($dump =~ /CREATE EXTENSION.*dbnet/ && $dump !~ /COPY dbnet\.token/, 'tokens are not dumped');
