@@ -30,3 +30,13 @@ DBNET_FUNCTION(dbnet_test_fill_slots) {
     });
     PG_RETURN_INT32(count);
 }
+
+// dbnet_test_has_slot(oid): whether a mirror worker of that database has a slot.
+DBNET_FUNCTION(dbnet_test_has_slot) {
+    using namespace dbnet;
+    const Oid database = PG_GETARG_OID(0);
+    bool has_slot = false;
+    pg::Shared &memory = pg::require_shared();
+    pg::with_shared_lock(memory, [&] { has_slot = pg::find_slot(database, pg::WorkerKind::mirror) != nullptr; });
+    PG_RETURN_BOOL(has_slot);
+}

@@ -5,7 +5,7 @@ use warnings FATAL => 'all';
 use DBNet::Cluster;
 use Test::More;
 
-my $node = DBNet::Cluster->started('extension_races', conf => 'max_worker_processes = 30');
+my $node = DBNet::Cluster->started('extension_races', conf => "max_worker_processes = 30\nautovacuum = off\n");
 my $running = q{SELECT count(*) = 1 FROM dbnet.worker WHERE process = 'mirror worker' AND state = 'running'};
 
 # The look begins as CREATE DATABASE commits; it may see the extension or not.
@@ -26,9 +26,14 @@ for my $round (1 .. 6) {
 }
 
 # Every slot is taken: a WARNING once, and the database that waits is served as soon as there is room.
-$node->safe_psql('postgres', "CREATE SCHEMA door; CREATE FUNCTION door.fill_slots(boolean) RETURNS integer LANGUAGE c AS '$ENV{DBNET_TEST_LIBRARY}', 'dbnet_test_fill_slots'");
+$node->safe_psql('postgres', <<"SQL");
+CREATE SCHEMA door;
+CREATE FUNCTION door.fill_slots(boolean) RETURNS integer LANGUAGE c AS '$ENV{DBNET_TEST_LIBRARY}', 'dbnet_test_fill_slots';
+CREATE FUNCTION door.has_slot(oid) RETURNS boolean LANGUAGE c AS '$ENV{DBNET_TEST_LIBRARY}', 'dbnet_test_has_slot';
+SQL
 $node->safe_psql('postgres', 'CREATE DATABASE waiting');
-$node->wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'waiting'}, 'a database without the extension has been looked at');
+# Nobody else connects there: autovacuum is off.
+$node->wait_for(q{SELECT xact_commit > 0 AND NOT door.has_slot(datid) FROM pg_stat_database WHERE datname = 'waiting'}, 'a database without the extension has been looked at');
 cmp_ok($node->safe_psql('postgres', 'SELECT door.fill_slots(true)'), '>', 100, 'the other slots are taken');
 my $position = $node->log_position;
 $node->safe_psql('waiting', 'CREATE EXTENSION dbnet');

@@ -150,6 +150,8 @@ $restored->fails_like(q{ALTER SERVER prod OPTIONS (SET lease 'maybe')}, '22023',
 $restored->psql_ok(q{ALTER SERVER prod OPTIONS (SET lease 'true')}, 'with a lease again');
 $api->wait_until(sub { lease()->{spec}{renewTime} gt $last }, 'it is renewed');
 $restored->backup('third', backup_options => ['--checkpoint=fast']);
+my $next_segment = 'CREATE TABLE passing (); DROP TABLE passing; SELECT pg_switch_wal()';
+$restored->safe_psql('postgres', $next_segment); # far beyond what a copy of the backup writes by itself until it has read the lease
 $restored->psql_ok(q{INSERT INTO net.configs VALUES ('after-the-backup', '{"v": "1"}')}, 'a change that the backup does not have');
 my $written = $restored->lsn('flush');
 sub position { my ($lsn) = lease()->{metadata}{annotations}{'dbnet.io/position'} =~ m{^\d+/\d+/(.*)/\d+$}; return $lsn }
@@ -172,7 +174,7 @@ $copy->start;
 wait_disarmed($copy, '%this database is an older copy%which is not in the log of this one%', 'a copy of the files is told that it is older');
 $copy->wait_for(q{SELECT older_than IS NOT NULL FROM dbnet.arming}, 'which is put on record');
 $copy->psql_ok(q{INSERT INTO net.configs VALUES ('made-by-copy', '{"v": "1"}')}, 'a change there');
-$copy->safe_psql('postgres', 'CREATE TABLE passing (); DROP TABLE passing; SELECT pg_switch_wal()');
+$copy->safe_psql('postgres', $next_segment) for 1 .. 2;
 $copy->query_is("SELECT pg_current_wal_flush_lsn() > '@{[ position() ]}'", 't', 'its log has passed that position');
 $copy->replace_worker('mirror worker', 'TERM');
 wait_disarmed($copy, '%this database is an older copy%when that was not in the log of this one%', 'another worker knows all the same');
