@@ -259,7 +259,9 @@ private:
     }
     void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
     void look_up(const mirror::Key &key, const std::string &uid) override { watcher_.look_up(key, uid); }
-    void restore(const mirror::Key &key) override { watcher_.restore(key); }
+    void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) override {
+        watcher_.restore(key, std::move(rejected));
+    }
     std::string lease_closed_reason(const mirror::Mirror &mirror) override {
         return leases_.closed_reason(mirror.server);
     }
@@ -282,8 +284,10 @@ private:
         if (const mirror::Mirror *mirror = catalog_->find(object.key.relation);
             mirror && mirror->resource.kind == "CustomResourceDefinition")
             watcher_.expect_kinds(mirror->server);
+        if (object.what == Seen::reported || object.what == Seen::released)
+            actuator_.note_report(object.key);
         if (object.what == Seen::reported)
-            return actuator_.note_report(object.key);
+            return;
         actuator_.touch(object.key, object.what == Seen::gone ? object.uid : std::string());
         operations_.touch(object.key);
     }

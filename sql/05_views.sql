@@ -52,7 +52,7 @@ LEFT JOIN (VALUES
     ('denied',          false, true,  'Grant the right in the cluster (dbnet.check_server() lists what is missing), then call dbnet.retry().'),
     ('stale',           false, true,  'The object is not of the version that was expected: look at it, then call dbnet.expect() again, with version any to send the row whatever it is.'),
     ('held',            false, true,  'Decide with dbnet.approve() or dbnet.reject(); see dbnet.held.'),
-    ('drifted',         false, true,  'Somebody else changed claimed fields: write the wanted values into the row; dbnet.fields() shows both.'),
+    ('drifted',         false, true,  'Somebody else changed claimed fields (dbnet.fields() shows both): put the row''s values back with dbnet.adopt(), or accept theirs with dbnet.release().'),
     ('absent',          false, true,  'The object was deleted by somebody else: delete the row, or delete and insert it to create the object anew.'),
     ('report_failed',   false, true,  'A constraint or trigger of the table refuses what the device reports: mend it, then call dbnet.retry().')
 ) AS meaning(phase, waiting, needs_action, next_step) ON meaning.phase = object.phase;

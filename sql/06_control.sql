@@ -153,10 +153,10 @@ CREATE FUNCTION dbnet.approve(id text) RETURNS bigint
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_approve';
 COMMENT ON FUNCTION dbnet.approve(text) IS
-    'Lets held changes go out. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';
+    'Lets held changes go out. What a later transaction does to the same objects is held by itself if it changes too many. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';
 
 CREATE FUNCTION dbnet.reject(id text) RETURNS bigint
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_reject';
 COMMENT ON FUNCTION dbnet.reject(text) IS
-    'Gives held changes up: the rows get back what the devices have. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';
+    'Gives held changes up: the rows get back what the devices have, but for columns that somebody writes after the rejection. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';

@@ -45,8 +45,8 @@ struct ActuatorClient {
     virtual bool is_lease_awaited(const mirror::Mirror &mirror) = 0;
     // Asks the server what became of the object of this uid, of which no event has told; an event will.
     virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;
-    // Gives the row back what the device has, some time soon.
-    virtual void restore(const mirror::Key &key) = 0;
+    // Gives the row back what the device has, some time soon. `rejected` (nullptr: all): see mirror::restore.
+    virtual void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) = 0;
     // Something went wrong inside the worker; shown in dbnet.worker.
     virtual void note_error(const std::string &message) = 0;
 };
@@ -119,6 +119,7 @@ private:
         nlohmann::json patch;         // of a release, once the object has been looked at
         bool has_hold = false;        // held changes of the object are on record
         bool fresh = false;           // nothing of the old record stays
+        bool gone = false;            // the recorded incarnation does not exist any more
         bool replaces = false;        // the object is deleted to be made anew
         mirror::Fields rehearsed;     // of the new object, which the server is asked about first; empty: it has been
         bool was_replacing = false;   // it was to be, and is changed instead
@@ -172,9 +173,17 @@ private:
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
     static void look_up_versions(std::span<Entry *const> entries);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
+    // Why an object whose row was deleted must stay for now.
+    struct DeleteObstacle {
+        bool will_pass = false; // false: somebody has to decide
+        std::string text;
+    };
+    std::map<mirror::Key, DeleteObstacle> load_obstacles(std::span<Entry *const> entries,
+                                                         std::span<const mirror::StoredObject> stored);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
-                    const mirror::RowFields *row, const mirror::Blocker *blocker, int64_t now_ms);
+                    const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms);
     bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;
+    std::string extent_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     int64_t total_of(uint32_t relation, int64_t now_ms);
     void note_total(uint32_t relation, int change);

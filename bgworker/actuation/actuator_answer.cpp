@@ -139,7 +139,7 @@ Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapp
     case Outcome::too_large:
         return verdict(outcome, Next::stop, Phase::invalid);
     case Outcome::schema_500:
-        if (attempt.number >= schema_attempts)
+        if (attempt.schema_failures + 1 >= schema_attempts)
             return judge_schema(outcome, attempt, mapping);
         return again(outcome, attempt, random, waiting);
     case Outcome::denied:

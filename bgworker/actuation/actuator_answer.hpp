@@ -19,6 +19,7 @@ struct Attempt {
     bool forced = false;                 // fields were to be taken from other managers
     bool enforce = false;                // the claims are enforced, so force is allowed
     int number = 1;                      // from 1, since the last success or new commit
+    int schema_failures = 0;             // before this one, of these: answers that look like a schema error
     std::set<std::string> paths;         // that it sends
     std::set<std::string> adopted;       // of these may be taken from whoever owns them
     std::set<std::string> first_written; // paths with an attempt recorded before this one

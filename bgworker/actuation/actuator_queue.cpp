@@ -73,9 +73,10 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         }
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;
+        entry.schema_failures = 0;
         entry.refused.clear();
         entry.immutable.clear();
-        if (count(extent, one) >= count(entry.extent, one))
+        if (entry.state == State::stopped || count(extent, one) >= count(entry.extent, one))
             entry.extent = extent;
         if (wave)
             entry.waves.emplace_back(wave, one.rank);

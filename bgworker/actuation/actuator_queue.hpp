@@ -92,7 +92,7 @@ struct Entry {
     bool replaced = false;
     bool again = false;                   // a newer commit came while in flight or finished
     std::string gone_uid;                 // an event said that this incarnation is gone
-    std::shared_ptr<const Extent> extent; // of the biggest transaction that waits in here
+    std::shared_ptr<const Extent> extent; // of the biggest transaction that waits in here undecided
     std::vector<std::pair<std::shared_ptr<Wave>, int>> waves;
     size_t covered_waves = 0; // the first so many are of commits that the request carries
     // Of the newest commit: parts that the server has refused, while others of the object may go on; and its last
@@ -102,7 +102,10 @@ struct Entry {
     // Of the newest commit: the server's words that refuse it for fields which are set once, where the object is to be
     // made anew instead.
     std::string immutable;
+    // What the row held when a rejection of it was taken up, until that is done; whatever is committed meanwhile.
+    std::shared_ptr<const mirror::RowDigest> rejected;
     int attempts = 0;           // since the last success or new commit
+    int schema_failures = 0;    // of these: answers that look like a schema error
     int64_t since_ms = 0;       // taken in
     int64_t due_ms = 0;         // of a backoff
     std::string recorded;       // phase and message that dbnet.object has been given while waiting

@@ -149,6 +149,7 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     write.transaction = plan.cause.transaction;
     write.commit_lsn = plan.cause.lsn;
     write.missing = plan.missing;
+    write.gone = plan.gone;
     if (plan.was_replacing)
         write.replacing = "";
     return write;
@@ -227,6 +228,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     attempt.forced = plan.forced;
     attempt.enforce = plan.decision.enforce;
     attempt.number = entry.attempts;
+    attempt.schema_failures = entry.schema_failures;
     for (const auto &[path, value] : plan.part.fields)
         attempt.paths.insert(path);
     attempt.first_written = plan.first_written;
@@ -269,13 +271,18 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     finished.write.phase = verdict.phase;
     finished.write.message = verdict.message;
     finished.write.reason = verdict.reason;
-    if (!attempt.remove && response.status != 0)
+    // What the server turned away without a look at the fields has not tried to take them.
+    const bool is_tried = outcome || outcome.kind == kubernetes::Outcome::conflict ||
+                          (outcome.kind == kubernetes::Outcome::ambiguous && response.status != 0);
+    if (!attempt.remove && is_tried)
         for (const auto &[path, value] : plan.part.fields)
             finished.write.first_written.insert(path);
     if (verdict.next == Next::again)
         finished.write.next_attempt_ms = verdict.delay_ms;
     if (verdict.server_wide && entry.attempts > 0)
         entry.attempts--; // not the object's fault
+    if (outcome.kind == kubernetes::Outcome::schema_500)
+        entry.schema_failures++;
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
     const bool is_refused = verdict.next == Next::stop && plan.decision.action == Action::update;
@@ -431,24 +438,24 @@ void Actuator::answer_rehearsal(Entry &entry, Plan &plan, const mirror::Mirror &
     finish(entry, std::move(finished));
 }
 
-// The object of a row that was deleted before any answer had told its uid.
+// The object of a row that was deleted before any answer had told its uid: what is found is decided on as any other
+// that is known, so that one which DBNet did not create waits for an approval.
 void Actuator::answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response) {
     const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
     const nlohmann::json body = outcome ? kubernetes::parse_json(response.body) : nlohmann::json();
     if (outcome && !body.is_object())
         return try_again(entry, plan, Phase::deleting, "the server's answer is no object",
                          backoff_ms(entry.attempts, 0.5));
-    if (outcome && is_managed_by(body, plan.field_manager)) {
-        if (!may_go_on(plan, mirror))
-            return try_again(entry, plan, Phase::deleting, "", 0);
-        plan.looking = false;
-        plan.decision.uid = kubernetes::text_member(kubernetes::member(&body, "metadata"), "uid");
-        return send(entry, plan, mirror);
-    }
     Finished finished;
     finished.write = write_for(entry, plan);
-    if (outcome || outcome.kind == kubernetes::Outcome::not_found ||
-        outcome.kind == kubernetes::Outcome::namespace_missing) {
+    if (outcome && is_managed_by(body, plan.field_manager)) {
+        finished.write.seen = mirror::observe(std::move(body), response.body, mirror.mapping, mirror.field_manager);
+        finished.write.created = finished.write.seen->is_created_by_us;
+        finished.write.phase = Phase::deleting;
+        finished.next = Next::again;
+        finished.row_may_differ = false;
+    } else if (outcome || outcome.kind == kubernetes::Outcome::not_found ||
+               outcome.kind == kubernetes::Outcome::namespace_missing) {
         finished.next = Next::gone; // there is none, or it is somebody else's
         finished.write.forget = !outcome;
         finished.write.tombstone_id = plan.tombstone_id;

@@ -22,11 +22,11 @@ mirror::HoldLimits hold_limits() {
 
 namespace {
 
-constexpr size_t ahead = 64;              // decisions per lane that wait for a free place on the line
-constexpr size_t save_batch = 32;         // answers that are worth a transaction while more are under way …
-constexpr int64_t save_after_ms = 10;     // … or that many milliseconds
-constexpr int64_t drain_look_ms = 10'000; // the end of a drain is told; this is for what may have been missed
-constexpr int64_t quiet_ms = 200;         // what settles sooner leaves no trace of waiting
+constexpr size_t ahead = 64;                 // decisions per lane that wait for a free place on the line
+constexpr size_t save_batch = 32;            // answers that are worth a transaction while more are under way …
+constexpr int64_t save_after_ms = 10;        // … or that many milliseconds
+constexpr int64_t obstacle_look_ms = 10'000; // the end of a drain touches the object: this is for what was missed
+constexpr int64_t quiet_ms = 200;            // what settles sooner leaves no trace of waiting
 constexpr size_t recorded_at_once = 200;
 constexpr size_t held_at_once = 500; // decisions in memory, of a transaction that is held
 
@@ -246,7 +246,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             break;
         case Outcome::Kind::restore:
             if (catalog_->find(outcome.key.relation))
-                client_.restore(outcome.key);
+                client_.restore(outcome.key, entry.rejected);
             [[fallthrough]];
         case Outcome::Kind::retry:
             // Apart from each other: what failed together may succeed alone.
@@ -295,18 +295,33 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
                 outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
             continue;
         }
-        std::vector<mirror::Key> deleted;
-        for (size_t i = 0; i < entries.size(); i++)
-            if (stored[i].tombstone)
-                deleted.push_back(keys[i]);
-        const auto blockers =
-            deleted.empty() ? std::map<mirror::Key, mirror::Blocker>() : mirror::load_blockers(deleted);
+        const std::map<mirror::Key, DeleteObstacle> obstacles = load_obstacles(entries, stored);
         for (size_t i = 0; i < entries.size(); i++) {
-            const auto blocker = blockers.find(keys[i]);
+            const auto obstacle = obstacles.find(keys[i]);
             decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr,
-                       blocker == blockers.end() ? nullptr : &blocker->second, now_ms);
+                       obstacle == obstacles.end() ? nullptr : &obstacle->second, now_ms);
         }
     }
+}
+
+std::map<mirror::Key, Actuator::DeleteObstacle> Actuator::load_obstacles(std::span<Entry *const> entries,
+                                                                         std::span<const mirror::StoredObject> stored) {
+    std::vector<mirror::Key> deleted, found; // by a compare
+    for (size_t i = 0; i < entries.size(); i++) {
+        if (!stored[i].tombstone)
+            continue;
+        deleted.push_back(entries[i]->key);
+        if (entries[i]->cause.transaction == 0)
+            found.push_back(entries[i]->key);
+    }
+    std::map<mirror::Key, DeleteObstacle> obstacles;
+    if (!found.empty())
+        for (const auto &[key, awaited] : mirror::load_awaited(found))
+            obstacles[key] = {true, "waits until the same transaction's object " + awaited.text() + " is accepted"};
+    if (!deleted.empty())
+        for (const auto &[key, blocker] : mirror::load_blockers(deleted))
+            obstacles[key] = {blocker.is_open, blocker.text()};
+    return obstacles;
 }
 
 // What no commit told of, a compare found: the row's newest version is what a call would carry. Before the row is read:
@@ -327,12 +342,12 @@ void Actuator::look_up_versions(std::span<Entry *const> entries) {
 }
 
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
-                          const mirror::RowFields *row, const mirror::Blocker *blocker, int64_t now_ms) {
+                          const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms) {
     std::optional<mirror::ObjectRecord> object = stored.object;
     const bool is_listed = mirror.is_offline || client_.has_listed(mirror.relation);
     const bool gone = object && !entry.gone_uid.empty() && object->uid == entry.gone_uid;
     if (gone)
-        object->phase = Phase::absent;
+        object->is_gone = true;
     // A row that was deleted and inserted again is a user's word, whatever was reported in between.
     if (row && object && !stored.tombstone && mirror::is_import_under_way(mirror.mapping, *object)) {
         outcomes_.push_back(
@@ -349,9 +364,25 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     situation.tombstone = stored.tombstone ? &*stored.tombstone : nullptr;
     situation.releases = &stored.releases;
     situation.adopted = &stored.adopted;
-    situation.hold = row ? stored.apply_hold : stored.delete_hold;
+    const mirror::Hold &hold = row ? stored.apply_hold : stored.delete_hold;
+    const bool is_later_commit = entry.cause.transaction != 0 && entry.cause.transaction != hold.transaction &&
+                                 static_cast<uint32_t>(entry.cause.transaction) != hold.written_by;
+    situation.hold = hold.decision;
+    if (is_later_commit && hold.decision == mirror::HoldDecision::approved)
+        situation.hold = mirror::HoldDecision::none; // what was approved is another transaction's
+    if (!row || situation.hold != mirror::HoldDecision::rejected)
+        entry.rejected = nullptr;
+    else if (!entry.rejected)
+        entry.rejected = std::make_shared<const mirror::RowDigest>(mirror.mapping, *row);
+    situation.rejected = entry.rejected.get();
     situation.replaced = entry.replaced;
     mirror::Decision decision = mirror::decide(situation);
+    // Back from another phase without a call: whether somebody else has changed something only the live object tells.
+    if (decision.action == Action::nothing && decision.phase == Phase::synced && object && object->live.is_null() &&
+        object->phase != Phase::synced && object->phase != Phase::none) {
+        object->live = std::move(mirror::load_objects({&entry.key, 1}, true).front().object->live);
+        decision = mirror::decide(situation);
+    }
     if (!object && (stored.release_id > 0 || stored.adoption_id > 0 || stored.expectation_id > 0) &&
         decision.action == Action::nothing)
         decision.action = Action::forget; // nothing is left that could be released, adopted or of a version
@@ -368,8 +399,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (row && object && stored.tombstone && is_listed && is_kept)
         write.missing = missing_paths(mirror.mapping, *row, object->base);
     const std::set<std::string> missing = write.missing;
-    const bool has_hold =
-        stored.apply_hold != mirror::HoldDecision::none || stored.delete_hold != mirror::HoldDecision::none;
+    const bool has_hold = stored.apply_hold.decision != mirror::HoldDecision::none ||
+                          stored.delete_hold.decision != mirror::HoldDecision::none;
     const auto conclude = [&](Outcome::Kind kind, bool is_worth_writing) {
         if (is_worth_writing || !missing.empty())
             writes_.push_back(std::move(write));
@@ -417,10 +448,10 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             return;
         }
     }
-    if (decision.action == Action::remove && blocker && blocker->is_open) { // the end of the drain touches the object
+    if (decision.action == Action::remove && obstacle && obstacle->will_pass) {
         write.phase = Phase::deleting;
-        write.message = blocker->text();
-        outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, drain_look_ms});
+        write.message = obstacle->text;
+        outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, obstacle_look_ms});
         if (entry.recorded != write.message)
             writes_.push_back(std::move(write));
         return;
@@ -431,8 +462,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     if (is_change && (is_open || mirror.is_offline) && situation.hold != mirror::HoldDecision::approved &&
         !is_continued) {
         std::string doubt = copy_reason(entry, object);
-        if (doubt.empty() && decision.action == Action::remove && blocker)
-            doubt = blocker->text();
+        if (doubt.empty() && decision.action == Action::remove && obstacle)
+            doubt = obstacle->text;
         if (doubt.empty())
             doubt = mass_reason(entry, mirror, decision.action == Action::remove, now_ms);
         if (!doubt.empty()) {
@@ -441,6 +472,17 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             write.message = joined(doubt, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
             decision.message = std::move(doubt);
             if (entry.extent && entry.extent->size() > 1)
+                held_extents_.insert(entry.extent);
+        }
+    }
+    // What would be held by itself takes the place of what waits: an approval lets go what dbnet.held shows.
+    bool is_held_anew = decision.action == Action::hold && situation.hold != mirror::HoldDecision::waiting;
+    if (decision.action == Action::hold && !is_held_anew && is_later_commit) {
+        if (std::string reason = extent_reason(entry, mirror, !row, now_ms); !reason.empty()) {
+            is_held_anew = true;
+            write.message = joined(reason, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
+            decision.message = std::move(reason);
+            if (entry.extent->size() > 1)
                 held_extents_.insert(entry.extent);
         }
     }
@@ -486,10 +528,11 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     case Action::wait:
         return conclude(Outcome::Kind::stopped, true);
     case Action::hold:
-        if (situation.hold == mirror::HoldDecision::none)
+        if (is_held_anew)
             holds_.push_back({entry.key, row ? "apply" : "delete", entry.cause.transaction, decision.message});
         return conclude(Outcome::Kind::stopped, true);
     case Action::restore:
+        entry.extent = nullptr; // what is written from now on counts by itself
         // The rejection stays on record until the row is seen to be as it was.
         return conclude(Outcome::Kind::restore, false);
     case Action::forget:
@@ -547,6 +590,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             plan.base.erase(path);
         plan.missing = missing;
     }
+    plan.gone = gone;
     plan.was_replacing = decision.action == Action::update && object->replacement != mirror::Replacement::none;
     plan.has_status = row && row->has_status;
     plan.cause = entry.cause;
@@ -590,19 +634,26 @@ void Actuator::note_total(uint32_t relation, int change) {
         total->second.count += change;
 }
 
-std::string Actuator::mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms) {
+// Why a transaction (or compare) is held as a whole; empty: it is not.
+std::string Actuator::extent_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms) {
+    if (!entry.extent)
+        return {};
     const mirror::HoldLimits limits = hold_limits();
     const auto change = remove ? mirror::ChangeClass::remove : mirror::ChangeClass::update;
-    if (entry.extent) {
-        const auto &counts = remove ? entry.extent->removes : entry.extent->updates;
-        const auto found = counts.find(mirror.relation);
-        const int64_t changed = found == counts.end() ? 0 : found->second;
-        const int64_t total = changed >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
-        const std::string who =
-            entry.extent->is_compare ? "a compare" : "transaction " + std::to_string(entry.cause.transaction);
-        if (std::string reason = mirror::mass_change_reason(who, change, changed, total, limits); !reason.empty())
-            return reason;
-    }
+    const auto &counts = remove ? entry.extent->removes : entry.extent->updates;
+    const auto found = counts.find(mirror.relation);
+    const int64_t changed = found == counts.end() ? 0 : found->second;
+    const int64_t total = changed >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
+    const std::string who =
+        entry.extent->is_compare ? "a compare" : "transaction " + std::to_string(entry.cause.transaction);
+    return mirror::mass_change_reason(who, change, changed, total, limits);
+}
+
+std::string Actuator::mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms) {
+    if (std::string reason = extent_reason(entry, mirror, remove, now_ms); !reason.empty())
+        return reason;
+    const mirror::HoldLimits limits = hold_limits();
+    const auto change = remove ? mirror::ChangeClass::remove : mirror::ChangeClass::update;
     mirror::MassChangeGate &gate = gates_[mirror.relation];
     const int64_t total = gate.counted(change) + 1 >= limits.minimum ? total_of(mirror.relation, now_ms) : 0;
     if (!gate.admit(change, entry.key.text(), total, limits, now_ms))

@@ -131,7 +131,7 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
         situation.tombstone = stored[i].tombstone ? &*stored[i].tombstone : nullptr;
         situation.releases = &stored[i].releases;
         situation.adopted = &stored[i].adopted;
-        situation.hold = fields ? stored[i].apply_hold : stored[i].delete_hold;
+        situation.hold = (fields ? stored[i].apply_hold : stored[i].delete_hold).decision;
         if (fields && situation.object && mirror::is_import_under_way(mirror.mapping, *situation.object)) {
             job.found.push_back({keys[i], false, false, 0});
             continue;

@@ -43,13 +43,18 @@ bool is_busy(const pg::pg_error &error) {
 
 // Waiting rows -------------------------------------------------------------------------------------------------------
 
-void Report::put(const Key &key, Milliseconds due, int attempts, bool restore) {
+void Report::put(const Key &key, Milliseconds due, int attempts, bool restore, Rejected rejected) {
     Backlog &backlog = backlogs_[key.relation];
     auto [place, is_new] = backlog.rows.try_emplace(key);
     Waiting &waiting = place->second;
     if (!is_new)
         backlog.order.erase({waiting.due, key});
-    waiting = {due, attempts, restore || waiting.restore};
+    waiting.due = due;
+    waiting.attempts = attempts;
+    if (restore) {
+        waiting.restore = true;
+        waiting.rejected = std::move(rejected);
+    }
     backlog.order.emplace(due, key);
 }
 
@@ -57,8 +62,8 @@ void Report::follow(const Key &key, Milliseconds now) {
     put(key, now, 0, false);
 }
 
-void Report::restore(const Key &key, Milliseconds now) {
-    put(key, now, 0, true);
+void Report::restore(const Key &key, Rejected rejected, Milliseconds now) {
+    put(key, now, 0, true, std::move(rejected));
 }
 
 Milliseconds Report::due(uint32_t relation) const {
@@ -77,6 +82,7 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
         return;
     Backlog &backlog = found->second;
     std::vector<Key> keys, restored;
+    std::vector<Rejected> rejected; // of `restored`
     attempts_.clear();
     while (!backlog.order.empty() && backlog.order.begin()->first <= now && keys.size() + restored.size() < batch) {
         Key key = backlog.order.begin()->second;
@@ -84,6 +90,8 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
         auto row = backlog.rows.find(key);
         attempts_[key] = row->second.attempts;
         (row->second.restore ? restored : keys).push_back(key);
+        if (row->second.restore)
+            rejected.push_back(std::move(row->second.rejected));
         backlog.rows.erase(row);
     }
     if (!mirror.problem.empty())
@@ -93,6 +101,8 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
         in_report_transaction([&] {
             jobs = jobs_from_record(mirror, keys, false);
             std::vector<RowJob> more = jobs_from_record(mirror, restored, true);
+            for (size_t i = 0; i < more.size(); i++)
+                more[i].rejected = rejected[i];
             std::move(more.begin(), more.end(), std::back_inserter(jobs));
         });
     } catch (const pg::pg_error &error) {
@@ -100,8 +110,8 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
             throw;
         for (const Key &key : keys)
             put(key, now + locked_last, attempts_[key], false);
-        for (const Key &key : restored)
-            put(key, now + locked_last, attempts_[key], true);
+        for (size_t i = 0; i < restored.size(); i++)
+            put(restored[i], now + locked_last, attempts_[restored[i]], true, rejected[i]);
         return;
     }
     write_jobs(mirror, jobs, now);
@@ -277,7 +287,7 @@ void Report::hurry_orphans(Milliseconds now) {
         if (row == backlog.rows.end())
             return true; // it has been written, or is nobody's business any more
         if (const Waiting waiting = row->second; waiting.due > now + orphan_pause)
-            put(key, now + orphan_pause, waiting.attempts, waiting.restore);
+            put(key, now + orphan_pause, waiting.attempts, waiting.restore, waiting.rejected);
         return false;
     });
 }
@@ -288,20 +298,22 @@ void Report::settle(const RowJob &job, const RowResult &result, Milliseconds now
     bool restore = job.kind == RowJob::Kind::restore;
     switch (result.kind) {
     case RowResult::Kind::done:
-        on_seen_({job.key, job.uid, Seen::reported});
+        on_seen_({job.key, job.uid, result.merge.released.empty() ? Seen::reported : Seen::released});
         return;
     case RowResult::Kind::untouched:
+        if (!result.merge.released.empty())
+            on_seen_({job.key, job.uid, Seen::released});
         return;
     case RowResult::Kind::locked:
-        put(job.key, now + backoff(locked_first, locked_last, attempts), attempts + 1, restore);
+        put(job.key, now + backoff(locked_first, locked_last, attempts), attempts + 1, restore, job.rejected);
         return;
     case RowResult::Kind::postponed:
-        put(job.key, now, attempts, restore);
+        put(job.key, now, attempts, restore, job.rejected);
         return;
     case RowResult::Kind::failed:
         if (result.sqlstate == sqlstate_text(ERRCODE_FOREIGN_KEY_VIOLATION))
             orphans_.insert(job.key);
-        put(job.key, now + backoff(failed_first, failed_last, attempts), attempts + 1, restore);
+        put(job.key, now + backoff(failed_first, failed_last, attempts), attempts + 1, restore, job.rejected);
         return;
     }
 }

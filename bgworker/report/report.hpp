@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -32,8 +33,9 @@ public:
 
     // The row is to be compared with its record at the next retry().
     void follow(const mirror::Key &key, Milliseconds now);
-    // … and to get back what the device has, whatever a user wrote into it.
-    void restore(const mirror::Key &key, Milliseconds now);
+    // … and to get back what the device has, whatever a user wrote into it until then. `rejected` (nullptr: all): see
+    // mirror::restore.
+    void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected, Milliseconds now);
 
     // Writes rows of the mirror whose time has come.
     void retry(const mirror::Mirror &mirror, Milliseconds now);
@@ -55,12 +57,14 @@ public:
     }
 
 private:
+    using Rejected = std::shared_ptr<const mirror::RowDigest>;
     struct Waiting {
         Milliseconds due = 0;
         int attempts = 0;
         bool restore = false;
+        Rejected rejected;
     };
-    // Keys only, so at most as many as the mirror has objects.
+    // Keys, and hashes of rows of which a change is rejected: at most as many as the mirror has objects.
     struct Backlog {
         std::unordered_map<mirror::Key, Waiting, mirror::KeyHash> rows;
         std::set<std::pair<Milliseconds, mirror::Key>> order;
@@ -70,7 +74,7 @@ private:
         int import_pause = 0; // batches until the short way is tried again: it did not fit
     };
 
-    void put(const mirror::Key &key, Milliseconds due, int attempts, bool restore);
+    void put(const mirror::Key &key, Milliseconds due, int attempts, bool restore, Rejected rejected = nullptr);
     using Clock = std::chrono::steady_clock;
     bool import(const mirror::Mirror &mirror, std::span<const QueuedEvent> events, Milliseconds now);
     void record_events(const mirror::Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,

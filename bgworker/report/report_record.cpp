@@ -65,28 +65,37 @@ const pg::Statement write_gone{R"sql(
     WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name
 )sql"};
 
-// A phase that a request is responsible for stays; the message of a row that could be written again goes.
+// A phase that a request is responsible for stays, and so do its words; the message of a row that could be written
+// again goes.
+#define DBNET_IS_TOLD                                                                                                  \
+    "(v.message IS NOT NULL AND (o.message IS NULL OR o.reason LIKE 'Report%' OR o.phase IS NULL"                      \
+    " OR o.phase IN ('synced', 'drifted', 'report_failed', 'absent')))"
 const pg::Statement write_results{R"sql(
     UPDATE dbnet.object AS o
     SET base = coalesce(v.base::jsonb, o.base),
         claimed = ARRAY(SELECT path FROM unnest(o.claimed) AS path WHERE NOT v.released::jsonb ? path),
-        applied = o.applied - ARRAY(SELECT jsonb_array_elements_text(v.released::jsonb)),
-        phase = CASE WHEN v.outcome = 'failed' AND (o.phase IS NULL OR o.phase IN ('synced', 'drifted')) THEN 'report_failed'
-                     WHEN v.outcome <> 'failed' AND o.phase = 'report_failed' AND o.live IS NULL THEN 'absent'
-                     WHEN v.outcome <> 'failed' AND o.phase = 'report_failed'
+        applied = (o.applied - ARRAY(SELECT jsonb_array_elements_text(v.released::jsonb))) || v.accepted::jsonb,
+        phase = CASE WHEN v.is_failed AND (o.phase IS NULL OR o.phase IN ('synced', 'drifted')) THEN 'report_failed'
+                     WHEN NOT v.is_failed AND o.phase = 'report_failed' AND o.live IS NULL THEN 'absent'
+                     WHEN NOT v.is_failed AND o.phase = 'report_failed' AND v.drift IS NOT NULL THEN 'drifted'
+                     WHEN NOT v.is_failed AND o.phase = 'report_failed'
                          THEN CASE WHEN o.claimed <> '{}' THEN 'synced' END
                      ELSE o.phase END,
-        message = CASE WHEN v.message IS NOT NULL THEN v.message
+        message = CASE WHEN )sql" DBNET_IS_TOLD R"sql( THEN v.message
+                       WHEN NOT v.is_failed AND o.phase = 'report_failed' THEN v.drift
                        WHEN o.reason LIKE 'Report%' THEN NULL ELSE o.message END,
-        reason = CASE WHEN v.message IS NOT NULL THEN v.reason
+        reason = CASE WHEN )sql" DBNET_IS_TOLD R"sql( THEN v.reason
                       WHEN o.reason LIKE 'Report%' THEN NULL ELSE o.reason END,
         changed_at = clock_timestamp()
-    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) AS v(namespace, name, uid, base, released, outcome, message, reason)
+    FROM unnest($2, $3, $4, $5, $6, $7, $8::boolean[], $9, $10, $11)
+             AS v(namespace, name, uid, base, released, accepted, is_failed, message, reason, drift)
     WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name AND o.uid IS NOT DISTINCT FROM v.uid
-        AND (v.base IS NOT NULL OR v.released <> '[]' OR v.message IS DISTINCT FROM o.message AND v.message IS NOT NULL
+        AND (v.base IS NOT NULL OR v.released <> '[]' OR )sql" DBNET_IS_TOLD
+                                  R"sql( AND v.message IS DISTINCT FROM o.message
              OR o.reason LIKE 'Report%' AND v.message IS NULL)
-        AND (v.message IS NULL OR o.phase IS NULL OR o.phase IN ('synced', 'drifted', 'report_failed', 'absent'))
 )sql"};
+
+#undef DBNET_IS_TOLD
 
 const pg::Statement forget_gone{R"sql(
     DELETE FROM dbnet.object AS o USING unnest($2, $3) AS v(namespace, name)
@@ -116,6 +125,13 @@ std::string changes_of(const std::vector<const mirror::Column *> &columns, const
         text += (text.empty() ? "" : ", ") + column->path + " by " +
                 (owner == managers.end() ? "an unknown manager" : owner->front().get<std::string>());
     }
+    return text;
+}
+
+std::string names_of(const std::vector<const mirror::Column *> &columns) {
+    std::string text;
+    for (const mirror::Column *column : columns)
+        text += (text.empty() ? "" : ", ") + column->path;
     return text;
 }
 
@@ -330,8 +346,8 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
 }
 
 void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::span<const RowResult> results) {
-    std::vector<std::string> name_spaces, names, released, outcomes, gone_name_spaces, gone_names;
-    std::vector<Text> uids, bases, messages, reasons;
+    std::vector<std::string> name_spaces, names, released, accepted, failures, gone_name_spaces, gone_names;
+    std::vector<Text> uids, bases, messages, reasons, drifts;
     for (size_t i = 0; i < jobs.size(); i++) {
         const RowResult &result = results[i];
         if (result.kind == RowResult::Kind::locked || result.kind == RowResult::Kind::postponed)
@@ -348,13 +364,16 @@ void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::spa
         bool has_base = !failed && result.merge.base_changed && jobs[i].exists;
         bases.push_back(has_base ? Text(Json(result.merge.base).dump()) : Text());
         released.push_back(failed ? "[]" : Json(result.merge.released).dump());
-        outcomes.push_back(failed ? "failed" : "done");
+        accepted.push_back(failed ? "{}" : Json(result.merge.accepted).dump());
+        failures.push_back(failed ? "t" : "f");
         messages.push_back(pg::text_or_null(result.message));
         reasons.push_back(result.message.empty() ? Text() : "Report" + result.sqlstate);
+        const std::vector<const mirror::Column *> drifted = mirror::drifted(mirror, jobs[i].object);
+        drifts.push_back(drifted.empty() ? Text() : "changed on the server: " + names_of(drifted));
     }
     if (!names.empty())
-        pg::execute(write_results, Oid{mirror.relation}, name_spaces, names, uids, bases, released, outcomes, messages,
-                    reasons);
+        pg::execute(write_results, Oid{mirror.relation}, name_spaces, names, uids, bases, released, accepted, failures,
+                    messages, reasons, drifts);
     if (!gone_names.empty())
         pg::execute(forget_gone, Oid{mirror.relation}, gone_name_spaces, gone_names);
 }

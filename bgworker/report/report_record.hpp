@@ -17,7 +17,8 @@ enum class Seen {
     drifted,  // somebody else changed a claimed field that is to be enforced
     answered, // it shows the answer to an apply of which nothing was on record
     replaced, // the name belongs to another incarnation now
-    reported  // its row was brought up to the record
+    reported, // its row was brought up to the record
+    released  // the same, and claims that others had overwritten were given up
 };
 
 struct SeenObject {
@@ -36,7 +37,8 @@ struct Recorded {
 Recorded record(const mirror::Mirror &mirror, std::span<const QueuedEvent> events);
 
 // What has to be done for rows according to the records: rows that could not be written before, and rows of objects to
-// which a request was answered. `restore`: for every key, whatever the record says. Throws pg_error.
+// which a request was answered. `restore`: for every key one, in their order, whatever the record says. Throws
+// pg_error.
 std::vector<RowJob> jobs_from_record(const mirror::Mirror &mirror, std::span<const mirror::Key> keys, bool restore);
 
 // After write_rows, in the same transaction (another one when that failed): bases, released claims, phases, records of

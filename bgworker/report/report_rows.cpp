@@ -206,8 +206,9 @@ void RowReport::plan(Write::Kind kind, size_t job, const Merge &merge) {
 }
 
 void RowReport::plan_update(size_t job, const Json &row) {
-    Merge merge = jobs_[job].kind == RowJob::Kind::restore ? mirror::restore(mirror_, jobs_[job].object, row)
-                                                           : mirror::merge(mirror_, jobs_[job].object, row);
+    Merge merge = jobs_[job].kind == RowJob::Kind::restore
+                      ? mirror::restore(mirror_, jobs_[job].object, row, jobs_[job].rejected.get())
+                      : mirror::merge(mirror_, jobs_[job].object, row);
     if (!merge.set.empty())
         plan(Write::Kind::update, job, merge);
     results_[job].merge = std::move(merge);

@@ -7,6 +7,7 @@
 #include "mirror/key.hpp"
 
 #include <chrono>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct RowJob {
     mirror::ReportedObject object;
     bool exists = true;         // restore: false when the server has no such object, so the row goes
     int64_t last_actuation = 0; // see mirror::ObjectRecord
+    std::shared_ptr<const mirror::RowDigest> rejected = nullptr; // restore: see mirror::restore
 };
 
 struct RowResult {

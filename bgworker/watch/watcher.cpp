@@ -316,9 +316,9 @@ void Watcher::look_up(const mirror::Key &key, const std::string &uid) {
         entry->second.watch->look_up(key, uid, true);
 }
 
-void Watcher::restore(const mirror::Key &key) {
+void Watcher::restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) {
     if (entries_.count(key.relation))
-        report_.restore(key, monotonic_now());
+        report_.restore(key, std::move(rejected), monotonic_now());
 }
 
 void Watcher::hurry() {

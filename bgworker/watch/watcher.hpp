@@ -60,8 +60,8 @@ public:
     void forget(const mirror::Key &key, const std::string &uid);
     // The server says that the object of this uid is not there: what is, comes as an event.
     void look_up(const mirror::Key &key, const std::string &uid);
-    // A rejected change: the row gets back what the device has.
-    void restore(const mirror::Key &key);
+    // A rejected change: the row gets back what the device has. `rejected` (nullptr: all): see mirror::restore.
+    void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected);
     // Servers that are left alone for a while after failures are asked at once.
     void hurry();
     // Everything of the mirror is listed again.

@@ -91,6 +91,25 @@ $node->wait_for(q{SELECT count(*) = 2 FROM dbnet.object_status WHERE relation = 
 $node->query_is('SELECT bool_and(dbnet.approve(id) = 1) FROM dbnet.held', 't', 'approve');
 $node->wait_for(q{SELECT count(*) = 9 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'synced'}, 'all go through');
 
+# Rejected, while somebody is at a row: what was rejected goes back, what was committed since is somebody's word.
+$node->replace_worker('mirror worker', 'TERM'); # which begins to count anew
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "4"}'}, 'update them again');
+$node->wait_for('SELECT objects = 9 FROM dbnet.held', 'held');
+$before = sent('apply');
+my $session = $node->background_psql('postgres', on_error_stop => 1);
+$session->query_safe(q{BEGIN});
+$session->query_safe(q{UPDATE net.configs SET labels = labels || '{"team": "network"}' WHERE name = 'c21'});
+$node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '9', 'reject');
+$node->wait_for(q{SELECT count(*) = 8 FROM net.configs WHERE data = '{"one": "by one"}'}, 'the other rows are as the devices are');
+$session->query_safe('COMMIT');
+$session->quit;
+is($mirrors->wait_synced, '', 'all is settled');
+$node->query_is(q{SELECT data ->> 'one', labels ->> 'team' FROM net.configs WHERE name = 'c21'}, 'by one|network', 'one column went back, the other was written since');
+my $theirs = $mirrors->config('c21');
+is($theirs->{data}{one} . ' ' . $theirs->{metadata}{labels}{team}, 'by one network', 'and that was sent');
+is(sent('apply'), $before + 1, 'by one request');
+$node->query_is('SELECT count(*) FROM dbnet.held_change', '0', 'nothing is held any more');
+
 # An object that DBNet did not create.
 $api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs', labels => $api->labels }, data => { a => '1' } }));
 $node->wait_for(q{SELECT count(*) = 1 FROM net.configs WHERE name = 'theirs'}, 'an object of somebody else appears');

@@ -202,4 +202,28 @@ TEST_F(MergeTest, RejectedChangeGetsLiveValuesAndClaimsWhatWasApplied) {
     EXPECT_FALSE(has_unsent_change(nodes, object.base, {{"pod_cidr", "10.0.1.0/24"}, {"unschedulable", false}}));
 }
 
+TEST_F(MergeTest, RejectedEnforcementAcceptsWhatTheDeviceHas) {
+    reported({{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", false}});
+    object.claimed = {"spec.unschedulable", "spec.podCIDR"};
+    object.applied = {{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", false}};
+    object.live = {{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", true}};
+    nodes.settings.on_drift = OnDrift::enforce;
+    const Merge result = restore(nodes, object, {{"pod_cidr", "10.0.0.0/24"}, {"unschedulable", false}});
+    EXPECT_EQ(written(result), (Json{{"unschedulable", true}}));
+    EXPECT_EQ(result.accepted, (Fields{{"spec.unschedulable", true}}));
+    EXPECT_EQ(result.base.at("spec.unschedulable"), true);
+}
+
+TEST_F(MergeTest, WhatWasWrittenAfterARejectionStaysAsUnsent) {
+    reported({{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", false}});
+    object.live = {{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", false}};
+    const RowDigest rejected(nodes.mapping,
+                             nodes.mapping.to_object_form({{"pod_cidr", "10.5.0.0/24"}, {"unschedulable", false}}));
+    const Row row = {{"pod_cidr", "10.5.0.0/24"}, {"unschedulable", true}, {"labels", {{"zone", "z"}}}};
+    const Merge result = restore(nodes, object, row, &rejected);
+    EXPECT_EQ(written(result), (Json{{"pod_cidr", "10.0.0.0/24"}}));
+    EXPECT_TRUE(has_unsent_change(nodes, result.base, {{"pod_cidr", "10.0.0.0/24"}, {"unschedulable", true}}));
+    EXPECT_TRUE(has_unsent_change(nodes, result.base, {{"pod_cidr", "10.0.0.0/24"}, {"labels", {{"zone", "z"}}}}));
+}
+
 } // namespace

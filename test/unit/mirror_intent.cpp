@@ -61,6 +61,7 @@ protected:
         situation.releases = &releases;
         situation.adopted = &adopted;
         situation.hold = hold;
+        situation.rejected = rejected;
         situation.replaced = replaced;
         return decide(situation);
     }
@@ -74,6 +75,7 @@ protected:
     Fields releases;
     std::set<std::string> adopted;
     HoldDecision hold = HoldDecision::none;
+    const RowDigest *rejected = nullptr;
     bool replaced = false;
 };
 
@@ -274,6 +276,25 @@ TEST_F(Intent, TombstoneOfAGoneObjectIsForgotten) {
     EXPECT_EQ(decided().action, Action::forget);
 }
 
+// A create that failed since has left another phase.
+TEST_F(Intent, WhatIsGoneStaysGone) {
+    synced();
+    object->phase = Phase::pending;
+    object->is_gone = true;
+    settings.on_external_delete = OnExternalDelete::recreate;
+    EXPECT_EQ(decided().action, Action::create);
+    settings.on_external_delete = {};
+    EXPECT_EQ(decided().phase, Phase::absent);
+    replaced = true;
+    EXPECT_EQ(decided().action, Action::create);
+    replaced = false;
+    object->live["metadata"]["deletionTimestamp"] = "2026-11-23T08:44:46Z";
+    tombstone = {"u1"};
+    EXPECT_EQ(decided().action, Action::create) << "its last words were that it would go";
+    row.reset();
+    EXPECT_EQ(decided().action, Action::forget);
+}
+
 TEST_F(Intent, TerminatingObjectIsWaitedFor) {
     synced();
     object->live["metadata"]["deletionTimestamp"] = "2026-11-23T08:44:46Z";
@@ -357,6 +378,22 @@ TEST_F(Intent, HeldUpdateWaitsForItsDecision) {
     EXPECT_EQ(decided().action, Action::update);
     hold = HoldDecision::rejected;
     EXPECT_EQ(decided().action, Action::restore);
+}
+
+TEST_F(Intent, WhatIsWrittenAfterARejectionIsSentOnceTheRestIsBack) {
+    synced();
+    hold = HoldDecision::rejected;
+    row->values["spec.replicas"] = 9;
+    const RowDigest digest(mapping, *row);
+    rejected = &digest;
+    EXPECT_EQ(decided().action, Action::restore);
+    row->values["metadata.labels"] = {{"a", "2"}};
+    EXPECT_EQ(decided().action, Action::restore) << "the rejected value is still there";
+    row->values["spec.replicas"] = 2;
+    EXPECT_EQ(decided().action, Action::update);
+    EXPECT_EQ(decided().changed, Paths{"metadata.labels"});
+    row->values["spec.replicas"] = 7;
+    EXPECT_EQ(decided().action, Action::update) << "another value is another word";
 }
 
 TEST_F(Intent, DriftIsReportedEnforcedOrFollowed) {

@@ -44,11 +44,11 @@ Decision act(Action action, Phase phase, std::string message = {}, std::string h
     return decision;
 }
 
-bool is_gone(const ObjectRecord *object) {
-    return object && (object->phase == Phase::absent || object->replacement == Replacement::gone);
-}
 bool exists(const ObjectRecord *object) {
-    return object && !object->uid.empty() && !is_gone(object);
+    return object && object->exists() && object->replacement != Replacement::gone;
+}
+bool is_gone(const ObjectRecord *object) {
+    return object && !exists(object) && (!object->uid.empty() || object->phase == Phase::absent);
 }
 
 OnDrift drift_rule(const Situation &situation, const Column &column) {
@@ -188,6 +188,14 @@ Decision decide_create(const Situation &situation, const ObjectRecord *object) {
     return decision;
 }
 
+// Whether one of the paths still has the value that was rejected; another value has been written since.
+bool holds_rejected(const Situation &situation, const std::vector<std::string> &paths) {
+    return !situation.rejected || std::ranges::any_of(paths, [&](const std::string &path) {
+        const Mapping &mapping = *situation.mapping;
+        return situation.rejected->holds_still(mapping, *mapping.by_path(path), *situation.row);
+    });
+}
+
 // The object exists and is not being deleted.
 Decision decide_update(const Situation &situation) {
     const ObjectRecord &object = *situation.object;
@@ -219,10 +227,11 @@ Decision decide_update(const Situation &situation) {
     if (decision.changed.empty()) {
         if (!drifted.empty())
             return settled(Phase::drifted, "somebody else changed " + drifted,
-                           "Write the wanted value into the row, or alter the mirror's on_drift.");
+                           "Put the row's values back with dbnet.adopt, accept theirs with dbnet.release, or alter the "
+                           "mirror's on_drift.");
         return settled(Phase::synced);
     }
-    if (situation.hold == HoldDecision::rejected)
+    if (situation.hold == HoldDecision::rejected && holds_rejected(situation, decision.changed))
         return act(Action::restore, Phase::synced);
     if (auto refused = refuse_bad_value(mapping, decision))
         return std::move(*refused);

@@ -74,11 +74,14 @@ struct ObjectRecord {
     std::set<std::string> shared;
     std::string stamp; // of the last apply that is known to be accepted; empty: none
     Phase phase = Phase::none;
+    bool is_gone = false; // the incarnation `uid` does not exist any more, whatever was asked for since
     bool created_by_us = false;
     bool controlled = false; // has an ownerReference with controller = true
     Replacement replacement = Replacement::none;
     int reverts = 0;            // phase fighting: how often the object was put back
     int64_t last_actuation = 0; // event id of the newest call that was answered; 0: none
+
+    bool exists() const { return !uid.empty() && !is_gone && phase != Phase::absent; }
 };
 
 struct TombstoneRecord {
@@ -86,6 +89,13 @@ struct TombstoneRecord {
 };
 
 enum class HoldDecision { none, waiting, approved, rejected };
+
+// A held change.
+struct Hold {
+    HoldDecision decision = HoldDecision::none;
+    uint64_t transaction = 0; // that made the change; 0: found by a compare
+    uint32_t written_by = 0; // transaction id of who decided (dbnet.approve tells of the object, too), or of the worker
+};
 
 struct Situation {
     const Mapping *mapping = nullptr;
@@ -98,7 +108,8 @@ struct Situation {
     const Fields *releases = nullptr;
     const std::set<std::string> *adopted = nullptr; // paths that are to be taken over; nullptr: none
     HoldDecision hold = HoldDecision::none;
-    bool replaced = false; // the row was deleted and inserted again since the record's object went away
+    const RowDigest *rejected = nullptr; // what the row held when its rejection was taken up; nullptr: what it holds
+    bool replaced = false;               // the row was deleted and inserted again since the record's object went away
 };
 
 enum class Action {

@@ -132,7 +132,7 @@ bool is_reported(const Mapping &mapping, const Fields &base) {
 }
 
 bool is_import_under_way(const Mapping &mapping, const ObjectRecord &object) {
-    return !object.uid.empty() && object.phase != Phase::absent && !is_reported(mapping, object.base);
+    return object.exists() && !is_reported(mapping, object.base);
 }
 
 Merge merge(const Mirror &mirror, const ReportedObject &object, const Row &row) {
@@ -163,15 +163,20 @@ Merge merge_new(const Mirror &mirror, const ReportedObject &object) {
     return result;
 }
 
-Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row) {
+Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row, const RowDigest *rejected) {
     Merge result;
     result.base = object.base;
     result.base_changed = true;
+    const RowFields asked = rejected ? mirror.mapping.to_object_form(row) : RowFields();
     for (const Column &column : mirror.mapping.columns) {
-        if (column.role == Role::key)
+        if (column.role == Role::key || (rejected && !rejected->holds_still(mirror.mapping, column, asked)))
             continue;
         const Json *applied = object.claimed.count(column.path) ? find_field(object.applied, column.path) : nullptr;
-        const Json *target = applied ? applied : find_field(object.live, column.path);
+        const Json *live = find_field(object.live, column.path);
+        const bool is_enforced = applied && live && on_drift_of(mirror, column) == OnDrift::enforce;
+        if (is_enforced && !has_effect(column, applied, live))
+            applied = &(result.accepted[column.path] = *live);
+        const Json *target = applied ? applied : live;
         RowValue value = row_value(column, row);
         bool is_there = alike(column, value, target);
         if (!is_there)

@@ -34,6 +34,7 @@ struct Merge {
     Fields base;            // the new base
     bool base_changed = false;
     std::set<std::string> released; // claimed paths that follow somebody else from now on
+    Fields accepted;                // claimed paths of which the device's value is what is wanted from now on
 };
 
 // The base holds the path of the key as well once an object has been reported into its row.
@@ -49,8 +50,10 @@ Merge merge(const Mirror &mirror, const ReportedObject &object, const Row &row);
 // The same for an object that has no row yet: every mapped column is set, the base is the live object.
 Merge merge_new(const Mirror &mirror, const ReportedObject &object);
 
-// A rejected change: the row gets back what the device has, claimed columns what was last applied.
-Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row);
+// A rejected change: the row gets back what the device has, claimed columns what was last applied; where that was to be
+// put back (enforce), the device's value is accepted. `rejected`: what the
+// row held then; what was written since stays, as a change that has not been sent. nullptr: all of it is rejected.
+Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row, const RowDigest *rejected = nullptr);
 
 // False when no report can change the row or its base: the object's mapped fields say what the base says.
 bool needs_report(const Mirror &mirror, const ReportedObject &object);

@@ -37,7 +37,9 @@ const pg::Statement resume_relation{
     " generation = nextval('dbnet.generation') WHERE relation = $1 AND paused_reason IS NOT NULL"};
 
 const pg::Statement find_unsettled{
-    "SELECT namespace, name FROM dbnet.object WHERE relation = $1 AND phase <> 'synced'"
+    "SELECT namespace, name FROM dbnet.object AS o WHERE relation = $1 AND phase <> 'synced'"
+    " AND NOT EXISTS (SELECT FROM dbnet.held_change AS h WHERE h.relation = o.relation AND h.namespace = o.namespace"
+    " AND h.name = o.name AND h.decision IS NULL)" // waits for a decision, and not for another try
     " AND ($2 IS NULL OR CASE WHEN namespace = '' THEN name ELSE namespace || '/' || name END = $2"
     " OR name = $2 AND namespace = (SELECT m.namespace FROM dbnet.mirrored_relation AS m WHERE m.relation = $1))"};
 

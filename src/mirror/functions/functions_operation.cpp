@@ -70,7 +70,7 @@ OperationTarget target_of(Mirror &&mirror, const std::string &text) {
     if (!row)
         throw pg::error(ERRCODE_UNDEFINED_OBJECT, mirror.qualified_name + " has no row \"" + key.text() + "\"");
     StoredObject stored = as_extension([&] { return std::move(load_objects({{key}}, false).front()); });
-    if (!stored.object || stored.object->uid.empty() || stored.object->phase == Phase::absent)
+    if (!stored.object || !stored.object->exists())
         throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                         "there is no object of \"" + key.text() + "\" of " + mirror.qualified_name + " at the server")
             .hint("dbnet.object_status says how it stands.");

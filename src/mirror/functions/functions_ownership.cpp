@@ -79,7 +79,7 @@ std::vector<const Column *> claimed_columns(const Mirror &mirror, const Key &key
 // Of a row that has an object.
 ObjectRecord recorded_object(const Mirror &mirror, const Key &key, const char *consequence) {
     StoredObject stored = as_extension([&] { return std::move(load_objects({{key}}, false).front()); });
-    if (!stored.object || stored.object->uid.empty() || stored.object->phase == Phase::absent)
+    if (!stored.object || !stored.object->exists())
         throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                         "there is no object of " + of_row(mirror, key) + " at the server: " + consequence)
             .hint("dbnet.object_status says how it stands.");

@@ -213,7 +213,7 @@ private:
             return acts || action == Action::hold ? "not sent: the mirror is in mode observe" : outlook.verdict;
         if (!acts)
             return outlook.verdict;
-        if ((action == Action::update || action == Action::remove) && subject.hold() != HoldDecision::approved) {
+        if (action == Action::update || action == Action::remove) { // an approval is of another transaction
             const bool removes = action == Action::remove;
             const std::string mass =
                 mass_change_reason("the transaction", removes ? ChangeClass::remove : ChangeClass::update,

@@ -17,8 +17,7 @@ const pg::Statement select_object_managers{
 const char *operation_of(const Subject &subject) {
     if (!subject.row)
         return "delete";
-    return subject.object() && !subject.object()->uid.empty() && subject.object()->phase != Phase::absent ? "update"
-                                                                                                          : "create";
+    return subject.object() && subject.object()->exists() ? "update" : "create";
 }
 
 // Fields that somebody else owns and that have another value there.

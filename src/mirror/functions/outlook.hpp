@@ -21,7 +21,7 @@ struct Subject {
     Json managers = Json::object(); // {path: [manager, time]}
 
     const ObjectRecord *object() const { return stored.object ? &*stored.object : nullptr; }
-    HoldDecision hold() const { return row ? stored.apply_hold : stored.delete_hold; }
+    HoldDecision hold() const { return (row ? stored.apply_hold : stored.delete_hold).decision; }
     // Of `part` 0 the name, of 1 the time; empty: nobody is known.
     std::string manager_of(const std::string &path, size_t part = 0) const;
 };

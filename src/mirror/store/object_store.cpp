@@ -183,7 +183,8 @@ pg::Statement save_held{R"sql(
     INSERT INTO dbnet.held_change (relation, namespace, name, operation, transaction, reason)
     SELECT relation, namespace, name, operation, transaction, reason
     FROM unnest($1::oid[], $2, $3, $4, $5::xid8[], $6) AS w (relation, namespace, name, operation, transaction, reason)
-    ON CONFLICT DO NOTHING)sql"};
+    ON CONFLICT (relation, namespace, name, operation) WHERE decision IS NULL
+    DO UPDATE SET transaction = excluded.transaction, reason = excluded.reason, since = excluded.since)sql"};
 
 pg::Statement save_actuations{R"sql(
     INSERT INTO dbnet.actuation (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role,
@@ -233,16 +234,17 @@ pg::Statement load_by_key{R"sql(
            CASE WHEN $4 THEN o.managers END,
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
            r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation,
-           o.replacing = o.uid, o.live IS NULL, o.attempts
+           o.replacing = o.uid, o.live IS NULL, o.attempts, coalesce(a.transaction, '0'), coalesce(d.transaction, '0'),
+           coalesce(a.xmin, '0'), coalesce(d.xmin, '0')
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
                        WHERE t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name
                        ORDER BY id DESC LIMIT 1) AS t ON true
-    LEFT JOIN LATERAL (SELECT id, decision FROM dbnet.held_change AS h
+    LEFT JOIN LATERAL (SELECT id, decision, transaction, xmin FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'apply'
                        ORDER BY id DESC LIMIT 1) AS a ON true
-    LEFT JOIN LATERAL (SELECT id, decision FROM dbnet.held_change AS h
+    LEFT JOIN LATERAL (SELECT id, decision, transaction, xmin FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'delete'
                        ORDER BY id DESC LIMIT 1) AS d ON true
     LEFT JOIN LATERAL (SELECT max(id) FILTER (WHERE operation = 'release') AS release_id,
@@ -255,6 +257,17 @@ pg::Statement load_by_key{R"sql(
                        FROM dbnet.ownership_request AS q
                        WHERE q.relation = k.relation AND q.namespace = k.namespace AND q.name = k.name) AS r ON true
     ORDER BY k.number
+)sql"};
+
+// What the server has refused for now counts as well; what it has made has a uid.
+pg::Statement load_awaited_objects{R"sql(
+    SELECT DISTINCT ON (k.relation, k.namespace, k.name)
+           k.relation, k.namespace, k.name, o.relation::oid, o.namespace, o.name
+    FROM unnest($1::oid[], $2, $3) AS k (relation, namespace, name)
+    JOIN dbnet.tombstone AS t ON t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name
+    JOIN dbnet.object AS o ON o.commit_transaction = t.transaction AND o.phase <> 'synced' AND o.uid IS NULL
+                              AND (o.relation, o.namespace, o.name) <> (k.relation, k.namespace, k.name)
+    ORDER BY k.relation, k.namespace, k.name, o.relation, o.namespace, o.name
 )sql"};
 
 pg::Statement load_newest_versions{R"sql(
@@ -306,8 +319,9 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             object.stamp = rows.text(row, 15);
             if (object.phase == Phase::fighting)
                 object.reverts = static_cast<int>(rows.integer(row, 28));
+            object.is_gone = !object.uid.empty() && rows.boolean(row, 27);
             if (rows.boolean(row, 26))
-                object.replacement = rows.boolean(row, 27) ? Replacement::gone : Replacement::under_way;
+                object.replacement = object.is_gone ? Replacement::gone : Replacement::under_way;
             object.last_actuation = rows.integer(row, 25);
             take_owners(object, fields_from(rows.at(row, 18)), rows.text(row, 19));
         }
@@ -328,8 +342,10 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.expectation_id = rows.integer(row, 23);
             found.expected_version = rows.text(row, 24);
         }
-        found.apply_hold = hold_from(rows.at(row, 13));
-        found.delete_hold = hold_from(rows.at(row, 14));
+        found.apply_hold = {hold_from(rows.at(row, 13)), static_cast<uint64_t>(rows.integer(row, 29)),
+                            rows.oid(row, 31)};
+        found.delete_hold = {hold_from(rows.at(row, 14)), static_cast<uint64_t>(rows.integer(row, 30)),
+                             rows.oid(row, 32)};
     }
     return stored;
 }
@@ -379,6 +395,16 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
     write_rows(settle_held, settled);
     write_rows(save_held, holds);
     write_rows(save_actuations, log);
+}
+
+std::map<Key, Key> load_awaited(std::span<const Key> deleted) {
+    const KeyArrays arrays(deleted);
+    const pg::Result rows = pg::execute(load_awaited_objects, arrays.relations, arrays.name_spaces, arrays.names);
+    std::map<Key, Key> awaited;
+    for (size_t row = 0; row < rows.rows(); row++)
+        awaited[{rows.oid(row, 0), std::string(rows.text(row, 1)), std::string(rows.text(row, 2))}] = {
+            rows.oid(row, 3), std::string(rows.text(row, 4)), std::string(rows.text(row, 5))};
+    return awaited;
 }
 
 std::vector<uint64_t> newest_versions(std::span<const Key> keys) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -20,8 +21,7 @@ struct StoredObject {
     std::optional<ObjectRecord> object;
     std::optional<TombstoneRecord> tombstone; // the newest
     int64_t tombstone_id = 0;
-    HoldDecision apply_hold = HoldDecision::none; // newest held change of each operation
-    HoldDecision delete_hold = HoldDecision::none;
+    Hold apply_hold, delete_hold;   // newest held change of each operation
     Fields releases;                // paths that are to be given up, with what the row held then (null: nothing)
     int64_t release_id = 0;         // the newest of these requests; 0: none
     std::set<std::string> adopted;  // paths that are to be taken over, whoever owns them
@@ -33,6 +33,10 @@ struct StoredObject {
 
 // In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
 std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live);
+
+// Of the keys whose rows were deleted: objects that the same transactions were to make first, and that are not there
+// yet. The order of a transaction is kept in memory; this tells it to a worker that was not there then.
+std::map<Key, Key> load_awaited(std::span<const Key> deleted);
 
 // In the order of the keys: event id of the newest version of each row that is on record; 0: none.
 std::vector<uint64_t> newest_versions(std::span<const Key> keys);

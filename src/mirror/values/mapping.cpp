@@ -259,6 +259,25 @@ const Column *Mapping::by_path(std::string_view path) const {
     return found == columns.end() ? nullptr : &*found;
 }
 
+namespace {
+
+size_t hash_of(const Column &column, const RowFields &row) {
+    const Json *value = find_field(row.values, column.path);
+    return value ? std::hash<Json>{}(*value) : 0;
+}
+
+} // namespace
+
+RowDigest::RowDigest(const Mapping &mapping, const RowFields &row) {
+    for (const Column &column : mapping.columns)
+        hashes_.push_back(hash_of(column, row));
+}
+
+bool RowDigest::holds_still(const Mapping &mapping, const Column &column, const RowFields &row) const {
+    const auto place = static_cast<size_t>(&column - mapping.columns.data());
+    return hashes_.size() != mapping.columns.size() || hashes_[place] == hash_of(column, row);
+}
+
 RowFields Mapping::to_object_form(const Json &row) const {
     RowFields result;
     if (row.is_discarded()) // its parser's word

@@ -87,6 +87,18 @@ public:
     Fields from_live(const Json &live) const;
 };
 
+// What a row asked for at a time, to tell which of its columns have been written since: a hash for each of the
+// mapping's columns.
+class RowDigest {
+public:
+    RowDigest(const Mapping &mapping, const RowFields &row);
+    // Whether this column of the row holds what it held then. A mapping of other columns than then knows of no change.
+    bool holds_still(const Mapping &mapping, const Column &column, const RowFields &row) const;
+
+private:
+    std::vector<size_t> hashes_;
+};
+
 // One value from row form to object form; nullopt when it is NULL.
 std::variant<std::optional<Json>, ValueError> to_object_form(const Column &column, const Json &value);
 
