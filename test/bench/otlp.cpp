@@ -26,6 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int distinct_bodies = 32;
+constexpr uint64_t spans_of_trace = 10;
 constexpr struct {
     const char *key, *value;
 } attributes[] = {
@@ -72,8 +73,18 @@ std::string key_value(std::string_view key, const std::string &value) {
     return message(1, key) + message(2, value);
 }
 
+// Of the span with that number: spans_of_trace of them are of one trace; those of another run are of others.
+struct Ids {
+    uint64_t trace[2], span;
+};
+Ids ids_of(uint64_t number, uint64_t end) {
+    const uint64_t trace = number / spans_of_trace + 1;
+    return {{(trace ^ end) * 0x9e3779b97f4a7c15, (trace ^ end) * 0xd6e8feb86659fd93 | 1},
+            (number ^ end) * 0xbf58476d1ce4e5b9 | 1};
+}
+
 std::string protobuf_span(uint64_t number, uint64_t end) {
-    const uint64_t trace[2] = {number / 10 * 0x9e3779b97f4a7c15, number}, id = number * 0xbf58476d1ce4e5b9 | 1;
+    const auto [trace, id] = ids_of(number, end);
     std::string span;
     put_bytes(span, 1, {reinterpret_cast<const char *>(trace), 16});
     put_bytes(span, 2, {reinterpret_cast<const char *>(&id), 8});
@@ -106,13 +117,13 @@ std::string json_body(uint64_t first, int count, uint64_t end) {
         R"({"key":"k8s.node.name","value":{"stringValue":"node-1"}}]},"scopeSpans":[{"scope":{"name":"bench"},"spans":[)";
     for (int i = 0; i < count; i++) {
         const uint64_t number = first + static_cast<uint64_t>(i);
+        const auto [trace, id] = ids_of(number, end);
         char head[512];
         std::snprintf(
             head, sizeof head,
             R"(%s{"traceId":"%016lx%016lx","spanId":"%016lx","parentSpanId":"%016lx","name":"GET /api/v1/carts/{cart}/items",)"
             R"("kind":2,"startTimeUnixNano":"%lu","endTimeUnixNano":"%lu","attributes":[)",
-            i ? "," : "", number / 10 * 0x9e3779b97f4a7c15, number, number | 1, number | 1,
-            end - 1'000'000 * (1 + number % 97), end);
+            i ? "," : "", trace[0], trace[1], id, id, end - 1'000'000 * (1 + number % 97), end);
         body += head;
         for (const auto &attribute : attributes)
             body += std::string(R"({"key":")") + attribute.key + R"(","value":{"stringValue":")" + attribute.value +

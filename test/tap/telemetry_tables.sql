@@ -71,6 +71,30 @@ SELECT is((SELECT string_agg(name, ' ' ORDER BY name) FROM otel.spans WHERE reso
 SELECT is((SELECT bucket_time FROM otel.spans WHERE name = 'late'), now() - interval '3 days', 'what is late stands where it belongs');
 SELECT is((SELECT start_time_unix_nano FROM otel.spans WHERE name = 'far'), (extract(epoch FROM timestamptz '2200-01-01')::numeric * 1000000000 - 1000000000)::bigint, 'its own time is kept beside it');
 
+-- Indexes over times ------------------------------------------------------------------------------------------------------
+-- The first pages are summarized when a partition is made: what comes into them is found by that, whatever it is a summary of.
+CREATE INDEX spans_duration ON otel.spans USING brin (duration_nano);
+CREATE INDEX spans_servers ON otel.spans USING brin (start_time_unix_nano) WHERE kind = 2;
+CREATE FUNCTION pg_temp.found(conditions text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text; used text[]; found bigint;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS off) SELECT count(*) FROM otel.spans WHERE ' || conditions LOOP
+        used := used || (SELECT i.relname FROM pg_class AS c JOIN pg_inherits ON inhrelid = c.oid JOIN pg_class AS i ON i.oid = inhparent
+                         WHERE c.relname = substring(line FROM 'Bitmap Index Scan on (\S+)'));
+    END LOOP;
+    EXECUTE 'SELECT count(*) FROM otel.spans WHERE ' || conditions INTO found;
+    RETURN found || (SELECT coalesce(string_agg(DISTINCT ' by ' || name, '' ORDER BY ' by ' || name), '') FROM unnest(used) AS name);
+END $$;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('times', 'n4', (SELECT jsonb_agg(
+    pg_temp.span(lpad(to_hex(n), 16, '0'), '', 'times', now(), n * interval '1 day')) FROM generate_series(1, 40) AS n)))), 40::bigint, 'spans that begin at other times');
+SET LOCAL enable_seqscan = off;
+SELECT is(pg_temp.found($$start_time < now() - interval '39.5 days' AND name = 'times'$$), '1 by spans_time', 'the earliest');
+SELECT is(pg_temp.found($$start_time BETWEEN now() - interval '20.5 days' AND now() - interval '15.5 days' AND name = 'times'$$), '5 by spans_time', 'those between');
+SELECT is(pg_temp.found($$duration_nano > 948 * 3600 * 1000000000::bigint AND name = 'times'$$), '1 by spans_duration', 'by another column');
+SELECT is(pg_temp.found(format('start_time_unix_nano < %s AND kind = 2 AND name = ''times''', pg_temp.nano(now() - interval '39.5 days'))), '1 by spans_servers', 'and under a condition');
+RESET enable_seqscan;
+DROP INDEX otel.spans_duration, otel.spans_servers;
+
 -- Rules -------------------------------------------------------------------------------------------------------------------
 INSERT INTO otel.pane_rule VALUES (5, 'traces', '{"http.route": "/add", "kind": 2}', '{k8s.node.name, absent}');
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(

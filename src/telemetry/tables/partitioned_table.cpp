@@ -148,6 +148,7 @@ PartitionedTable::Leaf *PartitionedTable::open_leaf(Oid partition, Instant from,
     leaf->to = to;
     leaf->relation = table_open(partition, RowExclusiveLock);
     leaf->target = nullptr;
+    leaf->summaries = nullptr;
     leaf->made = leaf->filled = 0;
     leaf->next = leaves_;
     leaves_ = leaf;
@@ -161,6 +162,8 @@ PartitionedTable::Leaf *PartitionedTable::open_leaf(Oid partition, Instant from,
                 leaf->target = nullptr;
                 break;
             }
+        if (leaf->target != nullptr)
+            leaf->summaries = TimeSummary::take_from(*leaf->target);
     }
     MemoryContextSwitchTo(before);
     return leaf;
@@ -236,10 +239,8 @@ bool PartitionedTable::replace(Instant bucket, ItemPointerData place, const Datu
     if (result == TM_Ok)
         result = table_tuple_update(leaf->relation, &place, slot, command, SnapshotSelf, InvalidSnapshot, true,
                                     &failure, &lock, &indexes);
-    if (result == TM_Ok && indexes != DBNET_NO_INDEX_TO_UPDATE) {
-        DBNET_INSERT_INTO_INDEXES(leaf->target, slot, state_);
-        ResetPerTupleExprContext(state_);
-    }
+    if (result == TM_Ok && indexes != DBNET_NO_INDEX_TO_UPDATE)
+        add_to_indexes(*leaf, &slot, 1);
     ExecDropSingleTupleTableSlot(slot);
     MemoryContextSwitchTo(before);
     return result == TM_Ok;
@@ -254,14 +255,20 @@ void PartitionedTable::flush() {
 void PartitionedTable::flush(Leaf &leaf) {
     const MemoryContext before = MemoryContextSwitchTo(tuples_);
     table_multi_insert(leaf.relation, leaf.slots, leaf.filled, GetCurrentCommandId(true), 0, nullptr);
-    if (leaf.target->ri_NumIndices > 0)
-        for (int place = 0; place < leaf.filled; ++place) {
-            DBNET_INSERT_INTO_INDEXES(leaf.target, leaf.slots[place], state_);
-            ResetPerTupleExprContext(state_);
-        }
+    add_to_indexes(leaf, leaf.slots, leaf.filled);
     leaf.filled = 0;
     MemoryContextSwitchTo(before);
     MemoryContextReset(tuples_);
+}
+
+void PartitionedTable::add_to_indexes(const Leaf &leaf, TupleTableSlot *const *rows, int count) {
+    if (leaf.target->ri_NumIndices > 0)
+        for (int place = 0; place < count; ++place) {
+            DBNET_INSERT_INTO_INDEXES(leaf.target, rows[place], state_);
+            ResetPerTupleExprContext(state_);
+        }
+    if (leaf.summaries != nullptr)
+        leaf.summaries->add(leaf.relation, rows, count);
 }
 
 void PartitionedTable::close() {
@@ -271,6 +278,8 @@ void PartitionedTable::close() {
             ExecDropSingleTupleTableSlot(leaf->slots[place]);
         if (leaf->target != nullptr)
             ExecCloseIndices(leaf->target);
+        if (leaf->summaries != nullptr)
+            leaf->summaries->close();
         table_close(leaf->relation, NoLock);
     }
     leaves_ = current_ = nullptr;

@@ -6,6 +6,7 @@
 
 #include "telemetry/tables/event_time.hpp"
 #include "telemetry/tables/row.hpp"
+#include "telemetry/tables/time_summary.hpp"
 
 #include "pg/compat.hpp"
 
@@ -63,7 +64,8 @@ private:
     struct Leaf {
         Instant from, to;
         Relation relation;
-        ResultRelInfo *target; // nullptr: rows are left to the executor
+        ResultRelInfo *target;  // nullptr: rows are left to the executor
+        TimeSummary *summaries; // of its indexes; nullptr: there are none
         TupleTableSlot *slots[most_together];
         int made, filled;
         Leaf *next;
@@ -73,6 +75,7 @@ private:
     Leaf *open_leaf(Oid partition, Instant from, Instant to);
     bool is_plain(Relation relation) const;
     void flush(Leaf &leaf);
+    void add_to_indexes(const Leaf &leaf, TupleTableSlot *const *rows, int count);
     Tuplestorestate *new_store() const;
 
     const TableForm &form_;

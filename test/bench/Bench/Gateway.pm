@@ -22,9 +22,12 @@ sub run {
     my (%harness) = @_;
     my ($wanted, $result, $median) = @harness{qw(wanted result median)};
     return if !grep { $wanted->($_) } qw(gateway. paper.traces otlp.protobuf_copy_ratio otlp.json_copy_ratio);
-    my $node = DBNet::Cluster->started('bench_gateway', fsync => 1, conf => "shared_buffers = '512MB'\nmax_wal_size = '8GB'\n");
+    my $node = DBNet::Cluster->started('bench_gateway', fsync => 1, conf => "shared_buffers = '256MB'\nmin_wal_size = '4GB'\nmax_wal_size = '8GB'\n");
     my $self = bless { node => $node, gateway => DBNet::Gateway->open($node) }, __PACKAGE__;
-    $self->send('protobuf', 1, 1000, 20);    # plans, partitions and caches are there
+    # As a server is that has been at work: plans, partitions and caches are there, its buffers are memory that it has, and
+    # WAL goes into files that it has had before (a new one is filled with zeros by whoever commits first).
+    $self->send('protobuf', 20, 1000, 800);
+    $node->safe_psql('postgres', 'CHECKPOINT');
 
     if ($wanted->('paper.traces_20x100_ms')) {
         my $spans = 100 * $spans_of_trace;    # of a client: one request
@@ -40,6 +43,7 @@ sub run {
                 my $is_headline = $size eq $headline && $wanted->("otlp.${encoding}_copy_ratio");
                 next if !$wanted->($name) && !$is_headline;
                 $self->send($encoding, $connections, $spans, $requests{$spans} / 10);    # its own caches
+                $node->safe_psql('postgres', 'CHECKPOINT');
                 my $runs = $is_headline ? 7 : 3;
                 my (@sent, @copied);
                 for (1 .. $runs) {
