@@ -23,7 +23,7 @@ struct QueuedProcess {
     BackgroundWorkerHandle *process = nullptr;
 
     // Its main function gets the handle of the segment. False: max_worker_processes or the number of segments is
-    // reached. Throws pg::pg_error when there is no shared memory.
+    // reached. Throws pg::pg_error when there is no shared memory or none of this process. Both leave nothing behind.
     bool start(Oid database, Oid role, const char *type, const char *main_function);
     void signal(int number) const noexcept;
     // Lets go of it: it ends when it sees that, at once when it is told to.

@@ -213,14 +213,15 @@ bool SessionPool::close_idle_of_others(Oid role) {
 }
 
 bool SessionPool::start_session(const SessionJob &job) {
-    Session session;
+    std::list<Session> started(1); // what takes memory is done before there is a process that nobody would let go of
+    Session &session = started.front();
     session.role = job.role;
     session.login = job.login;
     session.since = Clock::now();
-    const bool is_started = session.start(database_, job.role, "dbnet api session", "dbnet_api_session_main");
-    if (is_started)
-        sessions_.push_back(std::move(session));
-    return is_started;
+    if (!session.start(database_, job.role, "dbnet api session", "dbnet_api_session_main"))
+        return false;
+    sessions_.splice(sessions_.end(), started);
+    return true;
 }
 
 } // namespace dbnet::bgworker

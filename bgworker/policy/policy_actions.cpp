@@ -173,11 +173,11 @@ bool PolicyActions::start_runner(Time now) {
         retry_at_ = start_again_at_;
         return false;
     }
-    Runner runner;
-    runner.since = now;
+    std::list<Runner> started(1); // memory is taken before there is a process that nobody would let go of
+    started.front().since = now;
     try {
-        if (runner.start(worker_.database(), InvalidOid, action_process_type, "dbnet_action_process_main")) {
-            runners_.push_back(runner);
+        if (started.front().start(worker_.database(), InvalidOid, action_process_type, "dbnet_action_process_main")) {
+            runners_.splice(runners_.end(), started);
             return true;
         }
         put_off_start(now, "no free background worker for actions of policies: max_worker_processes is reached",

@@ -81,6 +81,8 @@ $node->query_is(qq{SELECT state, pods, pods_gone, cardinality(pods_waiting), nex
 $node->query_is(qq{SELECT unschedulable FROM net.nodes WHERE name = '$n1'}, 't', 'the node is cordoned, through its row');
 is(scalar(pods_of('web')), 2, 'no pod was touched');
 $node->query_is(q{SELECT DISTINCT http_status, relation FROM dbnet.actuation WHERE operation = 'evict'}, '429|net.pods', 'the refused calls are on record, with the pods\' mirror');
+is($mirrors->wait_synced, '', 'dbnet.wait_synced waits for rows alone');
+$node->query_is("SELECT state FROM dbnet.wait_operation($drain, '0 s')", 'running', 'the drain goes on');
 $node->wait_for(qq{SELECT bool_and(attempts > 1) FROM dbnet.operation_step WHERE operation = $drain}, 'it tries again');
 $api->expect_success($api->patch("$budgets/web", { spec => { minAvailable => 1 } }));
 ends_as($drain, 'done', 'when the budget allows it, the drain is done');
