@@ -128,6 +128,8 @@ void OtlpApplication::respond(Exchange &exchange, const OtlpRoute &route, int st
     or_unavailable(exchange, [&] {
         count(route, status);
         const bool is_status = route.has_encoding && status != 200;
+        if (is_status && message.ends_with('\n'))
+            message.remove_suffix(1); // the end of a line of text
         const std::string body = is_status
                                      ? telemetry::status_body(route.encoding, rpc_code(status), shortened(message))
                                      : std::string(shortened(message));

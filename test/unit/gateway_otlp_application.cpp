@@ -1,0 +1,114 @@
+// Answers to OTLP requests that the gateway gives without the database: too much under way, and its end.
+#include "gateway/otlp/otlp_application.hpp"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace dbnet::gateway {
+namespace {
+
+class OtlpApplicationTest : public testing::Test {
+protected:
+    void SetUp() override {
+        HttpLimits limits;
+        limits.in_flight_bytes = 10;
+        server = std::make_unique<HttpServer>(ListenAddress{"127.0.0.1", 0}, application, limits, nullptr);
+        port_ = server->port();
+    }
+    void TearDown() override {
+        for (const int client : clients_)
+            close(client);
+    }
+
+    int send(std::string_view type, std::string_view body) {
+        return send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: " + std::string(type) +
+                    "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body));
+    }
+    int send(const std::string &request) {
+        const int client = socket(AF_INET, SOCK_STREAM, 0);
+        clients_.push_back(client);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(static_cast<uint16_t>(port_));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(connect(client, reinterpret_cast<sockaddr *>(&address), sizeof address), 0);
+        EXPECT_EQ(::send(client, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+        return client;
+    }
+    void run_until(const std::function<bool()> &is_done) {
+        for (int turn = 0; turn < 2000 && !is_done(); turn++) {
+            pollfd wait{server->descriptor(), POLLIN, 0};
+            poll(&wait, 1, 10);
+            server->run();
+        }
+        EXPECT_TRUE(is_done());
+    }
+    // The answer, which ends with `end`.
+    std::string answer_to(int client, std::string_view end) {
+        std::string got;
+        run_until([&] {
+            char piece[4096];
+            const ssize_t size = recv(client, piece, sizeof piece, MSG_DONTWAIT);
+            if (size > 0)
+                got.append(piece, static_cast<size_t>(size));
+            return got.ends_with(end);
+        });
+        return got;
+    }
+
+    OtlpApplication application{[](std::string_view, bool) { return Admission{}; }};
+    std::unique_ptr<HttpServer> server;
+
+private:
+    long port_ = 0;
+    std::vector<int> clients_;
+};
+
+bool holds_line(const std::string &answer, std::string_view line) {
+    return answer.find("\r\n" + std::string(line) + "\r\n") != answer.npos;
+}
+
+} // namespace
+
+TEST_F(OtlpApplicationTest, TooMuchUnderWayIsToBeSentAgain) {
+    send("application/json", "{       }");
+    run_until([&] { return application.waiting_calls() == 1; });
+    constexpr std::string_view text = "the server holds too much that is not answered, or whose answer is not read";
+    const std::string json = answer_to(send("application/json", "{  }"), "}");
+    EXPECT_TRUE(json.starts_with("HTTP/1.1 429 ")) << json;
+    EXPECT_TRUE(holds_line(json, "Retry-After: 1")) << json;
+    EXPECT_TRUE(holds_line(json, "Content-Type: application/json")) << json;
+    EXPECT_TRUE(json.ends_with(
+        R"({"code":8,"message":"the server holds too much that is not answered, or whose answer is not read"})"))
+        << json;
+    const std::string protobuf = answer_to(send("application/x-protobuf", "0123"), text);
+    EXPECT_TRUE(protobuf.starts_with("HTTP/1.1 429 ")) << protobuf;
+    EXPECT_TRUE(holds_line(protobuf, "Retry-After: 1")) << protobuf;
+    EXPECT_TRUE(holds_line(protobuf, "Content-Type: application/x-protobuf")) << protobuf;
+    EXPECT_TRUE(protobuf.ends_with("\r\n\r\n\x08\x08\x12" + std::string(1, static_cast<char>(text.size())) +
+                                   std::string(text)));
+    EXPECT_EQ(application.counters.signals[static_cast<size_t>(telemetry::Signal::traces)].requests.at(429), 2);
+    EXPECT_TRUE(answer_to(send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"), "ok\n").starts_with("HTTP/1.1 200 "));
+
+    application.accept(application.take_calls().at(0), {});
+    const int client = send("application/json", "{}");
+    run_until([&] { return application.waiting_calls() == 1; });
+    application.accept(application.take_calls().at(0), {});
+    EXPECT_TRUE(answer_to(client, "{}").starts_with("HTTP/1.1 200 ")) << "there is room again";
+}
+
+TEST_F(OtlpApplicationTest, WhatWaitsAtItsEndIsToBeSentAgain) {
+    const int client = send("application/json", "{}");
+    run_until([&] { return application.waiting_calls() == 1; });
+    server.reset();
+    char answer[4096] = "";
+    EXPECT_GT(recv(client, answer, sizeof answer - 1, 0), 0);
+    EXPECT_TRUE(std::string(answer).starts_with("HTTP/1.1 503 ")) << answer;
+    EXPECT_TRUE(holds_line(answer, "Retry-After: 1")) << answer;
+    EXPECT_EQ(application.waiting_calls(), 0) << "nobody is left to be answered";
+}
+
+} // namespace dbnet::gateway
