@@ -62,6 +62,34 @@ SELECT is((SELECT string_agg(("group", error_rate)::text, ' ' ORDER BY "group") 
 SELECT is(otel.service_error_rate('cart', now() - interval '1 minute', now() + interval '1 minute'), 1::double precision, 'error rate of a service');
 SELECT is((SELECT string_agg(("operationName", "serviceName", duration, jsonb_array_length("serviceTags"))::text, ' ') FROM otel.trace('5b8efff798038103d269b633813fc60c')), '("GET /",shop,100,2) (add,cart,40,2)', 'a trace for Grafana');
 
+SELECT is(otel.service_rate('cart', now() - interval '1 minute', now() + interval '1 minute'), 1 / 120::double precision, 'rate of a service');
+SELECT is(otel.service_rate('none', now() - interval '1 minute', now() + interval '1 minute'), 0::double precision, 'of one that there is not');
+SELECT is(round(otel.service_quantile('cart', 0.5, now() - interval '1 minute', now() + interval '1 minute')), 40::double precision, 'quantile of a service, in milliseconds');
+SELECT ok(otel.service_quantile('none', 0.5) IS NULL, 'there is none of what was not seen');
+SELECT results_eq(format($$SELECT accepted, rejected FROM otel.ingest_logs(%L::jsonb)$$, jsonb_build_object('resourceLogs', jsonb_build_array(jsonb_build_object(
+    'resource', '{"attributes": [{"key": "service.name", "value": {"stringValue": "cart"}}]}'::jsonb, 'scopeLogs', jsonb_build_array(jsonb_build_object('logRecords', jsonb_build_array(
+        jsonb_build_object('timeUnixNano', pg_temp.nano(now()), 'severityNumber', 17, 'body', '{"stringValue": "out of stock"}'::jsonb, 'traceId', '5b8efff798038103d269b633813fc60c', 'spanId', 'eee19b7ec3c1b175'),
+        jsonb_build_object('timeUnixNano', pg_temp.nano(now() - interval '1 s'), 'severityNumber', 9, 'body', '{"kvlistValue": {"values": [{"key": "item", "value": {"intValue": 7}}]}}'::jsonb, 'traceId', '5B8EFFF798038103D269B633813FC60C'),
+        jsonb_build_object('timeUnixNano', pg_temp.nano(now()), 'body', '{"stringValue": "of no trace"}'::jsonb)))))))), $$VALUES (3::bigint, 0::bigint)$$, 'log records');
+SELECT results_eq($$SELECT service_name, severity, message, span_id::text FROM otel.trace_logs('5b8efff798038103d269b633813fc60c')$$,
+    $$VALUES ('cart', 'info', '{"item": 7}', NULL), ('cart', 'error', 'out of stock', 'eee19b7ec3c1b175')$$, 'the logs of a trace, in order');
+
+-- Beyond text and one process ---------------------------------------------------------------------------------------------
+CREATE TABLE given (trace otel.trace_id, span otel.span_id, durations otel.sketch);
+INSERT INTO given SELECT md5(n::text)::otel.trace_id, right(md5(n::text), 16)::otel.span_id, otel.sketch(ARRAY[n]::double precision[]) FROM generate_series(1, 1000) AS n;
+CREATE TABLE taken (LIKE given);
+DO $$ BEGIN EXECUTE format('COPY given TO %1$L (FORMAT binary)', current_setting('data_directory') || '/telemetry.copy'); EXECUTE format('COPY taken FROM %1$L (FORMAT binary)', current_setting('data_directory') || '/telemetry.copy'); END $$;
+SELECT results_eq('SELECT trace, span, durations::text FROM taken ORDER BY trace', 'SELECT trace, span, durations::text FROM given ORDER BY trace', 'ids and sketches in binary are what they were');
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+CREATE FUNCTION pg_temp.plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS off) ' || query; END $$;
+SELECT ok(bool_or(line LIKE '%Partial Aggregate%') AND bool_or(line LIKE '%Workers Planned%'), 'sketches are merged by several processes') FROM pg_temp.plan_of('SELECT otel.merge(durations) FROM taken') AS line;
+SELECT is(otel.sketch_count(otel.merge(durations)), 1000::bigint, 'none is lost') FROM taken;
+SELECT is((SELECT otel.merge(durations)::text FROM taken), otel.sketch((SELECT array_agg(n)::double precision[] FROM generate_series(1, 1000) AS n))::text, 'the sketch is that of one process');
+DROP TABLE given, taken;
+RESET min_parallel_table_scan_size; RESET parallel_setup_cost; RESET parallel_tuple_cost;
+
 -- Odd times ---------------------------------------------------------------------------------------------------------------
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('odd', 'n3', jsonb_build_array(
     pg_temp.span('0000000000000001', '', 'far', '2200-01-01', '1 s'), pg_temp.span('0000000000000002', '', 'old', '1999-01-01', '1 s'),
