@@ -71,18 +71,26 @@ static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet suppor
 #define DBNET_BEGIN_INDEX_SCAN(table, index, snapshot, keys) index_beginscan(table, index, snapshot, keys, 0)
 #endif
 
-// ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks are immediate; and the type of
-// the last argument of table_tuple_update: whether indexes need the new version.
+// The type of the last argument of table_tuple_update: which indexes need the new version, all, none or, since 16,
+// those that are summaries; and ExecInsertIndexTuples of a row that the heap has just taken, into indexes whose checks
+// are immediate. What an index keeps between insertions is let go of, since 17, by index_insert_cleanup.
 #if PG_VERSION_NUM >= 160000
-#define DBNET_INSERT_INTO_INDEXES(table, row, state)                                                                   \
-    ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr, false)
 #define DBNET_INDEXES_TO_UPDATE TU_UpdateIndexes
 #define DBNET_NO_INDEX_TO_UPDATE TU_None
+#define DBNET_ALL_INDEXES_TO_UPDATE TU_All
+#define DBNET_INSERT_INTO_INDEXES(table, row, state, indexes)                                                          \
+    ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr, (indexes) == TU_Summarizing)
 #else
-#define DBNET_INSERT_INTO_INDEXES(table, row, state)                                                                   \
-    ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr)
 #define DBNET_INDEXES_TO_UPDATE bool
 #define DBNET_NO_INDEX_TO_UPDATE false
+#define DBNET_ALL_INDEXES_TO_UPDATE true
+#define DBNET_INSERT_INTO_INDEXES(table, row, state, indexes)                                                          \
+    ExecInsertIndexTuples(table, row, state, false, false, nullptr, nullptr)
+#endif
+#if PG_VERSION_NUM >= 170000
+#define DBNET_END_INDEX_INSERTIONS(index, info) index_insert_cleanup(index, info)
+#else
+#define DBNET_END_INDEX_INSERTIONS(index, info) static_cast<void>(info)
 #endif
 
 namespace dbnet::pg::compat {

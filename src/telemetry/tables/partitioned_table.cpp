@@ -240,7 +240,7 @@ bool PartitionedTable::replace(Instant bucket, ItemPointerData place, const Datu
         result = table_tuple_update(leaf->relation, &place, slot, command, SnapshotSelf, InvalidSnapshot, true,
                                     &failure, &lock, &indexes);
     if (result == TM_Ok && indexes != DBNET_NO_INDEX_TO_UPDATE)
-        add_to_indexes(*leaf, &slot, 1);
+        add_to_indexes(*leaf, &slot, 1, indexes);
     ExecDropSingleTupleTableSlot(slot);
     MemoryContextSwitchTo(before);
     return result == TM_Ok;
@@ -255,16 +255,17 @@ void PartitionedTable::flush() {
 void PartitionedTable::flush(Leaf &leaf) {
     const MemoryContext before = MemoryContextSwitchTo(tuples_);
     table_multi_insert(leaf.relation, leaf.slots, leaf.filled, GetCurrentCommandId(true), 0, nullptr);
-    add_to_indexes(leaf, leaf.slots, leaf.filled);
+    add_to_indexes(leaf, leaf.slots, leaf.filled, DBNET_ALL_INDEXES_TO_UPDATE);
     leaf.filled = 0;
     MemoryContextSwitchTo(before);
     MemoryContextReset(tuples_);
 }
 
-void PartitionedTable::add_to_indexes(const Leaf &leaf, TupleTableSlot *const *rows, int count) {
+void PartitionedTable::add_to_indexes(const Leaf &leaf, TupleTableSlot *const *rows, int count,
+                                      [[maybe_unused]] DBNET_INDEXES_TO_UPDATE indexes) {
     if (leaf.target->ri_NumIndices > 0)
         for (int place = 0; place < count; ++place) {
-            DBNET_INSERT_INTO_INDEXES(leaf.target, rows[place], state_);
+            DBNET_INSERT_INTO_INDEXES(leaf.target, rows[place], state_, indexes);
             ResetPerTupleExprContext(state_);
         }
     if (leaf.summaries != nullptr)

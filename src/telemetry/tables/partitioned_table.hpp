@@ -11,6 +11,7 @@
 #include "pg/compat.hpp"
 
 extern "C" {
+#include "access/tableam.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
@@ -75,7 +76,7 @@ private:
     Leaf *open_leaf(Oid partition, Instant from, Instant to);
     bool is_plain(Relation relation) const;
     void flush(Leaf &leaf);
-    void add_to_indexes(const Leaf &leaf, TupleTableSlot *const *rows, int count);
+    void add_to_indexes(const Leaf &leaf, TupleTableSlot *const *rows, int count, DBNET_INDEXES_TO_UPDATE indexes);
     Tuplestorestate *new_store() const;
 
     const TableForm &form_;

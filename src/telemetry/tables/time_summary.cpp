@@ -79,8 +79,10 @@ void TimeSummary::add_range(Relation heap, TupleTableSlot *const *rows, int coun
 }
 
 void TimeSummary::close() {
-    for (TimeSummary *summary = this; summary != nullptr; summary = summary->next_)
+    for (TimeSummary *summary = this; summary != nullptr; summary = summary->next_) {
+        DBNET_END_INDEX_INSERTIONS(summary->index_, summary->info_);
         index_close(summary->index_, RowExclusiveLock);
+    }
 }
 
 } // namespace dbnet::telemetry
