@@ -73,7 +73,8 @@ const pg::Statement remove_old_partition{"SELECT otel.remove_old_partitions(most
 const pg::Statement select_held_partitions{
     "WITH part AS MATERIALIZED (SELECT partition, held_by FROM otel.partitions"
     " WHERE to_time <= now() - current_setting('dbnet.telemetry_retention')::interval)"
-    " SELECT string_agg(format('%s (%s)', partition, held_by), ', ' ORDER BY partition::text) FROM part WHERE held_by IS NOT NULL"};
+    " SELECT string_agg(format('%s (%s)', partition, held_by), ', ' ORDER BY partition::text) FROM part WHERE held_by "
+    "IS NOT NULL"};
 const pg::Statement remove_dimensions{"SELECT otel.remove_old_dimensions()"};
 
 std::string part_name(const char *ring, int place, bool two_digits) {

@@ -223,15 +223,15 @@ Jsonb *call_by_name(const char *name, Jsonb *arguments) {
     const Target target = find_target(name, arguments);
     SPI_connect();
     const Call call = call_of(target, arguments);
-    const char *sql = target.kind == PROKIND_PROCEDURE ? psprintf("CALL %s", call.text)
-                      : target.returns_nothing         ? psprintf("SELECT %s", call.text)
-                      : target.returns_set
-                          // A name that no column has: it would be taken for the row.
-                          ? psprintf("SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(\"returned row\")), "
-                                     "'[]'::pg_catalog.jsonb) FROM %s AS \"returned row\"",
-                                     call.text)
-                          : psprintf("SELECT pg_catalog.to_jsonb(\"returned row\") FROM %s AS \"returned row\"",
-                                     call.text);
+    const char *sql =
+        target.kind == PROKIND_PROCEDURE ? psprintf("CALL %s", call.text)
+        : target.returns_nothing         ? psprintf("SELECT %s", call.text)
+        : target.returns_set
+            // A name that no column has: it would be taken for the row.
+            ? psprintf("SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(\"returned row\")), "
+                       "'[]'::pg_catalog.jsonb) FROM %s AS \"returned row\"",
+                       call.text)
+            : psprintf("SELECT pg_catalog.to_jsonb(\"returned row\") FROM %s AS \"returned row\"", call.text);
     const int code =
         SPI_execute_with_args(sql, call.count, call.types, call.values.values, call.values.nulls, false, 0);
     if (code < 0)
