@@ -93,6 +93,13 @@ static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet suppor
 #define DBNET_END_INDEX_INSERTIONS(index, info) static_cast<void>(info)
 #endif
 
+// The last leaf of a btree, locked to be read; InvalidBuffer: it is empty. Of access/nbtree.h; 17 lost the snapshot.
+#if PG_VERSION_NUM >= 170000
+#define DBNET_LAST_LEAF(index) _bt_get_endpoint(index, 0, true)
+#else
+#define DBNET_LAST_LEAF(index) _bt_get_endpoint(index, 0, true, nullptr)
+#endif
+
 namespace dbnet::pg::compat {
 
 // Writes a transactional WAL message under the top transaction; 17 added the flush argument.

@@ -18,7 +18,6 @@ namespace dbnet::provenance {
 namespace {
 
 constexpr int ring_places = 16;
-constexpr AttrNumber column_id = 1; // of both rings
 
 ScanKeyData condition(AttrNumber column, StrategyNumber strategy, RegProcedure comparison, Datum value) {
     ScanKeyData key;

@@ -2,11 +2,13 @@
 #include "provenance/record/own_heap.hpp"
 
 #include "pg/guard.hpp"
+#include "provenance/record/own_tables.hpp"
 
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/nbtree.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
@@ -35,10 +37,24 @@ Relation opened(Oid table) {
     // A wait could end in an error of PostgreSQL's, which nothing but the end of the transaction would mend.
     if (!ConditionalLockRelationOid(table, RowExclusiveLock))
         throw unfit(table, "is locked by another session");
-    const Relation heap = try_relation_open(table, NoLock);
-    if (heap == nullptr)
+    const Relation heap = RelationIdGetRelation(table);
+    if (!RelationIsValid(heap))
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
+    pgstat_init_relation(heap);
     return heap;
+}
+
+// Ids grow: where the last one went the next one goes. Of trees of three levels and more PostgreSQL remembers that leaf
+// itself; in smaller ones, too, it looks there first once it is told, and finds the way from the root when that is not
+// the place.
+void remember_last_leaf(Relation index) {
+    if (BlockNumberIsValid(RelationGetTargetBlock(index)))
+        return;
+    const Buffer leaf = DBNET_LAST_LEAF(index);
+    if (!BufferIsValid(leaf))
+        return;
+    RelationSetTargetBlock(index, BufferGetBlockNumber(leaf));
+    _bt_relbuf(index, leaf);
 }
 
 // Of the tables that were written last; a transaction writes at most five.
@@ -103,8 +119,10 @@ HeapForm OwnHeap::examine(std::span<const Oid> types) {
         if (opened->rd_rel->relam != BTREE_AM_OID || opened->rd_index->indisunique ||
             !heap_attisnull(opened->rd_indextuple, Anum_pg_index_indexprs, nullptr))
             reject("has indexes of somebody else");
+        const AttrNumber first_column = opened->rd_index->indkey.values[0];
+        form.is_by_id[place] = first_column == column_id;
         if (!heap_attisnull(opened->rd_indextuple, Anum_pg_index_indpred, nullptr))
-            form.not_null[place] = opened->rd_index->indkey.values[0];
+            form.not_null[place] = first_column;
     }
     form.index_count = list_length(ids);
     return form;
@@ -183,6 +201,8 @@ void OwnHeap::insert_into_indexes(HeapTuple row) {
         info.type = T_IndexInfo;
         info.ii_NumIndexAttrs = info.ii_NumIndexKeyAttrs = form->indnkeyatts;
         index_insert(relation, values, nulls, &row->t_self, heap_, UNIQUE_CHECK_NO, false, &info);
+        if (form_.is_by_id[place])
+            remember_last_leaf(relation);
     }
 }
 

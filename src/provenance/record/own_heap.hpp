@@ -20,6 +20,7 @@ struct HeapForm {
     Oid table = InvalidOid; // InvalidOid: not known, or not any more
     int index_count = 0;
     Oid indexes[most_indexes]{};
+    bool is_by_id[most_indexes]{};       // rows come in its order, or nearly
     AttrNumber not_null[most_indexes]{}; // of a partial index, the column that must not be null; 0: every row is in it
 };
 

@@ -11,6 +11,8 @@ namespace dbnet::provenance {
 enum class OwnTable : uint8 { tracked_relation, tracked_function, session, code, digest_key, used_version, count };
 enum class EventTable : uint8 { activity, entity_version };
 
+inline constexpr AttrNumber column_id = 1; // of both, of session, code and used_version
+
 // InvalidOid: there is no such schema.
 Oid own_schema();
 // InvalidOid: the extension is not there.
