@@ -154,8 +154,8 @@ void OwnHeap::close() {
     table_close(heap_, NoLock);
 }
 
-void OwnHeap::insert(Datum *values, bool *nulls) {
-    rows_[row_count_++] = heap_form_tuple(RelationGetDescr(heap_), values, nulls);
+void OwnHeap::insert(OwnRow &row) {
+    rows_[row_count_++] = row.tuple();
     if (row_count_ == most_together)
         finish();
 }

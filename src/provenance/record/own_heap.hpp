@@ -2,10 +2,9 @@
 // columns, not unique, and partial only where their first column is not null. Backends; inside pg::call, may longjmp.
 #pragma once
 
-#include "pg/compat.hpp"
+#include "provenance/record/own_row.hpp"
 
 extern "C" {
-#include "access/htup.h"
 #include "access/relation.h"
 #include "utils/rel.h"
 }
@@ -31,9 +30,7 @@ public:
     OwnHeap(Oid table, std::span<const Oid> types);
     void close(); // no destructor: what an error of PostgreSQL's leaves open the transaction closes
 
-    TupleDesc columns() const { return RelationGetDescr(heap_); }
-    // Values and nulls as columns() has them.
-    void insert(Datum *values, bool *nulls);
+    void insert(OwnRow &row);
     // Writes the rows that insert() has collected.
     void finish();
 

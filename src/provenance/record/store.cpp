@@ -4,7 +4,6 @@
 #include "pg/guard.hpp"
 #include "provenance/hooks/function_info.hpp"
 #include "provenance/hooks/remote_client.hpp"
-#include "provenance/record/event_hash.hpp"
 #include "provenance/record/own_heap.hpp"
 #include "provenance/record/own_tables.hpp"
 #include "settings.hpp"
@@ -28,28 +27,6 @@ extern "C" {
 namespace dbnet::provenance {
 namespace {
 
-// A row in the making: values in the order of the table's columns.
-class Row {
-public:
-    void null() { add(Datum{0}, true); }
-    void add(int64 value) { add(Int64GetDatum(value), false); }
-    void add_if(int64 value, bool is_there) { add(Int64GetDatum(value), !is_there); }
-    void add_integer(int32 value, bool is_there = true) { add(Int32GetDatum(value), !is_there); }
-    void add(char value) { add(CharGetDatum(value), false); }
-    void add(const char *text) { text != nullptr ? add(CStringGetTextDatum(text), false) : null(); }
-    void add(const char *text, int length) { add(PointerGetDatum(cstring_to_text_with_len(text, length)), false); }
-    void add(const Jsonb *document) { add(PointerGetDatum(document), document == nullptr); }
-    void add(Datum value, bool is_null) {
-        values[count] = value;
-        nulls[count++] = is_null;
-    }
-
-    static constexpr int most = 32;
-    Datum values[most];
-    bool nulls[most];
-    int count = 0;
-};
-
 // Columns of the tables, as sql/08_provenance.sql makes them.
 constexpr Oid session_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, INETOID, INT4OID, INT4OID, TIMESTAMPTZOID};
 constexpr Oid code_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
@@ -60,6 +37,10 @@ constexpr Oid activity_types[] = {INT8OID, INT8OID, CHAROID,  INT8OID,  INT8OID,
 constexpr Oid version_types[] = {INT8OID,  INT8OID,  INT4OID, INT8OID, JSONBOID, CHAROID,
                                  JSONBOID, JSONBOID, INT8OID, INT8OID, XIDOID,   INT4OID};
 constexpr Oid use_types[] = {INT8OID, INT8OID, INT4OID, JSONBOID, INT8OID, INT4OID};
+
+template<size_t columns> OwnRow row_of(const Oid (&)[columns]) {
+    return OwnRow(columns);
+}
 
 std::string_view bytes_of(const Sha256::Digest &digest) noexcept {
     return {reinterpret_cast<const char *>(digest.data()), digest.size()};
@@ -120,18 +101,18 @@ const Session &session_on_record(EventId transaction) {
         address = DirectFunctionCall1(inet_in, CStringGetDatum(remote_client.address));
         has_no_address = false;
     }
-    Row row;
+    OwnRow row = row_of(session_types);
     row.add(transaction);
     row.add(name_of_process());
     row.add(name != nullptr ? name : "");
     row.add(application);
-    row.add(address, has_no_address);
-    row.add(port, has_no_port);
+    has_no_address ? row.null() : row.add_variable(address);
+    row.add_integer_if(DatumGetInt32(port), !has_no_port);
     row.add_integer(MyProcPid);
-    row.add(TimestampTzGetDatum(MyStartTimestamp), false);
+    row.add(MyStartTimestamp);
     OwnHeap heap(table, session_types);
-    session_to_be.digest = hash_of_row(heap.columns(), row.values, row.nulls);
-    heap.insert(row.values, row.nulls);
+    session_to_be.digest = row.seal();
+    heap.insert(row);
     heap.close();
     return session_to_be;
 }
@@ -167,14 +148,14 @@ void store_source(FunctionInfo &function) {
         if (stored->function == &function)
             return;
     if (!is_stored(table, function.code)) {
-        Row row;
+        OwnRow row = row_of(code_types);
         row.add(function.code);
         row.add(function.name);
         row.add(function.language);
         row.add(function.source);
-        row.add(TimestampTzGetDatum(GetCurrentTimestamp()), false);
+        row.add(GetCurrentTimestamp());
         OwnHeap heap(table, code_types);
-        heap.insert(row.values, row.nulls);
+        heap.insert(row);
         heap.close();
     }
     auto *stored = static_cast<StoredSource *>(MemoryContextAlloc(TopTransactionContext, sizeof(StoredSource)));
@@ -188,7 +169,7 @@ EventId activity_event(RecordNumber activity, EventId event) noexcept {
     return activity != 0 ? event_of(activity) : event;
 }
 
-void fill_activity(Row &row, const Record &record, EventId transaction) {
+void fill_activity(OwnRow &row, const Record &record, EventId transaction) {
     const Activity &activity = record.activity;
     const EventId parent = activity_event(activity.parent, activity.parent_event);
     const EventId started_by = event_of(activity.started_by);
@@ -198,23 +179,24 @@ void fill_activity(Row &row, const Record &record, EventId transaction) {
     row.add_if(parent, parent != 0);
     row.add_if(started_by, started_by != 0);
     row.add(activity.kind == ActivityKind::report ? "device report" : activity.name);
-    row.add_integer(activity.relation, activity.relation != 0);
+    row.add_integer_if(activity.relation, activity.relation != 0);
     row.add(activity.role);
-    row.add_integer(activity.line, activity.line > 0);
+    row.add_integer_if(activity.line, activity.line > 0);
     if (activity.text == nullptr || activity.is_withheld || activity.kind == ActivityKind::report)
         row.null();
     else
-        row.add(activity.text, activity.text_length);
+        row.add(std::string_view(activity.text, activity.text_length));
     row.add(activity.is_withheld ? nullptr : activity.arguments);
     row.add(activity.detail);
     row.add_if(activity.function != nullptr ? activity.function->code : 0, activity.function != nullptr);
-    row.add(TimestampTzGetDatum(activity.started_at), false);
+    row.add(activity.started_at);
     row.add_if(activity.duration, activity.duration >= 0);
     row.add_if(activity.rows, activity.rows >= 0);
     row.add(static_cast<char>(activity.status));
+    row.add_checksum();
 }
 
-void fill_version(Row &row, const Record &record) {
+void fill_version(OwnRow &row, const Record &record) {
     const Version &version = record.version;
     const EventId pair = event_of(version.pair);
     row.add(record.event);
@@ -227,10 +209,10 @@ void fill_version(Row &row, const Record &record) {
     row.add(version.new_row);
     row.add_if(version.cause, version.cause != 0);
     row.add_if(pair, pair != 0);
-    row.add(TransactionIdGetDatum(version.row_transaction), !TransactionIdIsValid(version.row_transaction));
+    row.add_transaction_id(version.row_transaction);
 }
 
-void fill_use(Row &row, const Record &record) {
+void fill_use(OwnRow &row, const Record &record) {
     const Use &use = record.use;
     const EventId version = use.version != 0 ? event_of(use.version) : use.version_event;
     row.add(record.event);
@@ -240,8 +222,8 @@ void fill_use(Row &row, const Record &record) {
     row.add_if(version, version != 0);
 }
 
-// What is true of the whole transaction; the root is the last column.
-void fill_transaction(Row &row, const Activity &first, uint32 count, const Session &who) {
+// What is true of the whole transaction; the root comes last.
+void fill_transaction(OwnRow &row, const Activity &first, uint32 count, const Session &who) {
     const TransactionNote &note = transaction_note();
     const Oid role = GetOuterUserId();
     const char *traceparent =
@@ -253,7 +235,7 @@ void fill_transaction(Row &row, const Activity &first, uint32 count, const Sessi
     row.add(static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId())));
     row.add(who.id);
     row.add(role == first.role_id ? nullptr : GetUserNameFromId(role, true));
-    row.add(TimestampTzGetDatum(started_at), started_at == first.started_at);
+    row.add_if(started_at, started_at != first.started_at);
     const EventId cause = first_part() != 0 ? first_part() : note.cause;
     row.add_if(cause, cause != 0);
     row.add(note.reason);
@@ -261,12 +243,13 @@ void fill_transaction(Row &row, const Activity &first, uint32 count, const Sessi
     row.add(origin);
     row.add(note.prepared_as);
     row.add_integer(static_cast<int32>(count));
-    row.null();
 }
 
-void no_transaction(Row &row) {
-    while (row.count < static_cast<int>(std::size(activity_types)))
+void no_transaction(OwnRow &row) {
+    constexpr int columns = 10;
+    for (int column = 0; column < columns; ++column)
         row.null();
+    row.no_root();
 }
 
 // What a flush writes, counted beforehand: every table is opened, and found to be fit, before the first row goes in.
@@ -284,11 +267,8 @@ Amount amount() noexcept {
     return found;
 }
 
-// Hashes the row, whose column `checksum` is still 0.
-void seal(const OwnHeap &heap, Row &row, int checksum, Sha256 &root) {
-    const Sha256::Digest digest = hash_of_row(heap.columns(), row.values, row.nulls);
-    row.values[checksum] = Int32GetDatum(checksum_of(digest));
-    root.add(bytes_of(digest));
+void seal(OwnRow &row, Sha256 &root) {
+    root.add(bytes_of(row.seal()));
 }
 
 // Numbers of the records in the order of their events, which is not always that of recording.
@@ -301,48 +281,40 @@ const RecordNumber *in_order(EventId transaction, uint32 count) {
 }
 
 // The first activity is left for the end: it takes the root.
-void write_activities(OwnHeap &heap, const RecordNumber *order, uint32 count, EventId transaction, const Session &who,
-                      Row &first, Sha256 &root) {
+OwnRow write_activities(OwnHeap &heap, const RecordNumber *order, uint32 count, EventId transaction, const Session &who,
+                        Sha256 &root) {
+    OwnRow first = row_of(activity_types);
     for (uint32 place = 0; place < count; ++place) {
         const Record &record = record_at(order[place]);
         if (record.kind != Record::Kind::activity)
             continue;
-        const bool is_first = record.event == transaction;
-        Row other;
-        Row &row = is_first ? first : other;
-        fill_activity(row, record, transaction);
-        row.add_integer(0);
-        const int checksum = row.count - 1;
-        if (is_first)
-            fill_transaction(row, record.activity, count, who);
-        else
+        if (record.event == transaction) {
+            fill_activity(first, record, transaction);
+            fill_transaction(first, record.activity, count, who);
+            seal(first, root);
+        } else {
+            OwnRow row = row_of(activity_types);
+            fill_activity(row, record, transaction);
             no_transaction(row);
-        seal(heap, row, checksum, root);
-        if (!is_first)
-            heap.insert(row.values, row.nulls);
+            seal(row, root);
+            heap.insert(row);
+        }
     }
+    return first;
 }
 
-void write_first(OwnHeap &heap, Row &first, Sha256 &root) {
-    const Sha256::Digest digest = root.digest();
-    const std::string_view bytes = bytes_of(digest);
-    first.values[first.count - 1] =
-        PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())));
-    first.nulls[first.count - 1] = false;
-    heap.insert(first.values, first.nulls);
-}
-
-template<class F>
-void write_others(OwnHeap &heap, const RecordNumber *order, uint32 count, Record::Kind kind, Sha256 &root, F fill) {
+template<size_t columns, class F>
+void write_others(OwnHeap &heap, const Oid (&types)[columns], const RecordNumber *order, uint32 count,
+                  Record::Kind kind, Sha256 &root, F fill) {
     for (uint32 place = 0; place < count; ++place) {
         const Record &record = record_at(order[place]);
         if (record.kind != kind)
             continue;
-        Row row;
+        OwnRow row = row_of(types);
         fill(row, record);
-        row.add_integer(0);
-        seal(heap, row, row.count - 1, root);
-        heap.insert(row.values, row.nulls);
+        row.add_checksum();
+        seal(row, root);
+        heap.insert(row);
     }
 }
 
@@ -387,14 +359,14 @@ void store(EventId transaction, uint32 count) {
     }
     Sha256 root;
     root.add(bytes_of(who->digest));
-    Row first;
     const RecordNumber *order = in_order(transaction, count);
-    write_activities(activity_heap, order, count, transaction, *who, first, root);
+    OwnRow first = write_activities(activity_heap, order, count, transaction, *who, root);
     if (version_heap)
-        write_others(*version_heap, order, count, Record::Kind::version, root, fill_version);
+        write_others(*version_heap, version_types, order, count, Record::Kind::version, root, fill_version);
     if (use_heap)
-        write_others(*use_heap, order, count, Record::Kind::use, root, fill_use);
-    write_first(activity_heap, first, root);
+        write_others(*use_heap, use_types, order, count, Record::Kind::use, root, fill_use);
+    first.add_root(bytes_of(root.digest()));
+    activity_heap.insert(first);
     close_all();
 }
 
