@@ -26,8 +26,8 @@ CREATE FUNCTION dbnet.follow_renamed() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_follow_renamed';
 COMMENT ON FUNCTION dbnet.follow_renamed() IS
-    'Event trigger: dbnet.tracked_relation has the names that tables have now';
+    'Event trigger: dbnet.tracked_relation has the names that tables have now, and new partitions of tracked tables tell of their TRUNCATE';
 CREATE EVENT TRIGGER dbnet_follow_renamed ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA')
     EXECUTE FUNCTION dbnet.follow_renamed();
 ALTER EVENT TRIGGER dbnet_follow_renamed ENABLE ALWAYS;

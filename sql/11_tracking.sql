@@ -3,6 +3,50 @@
 -- Questions and requests are put by functions in the caller's name (src/provenance/questions/question.cpp); dbnet.answer_NAME, which
 -- nobody else may call, answers them with the extension's rights and calls no code of users'.
 
+CREATE FUNCTION dbnet.create_track_trigger(relation regclass, name name, event text, level text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER %I %s ON %s FOR EACH %s EXECUTE FUNCTION dbnet.track_row()', name, event, relation, level);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, name);
+    -- What ALTER TRIGGER ... DEPENDS ON EXTENSION does, without its exclusive lock on the extension, for which every worker would wait.
+    INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
+        SELECT 'pg_trigger'::regclass, t.oid, 0, 'pg_extension'::regclass, e.oid, 0, 'x' FROM pg_trigger AS t, pg_extension AS e
+        WHERE t.tgrelid = relation AND t.tgname = create_track_trigger.name AND e.extname = 'dbnet';
+END
+$$;
+COMMENT ON FUNCTION dbnet.create_track_trigger(regclass, name, text, text) IS 'Internal: a trigger of a tracked table, ENABLE ALWAYS. Arguments: table; name; when; ROW or STATEMENT';
+
+-- A TRUNCATE of a session is recorded without a trigger; one that logical replication applies only fires triggers, of the very table
+-- that it names: usually each partition by itself.
+CREATE FUNCTION dbnet.track_truncate(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    part regclass;
+BEGIN
+    FOR part IN SELECT relation UNION SELECT p.relid FROM pg_partition_tree(relation) AS p JOIN pg_class AS c ON c.oid = p.relid WHERE c.relkind IN ('r', 'p') LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = part AND tgname = 'dbnet_track_truncate') THEN
+            PERFORM dbnet.create_track_trigger(part, 'dbnet_track_truncate', 'BEFORE TRUNCATE', 'STATEMENT');
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbnet.track_truncate(regclass) IS 'Internal: the table and its partitions tell of a TRUNCATE that logical replication applies';
+CREATE FUNCTION dbnet.untrack_truncate(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    part regclass;
+BEGIN
+    FOR part IN SELECT tgrelid FROM pg_trigger WHERE tgname = 'dbnet_track_truncate'
+                AND (tgrelid = relation OR tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) AS p)) LOOP
+        EXECUTE format('DROP TRIGGER dbnet_track_truncate ON %s', part);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbnet.untrack_truncate(regclass) IS 'Internal: undoes dbnet.track_truncate()';
+
 CREATE FUNCTION dbnet.answer_track(caller oid, relation regclass, redact name[], activations text, key name[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
@@ -11,7 +55,6 @@ DECLARE
     class record;
     line dbnet.tracked_relation;
     missing name;
-    made record;
 BEGIN
     SELECT c.relkind, c.relpersistence, c.relowner, c.relname, n.nspname, c.relispartition INTO class
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = answer_track.relation;
@@ -79,16 +122,10 @@ BEGIN
                 tracked_since = CASE WHEN t.enabled AND t.relation IS NOT NULL THEN t.tracked_since ELSE now() END
             WHERE t.number = line.number;
     END IF;
-    -- A TRUNCATE of a session is recorded without a trigger; one that logical replication applies only fires triggers.
-    FOR made IN SELECT * FROM (VALUES ('dbnet_track', 'AFTER INSERT OR UPDATE OR DELETE', 'ROW'), ('dbnet_track_truncate', 'BEFORE TRUNCATE', 'STATEMENT')) AS wanted(name, event, level)
-                WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname IN (wanted.name, 'dbnet_capture') AND NOT tgisinternal) LOOP
-        EXECUTE format('CREATE TRIGGER %I %s ON %s FOR EACH %s EXECUTE FUNCTION dbnet.track_row()', made.name, made.event, relation, made.level);
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, made.name);
-        -- What ALTER TRIGGER ... DEPENDS ON EXTENSION does, without its exclusive lock on the extension, for which every worker would wait.
-        INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
-            SELECT 'pg_trigger'::regclass, t.oid, 0, 'pg_extension'::regclass, e.oid, 0, 'x' FROM pg_trigger AS t, pg_extension AS e
-            WHERE t.tgrelid = relation AND t.tgname = made.name AND e.extname = 'dbnet';
-    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname IN ('dbnet_track', 'dbnet_capture') AND NOT tgisinternal) THEN
+        PERFORM dbnet.create_track_trigger(relation, 'dbnet_track', 'AFTER INSERT OR UPDATE OR DELETE', 'ROW');
+    END IF;
+    PERFORM dbnet.track_truncate(relation);
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_track(oid, regclass, name[], text, name[]) IS 'Internal: does what dbnet.track() asks for';
@@ -96,8 +133,6 @@ COMMENT ON FUNCTION dbnet.answer_track(oid, regclass, name[], text, name[]) IS '
 CREATE FUNCTION dbnet.answer_untrack(caller oid, relation regclass) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
-DECLARE
-    trigger_name name;
 BEGIN
     IF NOT pg_has_role(caller, (SELECT relowner FROM pg_class WHERE oid = relation), 'USAGE') THEN
         RAISE EXCEPTION 'must be owner of table %', relation USING ERRCODE = 'insufficient_privilege';
@@ -106,9 +141,10 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'table % is not tracked', relation USING ERRCODE = 'undefined_object';
     END IF;
-    FOR trigger_name IN SELECT tgname FROM pg_trigger WHERE tgrelid = relation AND tgname IN ('dbnet_track', 'dbnet_track_truncate') AND NOT tgisinternal LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation);
-    END LOOP;
+    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'dbnet_track' AND NOT tgisinternal) THEN
+        EXECUTE format('DROP TRIGGER dbnet_track ON %s', relation);
+    END IF;
+    PERFORM dbnet.untrack_truncate(relation);
 END
 $$;
 COMMENT ON FUNCTION dbnet.answer_untrack(oid, regclass) IS 'Internal: does what dbnet.untrack() asks for';

@@ -40,9 +40,11 @@ const pg::Statement upsert{R"sql(
 )sql"};
 
 // The mirror's own trigger records its rows from now on.
-const pg::Statement find_own_triggers{
-    "SELECT tgname FROM pg_trigger WHERE tgrelid = $1 AND tgname IN ('dbnet_track', 'dbnet_track_truncate')"
-    " AND NOT tgisinternal"};
+const pg::Statement find_own_trigger{
+    "SELECT FROM pg_trigger WHERE tgrelid = $1 AND tgname = 'dbnet_track' AND NOT tgisinternal"};
+
+const pg::Statement track_truncate{"SELECT dbnet.track_truncate($1)"};
+const pg::Statement untrack_truncate{"SELECT dbnet.untrack_truncate($1)"};
 
 const pg::Statement disable{"UPDATE dbnet.tracked_relation SET enabled = false WHERE relation = $1 AND enabled"};
 
@@ -57,6 +59,15 @@ const pg::Statement follow_renamed{
     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
     " WHERE c.oid = t.relation AND (t.schema_name, t.table_name) <> (n.nspname, c.relname)"};
 
+// Partitions that the command has made or attached.
+const pg::Statement follow_partitions{"SELECT dbnet.track_truncate(t.relation) FROM dbnet.tracked_relation AS t"
+                                      " WHERE t.enabled AND t.number >= 100 AND t.relation IN (SELECT a.relid"
+                                      " FROM pg_event_trigger_ddl_commands() AS c, pg_partition_ancestors(c.objid) AS a"
+                                      " WHERE c.classid = 'pg_class'::regclass)"};
+
+// Making a trigger ALWAYS is an ALTER TABLE, after which the event trigger fires again.
+bool is_following = false;
+
 } // namespace
 
 void track_mirror(Oid relation, const ColumnMap &map) {
@@ -68,13 +79,14 @@ void track_mirror(Oid relation, const ColumnMap &map) {
             copies.push_back(column.name);
     }
     pg::execute(upsert, relation, secret, copies);
-    const pg::Result triggers = pg::execute(find_own_triggers, relation);
-    for (size_t row = 0; row < triggers.rows(); ++row)
-        pg::execute_once("DROP TRIGGER " + std::string(triggers.text(row, 0)) + " ON " + pg::qualified_name(relation));
+    if (pg::execute(find_own_trigger, relation).affected() > 0)
+        pg::execute_once("DROP TRIGGER dbnet_track ON " + pg::qualified_name(relation));
+    pg::execute(track_truncate, relation);
 }
 
 void untrack_mirror(Oid relation) {
     pg::execute(disable, relation);
+    pg::execute(untrack_truncate, relation);
 }
 
 void forget_dropped_tables() {
@@ -84,7 +96,18 @@ void forget_dropped_tables() {
 DBNET_FUNCTION(dbnet_follow_renamed) {
     if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
         throw pg::error(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED, "dbnet.follow_renamed() is an event trigger");
-    pg::in_spi([] { as_extension([] { pg::execute(follow_renamed); }); });
+    if (is_following)
+        return Datum{0};
+    struct Following {
+        Following() { is_following = true; }
+        ~Following() { is_following = false; }
+    } following;
+    pg::in_spi([] {
+        as_extension([] {
+            pg::execute(follow_renamed);
+            pg::execute(follow_partitions);
+        });
+    });
     return Datum{0};
 }
 
