@@ -92,7 +92,7 @@ for my $block ($section =~ /^```\n(=> .*?)^```/msg) {
         ++$examples;
     }
 }
-cmp_ok($examples, '>=', 21, 'all examples were found');
+cmp_ok($examples, '>=', 30, 'all examples were found');
 
 my ($picture) = $section =~ /^```\n(flowchart .*?)^```/ms;
 my %drawn = map { $_ => 1 } split /\n/, comparable($node->safe_psql('postgres', q{SELECT dbnet.graph((SELECT event FROM dbnet.history('net.nodes', 'web-2') WHERE session_user_name = 'collector'), 'mermaid')}) =~ s/\d{18}/EVENT/gr);
