@@ -256,6 +256,8 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     bool deleted = event.kind == QueuedEvent::Kind::removed;
     if (deleted)
         recorded_.seen.push_back({event.key, record.uid, Seen::gone});
+    if (record.uid.empty())
+        return; // an older one, too: the row's own object is still to be made
     if (stored.tombstone || record.phase == Phase::deleting || record.phase == Phase::absent ||
         record.replacement != mirror::Replacement::none)
         return; // expected, and finished by the actuator; or known already
