@@ -39,6 +39,11 @@ bool is_busy(const pg::pg_error &error) {
            error.sqlstate() == ERRCODE_QUERY_CANCELED;
 }
 
+// The disk is full, or fails: no object is to blame.
+bool is_of_storage(int sqlstate) {
+    return sqlstate == ERRCODE_DISK_FULL || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYSTEM_ERROR;
+}
+
 } // namespace
 
 // Waiting rows -------------------------------------------------------------------------------------------------------
@@ -173,6 +178,8 @@ void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, 
         std::move(part.seen.begin(), part.seen.end(), std::back_inserter(recorded.seen));
         return;
     } catch (const pg::pg_error &error) {
+        if (is_of_storage(error.sqlstate()))
+            throw; // nothing can be recorded now: the worker ends, and what it has not seen is listed when it is back
         if (is_busy(error) && (events.size() == 1 || Clock::now() > until)) {
             std::move(events.begin(), events.end(), std::back_inserter(busy));
             return;
@@ -313,6 +320,8 @@ void Report::settle(const RowJob &job, const RowResult &result, Milliseconds now
     case RowResult::Kind::failed:
         if (result.sqlstate == sqlstate_text(ERRCODE_FOREIGN_KEY_VIOLATION))
             orphans_.insert(job.key);
+        if (result.sqlstate == sqlstate_text(ERRCODE_DISK_FULL))
+            attempts = 0; // the others' table has room; this one's may have it any time
         put(job.key, now + backoff(failed_first, failed_last, attempts), attempts + 1, restore, job.rejected);
         return;
     }

@@ -35,6 +35,8 @@ my %missing = (
         my $folder = DBNet::Environment::program('otel_js');
         return -d "$folder/node_modules/\@opentelemetry" ? undef : "npm could not install what test/otel_js asks for into $folder";
     },
+    # A file system that a test may fill: DBNet::SmallDisk.
+    small_disk => sub { return DBNet::SmallDisk::is_possible() ? undef : 'no file system can be mounted here (unshare, mount)' },
     # The Debian package.
     package => sub { return package_file() ? undef : '`make deb` has not been run' },
     existing_cluster => sub {
