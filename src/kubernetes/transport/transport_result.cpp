@@ -29,7 +29,9 @@ std::string error_text(const Transfer &transfer, CURLcode code) {
         return "the answer is larger than " + std::to_string(transfer.body_limit) + " bytes";
     if (transfer.lines.overflowed())
         return "the server sent a line that is longer than the limit";
-    return transfer.curl_error[0] != '\0' ? transfer.curl_error : curl_easy_strerror(code);
+    const std::string text = transfer.curl_error[0] != '\0' ? transfer.curl_error : curl_easy_strerror(code);
+    const bool is_proxys = code == CURLE_COULDNT_CONNECT && !transfer.endpoint->connection().proxy_url.empty();
+    return is_proxys ? "no connection to the proxy: " + text : text;
 }
 
 } // namespace
