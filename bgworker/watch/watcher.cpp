@@ -17,7 +17,8 @@ namespace dbnet::bgworker {
 
 namespace {
 
-constexpr Milliseconds state_interval = 1'000; // between two writes of mirror_state that tell nothing urgent
+// Between two writes of mirror_state that tell nothing urgent: while it is listed, and later, for all mirrors together.
+constexpr Milliseconds listing_interval = 1'000, state_interval = 5'000;
 constexpr Milliseconds busy_pause = 200;
 constexpr int absent_batch = 2'000;
 
@@ -265,13 +266,16 @@ Watcher::State Watcher::state_of(const Entry &entry) const {
     return state;
 }
 
-// A change of state or message is told at once, progress once per second.
+// A change of state or message is told at once, progress now and then.
 Milliseconds Watcher::state_due(const Entry &entry) const {
     State state = state_of(entry);
     if (state == entry.written)
         return -1;
     bool is_urgent = state.state != entry.written.state || state.message != entry.written.message;
-    return is_urgent ? 0 : entry.written_at + state_interval;
+    if (is_urgent)
+        return 0;
+    return entry.listed ? (entry.written_at / state_interval + 1) * state_interval
+                        : entry.written_at + listing_interval;
 }
 
 void Watcher::write_state(Entry &entry, Milliseconds now) {

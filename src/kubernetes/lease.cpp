@@ -48,7 +48,9 @@ Request lease_request(const char *method, std::string path, const json &body) {
     request.query = "fieldManager=dbnet";
     request.content_type = "application/json";
     request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
-    request.idempotent = false; // a second one would be refused, as if by somebody else's renewal
+    // A second one is refused, as if by somebody else's; the look that follows finds that it was ours. A connection of
+    // its own for each would cost the server a handshake every few seconds.
+    request.idempotent = true;
     request.timeout = std::chrono::seconds(5);
     return request;
 }

@@ -102,6 +102,16 @@ for my $server (sort keys %servers) {
 }
 $node->wait_for('SELECT count(*) = 2 FROM dbnet.mirrored_relation AS m JOIN dbnet.mirror_status AS s USING (relation) WHERE m.relation::text LIKE \'net.maps%\' AND s.state = \'synced\'', 'both are well');
 
+# --- leases are renewed on connections that are there ---
+my $leases = "/apis/coordination.k8s.io/v1/namespaces/$space/leases";
+my $before = tunnels();
+my %renewals;
+$api->wait_until(sub {
+        $renewals{ $_->{metadata}{resourceVersion} } = 1 for @{ $api->expect_success($api->get($leases))->{items} };
+        return keys %renewals >= 12;
+    }, 'both leases are renewed some times');
+cmp_ok(tunnels() - $before, '<', 6, 'no connection is made for each renewal');
+
 # --- the proxy is gone, and comes back ---
 $proxy->stop;
 $api->disturb('drop_connections?reset=1') if $api->kind eq 'simulator';

@@ -98,6 +98,18 @@ TEST_F(LeaseKeeperTest, TakesOverWhatIsNotRenewedForItsDuration) {
     EXPECT_GT(keeper.due_ms(), now);
 }
 
+// The first answer was lost with its connection, and the second was refused.
+TEST_F(LeaseKeeperTest, ARenewalThatArrivesTwiceClosesNothing) {
+    hold(0);
+    EXPECT_EQ(keeper.next(10'000), LeaseAction::renew);
+    keeper.on_overtaken(10'000);
+    EXPECT_TRUE(is_open(10'000));
+    see(lease("us", "2"), 10'000);
+    EXPECT_TRUE(is_open(10'000));
+    EXPECT_EQ(keeper.rival(), "");
+    EXPECT_EQ(keeper.next(10'000), LeaseAction::renew);
+}
+
 TEST_F(LeaseKeeperTest, AnOlderCopyNeverTakesOverByItself) {
     int64_t now = 0;
     for (int i = 0; i < 20; i++, now = keeper.due_ms())
