@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 using namespace dbnet::test;
 
@@ -460,6 +461,32 @@ TEST_F(KubernetesTransport, StreamsLinesAsTheyArrive) {
     EXPECT_EQ(transport.in_flight(), 0u); // streams take no place
     pump(transport, [&] { return ended; });
     EXPECT_EQ(lines, (std::vector<std::string>{"one", "two", "three"}));
+}
+
+TEST_F(KubernetesTransport, ManyStreamsLeaveThePoolToRequests) {
+    constexpr int streams = 100, requests = 5;
+    std::promise<void> end;
+    Server server(Security::plain, [ended = end.get_future().share()](Exchange &exchange) {
+        if (exchange.target != "/watch")
+            return answer_ok(exchange);
+        exchange.begin_stream();
+        exchange.chunk("line\n");
+        ended.wait();
+        exchange.end_stream();
+    });
+    TransportLimits limits;
+    limits.requests_in_flight = 1;
+    Transport transport(limits);
+    int lines = 0, ends = 0;
+    for (int i = 0; i < streams; i++)
+        transport.stream(
+            to(server), get("/watch"), [&](std::string_view) { lines++; }, [&](Response &&) { ends++; });
+    pump(transport, [&] { return lines == streams; });
+    for (int i = 0; i < requests; i++)
+        EXPECT_EQ(exchange(transport, to(server), get()).status, 200);
+    EXPECT_EQ(server.connections, streams + 1);
+    end.set_value();
+    pump(transport, [&] { return ends == streams; });
 }
 
 TEST_F(KubernetesTransport, SaysHowAStreamEnded) {

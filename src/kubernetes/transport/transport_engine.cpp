@@ -14,6 +14,7 @@ namespace dbnet::kubernetes {
 namespace {
 
 constexpr size_t most_endpoints = 64;
+constexpr long most_connections = 100'000;
 
 // libcurl looks names up in threads of its own. They must not take signals meant for this process, whose handlers know
 // only one thread; threads inherit the mask of the moment they are made.
@@ -51,6 +52,8 @@ Transport::Engine::Engine(TransportLimits limits) : limits_(limits), multi_(curl
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_multi_timer);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
     curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
+    // Never full: connections of watches count, and a full pool closes what comes back. Servers close what is idle.
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, most_connections);
 }
 
 Transport::Engine::~Engine() {
@@ -91,8 +94,6 @@ Endpoint &Transport::Engine::endpoint_for(const Connection &connection) {
             endpoints_.erase(oldest);
     }
     endpoints_.push_back(std::make_unique<Endpoint>(connection));
-    curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS,
-                      static_cast<long>((limits_.requests_in_flight + 64) * endpoints_.size()));
     names_are_looked_up_ = names_are_looked_up_ || endpoints_.back()->needs_name_lookup();
     return *endpoints_.back();
 }
