@@ -9,6 +9,9 @@
 //                                                            prints seconds, objects and bytes
 //   probe commits <conninfo> <count> <pause ms>              commits UPDATEs of bench.latency;
 //                                                            prints "<key> <time in µs>"
+//   probe hot <conninfo> <updates/s> <seconds>               updates the row of bench.hot at a steady pace, if it can;
+//                                                            prints the number of updates, the last value and the time
+//                                                            of its commit in µs
 //   probe rows <conninfo> <statement> <key> <limit s>        runs <statement> ($1 = key) until it yields a row;
 //                                                            prints the time in µs
 //   probe load <conninfo> <rows/s> <seconds>                 inserts into bench.load at a steady pace;
@@ -197,6 +200,27 @@ void commits(const char *conninfo, int count, int pause) {
         std::printf("%s %lld\n", name.c_str(), wall_microseconds());
         std::this_thread::sleep_for(std::chrono::milliseconds(pause));
     }
+}
+
+void hot(const char *conninfo, int pace, int seconds) {
+    PGconn *connection = connect(conninfo);
+    PQclear(PQprepare(connection, "hot", "UPDATE bench.hot SET value = $1", 0, nullptr));
+    const long long first = wall_microseconds();
+    const auto start = Clock::now();
+    long long updates = 0, committed = 0;
+    std::string value;
+    while (Clock::now() - start < std::chrono::seconds(seconds)) {
+        value = std::to_string(first + updates);
+        const char *values[] = {value.c_str()};
+        PGresult *result = PQexecPrepared(connection, "hot", 1, values, nullptr, nullptr, 0);
+        committed = wall_microseconds();
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            fail(PQerrorMessage(connection));
+        PQclear(result);
+        ++updates;
+        std::this_thread::sleep_until(start + std::chrono::microseconds(1'000'000 * updates / pace));
+    }
+    std::printf("%lld %s %lld\n", updates, value.c_str(), committed);
 }
 
 void rows(const char *conninfo, const char *statement, const char *key, int limit) {
@@ -537,6 +561,8 @@ int main(int argc, char **argv) {
         list(argv[2], argv[3], argv[4], argv[5], argv[6]);
     else if (command == "commits" && argc == 5)
         commits(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
+    else if (command == "hot" && argc == 5)
+        hot(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
     else if (command == "rows" && argc == 6)
         rows(argv[2], argv[3], argv[4], std::atoi(argv[5]));
     else if (command == "load" && argc == 5)

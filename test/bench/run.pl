@@ -7,7 +7,9 @@ use DBNet::Cluster;
 use DBNet::Api;
 use lib "$ENV{DBNET_TOP}/test/demo", "$ENV{DBNET_TOP}/test/bench";
 use Bench::Gateway;
+use Bench::Process qw(cpu_seconds private_memory_mb);
 use Bench::RollOver;
+use Bench::Scale;
 use Demo::Example1;
 use Demo::Example2;
 use Demo::Timeline;
@@ -15,7 +17,6 @@ use Demo::Watch;
 use IO::Handle;
 use IPC::Run ();
 use JSON::PP ();
-use POSIX ();
 use Time::HiRes qw(sleep time);
 
 open my $terminal, '>&', Test::More->builder->output or die "standard output: $!"; # STDOUT belongs to the harness' log
@@ -67,13 +68,7 @@ sub mirror_config_maps {
     $node->poll_query_until('postgres', "SELECT state = 'synced' FROM dbnet.mirror_status WHERE relation = 'bench.$table'::regclass") or die "mirror bench.$table did not start";
 }
 
-# CPU seconds that the mirror worker has used.
-sub worker_cpu {
-    my $pid = $node->safe_psql('postgres', "SELECT pid FROM dbnet.worker WHERE process = 'mirror worker'");
-    open my $in, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!";
-    my @fields = split ' ', <$in> =~ s/.*\) //r;
-    return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
-}
+sub worker_cpu { return cpu_seconds($node->worker_pid('mirror worker')) }
 
 # The requests that the simulator saw since a byte position of its log: {path => time received in µs}, newest wins.
 sub requests_since {
@@ -466,7 +461,6 @@ sub paper_example2 {
     result('paper.example2_reaction_ms', median(@reaction), 'ms', scalar @reaction);
 }
 
-# --- import of a large mirror beside the server's own list ---
 # --- decoding telemetry, without a server: nanoseconds ---
 sub telemetry_decode {
     return if !wanted('telemetry.decode');
@@ -478,6 +472,7 @@ sub telemetry_decode {
     }
 }
 
+# --- import of a large mirror beside the server's own list ---
 sub import_objects {
     return if !wanted('import.');
     my ($count, $list) = (50_000, '/api/v1/namespaces/import/configmaps');
@@ -492,7 +487,7 @@ sub import_objects {
         die "the list has $objects objects" if $objects != $count;
         push @list, $seconds;
         my $pid = $node->safe_psql('postgres', "SELECT pid FROM dbnet.worker WHERE process = 'mirror worker'");
-        my ($cpu, $before) = (worker_cpu(), private_memory($pid));
+        my ($cpu, $before) = (worker_cpu(), private_memory_mb($pid));
         my $most = $before;
         my $start = time;
         $node->safe_psql('postgres', qq{
@@ -500,7 +495,7 @@ sub import_objects {
             SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'bench.import', namespace => 'import',
                 columns => '{"name": "metadata.name", "value": "data.value", "labels": "metadata.labels"}')});
         while ($session->query_safe("SELECT count(*) FROM dbnet.mirror_state WHERE relation = 'bench.import'::regclass AND state = 'synced'") ne '1') {
-            my $now = private_memory($pid);
+            my $now = private_memory_mb($pid);
             $most = $now if $now > $most;
             die "the import did not end\n" . $node->diagnostics if time - $start > 300;
             sleep 0.02;
@@ -518,13 +513,6 @@ sub import_objects {
     result('import.memory_mb', median(@memory), 'MB', scalar @memory);
     result('import.worker_us_per_object', median(@cpu), 'µs of CPU', scalar @cpu);
     $api->request('DELETE', $list);
-}
-
-# Memory of a process that it shares with no other, MB: shared buffers do not count.
-sub private_memory {
-    my ($pid) = @_;
-    my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m;
-    return $kb / 1024;
 }
 
 # --- telemetry through a SQL function beside binary COPY of the same rows into the same table, a transaction each ---
@@ -552,6 +540,7 @@ provenance();
 telemetry_ingest();
 policies();
 import_objects();
+Bench::Scale::run(wanted => \&wanted, result => \&result, median => \&median);
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
 Bench::RollOver::run(wanted => \&wanted, result => \&result, median => \&median);
 telemetry_decode();

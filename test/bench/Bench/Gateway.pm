@@ -4,10 +4,10 @@ package Bench::Gateway;
 
 use strict;
 use warnings FATAL => 'all';
+use Bench::Process qw(cpu_seconds);
 use DBNet::Cluster;
 use DBNet::Gateway;
 use IPC::Run ();
-use POSIX ();
 use Time::HiRes qw(time);
 
 my ($load, $probe) = map { "$ENV{DBNET_TOP}/build/bench_$_" } qw(otlp probe);
@@ -72,9 +72,7 @@ sub run {
 
 sub cpu {
     my ($self) = @_;
-    my $pid = $self->{node}->worker_pid('gateway worker');
-    my @fields = split ' ', PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ s/.*\) //r;
-    return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+    return cpu_seconds($self->{node}->worker_pid('gateway worker'));
 }
 
 sub send {
