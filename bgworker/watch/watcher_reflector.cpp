@@ -130,7 +130,10 @@ void Reflector::on_list_failure(const Outcome &outcome, Milliseconds now) {
         return;
     }
     degrade(outcome);
-    // The same page again: the token lives for minutes, and what came before it is kept.
+    // The same page again: the token lives for minutes, and what came before it is kept. But a store that was restored
+    // does not know it, and would take it for a version of its own later on; nor does any retry cure a bad one.
+    if (in_pages && (outcome.kind == Outcome::future_version || outcome.kind == Outcome::invalid))
+        begin_list(ListKind::consistent);
     after(Action::list, now, outcome);
 }
 

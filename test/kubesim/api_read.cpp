@@ -157,6 +157,8 @@ Response Api::list(const Target &target, const Request &request) {
             throw ApiError::bad_request("specifying resource version is not allowed when using continue");
         int64_t from;
         decode_continue(token, from, start);
+        if (from > static_cast<int64_t>(store_.revision())) // of a store that was restored since
+            throw ApiError::internal("etcdserver: mvcc: required revision is a future revision");
         if (from < 0) {
             // An inconsistent token goes on at the newest state; the pages after it are consistent again.
         } else if (static_cast<uint64_t>(from) < store_.compacted()) {

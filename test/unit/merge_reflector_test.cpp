@@ -111,6 +111,27 @@ TEST_F(ReflectorTest, FailedPageIsAskedForAgain) {
     EXPECT_EQ(start(ReflectorAction::list).continue_token, "t1");
 }
 
+// The store was restored while its pages were read, or the token is none of this server's.
+TEST_F(ReflectorTest, TokenThatTheServerDoesNotKnowIsNotAskedWithAgain) {
+    for (Outcome::Kind kind : {Outcome::future_version, Outcome::invalid}) {
+        reflector = make();
+        start(ReflectorAction::list);
+        reflector.on_page("500", "t1", 500, -1);
+        start(ReflectorAction::list);
+        reflector.on_list_failure(failure(kind, 500), now);
+        EXPECT_EQ(reflector.state(), State::degraded);
+        EXPECT_EQ(reflector.message(), "the server's words");
+        expect_delay(800);
+        const Reflector::Command command = start(ReflectorAction::list);
+        EXPECT_EQ(command.continue_token, "");
+        EXPECT_EQ(command.resource_version, "");
+        EXPECT_EQ(command.limit, 500);
+        EXPECT_EQ(reflector.listed(), 0) << "what came before does not count";
+        EXPECT_EQ(reflector.on_page("300", "", 2, -1), Page::last);
+        EXPECT_TRUE(reflector.has_listed());
+    }
+}
+
 TEST_F(ReflectorTest, DeniedListIsDegradedWithTheServersWordsAndBacksOffToThirtySeconds) {
     for (int64_t delay : {800, 1600, 3200, 6400, 12800, 25600, 30000, 30000}) {
         start(ReflectorAction::list);
