@@ -9,7 +9,6 @@ namespace dbnet::bgworker {
 
 namespace {
 
-constexpr int64_t unavailable_ms = 60'000; // rights may be granted
 constexpr int64_t retry_ms = 1000;
 constexpr const char *until_claimed = "; nothing is sent to any device until somebody calls dbnet.claim()";
 
@@ -23,8 +22,10 @@ void LeaseKeeper::configure(Self self, int64_t duration_ms, int64_t now_ms) {
     if (self == self_ && duration_ms == duration_ms_)
         return;
     const bool is_same_instance = self.identity == self_.identity;
-    if (self.claims && self.term > self_.term)
+    if (self.claims && self.term > self_.term) {
+        is_just_claimed_ = true;
         rival_.clear();
+    }
     self_ = std::move(self);
     duration_ms_ = duration_ms;
     is_older_copy_ = false;
@@ -69,8 +70,10 @@ bool LeaseKeeper::stay_older_copy(int64_t now_ms) {
 }
 
 void LeaseKeeper::on_read(kubernetes::Lease &&lease, const std::string &news, int64_t now_ms) {
+    is_just_claimed_ = false;
     const std::string doubt = news.empty() && !self_.older_than.empty() ? unknown_position(self_.older_than) : news;
     unavailable_.clear();
+    refusal_.clear();
     failure_.clear();
     is_older_copy_ = false;
     const bool is_ours = lease.holder == self_.identity;
@@ -109,6 +112,8 @@ void LeaseKeeper::on_written(kubernetes::Lease &&lease, int64_t now_ms) {
     renewed_ms_ = asked_ms_;
     rival_.clear();
     unavailable_.clear();
+    refusal_.clear();
+    refused_ms_ = -1;
     failure_.clear();
     action_ = Action::renew;
     wait(std::max(now_ms, asked_ms_ + duration_ms_ / 3));
@@ -119,21 +124,27 @@ void LeaseKeeper::on_overtaken(int64_t now_ms) {
     wait(now_ms);
 }
 
-void LeaseKeeper::on_unavailable(const std::string &message, int64_t now_ms) {
-    if (!rival_.empty()) // it goes on writing, whatever we may read
+void LeaseKeeper::on_unavailable(const std::string &message, bool for_good, int64_t now_ms) {
+    // Another holder goes on writing, whatever we may read; and what was ours for a time may be another's after it.
+    if (!rival_.empty() || (lease_ && !is_just_claimed_))
         return on_failure(message, now_ms);
     lease_.reset();
     renewed_ms_ = -1;
     failure_.clear();
     if (stay_older_copy(now_ms))
         return;
-    unavailable_ = message;
+    if (refused_ms_ < 0)
+        refused_ms_ = now_ms;
+    refusal_ = message;
+    if (for_good || is_just_claimed_ || now_ms - refused_ms_ >= duration_ms_ / 3)
+        unavailable_ = message;
     action_ = Action::read;
-    wait(now_ms + unavailable_ms);
+    wait(now_ms + (unavailable_.empty() ? std::min(retry_ms, duration_ms_ / 6) : duration_ms_ / 6));
 }
 
 void LeaseKeeper::on_failure(const std::string &message, int64_t now_ms) {
     failure_ = message;
+    refused_ms_ = -1;
     action_ = Action::read; // a renewal may have been done all the same
     wait(now_ms + std::min(retry_ms, duration_ms_ / 6));
 }
@@ -143,7 +154,9 @@ std::string LeaseKeeper::closed_reason(int64_t now_ms) const {
         return {};
     if (!rival_.empty())
         return "disarmed: " + rival_;
-    return failure_.empty() ? "waits for the server's lease" : "the server's lease could not be renewed: " + failure_;
+    if (!failure_.empty())
+        return "the server's lease could not be taken or renewed: " + failure_;
+    return "waits for the server's lease" + (refusal_.empty() ? "" : ": " + refusal_);
 }
 
 } // namespace dbnet::bgworker

@@ -5,6 +5,10 @@
 // sent; others wait the whole duration after the last renewal they have seen, so that clocks need not agree. Who takes
 // a Lease over must know all that its holder had written to its log: otherwise it is an older copy, and somebody has to
 // say that it is to go on (dbnet.claim).
+//
+// Where there are no Leases, or none for our credentials, nobody is kept from writing, as nobody could be. A server
+// that is just starting refuses what it allows a moment later, though: a refusal counts once it has lasted, and never
+// against a Lease that was held or seen.
 #pragma once
 
 #include "kubernetes/lease.hpp"
@@ -42,8 +46,9 @@ public:
     // `doubt`: why this instance does not know all that the holder has written; empty: it does.
     void on_read(kubernetes::Lease &&lease, const std::string &doubt, int64_t now_ms);
     void on_written(kubernetes::Lease &&lease, int64_t now_ms);
-    void on_overtaken(int64_t now_ms);                               // somebody else wrote or made it meanwhile
-    void on_unavailable(const std::string &message, int64_t now_ms); // the server has no Leases, or none for us
+    void on_overtaken(int64_t now_ms); // somebody else wrote or made it meanwhile
+    // The server has no Leases (`for_good`), or refuses them to us.
+    void on_unavailable(const std::string &message, bool for_good, int64_t now_ms);
     void on_failure(const std::string &message, int64_t now_ms);
 
     // Empty: this instance may write to the server. Otherwise why not (yet).
@@ -80,7 +85,9 @@ private:
     int64_t first_seen_ms_ = 0; // when the other holder's last renewal was seen first
     bool is_older_copy_ = false;
     bool is_holder_alive_ = false; // it has written since the Lease was read first
-    std::string rival_, unavailable_, failure_;
+    bool is_just_claimed_ = false; // here, since a Lease was read last
+    int64_t refused_ms_ = -1;      // since when it is refused; -1: it is not
+    std::string rival_, unavailable_, refusal_, failure_;
 };
 
 } // namespace dbnet::bgworker

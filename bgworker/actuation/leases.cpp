@@ -52,6 +52,7 @@ kubernetes::LeaseRenewal renewal_of(const std::string &server, const LeaseKeeper
 }
 
 constexpr int64_t note_retry_ms = 1000;
+const std::string no_lease = "there is no lease to keep another server of this database from writing as well: ";
 
 // An older copy writes to its own log and gets past the position at which another one was seen to go on: once an older
 // copy, it stays one until somebody claims it.
@@ -83,25 +84,32 @@ LeaseKeeper::Self Leases::self() const {
 
 void Leases::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     catalog_ = std::move(catalog);
-    std::map<std::string, const mirror::Mirror *> writers; // the first mirror of each server that may write
+    std::map<std::string, std::vector<const mirror::Mirror *>> writers; // of each server: mirrors that may write
     if (catalog_->armed && settings::actuate)
         for (const auto &[relation, mirror] : catalog_->mirrors)
             if (mirror.settings.manage && mirror.connection && mirror.paused_reason.empty() &&
                 !mirror.lease_namespace.empty())
-                writers.emplace(mirror.server, &mirror);
+                writers[mirror.server].push_back(&mirror);
     std::erase_if(servers_, [&](const auto &known) {
         const auto writer = writers.find(known.first);
-        const bool is_over = writer == writers.end() || writer->second->lease_namespace != known.second.name_space ||
-                             writer->second->connection->api_url != known.second.connection->api_url;
+        const bool is_over = writer == writers.end() ||
+                             writer->second.front()->lease_namespace != known.second.name_space ||
+                             writer->second.front()->connection->api_url != known.second.connections.front()->api_url;
         if (is_over)
             transport_.cancel(known.second.request);
         return is_over;
     });
-    for (const auto &[name, mirror] : writers) {
+    for (const auto &[name, mirrors] : writers) {
         const auto [known, is_new] = servers_.try_emplace(
-            name,
-            Server{LeaseKeeper(self(), duration_ms()), mirror->connection, mirror->lease_namespace, 0, false, {}});
-        known->second.connection = mirror->connection;
+            name, Server{LeaseKeeper(self(), duration_ms()), {}, 0, 0, mirrors.front()->lease_namespace, 0, false, {}});
+        std::vector<std::shared_ptr<const kubernetes::Connection>> connections;
+        for (const mirror::Mirror *mirror : mirrors)
+            if (std::ranges::none_of(connections, [&](const auto &other) { return *other == *mirror->connection; }))
+                connections.push_back(mirror->connection);
+        if (!std::ranges::equal(connections, known->second.connections,
+                                [](const auto &one, const auto &other) { return *one == *other; }))
+            known->second.asks = known->second.refusals = 0;
+        known->second.connections = std::move(connections);
         known->second.keeper.configure(self(), duration_ms(), monotonic_ms());
     }
 }
@@ -184,14 +192,23 @@ void Leases::ask(const std::string &name, Server &server, LeaseKeeper::Action ac
     else
         request =
             kubernetes::renew_lease_request(*server.keeper.lease(), renewal_of(name, server.keeper, catalog_->term));
-    server.request =
-        transport_.send(*server.connection, std::move(request), [this, name, action](kubernetes::Response &&response) {
-            take_answer(name, action, std::move(response));
-        });
+    server.request = transport_.send(
+        *server.connections[server.asks], std::move(request),
+        [this, name, action](kubernetes::Response &&response) { take_answer(name, action, std::move(response)); });
+}
+
+// Another owner's credentials may do better.
+void Leases::take_refusal(Server &server, const std::string &message, int64_t now_ms) {
+    server.asks = (server.asks + 1) % server.connections.size();
+    if (++server.refusals < server.connections.size())
+        return server.keeper.on_overtaken(now_ms);
+    server.refusals = 0;
+    server.keeper.on_unavailable(no_lease + message, false, now_ms);
 }
 
 void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, kubernetes::Response &&response) {
-    LeaseKeeper &keeper = servers_.at(name).keeper; // a server that is given up has its request cancelled
+    Server &server = servers_.at(name); // one that is given up has its request cancelled
+    LeaseKeeper &keeper = server.keeper;
     const int64_t now_ms = monotonic_ms();
     const Outcome outcome = kubernetes::classify(response, kubernetes::lease_resource().plural);
     switch (outcome.kind) {
@@ -202,7 +219,7 @@ void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, ku
             if (action == LeaseKeeper::Action::read)
                 keeper.on_read(std::move(lease), doubt, now_ms);
             else
-                keeper.on_written(std::move(lease), now_ms);
+                server.refusals = 0, keeper.on_written(std::move(lease), now_ms);
         } catch (const std::exception &failure) {
             keeper.on_failure(failure.what(), now_ms);
         }
@@ -212,14 +229,10 @@ void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, ku
     case Outcome::already_exists:
     case Outcome::stale:
         return keeper.on_overtaken(now_ms);
-    // What kept us from a Lease now must not keep us from writing: whoever may not have one knows nothing of others.
     case Outcome::kind_missing:
+        return keeper.on_unavailable(no_lease + outcome.message, true, now_ms);
     case Outcome::denied:
-    case Outcome::namespace_missing:
-    case Outcome::namespace_terminating:
-        return keeper.on_unavailable(
-            "there is no lease to keep another server of this database from writing as well: " + outcome.message,
-            now_ms);
+        return take_refusal(server, outcome.message, now_ms);
     default:
         return keeper.on_failure(outcome.message, now_ms);
     }

@@ -2,7 +2,7 @@
 // that was promoted while its primary lives, a backup that was restored) one writes to the cluster. Mirror worker.
 //
 // Nothing is asked of a server before a mirror in mode manage is to write to it; a server whose option lease is off, or
-// that has no Leases for us, is written to without one.
+// that has no Leases for any owner of such mirrors, is written to without one.
 #pragma once
 
 #include "bgworker/actuation/lease_keeper.hpp"
@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace dbnet::bgworker {
 
@@ -46,7 +47,10 @@ public:
 private:
     struct Server {
         LeaseKeeper keeper;
-        std::shared_ptr<const kubernetes::Connection> connection;
+        // Of the owners of mirrors that may write: whoever may have the Lease has it for all of them.
+        std::vector<std::shared_ptr<const kubernetes::Connection>> connections;
+        size_t asks = 0;     // which of them
+        size_t refusals = 0; // of those, since the Lease was written last
         std::string name_space;
         kubernetes::Transport::Id request = 0;
         bool was_open = false;
@@ -55,6 +59,7 @@ private:
 
     LeaseKeeper::Self self() const;
     void ask(const std::string &name, Server &server, LeaseKeeper::Action action);
+    static void take_refusal(Server &server, const std::string &message, int64_t now_ms);
     void take_answer(const std::string &name, LeaseKeeper::Action action, kubernetes::Response &&response);
     void tell(const std::string &name, Server &server);
     void note(int64_t newer_term, const std::string &older_than);

@@ -136,11 +136,11 @@ TEST_F(LeaseKeeperTest, NorWithoutALease) {
     EXPECT_FALSE(keeper.is_awaited(0));
     EXPECT_EQ(keeper.next(9'999), LeaseAction::none);
     EXPECT_EQ(keeper.next(10'000), LeaseAction::read);
-    keeper.on_unavailable("forbidden", 10'000);
+    keeper.on_unavailable("forbidden", false, 10'000);
     EXPECT_FALSE(is_open(10'000));
     LeaseKeeper restarted{{"us", 0, false, "7/1/0/10/0"}, 30'000};
     EXPECT_EQ(restarted.next(0), LeaseAction::read);
-    restarted.on_unavailable("forbidden", 0);
+    restarted.on_unavailable("forbidden", true, 0);
     EXPECT_FALSE(restarted.closed_reason(0).empty());
     EXPECT_EQ(restarted.next(10'000), LeaseAction::read);
     restarted.on_read(lease("", "9"), "", 10'000);
@@ -155,13 +155,13 @@ TEST_F(LeaseKeeperTest, NorWithoutALease) {
 TEST_F(LeaseKeeperTest, AHolderGoesOnWritingWhatsoeverWeMayRead) {
     see(lease("them", "9"), 0);
     EXPECT_EQ(keeper.next(keeper.due_ms()), LeaseAction::read);
-    keeper.on_unavailable("forbidden", 6'000);
+    keeper.on_unavailable("forbidden", false, 6'000);
     EXPECT_NE(keeper.closed_reason(6'000).find("them, another server of this database, writes"), std::string::npos);
     EXPECT_EQ(keeper.next(7'000), LeaseAction::read) << "soon again";
-    keeper.on_unavailable("forbidden", 7'000);
+    keeper.on_unavailable("forbidden", false, 7'000);
     keeper.configure({"us", 1, true}, 30'000, 7'001);
     EXPECT_EQ(keeper.next(7'001), LeaseAction::read);
-    keeper.on_unavailable("forbidden", 7'001);
+    keeper.on_unavailable("forbidden", false, 7'001);
     EXPECT_TRUE(is_open(7'001)) << "somebody has claimed it";
 }
 
@@ -198,20 +198,83 @@ TEST_F(LeaseKeeperTest, AFailedRenewalIsTriedAgainWhileThereIsTime) {
     EXPECT_EQ(keeper.due_ms(), 11'100);
     EXPECT_EQ(keeper.next(11'100), LeaseAction::read) << "it may have been done all the same";
     keeper.on_failure("connection refused", 20'000);
-    EXPECT_EQ(keeper.closed_reason(20'000), "the server's lease could not be renewed: connection refused");
+    EXPECT_EQ(keeper.closed_reason(20'000), "the server's lease could not be taken or renewed: connection refused");
     see(lease("us", "2"), keeper.due_ms());
     EXPECT_EQ(keeper.next(21'000), LeaseAction::renew);
 }
 
 TEST_F(LeaseKeeperTest, WhereThereAreNoLeasesNobodyIsKeptFromWriting) {
     EXPECT_EQ(keeper.next(0), LeaseAction::read);
-    keeper.on_unavailable("forbidden", 0);
+    keeper.on_unavailable("no such kind", true, 0);
     EXPECT_TRUE(is_open(0));
-    EXPECT_EQ(keeper.unavailable(), "forbidden");
-    EXPECT_EQ(keeper.next(59'999), LeaseAction::none);
-    see(lease("them", "1"), 60'000);
-    EXPECT_FALSE(is_open(60'000));
+    EXPECT_EQ(keeper.unavailable(), "no such kind");
+    EXPECT_EQ(keeper.next(4'999), LeaseAction::none);
+    see(lease("them", "1"), 5'000);
+    EXPECT_FALSE(is_open(5'000));
     EXPECT_EQ(keeper.unavailable(), "");
+}
+
+// A server that is just starting does not know its roles yet.
+TEST_F(LeaseKeeperTest, ARefusalCountsOnceItHasLasted) {
+    int64_t now = 0;
+    int asked = 0;
+    for (; now < 10'000; now = keeper.due_ms(), asked++) {
+        EXPECT_EQ(keeper.next(now), LeaseAction::read);
+        keeper.on_unavailable("forbidden", false, now);
+        EXPECT_EQ(keeper.closed_reason(now), "waits for the server's lease: forbidden");
+        EXPECT_TRUE(keeper.is_awaited(now));
+        EXPECT_EQ(keeper.unavailable(), "");
+    }
+    EXPECT_EQ(asked, 10);
+    EXPECT_EQ(keeper.next(now), LeaseAction::read);
+    keeper.on_unavailable("forbidden", false, now);
+    EXPECT_TRUE(is_open(now)) << "credentials without the right";
+    EXPECT_EQ(keeper.unavailable(), "forbidden");
+    EXPECT_EQ(keeper.due_ms(), now + 5'000) << "much sooner than a Lease lasts";
+    hold(now + 5'000);
+    EXPECT_EQ(keeper.unavailable(), "");
+}
+
+TEST_F(LeaseKeeperTest, ARefusedRenewalDoesNotMakeTwoWriters) {
+    hold(0);
+    int64_t now = 10'000;
+    EXPECT_EQ(keeper.next(now), LeaseAction::renew);
+    while (now < 200'000) {
+        keeper.on_unavailable("forbidden", false, now);
+        EXPECT_EQ(is_open(now), now < 20'000) << "after 30 s somebody else may hold it";
+        EXPECT_LE(keeper.due_ms(), now + 1'000);
+        now = keeper.due_ms();
+        EXPECT_EQ(keeper.next(now), LeaseAction::read);
+    }
+    EXPECT_EQ(keeper.closed_reason(now), "the server's lease could not be taken or renewed: forbidden");
+    EXPECT_EQ(keeper.unavailable(), "");
+    keeper.on_read(lease("us", "1"), "", now);
+    EXPECT_EQ(keeper.next(now), LeaseAction::renew);
+    keeper.on_written(lease("us", "2"), now);
+    EXPECT_TRUE(is_open(now));
+}
+
+TEST_F(LeaseKeeperTest, ARefusalAfterAnOutageIsAFirstOne) {
+    EXPECT_EQ(keeper.next(0), LeaseAction::read);
+    keeper.on_unavailable("forbidden", false, 0);
+    EXPECT_EQ(keeper.next(1'000), LeaseAction::read);
+    keeper.on_failure("connection refused", 50'000);
+    EXPECT_EQ(keeper.next(51'000), LeaseAction::read);
+    keeper.on_unavailable("forbidden", false, 51'000);
+    EXPECT_FALSE(is_open(51'000));
+}
+
+TEST_F(LeaseKeeperTest, WhoMayReadItButNotMakeIt) {
+    int64_t now = 0;
+    for (; keeper.unavailable().empty(); now = keeper.due_ms()) {
+        ASSERT_LT(now, 20'000);
+        EXPECT_EQ(keeper.next(now), LeaseAction::read);
+        keeper.on_absent(now);
+        EXPECT_FALSE(is_open(now));
+        EXPECT_EQ(keeper.next(now), LeaseAction::create);
+        keeper.on_unavailable("forbidden", false, now);
+    }
+    EXPECT_GE(now, 10'000);
 }
 
 TEST(Lease, RenewalKeepsWhatOthersHaveAndGuardsTheVersion) {
