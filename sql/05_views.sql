@@ -25,6 +25,8 @@ SELECT object.relation,
                ELSE meaning.next_step END
            WHEN object.phase = 'invalid' AND object.reason = 'Immutable'
                THEN 'The field can be set only when the object is made: write the old value back; or delete the row and, once the object is gone, insert it again; dbnet.alter_mirror(..., on_immutable => ''recreate'') does that for objects that DBNet created.'
+           WHEN object.reason = 'LeftSelector'
+               THEN 'The object exists, but does not match the mirror''s label selector: give it labels that match, in the row or in the cluster; or delete the row, which deletes the object.'
            WHEN object.reason = 'NewObjectRefused'
                THEN 'The object stays, for the server would refuse a new one: correct the row, or what message says and then call dbnet.retry(); or write the old value back.'
        ELSE meaning.next_step END AS next_step,

@@ -22,6 +22,8 @@ Actuator::Actuator(kubernetes::Transport &transport, ActuatorClient &client)
       }) {}
 
 bool needs_live(const mirror::Mirror &mirror) {
+    if (!mirror.settings.selector.matches_all())
+        return true;
     const auto &columns = mirror.mapping.columns;
     return std::any_of(columns.begin(), columns.end(), [&](const mirror::Column &column) {
         const mirror::OnDrift on_drift = mirror::on_drift_of(mirror, column);

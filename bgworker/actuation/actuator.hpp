@@ -246,7 +246,7 @@ private:
     std::minstd_rand random_{std::random_device()()};
 };
 
-// Decisions about the mirror need the live objects and who owns their fields.
+// Decisions about the mirror need the live objects: who owns their fields, or their labels.
 bool needs_live(const mirror::Mirror &mirror);
 
 // What the settings hold back; see mirror/mass_change.hpp.

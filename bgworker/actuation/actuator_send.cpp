@@ -9,6 +9,7 @@
 #include "kubernetes/object/managed_fields.hpp"
 #include "mirror/decision/merge.hpp"
 #include "mirror/decision/observed.hpp"
+#include "mirror/decision/scope.hpp"
 #include "mirror/decision/stamp.hpp"
 #include "pg/compat.hpp"
 #include "settings.hpp"
@@ -347,6 +348,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         return;
     }
     std::string why_still_there;
+    const bool has_left = !body.is_discarded() && mirror::has_left_selector(mirror.settings, body);
     try {
         if (body.is_discarded())
             throw kubernetes::Failure("the server's answer is not JSON");
@@ -360,6 +362,8 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         write.message = failure.what();
         return;
     }
+    if (has_left) // no event tells of it
+        client_.look_up(write.key, write.seen->uid);
     if (remove || write.seen->terminating) {
         finished.next = Next::await;
         write.phase = remove ? Phase::deleting : Phase::waiting_deleted;
@@ -378,6 +382,11 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         finished.next = Next::again; // decided anew: it is given up
         finished.delay_ms = 0;
         write.phase = Phase::applying;
+    }
+    if (finished.next == Next::accepted && has_left) {
+        write.phase = Phase::drifted;
+        write.message = mirror::left_selector_message(mirror.settings);
+        write.reason = mirror::left_selector;
     }
     mirror::ReportedObject reported{write.seen->values, write.base, write.applied, write.claimed};
     reported.base.insert(plan.base.begin(), plan.base.end()); // what was sent goes before what was known

@@ -6,6 +6,7 @@
 
 #include "mirror/decision/merge.hpp"
 #include "mirror/decision/own_history.hpp"
+#include "mirror/decision/scope.hpp"
 #include "mirror/store/row_reader.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
@@ -392,6 +393,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     write.field_manager = mirror.field_manager;
     write.phase = decision.phase;
     write.message = joined(decision.message, decision.hint);
+    if (decision.phase == Phase::drifted && object && mirror::has_left_selector(mirror.settings, object->live))
+        write.reason = mirror::left_selector;
     write.transaction = entry.cause.transaction;
     write.commit_lsn = entry.cause.lsn;
     write.gone = gone;

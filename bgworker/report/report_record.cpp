@@ -3,6 +3,7 @@
 
 #include "kubernetes/object/managed_fields.hpp"
 #include "kubernetes/object/resource_version.hpp"
+#include "mirror/decision/scope.hpp"
 #include "mirror/store/object_store.hpp"
 #include "pg/spi.hpp"
 #include "pg/text_columns.hpp"
@@ -29,15 +30,15 @@ using Text = std::optional<std::string>;
 // after a restart, is not written again.
 const pg::Statement write_present{R"sql(
     INSERT INTO dbnet.object AS o (relation, namespace, name, uid, resource_version, generation, live, managers, health,
-                                   health_message, controller, last_manager, phase, message, claimed, first_written, applied, stamp,
+                                   health_message, controller, last_manager, phase, message, reason, claimed, first_written, applied, stamp,
                                    created_by_us)
     SELECT m.relation, v.namespace, v.name, v.uid, v.resource_version, v.generation::bigint, v.live::jsonb, v.managers::jsonb,
-           v.health, v.health_message, v.controller, v.last_manager, v.phase, v.message,
+           v.health, v.health_message, v.controller, v.last_manager, v.phase, v.message, v.reason,
            v.owned::text[], v.owned::text[], v.applied::jsonb, v.stamp, v.created::boolean
     FROM dbnet.mirrored_relation AS m,
-         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+         unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
              AS v(namespace, name, uid, resource_version, generation, live, managers, health, health_message, controller,
-                  last_manager, phase, message, owned, applied, stamp, created)
+                  last_manager, phase, message, reason, owned, applied, stamp, created)
     WHERE m.relation = $1::regclass AND m.field_manager = $2
     ON CONFLICT (relation, namespace, name) DO UPDATE SET
         uid = excluded.uid, resource_version = excluded.resource_version, generation = excluded.generation,
@@ -45,6 +46,7 @@ const pg::Statement write_present{R"sql(
         health_message = excluded.health_message, controller = excluded.controller, last_manager = excluded.last_manager, phase = excluded.phase, changed_at = clock_timestamp(),
         message = CASE WHEN excluded.phase IS NOT DISTINCT FROM o.phase AND excluded.message IS NULL THEN o.message
                        ELSE excluded.message END,
+        reason = coalesce(excluded.reason, CASE WHEN o.reason <> 'LeftSelector' THEN o.reason END),
         claimed = CASE WHEN excluded.claimed <@ o.claimed THEN o.claimed
                        ELSE ARRAY(SELECT unnest(o.claimed) UNION SELECT unnest(excluded.claimed)) END,
         first_written = CASE WHEN excluded.first_written <@ o.first_written THEN o.first_written
@@ -100,7 +102,7 @@ const pg::Statement write_results{R"sql(
 const pg::Statement forget_gone{R"sql(
     DELETE FROM dbnet.object AS o USING unnest($2, $3) AS v(namespace, name)
     WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name
-        AND o.live IS NULL AND o.phase IN ('absent', 'report_failed')
+        AND (o.live IS NULL AND o.phase IN ('absent', 'report_failed') OR o.reason = 'LeftSelector')
 )sql"};
 
 // Phases in which no request is on its way or wanted: reports may change them.
@@ -115,6 +117,20 @@ bool is_being_deleted(const StoredObject &stored) {
 
 mirror::ReportedObject reported(const ObjectRecord &record, mirror::Fields live) {
     return {std::move(live), record.base, record.applied, record.claimed};
+}
+
+// The row of an object that was deleted, or that left the mirror's selector.
+bool drops_row(const Mirror &mirror, const ObjectRecord &record) {
+    const auto &rule = mirror.settings.on_external_delete;
+    if (record.uid.empty()) // it never had an object
+        return false;
+    if (mirror::is_made_anew(mirror.settings, record) || rule == OnExternalDelete::flag)
+        return false;
+    return rule == OnExternalDelete::drop_row || !record.created_by_us;
+}
+
+bool drops_left_row(const Mirror &mirror, const StoredObject &stored) {
+    return is_ours(stored.object->phase) && !stored.tombstone && drops_row(mirror, *stored.object);
 }
 
 // "spec.replicas by kubectl, spec.paused by argocd-controller": whoever owns the field now.
@@ -133,15 +149,6 @@ std::string names_of(const std::vector<const mirror::Column *> &columns) {
     for (const mirror::Column *column : columns)
         text += (text.empty() ? "" : ", ") + column->path;
     return text;
-}
-
-bool drops_row(const Mirror &mirror, const ObjectRecord &record) {
-    const auto &rule = mirror.settings.on_external_delete;
-    if (record.uid.empty()) // it never had an object
-        return false;
-    if (mirror::is_made_anew(mirror.settings, record) || rule == OnExternalDelete::flag)
-        return false;
-    return rule == OnExternalDelete::drop_row || !record.created_by_us;
 }
 
 class Recorder {
@@ -202,6 +209,8 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     const bool is_answer = (!event.seen.stamp.empty() && (!known || known->stamp != event.seen.stamp)) ||
                            has_unclaimed_status(mirror_.mapping, event.seen, known);
     if (!stored.object) {
+        if (event.has_left)
+            return; // none of the mirror's
         write(event, is_answer ? Phase::synced : Phase::none, "", is_answer, true);
         job.object.live = event.seen.values;
         if (is_answer)
@@ -237,6 +246,10 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
             phase = Phase::drifted;
             message = "changed on the server: " + changes_of(drifted, event.seen.managers);
         }
+        if (event.has_left) {
+            phase = Phase::drifted;
+            message = mirror::left_selector_message(mirror_.settings);
+        }
     }
     const bool is_enforced = std::ranges::any_of(drifted, [&](const mirror::Column *column) {
         return mirror::on_drift_of(mirror_, *column) == mirror::OnDrift::enforce;
@@ -245,7 +258,9 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
         mirror::has_shared_seed(mirror_, job.object.claimed, event.seen.managers))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
     write(event, phase, message, is_answer, !same);
-    if (mirror::needs_report(mirror_, job.object))
+    if (event.has_left && drops_left_row(mirror_, stored))
+        job.kind = RowJob::Kind::remove;
+    if (job.kind == RowJob::Kind::remove || mirror::needs_report(mirror_, job.object))
         recorded_.jobs.push_back(std::move(job));
 }
 
@@ -253,9 +268,7 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     const ObjectRecord &record = *stored.object;
     if (!event.uid.empty() && !record.uid.empty() && event.uid != record.uid)
         return; // an older incarnation
-    bool deleted = event.kind == QueuedEvent::Kind::removed;
-    if (deleted)
-        recorded_.seen.push_back({event.key, record.uid, Seen::gone});
+    recorded_.seen.push_back({event.key, record.uid, Seen::gone});
     if (record.uid.empty())
         return; // an older one, too: the row's own object is still to be made
     if (stored.tombstone || record.phase == Phase::deleting || record.phase == Phase::absent ||
@@ -264,8 +277,7 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     gone_name_spaces_.push_back(event.key.name_space);
     gone_names_.push_back(event.key.name);
     gone_phases_.push_back(mirror::to_text(Phase::absent));
-    gone_messages_.push_back(deleted ? "deleted on the server by somebody else"
-                                     : "does not match the mirror's label selector any more");
+    gone_messages_.push_back("deleted on the server by somebody else");
     if (drops_row(mirror_, record))
         recorded_.jobs.push_back(
             {RowJob::Kind::remove, event.key, record.uid, reported(record, {}), false, record.last_actuation});
@@ -286,6 +298,7 @@ void Recorder::write(const QueuedEvent &event, Phase phase, const std::string &m
         seen.generation ? Text(std::to_string(*seen.generation)) : Text(), seen.live, seen.managers.dump(),
         pg::text_or_null(seen.health), pg::text_or_null(seen.health_message), pg::text_or_null(seen.controller),
         pg::text_or_null(seen.last_manager), pg::text_or_null(mirror::to_text(phase)), pg::text_or_null(message),
+        phase == Phase::drifted && event.has_left ? Text(mirror::left_selector) : Text(),
         is_answer ? pg::array_text(seen.owned) : "{}",
         is_answer ? Json(applied_values(mirror_.mapping, seen)).dump() : "{}", is_answer ? Text(seen.stamp) : Text(),
         is_answer && is_new && seen.is_created_by_us ? "t" : "f");
@@ -338,7 +351,8 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
             continue;
         else if (!exists && !drops_row(mirror, record))
             continue;
-        else if (!exists)
+        else if (!exists ||
+                 (mirror::has_left_selector(mirror.settings, record.live) && drops_left_row(mirror, stored[i])))
             job.kind = RowJob::Kind::remove;
         else if (!mirror::needs_report(mirror, job.object))
             continue;

@@ -192,9 +192,9 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
         client_.listed_anew(entry.watch->mirror().relation, std::exchange(entry.missing, false));
 }
 
-// Objects that are recorded and that a complete list does not have are gone, however they went. Those recorded with a
-// newer version came after the list: the watch tells about them. Of those that are recorded to be gone, a worker may
-// have ended before their rows were written.
+// Objects that are recorded and that a complete list does not have are gone, however they went; with a selector they may
+// only have left it. Those recorded with a newer version came after the list: the watch tells about them. Of those that
+// are recorded to be gone, a worker may have ended before their rows were written.
 void Watcher::find_absent(Entry &entry) {
     MirrorWatch &watch = *entry.watch;
     uint32_t relation = watch.mirror().relation;
@@ -219,10 +219,12 @@ void Watcher::find_absent(Entry &entry) {
         }
         std::string uid(recorded.text(row, 2));
         auto order = kubernetes::compare_resource_versions(recorded.text(row, 3), watch.reflector().list_version());
-        if (!order)
-            watch.look_up(key, uid); // versions that do not order
-        else if (*order <= 0 || watch.reflector().is_rewound())
+        if (order && *order > 0 && !watch.reflector().is_rewound())
+            continue;
+        if (order && watch.mirror().label_selector.empty())
             watch.queue().push(removed_event(key, uid));
+        else
+            watch.look_up(key, uid);
     }
     if (!has_others || recorded.rows() < absent_batch) {
         entry.search_absent = false;
@@ -244,6 +246,11 @@ Watcher::State Watcher::state_of(const Entry &entry) const {
         !problem.empty() && reflector.state() == Reflector::State::synced) {
         state.state = to_text(Reflector::State::degraded);
         state.message = std::move(problem);
+    }
+    if (const std::string problem = entry.watch->lookup_problem();
+        !problem.empty() && reflector.state() == Reflector::State::synced) {
+        state.state = to_text(Reflector::State::degraded);
+        state.message = problem;
     }
     if (!mirror.connection || !mirror.problem.empty()) {
         state.state = to_text(Reflector::State::degraded);
@@ -317,7 +324,7 @@ void Watcher::forget(const mirror::Key &key, const std::string &uid) {
 
 void Watcher::look_up(const mirror::Key &key, const std::string &uid) {
     if (const auto entry = entries_.find(key.relation); entry != entries_.end())
-        entry->second.watch->look_up(key, uid, true);
+        entry->second.watch->look_up(key, uid);
 }
 
 void Watcher::restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) {

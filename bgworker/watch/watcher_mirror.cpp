@@ -2,7 +2,9 @@
 #include "bgworker/watch/watcher_mirror.hpp"
 
 #include "kubernetes/api.hpp"
+#include "kubernetes/failure.hpp"
 #include "kubernetes/json_access.hpp"
+#include "mirror/decision/scope.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +20,7 @@ using kubernetes::Outcome;
 namespace {
 
 constexpr size_t gone_limit = 10'000;
+constexpr Milliseconds ending_pause = 5'000;      // between two looks at an object that has left and is being deleted
 constexpr size_t waiting_limit = 8 * 1024 * 1024; // bytes of items that wait for the version of their list
 constexpr size_t recorded_limit = 10'000; // an apply that changed nothing has no event that would clear its version
 
@@ -89,9 +92,9 @@ bool MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
 void MirrorWatch::stop() {
     end_stream();
     end_request();
-    for (const auto &[key, id] : lookups_)
+    for (const auto &[key, id] : lookup_requests_)
         transport_.cancel(id);
-    lookups_.clear();
+    lookup_requests_.clear();
 }
 
 void MirrorWatch::end_stream() {
@@ -148,7 +151,9 @@ Milliseconds MirrorWatch::due() const {
         return -1;
     if (paused_ && queue_.has_room())
         return 0; // reads on
-    return reflector_.due();
+    const Milliseconds look_up = queue_.has_room() ? lookups_.due() : -1;
+    const Milliseconds others = reflector_.due();
+    return look_up < 0 ? others : others < 0 ? look_up : std::min(look_up, others);
 }
 
 void MirrorWatch::turn(Milliseconds now) {
@@ -160,6 +165,7 @@ void MirrorWatch::turn(Milliseconds now) {
     }
     if (!reflector_.is_watching() && !queue_.has_room())
         return; // the next page waits until this one is stored
+    start_lookups(now);
     Reflector::Command command = reflector_.next(now);
     switch (command.action) {
     case Reflector::Action::none:
@@ -372,10 +378,7 @@ void MirrorWatch::push_present(nlohmann::json object, std::string_view text, boo
     QueuedEvent event = present_event(*mirror_, std::move(object), text);
     event.authoritative = authoritative;
     event.as_of = as_of;
-    if (auto lookup = lookups_.find(event.key); lookup != lookups_.end()) {
-        transport_.cancel(lookup->second); // it is back in scope, or there is another of its name
-        lookups_.erase(lookup);
-    }
+    drop_lookup(event.key); // it is back in scope, or there is another of its name
     queue_.push(std::move(event));
 }
 
@@ -388,43 +391,62 @@ void MirrorWatch::on_removed(const nlohmann::json &object) {
         look_up(key, text_at(object, "uid"));
 }
 
-void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, bool has_missed) {
-    if (!mirror_->connection)
-        return;
-    if (auto lookup = lookups_.find(key); lookup != lookups_.end())
-        transport_.cancel(lookup->second);
-    lookups_[key] = transport_.send(*mirror_->connection, get_request(mirror_->resource, key.name_space, key.name),
-                                    [this, key, uid, has_missed](kubernetes::Response &&response) {
-                                        lookups_.erase(key);
-                                        try {
-                                            on_looked_up(removed_event(key, uid), std::move(response), has_missed);
-                                        } catch (const std::exception &) {
-                                            resync(); // a list knows as well
-                                        }
-                                    });
+void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
+    drop_lookup(key);
+    lookups_.want(key, uid, 0);
 }
 
-void MirrorWatch::on_looked_up(QueuedEvent removed, kubernetes::Response &&response, bool has_missed) {
+void MirrorWatch::drop_lookup(const mirror::Key &key) {
+    lookups_.drop(key);
+    if (const auto request = lookup_requests_.find(key); request != lookup_requests_.end()) {
+        transport_.cancel(request->second);
+        lookup_requests_.erase(request);
+    }
+}
+
+void MirrorWatch::start_lookups(Milliseconds now) {
+    while (queue_.has_room()) {
+        const std::optional<LookUps::Object> object = lookups_.next(now);
+        if (!object)
+            return;
+        lookup_requests_[object->key] = transport_.send(
+            *mirror_->connection, get_request(mirror_->resource, object->key.name_space, object->key.name),
+            [this, object = *object](kubernetes::Response &&response) {
+                lookup_requests_.erase(object.key);
+                on_looked_up(object, std::move(response));
+            });
+    }
+}
+
+// There may be another of its name, which counts if the selector has it.
+void MirrorWatch::on_looked_up(const LookUps::Object &object, kubernetes::Response &&response) {
     Outcome outcome = classify(response, mirror_->resource.plural);
     if (outcome.kind == Outcome::not_found) {
-        queue_.push(std::move(removed));
+        lookups_.done(object.key);
+        queue_.push(removed_event(object.key, object.uid));
         return;
     }
-    nlohmann::json object = kubernetes::parse_json(response.body);
-    if (!outcome || !object.is_object()) {
-        resync(); // a list knows as well
-        return;
+    try {
+        if (outcome) {
+            nlohmann::json body = kubernetes::parse_json(response.body);
+            if (!body.is_object() || text_at(body, "name") != object.key.name)
+                throw kubernetes::Failure("the server's answer is not the object that was asked for");
+            const bool is_same = text_at(body, "uid") == object.uid;
+            const bool has_left = mirror::has_left_selector(mirror_->settings, body);
+            const bool is_ending = has_left && kubernetes::is_terminating(body);
+            lookups_.done(object.key);
+            if (is_same || !has_left)
+                push_present(std::move(body), response.body);
+            else
+                queue_.push(removed_event(object.key, object.uid));
+            if (is_same && is_ending) // no watch tells of its end
+                lookups_.want(object.key, object.uid, monotonic_now() + ending_pause);
+            return;
+        }
+    } catch (const std::exception &error) {
+        outcome = protocol_error(error.what());
     }
-    if (mirror_->label_selector.empty()) {
-        push_present(std::move(object), response.body);
-        return;
-    }
-    const bool is_same = text_at(object, "uid") == removed.uid;
-    if (is_same)
-        removed.kind = QueuedEvent::Kind::left_scope;
-    queue_.push(std::move(removed));
-    if (has_missed && !is_same)
-        resync(); // whether the selector has the other one, a list knows
+    lookups_.refused(object.key, outcome, monotonic_now());
 }
 
 } // namespace dbnet::bgworker

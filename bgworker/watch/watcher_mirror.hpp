@@ -2,6 +2,7 @@
 // events. Knows nothing of the database. Runs in the mirror worker; handlers are called from Transport::run().
 #pragma once
 
+#include "bgworker/watch/watcher_lookups.hpp"
 #include "bgworker/watch/watcher_queue.hpp"
 #include "bgworker/watch/watcher_reflector.hpp"
 #include "kubernetes/list.hpp"
@@ -54,9 +55,11 @@ public:
     bool has_imported_all() const noexcept { return imported_ == listed_.size(); }
     size_t imported() const noexcept { return imported_; }
 
-    // Asks the server whether the object, which a list does not have, is still there; its answer becomes an event.
-    // `has_missed`: no event told of its end, so none may have told of another of its name.
-    void look_up(const mirror::Key &key, const std::string &uid, bool has_missed = false);
+    // Asks the server what became of the object, which a list or watch does not show any more; the answer becomes an
+    // event.
+    void look_up(const mirror::Key &key, const std::string &uid);
+    // Why the server does not say; empty: it does.
+    std::string lookup_problem() const { return lookups_.problem(); }
 
     // The object is known to be gone: what a list or watch still shows of it, or has shown, is old.
     void forget(const mirror::Key &key, const std::string &uid);
@@ -67,7 +70,10 @@ public:
     // A full list from the store.
     void resync();
     // What waits after a failure is done at once.
-    void hurry() noexcept { reflector_.hurry(); }
+    void hurry() noexcept {
+        reflector_.hurry();
+        lookups_.hurry();
+    }
     void expect_kind() noexcept { reflector_.expect_kind(); }
 
     // When the watch last gave a sign of life and since when it runs, seconds of the Unix epoch; 0: never, not.
@@ -92,7 +98,9 @@ private:
     void push_present(nlohmann::json object, std::string_view text, bool authoritative = false,
                       const std::string &as_of = {});
     void on_removed(const nlohmann::json &object);
-    void on_looked_up(QueuedEvent removed, kubernetes::Response &&response, bool has_missed);
+    void start_lookups(Milliseconds now);
+    void drop_lookup(const mirror::Key &key);
+    void on_looked_up(const LookUps::Object &object, kubernetes::Response &&response);
 
     std::shared_ptr<const mirror::Mirror> mirror_;
     kubernetes::Transport &transport_;
@@ -102,7 +110,8 @@ private:
 
     kubernetes::Transport::Id request_ = 0; // list or probe
     kubernetes::Transport::Id stream_ = 0;
-    std::unordered_map<mirror::Key, kubernetes::Transport::Id, mirror::KeyHash> lookups_;
+    LookUps lookups_;
+    std::unordered_map<mirror::Key, kubernetes::Transport::Id, mirror::KeyHash> lookup_requests_;
     bool paused_ = false;                        // the stream, or the list while it is read
     std::optional<kubernetes::ListReader> page_; // set while a page is read
     size_t page_items_ = 0;                      // of it, so far

@@ -1,12 +1,15 @@
 // Implementation of watcher_queue.hpp. Runs in the mirror worker.
 #include "bgworker/watch/watcher_queue.hpp"
 
+#include "mirror/decision/scope.hpp"
+
 #include <utility>
 
 namespace dbnet::bgworker {
 
 QueuedEvent present_event(const mirror::Mirror &mirror, nlohmann::json object, std::string_view text) {
     QueuedEvent event;
+    event.has_left = mirror::has_left_selector(mirror.settings, object);
     event.seen = mirror::observe(std::move(object), text, mirror.mapping, mirror.field_manager);
     event.key = {mirror.relation, event.seen.name_space, event.seen.name};
     event.uid = event.seen.uid;

@@ -18,9 +18,8 @@ namespace dbnet::bgworker {
 
 struct QueuedEvent {
     enum class Kind {
-        present,   // the object as `seen` shows it
-        removed,   // deleted on the server
-        left_scope // exists, but does not match the mirror's selector any more
+        present, // the object as `seen` shows it
+        removed  // deleted on the server
     };
     Kind kind = Kind::present;
     mirror::Key key;
@@ -28,6 +27,7 @@ struct QueuedEvent {
     std::string resource_version;
     mirror::Observed seen;      // kind present
     bool authoritative = false; // the server's store was rewound: older versions than the recorded one count
+    bool has_left = false;      // it does not match the mirror's selector
     std::string as_of;          // version of the list that it comes from; empty for events of a watch
 };
 

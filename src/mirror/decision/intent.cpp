@@ -6,6 +6,7 @@
 
 #include "kubernetes/api.hpp"
 #include "mirror/decision/mass_change.hpp"
+#include "mirror/decision/scope.hpp"
 #include "pg/no_postgres.hpp"
 
 namespace dbnet::mirror {
@@ -175,12 +176,21 @@ std::optional<Decision> refuse_bad_value(const Mapping &mapping, const Decision 
     return std::nullopt;
 }
 
+// Labels with which the mirror would lose sight of the object.
+std::optional<Decision> refuse_labels(const Situation &situation, const Decision &wanted, const ObjectRecord *object) {
+    if (const auto error = selector_problem(situation, wanted, object))
+        return act(Action::refuse, Phase::invalid, error->message, error->hint);
+    return std::nullopt;
+}
+
 Decision decide_create(const Situation &situation, const ObjectRecord *object) {
     if (const std::string_view problem = kubernetes::name_problem(situation.name); !problem.empty())
         return act(Action::refuse, Phase::invalid,
                    "metadata.name: Invalid value: \"" + std::string(situation.name) + "\": " + std::string(problem));
     Decision decision = apply(situation, object, Action::create);
     if (auto refused = refuse_bad_value(*situation.mapping, decision))
+        return std::move(*refused);
+    if (auto refused = refuse_labels(situation, decision, nullptr))
         return std::move(*refused);
     if (situation.hold == HoldDecision::waiting)
         return act(Action::hold, Phase::held, "waits for a decision",
@@ -225,6 +235,8 @@ Decision decide_update(const Situation &situation) {
         }
     }
     if (decision.changed.empty()) {
+        if (has_left_selector(*situation.settings, object.live))
+            return settled(Phase::drifted, left_selector_message(*situation.settings));
         if (!drifted.empty())
             return settled(Phase::drifted, "somebody else changed " + drifted,
                            "Put the row's values back with dbnet.adopt, accept theirs with dbnet.release, or alter the "
@@ -234,6 +246,8 @@ Decision decide_update(const Situation &situation) {
     if (situation.hold == HoldDecision::rejected && holds_rejected(situation, decision.changed))
         return act(Action::restore, Phase::synced);
     if (auto refused = refuse_bad_value(mapping, decision))
+        return std::move(*refused);
+    if (auto refused = refuse_labels(situation, decision, &object))
         return std::move(*refused);
     if (situation.hold == HoldDecision::waiting)
         return act(Action::hold, Phase::held, "waits for a decision",

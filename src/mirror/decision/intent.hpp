@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kubernetes/object/label_selector.hpp"
 #include "mirror/values/mapping.hpp"
 
 namespace dbnet::mirror {
@@ -45,6 +46,7 @@ std::optional<OnExternalDelete> parse_on_external_delete(std::string_view text);
 struct MirrorSettings {
     std::string group; // API group, "" for the core one
     std::string kind;
+    kubernetes::LabelSelector selector;
     bool manage = false; // false: observe, which never sends anything
     OnDrift on_drift = OnDrift::report;
     std::optional<OnExternalDelete> on_external_delete; // none: drop_row for what DBNet did not create, else flag

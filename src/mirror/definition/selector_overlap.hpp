@@ -1,12 +1,11 @@
-// Label selectors, as far as DBNet must understand them: whether two of them may select the same object. Plain data.
-// Runs in backends.
+// Whether two label selectors may select the same object. Pure C++; backends.
 #pragma once
 
 #include <string_view>
 
 namespace dbnet::mirror {
 
-// False only when they certainly exclude each other: one asks for key=a, the other for key=b, key!=a or !key.
+// False only when they certainly exclude each other: one asks for values of a label, none of which the other allows.
 bool may_overlap(std::string_view left, std::string_view right);
 
 } // namespace dbnet::mirror

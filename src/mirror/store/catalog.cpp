@@ -117,6 +117,9 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         mirror.initial = parse_initial(rows.text(row, 11));
         mirror.settings.group = mirror.resource.group;
         mirror.settings.kind = mirror.resource.kind;
+        // One that DBNet does not understand leaves nothing out here; the server has the last word.
+        mirror.settings.selector =
+            kubernetes::LabelSelector::parse(mirror.label_selector).value_or(kubernetes::LabelSelector());
         mirror.settings.manage = rows.text(row, 12) == "manage";
         mirror.settings.on_drift = parse_on_drift(rows.text(row, 13)).value_or(OnDrift::report);
         mirror.settings.on_external_delete = parse_on_external_delete(rows.text(row, 14));
