@@ -192,9 +192,10 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
         client_.listed_anew(entry.watch->mirror().relation, std::exchange(entry.missing, false));
 }
 
-// Objects that are recorded and that a complete list does not have are gone, however they went; with a selector they may
-// only have left it. Those recorded with a newer version came after the list: the watch tells about them. Of those that
-// are recorded to be gone, a worker may have ended before their rows were written.
+// Objects that are recorded and that a complete list does not have are gone, however they went; with a selector they
+// may only have left it. Those recorded with a newer version came after the list, so the watch tells about them; or the
+// store is another one than they were seen in, when the mirror has just begun to ask it. Of those that are recorded to
+// be gone, a worker may have ended before their rows were written.
 void Watcher::find_absent(Entry &entry) {
     MirrorWatch &watch = *entry.watch;
     uint32_t relation = watch.mirror().relation;
@@ -219,9 +220,10 @@ void Watcher::find_absent(Entry &entry) {
         }
         std::string uid(recorded.text(row, 2));
         auto order = kubernetes::compare_resource_versions(recorded.text(row, 3), watch.reflector().list_version());
-        if (order && *order > 0 && !watch.reflector().is_rewound())
+        const bool is_newer = order && *order > 0 && !watch.reflector().is_rewound();
+        if (is_newer && !entry.is_new)
             continue;
-        if (order && watch.mirror().label_selector.empty())
+        if (order && !is_newer && watch.mirror().label_selector.empty())
             watch.queue().push(removed_event(key, uid));
         else
             watch.look_up(key, uid);
@@ -229,6 +231,7 @@ void Watcher::find_absent(Entry &entry) {
     if (!has_others || recorded.rows() < absent_batch) {
         entry.search_absent = false;
         entry.searched_to = {};
+        entry.is_new = false;
     }
 }
 

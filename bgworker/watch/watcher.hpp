@@ -81,6 +81,8 @@ private:
         bool listed = false;  // see has_listed()
         bool anew = true;     // a list has begun since the client was told of one
         bool missing = false; // the server did not serve the kind when it was last asked
+        // Nothing on record is known to come from this store: it may be another cluster's, or was restored meanwhile.
+        bool is_new = true;
         // The search for recorded objects that the last complete list does not have.
         bool search_absent = false;
         mirror::Key searched_to;
