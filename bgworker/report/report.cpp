@@ -39,9 +39,11 @@ bool is_busy(const pg::pg_error &error) {
            error.sqlstate() == ERRCODE_QUERY_CANCELED;
 }
 
-// The disk is full, or fails: no object is to blame.
-bool is_of_storage(int sqlstate) {
-    return sqlstate == ERRCODE_DISK_FULL || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYSTEM_ERROR;
+// No object is to blame: a full disk, no memory, a device that fails.
+bool is_out_of_resources(const pg::pg_error &error) {
+    const int category = ERRCODE_TO_CATEGORY(error.sqlstate());
+    return category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+           category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
 }
 
 } // namespace
@@ -124,18 +126,18 @@ void Report::retry(const Mirror &mirror, Milliseconds now) {
 
 // Events -------------------------------------------------------------------------------------------------------------
 
-std::vector<QueuedEvent> Report::write(const Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now) {
-    std::vector<QueuedEvent> busy;
+Report::Left Report::write(const Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now) {
+    Left left;
     if (import(mirror, events, now))
-        return busy;
+        return left;
     Recorded recorded;
-    record_events(mirror, events, Clock::now() + turn_time, recorded, busy);
+    record_events(mirror, events, Clock::now() + turn_time, recorded, left);
     for (const SeenObject &seen : recorded.seen)
         on_seen_(seen);
     attempts_.clear();
     if (mirror.problem.empty())
         write_jobs(mirror, recorded.jobs, now);
-    return busy;
+    return left;
 }
 
 // The short way for objects that are new. False: nothing was written.
@@ -167,10 +169,9 @@ bool Report::import(const Mirror &mirror, std::span<const QueuedEvent> events, M
     return true;
 }
 
-// Halves what fails until the events that are to blame stand alone: those whose record a session holds come back as
-// busy, the others are not held up.
+// Halves what fails until the events that are to blame stand alone: the others are not held up.
 void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
-                           Recorded &recorded, std::vector<QueuedEvent> &busy) {
+                           Recorded &recorded, Left &left) {
     try {
         Recorded part;
         in_report_transaction([&] { part = record(mirror, events); });
@@ -178,22 +179,21 @@ void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, 
         std::move(part.seen.begin(), part.seen.end(), std::back_inserter(recorded.seen));
         return;
     } catch (const pg::pg_error &error) {
-        if (is_of_storage(error.sqlstate()))
-            throw; // nothing can be recorded now: the worker ends, and what it has not seen is listed when it is back
-        if (is_busy(error) && (events.size() == 1 || Clock::now() > until)) {
-            std::move(events.begin(), events.end(), std::back_inserter(busy));
+        const bool is_all = is_out_of_resources(error);
+        if (!is_busy(error))
+            left.message = error.message();
+        if (is_all || (is_busy(error) && (events.size() == 1 || Clock::now() > until))) {
+            std::move(events.begin(), events.end(), std::back_inserter(left.busy));
             return;
         }
         if (events.size() == 1) {
-            pg::log("DBNet could not record object \"" + events.front().key.text() + "\" of mirror " +
-                        mirror.qualified_name + ": " + error.message(),
-                    "The object's row stays as it is until the object changes.");
+            left.failed.push_back(std::move(events.front()));
             return;
         }
     }
     size_t half = events.size() / 2;
-    record_events(mirror, events.first(half), until, recorded, busy);
-    record_events(mirror, events.subspan(half), until, recorded, busy);
+    record_events(mirror, events.first(half), until, recorded, left);
+    record_events(mirror, events.subspan(half), until, recorded, left);
 }
 
 // Rows ---------------------------------------------------------------------------------------------------------------

@@ -27,9 +27,14 @@ public:
 
     static constexpr size_t batch = 500; // objects per transaction
 
-    // Records the events of one mirror (at most `batch`) and writes their rows. Returns those that could not be
-    // recorded now: somebody holds their record, try again later. Throws only what ends the process.
-    std::vector<QueuedEvent> write(const mirror::Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now);
+    // Events that are not on record yet.
+    struct Left {
+        std::vector<QueuedEvent> busy;   // somebody holds their record, or the database can take nothing: again soon
+        std::vector<QueuedEvent> failed; // it will not take these
+        std::string message;             // why, unless somebody holds the record
+    };
+    // Records the events of one mirror (at most `batch`) and writes their rows. Throws only what ends the process.
+    Left write(const mirror::Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now);
 
     // The row is to be compared with its record at the next retry().
     void follow(const mirror::Key &key, Milliseconds now);
@@ -78,7 +83,7 @@ private:
     using Clock = std::chrono::steady_clock;
     bool import(const mirror::Mirror &mirror, std::span<const QueuedEvent> events, Milliseconds now);
     void record_events(const mirror::Mirror &mirror, std::span<QueuedEvent> events, Clock::time_point until,
-                       Recorded &recorded, std::vector<QueuedEvent> &busy);
+                       Recorded &recorded, Left &left);
     void write_jobs(const mirror::Mirror &mirror, const std::vector<RowJob> &jobs, Milliseconds now);
     std::vector<RowResult> try_jobs(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);
     std::vector<RowResult> try_in_parts(const mirror::Mirror &mirror, std::span<const RowJob> jobs, RowPace &pace);

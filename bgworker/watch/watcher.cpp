@@ -20,6 +20,8 @@ namespace {
 // Between two writes of mirror_state that tell nothing urgent: while it is listed, and later, for all mirrors together.
 constexpr Milliseconds listing_interval = 1'000, state_interval = 5'000;
 constexpr Milliseconds busy_pause = 200;
+constexpr Milliseconds full_pause = 2'000;                         // the database can take nothing
+constexpr Milliseconds failed_first = 1'000, failed_last = 60'000; // it will not take an object
 constexpr int absent_batch = 2'000;
 
 const pg::Statement select_known_version{
@@ -176,12 +178,7 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
         if (events.empty()) {
             entry.busy_until = now + busy_pause; // all of them are held; answered() ends the pause
         } else {
-            for (QueuedEvent &busy : report_.write(entry.watch->mirror(), std::move(events), now)) {
-                entry.busy_until = now + busy_pause;
-                if (!queue.contains(busy.key)) // else there is a newer one
-                    queue.push(std::move(busy));
-            }
-            entry.watch->note_imported(report_.take_imported());
+            record(entry, std::move(events), now);
         }
     }
     if (!queue.empty() || !entry.watch->has_complete_list() || entry.search_absent ||
@@ -190,6 +187,39 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
     entry.listed = true;
     if (std::exchange(entry.anew, false))
         client_.listed_anew(entry.watch->mirror().relation, std::exchange(entry.missing, false));
+}
+
+void Watcher::record(Entry &entry, std::vector<QueuedEvent> events, Milliseconds now) {
+    const mirror::Mirror &mirror = entry.watch->mirror();
+    EventQueue &queue = entry.watch->queue();
+    std::unordered_map<mirror::Key, int, mirror::KeyHash> tries;
+    for (const QueuedEvent &event : events)
+        if (auto failed = entry.unrecorded.extract(event.key))
+            tries.insert(std::move(failed));
+    Report::Left left = report_.write(mirror, std::move(events), now);
+    entry.watch->note_imported(report_.take_imported());
+    for (QueuedEvent &busy : left.busy) {
+        entry.busy_until = now + (left.message.empty() ? busy_pause : full_pause);
+        if (const auto known = tries.find(busy.key); known != tries.end())
+            entry.unrecorded.insert(*known);
+        if (!queue.contains(busy.key)) // else there is a newer one
+            queue.push(std::move(busy));
+    }
+    for (const QueuedEvent &failed : left.failed) {
+        const int before = tries[failed.key];
+        entry.unrecorded[failed.key] = before + 1;
+        if (!queue.contains(failed.key))
+            entry.watch->look_up(failed.key, failed.uid,
+                                 now + (before > 16 ? failed_last : std::min(failed_first << before, failed_last)));
+        if (before == 0)
+            pg::log("DBNet could not record object \"" + failed.key.text() + "\" of mirror " + mirror.qualified_name +
+                        ": " + left.message,
+                    "It is tried again; its row stays as it is until then.");
+    }
+    if (!left.message.empty())
+        entry.record_problem = "what objects have become could not be recorded: " + left.message;
+    else if (entry.unrecorded.empty())
+        entry.record_problem.clear();
 }
 
 // Objects that are recorded and that a complete list does not have are gone, however they went; with a selector they
@@ -250,7 +280,7 @@ Watcher::State Watcher::state_of(const Entry &entry) const {
         state.state = to_text(Reflector::State::degraded);
         state.message = std::move(problem);
     }
-    if (const std::string problem = entry.watch->lookup_problem();
+    if (const std::string problem = entry.record_problem.empty() ? entry.watch->lookup_problem() : entry.record_problem;
         !problem.empty() && reflector.state() == Reflector::State::synced) {
         state.state = to_text(Reflector::State::degraded);
         state.message = problem;

@@ -13,6 +13,8 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 namespace dbnet::bgworker {
 
@@ -91,6 +93,9 @@ private:
         double spread = 1;              // of the time until the next one, so that mirrors do not list all at once
         State written;
         Milliseconds written_at = 0;
+        // Objects that the database would not record, with the number of tries: they are asked for again.
+        std::unordered_map<mirror::Key, int, mirror::KeyHash> unrecorded;
+        std::string record_problem;  // why; empty: all that was seen is on record
         Milliseconds busy_until = 0; // a session holds DBNet's own rows: let them be for a moment
     };
 
@@ -98,6 +103,7 @@ private:
     void check_consistency(Entry &entry, Milliseconds now);
     Milliseconds consistency_due(const Entry &entry) const; // -1: never
     void store_events(Entry &entry, Milliseconds now);
+    void record(Entry &entry, std::vector<QueuedEvent> events, Milliseconds now);
     void find_absent(Entry &entry);
     State state_of(const Entry &entry) const;
     void write_state(Entry &entry, Milliseconds now);

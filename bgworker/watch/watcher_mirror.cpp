@@ -391,9 +391,9 @@ void MirrorWatch::on_removed(const nlohmann::json &object) {
         look_up(key, text_at(object, "uid"));
 }
 
-void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid) {
+void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, Milliseconds due) {
     drop_lookup(key);
-    lookups_.want(key, uid, 0);
+    lookups_.want(key, uid, due);
 }
 
 void MirrorWatch::drop_lookup(const mirror::Key &key) {

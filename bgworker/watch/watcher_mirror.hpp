@@ -57,7 +57,7 @@ public:
 
     // Asks the server what became of the object, which a list or watch does not show any more; the answer becomes an
     // event.
-    void look_up(const mirror::Key &key, const std::string &uid);
+    void look_up(const mirror::Key &key, const std::string &uid, Milliseconds due = 0);
     // Why the server does not say; empty: it does.
     std::string lookup_problem() const { return lookups_.problem(); }
 
