@@ -135,8 +135,10 @@ Request watch_request(const Resource &resource, std::string_view name_space, std
 }
 
 Request probe_version_request(const Resource &resource, std::string_view name_space) {
-    // No object can be called "-", and the store looks for one name only.
-    Request request = request_for("GET", resource_path(resource, name_space));
+    // No object can be called "-", and the store looks for one name only; of all namespaces it would go through every
+    // object. Whether the namespace is there does not matter.
+    const bool is_everywhere = resource.namespaced && name_space.empty();
+    Request request = request_for("GET", resource_path(resource, is_everywhere ? "default" : name_space));
     request.query = Query().add("fieldSelector", "metadata.name=-").take();
     return request;
 }

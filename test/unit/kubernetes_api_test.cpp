@@ -121,6 +121,10 @@ TEST(KubernetesApi, WatchesLastFiveToTenMinutes) {
 
 TEST(KubernetesApi, OtherRequests) {
     EXPECT_EQ(probe_version_request(node, "").query, "fieldSelector=metadata.name%3D-");
+    EXPECT_EQ(probe_version_request(node, "").path, "/api/v1/nodes");
+    EXPECT_EQ(probe_version_request(config_map, "net").path, "/api/v1/namespaces/net/configmaps");
+    EXPECT_EQ(probe_version_request(config_map, "").path, "/api/v1/namespaces/default/configmaps")
+        << "one name of one namespace, not all objects of all";
     const Request patch = merge_patch_request(node, "", "n1", "m", json{{"spec", {{"unschedulable", true}}}}, "status");
     EXPECT_EQ(patch.path, "/api/v1/nodes/n1/status");
     EXPECT_EQ(patch.content_type, "application/merge-patch+json");
