@@ -2,6 +2,8 @@
 #include "watch.hpp"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace kubesim {
 
@@ -95,13 +97,8 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Answ
     milliseconds timeout(plan->timeout_seconds * 1000LL);
     std::weak_ptr<Stream> weak = stream;
     loop_.after(timeout, [this, weak] {
-        auto stream = weak.lock();
-        if (!stream)
-            return;
-        // Off the list first: the connection may carry another watch later.
-        streams_.remove(stream);
-        if (auto answer = stream->answer.lock())
-            answer->end();
+        if (auto stream = weak.lock())
+            end(stream);
     });
     if (!plan->bookmarks)
         return;
@@ -138,14 +135,27 @@ void WatchHub::dispatch(const Change &change) {
     }
 }
 
+// A client that does not keep up loses its watch, as the others must not wait for it.
 void WatchHub::flush() {
+    std::vector<std::shared_ptr<Stream>> slow;
     for (const auto &stream : streams_) {
-        if (!stream->dirty)
+        if (!std::exchange(stream->dirty, false))
             continue;
-        stream->dirty = false;
-        if (auto answer = stream->answer.lock())
+        if (auto answer = stream->answer.lock()) {
             answer->flush();
+            if (answer->pending() > options_.slow_bytes)
+                slow.push_back(stream);
+        }
     }
+    for (const auto &stream : slow)
+        end(stream);
+}
+
+void WatchHub::end(const std::shared_ptr<Stream> &stream) {
+    // Off the list first: the connection may carry another watch later.
+    streams_.remove(stream);
+    if (auto answer = stream->answer.lock())
+        answer->end();
 }
 
 void WatchHub::end_of(const std::vector<const Kind *> &kinds) {
@@ -153,11 +163,8 @@ void WatchHub::end_of(const std::vector<const Kind *> &kinds) {
     for (const auto &stream : streams_)
         if (std::find(kinds.begin(), kinds.end(), stream->plan->kind) != kinds.end())
             ending.push_back(stream);
-    for (const auto &stream : ending) {
-        streams_.remove(stream);
-        if (auto answer = stream->answer.lock())
-            answer->end();
-    }
+    for (const auto &stream : ending)
+        end(stream);
 }
 
 } // namespace kubesim

@@ -36,6 +36,7 @@ class WatchHub {
 public:
     struct Options {
         int bookmark_interval_ms = 60000;
+        size_t slow_bytes = 4 * 1024 * 1024; // that wait for a client before its watch is ended
     };
 
     WatchHub(EventLoop &loop, Store &store, Options options) : loop_(loop), store_(store), options_(options) {}
@@ -55,6 +56,7 @@ private:
 
     void send(Stream &stream, const Change &change);
     void event(Stream &stream, const char *type, const Stored &stored);
+    void end(const std::shared_ptr<Stream> &stream);
     void expired(Answer &answer, const std::string &message);
     void bookmark_later(const std::shared_ptr<Stream> &stream, std::chrono::milliseconds delay, bool once);
 
