@@ -3,6 +3,8 @@
 
 #include "pg/guard.hpp"
 
+#include <algorithm>
+
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
