@@ -14,7 +14,7 @@ BEGIN {
     if (!defined $ENV{DBNET_MAY_MOUNT}) {
         my @command = qw(unshare --user --map-current-user --keep-caps --mount);
         $ENV{DBNET_MAY_MOUNT} = system("@command sh -c 'mount -t tmpfs -o size=1m none /tmp' > /dev/null 2>&1") == 0 ? 1 : 0;
-        exec @command, $^X, $0, @ARGV if $ENV{DBNET_MAY_MOUNT};
+        exec @command, $^X, (map { "-I$_" } @INC), $0, @ARGV if $ENV{DBNET_MAY_MOUNT};
     }
 }
 
