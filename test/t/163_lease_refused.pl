@@ -43,7 +43,7 @@ $api->wait_until(sub { (leases($space))[0]{spec}{renewTime} gt $renewed }, 'it i
 $api->fault({ method => 'PUT', path => 'leases', count => -1, action => 'respond', status => 403,
     body => { kind => 'Status', apiVersion => 'v1', status => 'Failure', message => 'leases is forbidden: not now', reason => 'Forbidden', code => 403 } });
 my $refused = (leases($space))[0]{spec}{renewTime};
-my $is_closed = sub { return $node->safe_psql('postgres', q{SELECT string_agg(message, '|') FROM dbnet.object_status WHERE name LIKE 'try-%' AND phase = 'pending'}) =~ /^the server's lease could not be taken or renewed: .*not now/ };
+my $is_closed = sub { return $node->safe_psql('postgres', q{SELECT string_agg(message, '|') FROM dbnet.object_status WHERE name LIKE 'try-%' AND phase = 'pending'}) =~ /^the server's lease could not be taken or renewed: .*forbidden/ };
 my $tries = 0;
 $api->wait_until(sub {
     $node->safe_psql('postgres', "INSERT INTO net.strong VALUES ('try-" . ++$tries . q{', '{"v": "1"}')});
