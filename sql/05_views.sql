@@ -119,7 +119,7 @@ COMMENT ON COLUMN dbnet.mirror_status.kind IS 'kind of the objects';
 COMMENT ON COLUMN dbnet.mirror_status.namespace IS 'the one namespace that is mirrored; NULL = all';
 COMMENT ON COLUMN dbnet.mirror_status.label_selector IS 'only objects that match; empty = all';
 COMMENT ON COLUMN dbnet.mirror_status.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
-COMMENT ON COLUMN dbnet.mirror_status.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, or the kind''s schema has changed (see dbnet.refresh_schema); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
+COMMENT ON COLUMN dbnet.mirror_status.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, objects cannot be looked up or recorded, or the kind''s schema has changed (see dbnet.refresh_schema); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_status.message IS 'what is wrong, in the server''s words where there are any';
 COMMENT ON COLUMN dbnet.mirror_status.paused_reason IS 'why nothing is sent; NULL = not paused';
 COMMENT ON COLUMN dbnet.mirror_status.listed IS 'objects seen by the running or last list';
