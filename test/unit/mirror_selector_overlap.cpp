@@ -1,7 +1,9 @@
-// Label selectors: what they match, as the API server reads them, and which of them certainly exclude each other.
+// Label selectors: what they match, as the API server reads them, which of them certainly exclude each other, and which
+// objects a mirror has because of its own.
 #include "mirror/definition/selector_overlap.hpp"
 
 #include "kubernetes/object/label_selector.hpp"
+#include "mirror/decision/scope.hpp"
 
 #include <gtest/gtest.h>
 
@@ -79,6 +81,163 @@ TEST(LabelSelector, RemembersItsText) {
     EXPECT_EQ(LabelSelector::parse(" app = web")->text(), " app = web");
     EXPECT_TRUE(LabelSelector().matches_all());
     EXPECT_FALSE(LabelSelector::parse("app")->matches_all());
+}
+
+} // namespace
+
+// Objects that a mirror's label selector takes in and leaves out ----------------------------------------------------
+
+namespace {
+
+class Scope : public testing::Test {
+protected:
+    Scope() {
+        add("name", "metadata.name", Role::key);
+        add("labels", "metadata.labels", Role::meta);
+        add("data", "data", Role::spec);
+        settings.kind = "ConfigMap";
+        settings.manage = true;
+        select("app=web");
+    }
+
+    void add(const char *name, const char *path, Role role) {
+        Column column;
+        column.name = name;
+        column.path = path;
+        column.field = dbnet::kubernetes::FieldPath::parse(path);
+        column.role = role;
+        column.type = ValueType::json;
+        mapping.columns.push_back(column);
+    }
+    void select(const char *selector) { settings.selector = *dbnet::kubernetes::LabelSelector::parse(selector); }
+
+    // An object that DBNet created, with both columns claimed.
+    void created(const Json &labels) {
+        object.emplace();
+        object->uid = "u1";
+        object->phase = Phase::synced;
+        object->created_by_us = true;
+        object->live = {{"metadata", {{"labels", labels}}}, {"data", {{"a", "1"}}}};
+        object->claimed = {"metadata.labels", "data"};
+        object->applied = object->base = {{"metadata.labels", {{"app", "web"}}}, {"data", {{"a", "1"}}}};
+        row.values = object->base;
+    }
+
+    Decision decided(bool has_row = true) {
+        Situation situation;
+        situation.mapping = &mapping;
+        situation.settings = &settings;
+        situation.name = "n";
+        situation.row = has_row ? &row : nullptr;
+        situation.object = object ? &*object : nullptr;
+        situation.tombstone = has_row ? nullptr : &tombstone;
+        return decide(situation);
+    }
+    void expect_refused() {
+        const Decision decision = decided();
+        EXPECT_EQ(decision.action, Action::refuse);
+        EXPECT_EQ(decision.phase, Phase::invalid);
+        EXPECT_EQ(decision.message, "with the row's labels the object would not match the mirror's label selector \"" +
+                                        settings.selector.text() + "\", and the mirror would not see it");
+        EXPECT_EQ(decision.hint, "Give column \"labels\" labels that match.");
+    }
+
+    Mapping mapping;
+    MirrorSettings settings;
+    RowFields row;
+    std::optional<ObjectRecord> object;
+    TombstoneRecord tombstone{"u1"};
+};
+
+const Json left = {{"app", "db"}};
+
+TEST_F(Scope, ARowThatTheMirrorWouldNotSeeIsNotMade) {
+    row.values = {{"data", {{"a", "1"}}}};
+    expect_refused();
+    row.values["metadata.labels"] = left;
+    expect_refused();
+    row.values["metadata.labels"] = {{"app", "web"}, {"tier", "x"}};
+    EXPECT_EQ(decided().action, Action::create);
+}
+
+TEST_F(Scope, WithoutAColumnForLabels) {
+    mapping.columns.erase(mapping.columns.begin() + 1);
+    row.values = {{"data", {{"a", "1"}}}};
+    EXPECT_EQ(decided().hint, "Map metadata.labels to a column and give the row labels that match, or mirror the kind "
+                              "without that selector.");
+    select("app!=web");
+    EXPECT_EQ(decided().action, Action::create);
+}
+
+TEST_F(Scope, ASingleLabelAsAColumn) {
+    mapping.columns.pop_back();
+    mapping.columns.pop_back();
+    add("app", "metadata.labels.app", Role::meta);
+    row.values = {{"metadata.labels.app", "db"}};
+    EXPECT_EQ(decided().hint, "Give column \"app\" labels that match.");
+    row.values = {{"metadata.labels.app", "web"}};
+    EXPECT_EQ(decided().action, Action::create);
+}
+
+TEST_F(Scope, TheServerLabelsNamespacesByTheirName) {
+    select("kubernetes.io/metadata.name=n");
+    expect_refused();
+    settings.kind = "Namespace";
+    EXPECT_EQ(decided().action, Action::create);
+}
+
+TEST_F(Scope, ARowDoesNotTakeItsObjectAway) {
+    created({{"app", "web"}, {"others", "x"}});
+    row.values["metadata.labels"] = left;
+    expect_refused();
+    row.values["metadata.labels"] = Json::object(); // what was applied goes
+    expect_refused();
+    row.values["metadata.labels"] = {{"app", "web"}, {"more", "y"}};
+    EXPECT_EQ(decided().action, Action::update);
+    select("others");
+    row.values["metadata.labels"] = {{"app", "db"}};
+    EXPECT_EQ(decided().action, Action::update) << "what others have set stays";
+}
+
+TEST_F(Scope, WhatHasLeftIsNotDeleted) {
+    created(left);
+    settings.on_external_delete = OnExternalDelete::recreate;
+    object->phase = Phase::drifted;
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::nothing);
+    EXPECT_EQ(decision.phase, Phase::drifted);
+    EXPECT_EQ(decision.message, "the object does not match the mirror's label selector \"app=web\" any more");
+
+    row.values["data"] = {{"a", "2"}};
+    EXPECT_EQ(decided().action, Action::update) << "it is still the row's";
+    EXPECT_EQ(decided().uid, "u1");
+    row.values["metadata.labels"] = {{"app", "web"}, {"more", "y"}};
+    EXPECT_EQ(decided().action, Action::update) << "that brings it back";
+    row.values["metadata.labels"] = {{"app", "cache"}};
+    expect_refused();
+}
+
+TEST_F(Scope, EnforcedLabelsBringItBack) {
+    created(left);
+    settings.on_drift = OnDrift::enforce;
+    const Decision decision = decided();
+    EXPECT_EQ(decision.action, Action::update);
+    EXPECT_TRUE(decision.only_reverts);
+    EXPECT_EQ(decision.changed, std::vector<std::string>{"metadata.labels"});
+}
+
+TEST_F(Scope, ADeletedRowDeletesTheObjectThatHasLeft) {
+    created(left);
+    object->phase = Phase::drifted;
+    EXPECT_EQ(decided(false).action, Action::remove);
+    EXPECT_EQ(decided(false).uid, "u1");
+}
+
+TEST_F(Scope, OfNoObjectNothingIsSaid) {
+    EXPECT_FALSE(has_left_selector(settings, Json()));
+    EXPECT_TRUE(has_left_selector(settings, Json::object()));
+    select("");
+    EXPECT_FALSE(has_left_selector(settings, Json::object()));
 }
 
 } // namespace
