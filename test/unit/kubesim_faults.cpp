@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-using namespace kubesim;
+namespace kubesim {
 
 namespace {
 
@@ -159,3 +159,5 @@ TEST(KubesimFaults, RevisionsOfTheFuture) {
     EXPECT_EQ(pass(events, {a, event("BOOKMARK", "", 7), event("BOOKMARK", "", 8)}).lines,
               (std::vector<std::string>{a, event("BOOKMARK", "", 107), event("BOOKMARK", "", 8)}));
 }
+
+} // namespace kubesim

@@ -26,11 +26,11 @@ Schema kind(const std::string &spec, const std::string &required = "") {
         .schema("", "v1", "Kind");
 }
 
-const std::vector<TableColumn> table{{"name", "text", "text", 'S', true, false, false},
-                                     {"size", "integer", "integer", 'N', false, false, false},
-                                     {"mode", "text", "text", 'S', false, false, false},
-                                     {"doc", "jsonb", "jsonb", 'U', false, false, false},
-                                     {"note", "text", "text", 'S', false, false, false}};
+const std::vector<TableColumn> known_columns{{"name", "text", "text", 'S', true, false, false},
+                                             {"size", "integer", "integer", 'N', false, false, false},
+                                             {"mode", "text", "text", 'S', false, false, false},
+                                             {"doc", "jsonb", "jsonb", 'U', false, false, false},
+                                             {"note", "text", "text", 'S', false, false, false}};
 
 const std::string size = R"("size": {"type": "integer", "format": "int32", "maximum": 10, "description": "How big."})";
 const std::string mode = R"("mode": {"type": "string", "enum": ["a", "b"]})";
@@ -44,7 +44,7 @@ protected:
         question_.map = "{}";
         question_.table = "net.kinds";
         question_.kind = "Kind";
-        question_.columns = &table;
+        question_.columns = &known_columns;
         question_.schema = &schema;
         for (const auto &[name, path] :
              {std::pair{"name", "metadata.name"}, {"size", "spec.size"}, {"mode", "spec.mode"}, {"doc", "spec.doc"}})
@@ -173,7 +173,7 @@ TEST_F(SchemaChanges, NewFields) {
 TEST_F(SchemaChanges, ColumnThatTheTableHasLost) {
     const Schema schema = kind(size + "," + mode + "," + doc);
     record(schema);
-    const std::vector<TableColumn> fewer{table[0], table[1], table[3]};
+    const std::vector<TableColumn> fewer{known_columns[0], known_columns[1], known_columns[3]};
     question_.columns = &fewer;
     const Lines lines = compare(schema);
     ASSERT_EQ(lines.size(), 1u);

@@ -13,7 +13,7 @@ using namespace dbnet::mirror;
 using dbnet::kubernetes::FieldPath;
 using dbnet::kubernetes::OpenApiDocument;
 
-constexpr const char *document = R"x({"openapi": "3.0.0", "components": {"schemas": {
+constexpr const char *rules_document = R"x({"openapi": "3.0.0", "components": {"schemas": {
   "Thing": {"x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Thing"}], "type": "object", "properties": {
     "spec": {"allOf": [{"$ref": "#/components/schemas/Spec"}], "default": {}},
     "labels": {"type": "object", "additionalProperties": {"type": "string"}}}},
@@ -41,7 +41,7 @@ constexpr const char *document = R"x({"openapi": "3.0.0", "components": {"schema
   "io.k8s.apimachinery.pkg.api.resource.Quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]}}}})x";
 
 std::string stored(std::string_view path) {
-    static const OpenApiDocument parsed = OpenApiDocument::parse(document);
+    static const OpenApiDocument parsed = OpenApiDocument::parse(rules_document);
     return parsed.schema("", "v1", "Thing").rules(FieldPath::parse(path)).dump();
 }
 
