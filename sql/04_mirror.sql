@@ -271,6 +271,7 @@ CREATE TABLE dbnet.held_change (
     decision    text     CHECK (decision IN ('approved', 'rejected')),
     decided_by  name,
     decided_at  timestamptz,
+    decided_in  xid8,
     CHECK ((decision IS NULL) = (decided_at IS NULL))
 );
 CREATE UNIQUE INDEX held_change_undecided ON dbnet.held_change (relation, namespace, name, operation) WHERE decision IS NULL;
@@ -287,6 +288,7 @@ COMMENT ON COLUMN dbnet.held_change.since IS 'when it was held';
 COMMENT ON COLUMN dbnet.held_change.decision IS 'approved | rejected; NULL = undecided';
 COMMENT ON COLUMN dbnet.held_change.decided_by IS 'role that decided';
 COMMENT ON COLUMN dbnet.held_change.decided_at IS 'when it was decided';
+COMMENT ON COLUMN dbnet.held_change.decided_in IS 'transaction that decided';
 
 CREATE TABLE dbnet.ownership_request (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

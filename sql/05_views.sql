@@ -56,7 +56,7 @@ LEFT JOIN (VALUES
     ('held',            false, true,  'Decide with dbnet.approve() or dbnet.reject(); see dbnet.held.'),
     ('drifted',         false, true,  'Somebody else changed claimed fields (dbnet.fields() shows both): put the row''s values back with dbnet.adopt(), or accept theirs with dbnet.release().'),
     ('absent',          false, true,  'The object was deleted by somebody else: delete the row, or delete and insert it to create the object anew.'),
-    ('report_failed',   false, true,  'A constraint or trigger of the table refuses what the device reports: mend it, then call dbnet.retry().')
+    ('report_failed',   false, true,  'The table does not take what the device reports, as message says (a constraint or trigger of its own, no room): mend it, then call dbnet.retry().')
 ) AS meaning(phase, waiting, needs_action, next_step) ON meaning.phase = object.phase;
 COMMENT ON VIEW dbnet.object_status IS 'How each mirrored object stands: whether DBNet goes on by itself (waiting), you must act (needs_action), or all is done (neither)';
 COMMENT ON COLUMN dbnet.object_status.relation IS 'the mirror';

@@ -119,7 +119,7 @@ private:
         nlohmann::json patch;         // of a release, once the object has been looked at
         bool has_hold = false;        // held changes of the object are on record
         bool fresh = false;           // nothing of the old record stays
-        bool gone = false;            // the recorded incarnation does not exist any more
+        std::string gone_uid;         // incarnation that does not exist any more; empty: none
         bool replaces = false;        // the object is deleted to be made anew
         mirror::Fields rehearsed;     // of the new object, which the server is asked about first; empty: it has been
         bool was_replacing = false;   // it was to be, and is changed instead

@@ -150,7 +150,7 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     write.transaction = plan.cause.transaction;
     write.commit_lsn = plan.cause.lsn;
     write.missing = plan.missing;
-    write.gone = plan.gone;
+    write.gone_uid = plan.gone_uid;
     if (plan.was_replacing)
         write.replacing = "";
     return write;
@@ -317,7 +317,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         finished.write.expectation_id = plan.expectation_id; // it had the version; the new one has none yet
     if (plan.replaces && finished.next == Next::gone) {
         finished.forgotten_uid = plan.decision.uid;
-        finished.write.gone = true;
+        finished.write.gone_uid = plan.decision.uid;
         finished.write.phase = Phase::pending;
         finished.write.message = "the object was deleted and is made anew";
         finished.row_may_differ = false;

@@ -367,7 +367,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     situation.adopted = &stored.adopted;
     const mirror::Hold &hold = row ? stored.apply_hold : stored.delete_hold;
     const bool is_later_commit = entry.cause.transaction != 0 && entry.cause.transaction != hold.transaction &&
-                                 static_cast<uint32_t>(entry.cause.transaction) != hold.written_by;
+                                 entry.cause.transaction != hold.decided_in;
     situation.hold = hold.decision;
     if (is_later_commit && hold.decision == mirror::HoldDecision::approved)
         situation.hold = mirror::HoldDecision::none; // what was approved is another transaction's
@@ -381,7 +381,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     // Back from another phase without a call: whether somebody else has changed something only the live object tells.
     if (decision.action == Action::nothing && decision.phase == Phase::synced && object && object->live.is_null() &&
         object->phase != Phase::synced && object->phase != Phase::none) {
-        object->live = std::move(mirror::load_objects({&entry.key, 1}, true).front().object->live);
+        if (std::optional<mirror::ObjectRecord> whole = mirror::load_objects({&entry.key, 1}, true).front().object)
+            object->live = std::move(whole->live);
         decision = mirror::decide(situation);
     }
     if (!object && (stored.release_id > 0 || stored.adoption_id > 0 || stored.expectation_id > 0) &&
@@ -397,7 +398,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         write.reason = mirror::left_selector;
     write.transaction = entry.cause.transaction;
     write.commit_lsn = entry.cause.lsn;
-    write.gone = gone;
+    if (gone)
+        write.gone_uid = object->uid;
     const bool is_kept = decision.action != Action::create && decision.action != Action::restore; // the object, the row
     if (row && object && stored.tombstone && is_listed && is_kept)
         write.missing = missing_paths(mirror.mapping, *row, object->base);
@@ -593,7 +595,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             plan.base.erase(path);
         plan.missing = missing;
     }
-    plan.gone = gone;
+    if (gone)
+        plan.gone_uid = stored.object->uid;
     plan.was_replacing = decision.action == Action::update && object->replacement != mirror::Replacement::none;
     plan.has_status = row && row->has_status;
     plan.cause = entry.cause;

@@ -39,10 +39,11 @@ bool is_busy(const pg::pg_error &error) {
            error.sqlstate() == ERRCODE_QUERY_CANCELED;
 }
 
-// No object is to blame: a full disk, no memory, a device that fails.
+// No object is to blame: a full disk, a device that fails. Of too little memory a large one may be.
 bool is_out_of_resources(const pg::pg_error &error) {
     const int category = ERRCODE_TO_CATEGORY(error.sqlstate());
-    return category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+    return (category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) &&
+            error.sqlstate() != ERRCODE_OUT_OF_MEMORY) ||
            category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
 }
 

@@ -87,10 +87,11 @@ const pg::Statement write_results{R"sql(
                        WHEN NOT v.is_failed AND o.phase = 'report_failed' THEN v.drift
                        WHEN o.reason LIKE 'Report%' THEN NULL ELSE o.message END,
         reason = CASE WHEN )sql" DBNET_IS_TOLD R"sql( THEN v.reason
+                      WHEN NOT v.is_failed AND o.phase = 'report_failed' THEN v.drift_reason
                       WHEN o.reason LIKE 'Report%' THEN NULL ELSE o.reason END,
         changed_at = clock_timestamp()
-    FROM unnest($2, $3, $4, $5, $6, $7, $8::boolean[], $9, $10, $11)
-             AS v(namespace, name, uid, base, released, accepted, is_failed, message, reason, drift)
+    FROM unnest($2, $3, $4, $5, $6, $7, $8::boolean[], $9, $10, $11, $12)
+             AS v(namespace, name, uid, base, released, accepted, is_failed, message, reason, drift, drift_reason)
     WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name AND o.uid IS NOT DISTINCT FROM v.uid
         AND (v.base IS NOT NULL OR v.released <> '[]' OR )sql" DBNET_IS_TOLD
                                   R"sql( AND v.message IS DISTINCT FROM o.message
@@ -100,9 +101,10 @@ const pg::Statement write_results{R"sql(
 #undef DBNET_IS_TOLD
 
 const pg::Statement forget_gone{R"sql(
-    DELETE FROM dbnet.object AS o USING unnest($2, $3) AS v(namespace, name)
+    DELETE FROM dbnet.object AS o USING unnest($2, $3, $4::boolean[]) AS v(namespace, name, has_left)
     WHERE o.relation = $1::regclass AND o.namespace = v.namespace AND o.name = v.name
-        AND (o.live IS NULL AND o.phase IN ('absent', 'report_failed') OR o.reason = 'LeftSelector')
+        AND (o.live IS NULL AND o.phase IN ('absent', 'report_failed')
+             OR v.has_left AND (o.phase IS NULL OR o.phase IN ('synced', 'drifted', 'report_failed')))
 )sql"};
 
 // Phases in which no request is on its way or wanted: reports may change them.
@@ -130,7 +132,8 @@ bool drops_row(const Mirror &mirror, const ObjectRecord &record) {
 }
 
 bool drops_left_row(const Mirror &mirror, const StoredObject &stored) {
-    return is_ours(stored.object->phase) && !stored.tombstone && drops_row(mirror, *stored.object);
+    const Phase phase = stored.object->phase;
+    return (is_ours(phase) || phase == Phase::report_failed) && !stored.tombstone && drops_row(mirror, *stored.object);
 }
 
 // "spec.replicas by kubectl, spec.paused by argocd-controller": whoever owns the field now.
@@ -220,13 +223,18 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     }
     const ObjectRecord &record = *stored.object;
     job.object = reported(record, event.seen.values);
+    job.has_left = event.has_left;
     job.last_actuation = record.last_actuation;
     bool same = record.uid == event.uid;
     if (same && !event.authoritative && record.phase != Phase::absent && !went_back(event, record) &&
         kubernetes::is_not_newer(event.resource_version, record.resource_version)) {
         // The record is as new or newer. If it is the same, its row may still be behind: a crash came between.
         recorded_.stale++;
-        if (event.resource_version == record.resource_version && mirror::needs_report(mirror_, job.object))
+        if (event.resource_version != record.resource_version)
+            return;
+        if (event.has_left && drops_left_row(mirror_, stored))
+            job.kind = RowJob::Kind::remove;
+        if (job.kind == RowJob::Kind::remove || mirror::needs_report(mirror_, job.object))
             recorded_.jobs.push_back(std::move(job));
         return;
     }
@@ -343,6 +351,7 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
         RowJob job{
             RowJob::Kind::report, keys[i], record.uid, reported(record, mirror.mapping.from_live(record.live)), exists,
             record.last_actuation};
+        job.has_left = mirror::has_left_selector(mirror.settings, record.live);
         if (restore)
             job.kind = RowJob::Kind::restore;
         else if (!exists && is_being_deleted(stored[i]))
@@ -351,8 +360,7 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
             continue;
         else if (!exists && !drops_row(mirror, record))
             continue;
-        else if (!exists ||
-                 (mirror::has_left_selector(mirror.settings, record.live) && drops_left_row(mirror, stored[i])))
+        else if (!exists || (job.has_left && drops_left_row(mirror, stored[i])))
             job.kind = RowJob::Kind::remove;
         else if (!mirror::needs_report(mirror, job.object))
             continue;
@@ -362,8 +370,8 @@ std::vector<RowJob> jobs_from_record(const Mirror &mirror, std::span<const mirro
 }
 
 void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::span<const RowResult> results) {
-    std::vector<std::string> name_spaces, names, released, accepted, failures, gone_name_spaces, gone_names;
-    std::vector<Text> uids, bases, messages, reasons, drifts;
+    std::vector<std::string> name_spaces, names, released, accepted, failures, gone_name_spaces, gone_names, gone_left;
+    std::vector<Text> uids, bases, messages, reasons, drifts, drift_reasons;
     for (size_t i = 0; i < jobs.size(); i++) {
         const RowResult &result = results[i];
         if (result.kind == RowResult::Kind::locked || result.kind == RowResult::Kind::postponed)
@@ -372,6 +380,7 @@ void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::spa
         if (result.row_is_gone && !failed) {
             gone_name_spaces.push_back(jobs[i].key.name_space);
             gone_names.push_back(jobs[i].key.name);
+            gone_left.push_back(jobs[i].has_left ? "t" : "f");
             continue;
         }
         name_spaces.push_back(jobs[i].key.name_space);
@@ -385,13 +394,17 @@ void record_results(const Mirror &mirror, std::span<const RowJob> jobs, std::spa
         messages.push_back(pg::text_or_null(result.message));
         reasons.push_back(result.message.empty() ? Text() : "Report" + result.sqlstate);
         const std::vector<const mirror::Column *> drifted = mirror::drifted(mirror, jobs[i].object);
-        drifts.push_back(drifted.empty() ? Text() : "changed on the server: " + names_of(drifted));
+        if (jobs[i].has_left)
+            drifts.push_back(mirror::left_selector_message(mirror.settings));
+        else
+            drifts.push_back(drifted.empty() ? Text() : "changed on the server: " + names_of(drifted));
+        drift_reasons.push_back(jobs[i].has_left ? Text(mirror::left_selector) : Text());
     }
     if (!names.empty())
         pg::execute(write_results, Oid{mirror.relation}, name_spaces, names, uids, bases, released, accepted, failures,
-                    messages, reasons, drifts);
+                    messages, reasons, drifts, drift_reasons);
     if (!gone_names.empty())
-        pg::execute(forget_gone, Oid{mirror.relation}, gone_name_spaces, gone_names);
+        pg::execute(forget_gone, Oid{mirror.relation}, gone_name_spaces, gone_names, gone_left);
 }
 
 } // namespace dbnet::bgworker

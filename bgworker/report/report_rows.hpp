@@ -26,6 +26,7 @@ struct RowJob {
     mirror::ReportedObject object;
     bool exists = true;         // restore: false when the server has no such object, so the row goes
     int64_t last_actuation = 0; // see mirror::ObjectRecord
+    bool has_left = false;      // the object does not match the mirror's selector any more
     std::shared_ptr<const mirror::RowDigest> rejected = nullptr; // restore: see mirror::restore
 };
 

@@ -434,11 +434,11 @@ void MirrorWatch::on_looked_up(const LookUps::Object &object, kubernetes::Respon
             const bool is_same = text_at(body, "uid") == object.uid;
             const bool has_left = mirror::has_left_selector(mirror_->settings, body);
             const bool is_ending = has_left && kubernetes::is_terminating(body);
-            lookups_.done(object.key);
             if (is_same || !has_left)
                 push_present(std::move(body), response.body);
             else
                 queue_.push(removed_event(object.key, object.uid));
+            lookups_.done(object.key);
             if (is_same && is_ending) // no watch tells of its end
                 lookups_.want(object.key, object.uid, monotonic_now() + ending_pause);
             return;

@@ -49,6 +49,17 @@ $node->psql_ok(q{SELECT dbnet.adopt('net.maps', 'seen', '{labels}')}, 'until it 
 has_status('seen', 'synced', 'with which it is in the mirror again');
 is(join(' ', app_of('seen'), uid_of('seen')), "web $uid{seen}", 'the same object');
 
+# --- a row that cannot go at first ---
+$api->expect_success($api->create($maps, { metadata => { name => 'stuck', labels => { app => 'web' } }, data => { a => '0' } }));
+$node->wait_for(q{SELECT count(*) FROM net.maps WHERE name = 'stuck'}, 'one more object of others', expected => '1');
+$node->psql_ok(q{CREATE FUNCTION net.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not now'; END$$;
+    CREATE TRIGGER refuse BEFORE DELETE ON net.maps FOR EACH ROW EXECUTE FUNCTION net.refuse(); ALTER TABLE net.maps ENABLE ALWAYS TRIGGER refuse}, 'rows that nobody may delete');
+label('stuck', undef);
+$node->wait_for(q{SELECT phase = 'report_failed' AND message LIKE '%not now%' FROM dbnet.object_status WHERE name = 'stuck'}, 'its row should go, and is kept');
+$node->psql_ok(q{DROP TRIGGER refuse ON net.maps; DROP FUNCTION net.refuse(); SELECT dbnet.resync('net.maps')}, 'they may again');
+$node->wait_for(q{SELECT (SELECT count(*) FROM net.maps WHERE name = 'stuck') + (SELECT count(*) FROM dbnet.object WHERE name = 'stuck')}, 'it goes', expected => '0');
+is(app_of('stuck'), undef, 'the object is let be');
+
 # --- while nobody looks on ---
 my $before = calls('missed');
 $node->stop;

@@ -41,7 +41,7 @@ is(sent('apply'), 20, 'nothing was sent');
 is($mirrors->config('c10')->{data}{v}, '1', 'nothing changed');
 
 # Approved.
-$node->query_is(q{SELECT dbnet.approve(id) FROM dbnet.held}, '20', 'approve');
+$node->query_is(q{BEGIN; SAVEPOINT s; SELECT dbnet.approve(id) FROM dbnet.held; COMMIT}, '20', 'approve, in a savepoint');
 $node->wait_for(q{SELECT count(*) = 20 FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND phase = 'synced'}, 'all go through');
 is($mirrors->config('c29')->{data}{v}, '2', 'the value arrived');
 $node->query_is('SELECT count(*) FROM dbnet.held_change', '0', 'nothing is held any more');

@@ -16,7 +16,14 @@ $node->psql_ok(q{
     CREATE TRIGGER scale AFTER UPDATE ON net.pools FOR EACH ROW EXECUTE FUNCTION net.scale();
     SELECT dbnet.track_function('net.grow(text, int)');
     INSERT INTO net.pools VALUES ('web', 1), ('db', 1);
-    INSERT INTO net.dropped VALUES ('eu', 1)}, 'tables, triggers, rows');
+    INSERT INTO net.dropped VALUES ('eu', 1);
+    CREATE TABLE net.zones (zone text, id int, PRIMARY KEY (zone, id)) PARTITION BY LIST (zone);
+    CREATE TABLE net.zones_eu PARTITION OF net.zones FOR VALUES IN ('eu');
+    SELECT dbnet.track('net.zones');
+    CREATE TABLE net.zones_us PARTITION OF net.zones FOR VALUES IN ('us');
+    CREATE TABLE net.zones_as (LIKE net.zones INCLUDING ALL);
+    ALTER TABLE net.zones ATTACH PARTITION net.zones_as FOR VALUES IN ('as');
+    INSERT INTO net.zones VALUES ('us', 1)}, 'tables, triggers, rows, partitions');
 $node->psql_ok($_, $_) for q{UPDATE net.pools SET n = 3 WHERE name = 'web'}, q{UPDATE net.pools SET name = 'store' WHERE name = 'db'}, q{DELETE FROM net.nodes WHERE id = 2},
   q{BEGIN; SELECT dbnet.set_cause(reason => 'ticket 1'); DELETE FROM net.pools WHERE name = 'web'; COMMIT}, q{DROP TABLE net.dropped};
 my $middle = $node->safe_psql('postgres', q{SELECT max(event) FROM dbnet.history('net.pools', 'web') WHERE operation = 'UPDATE'});
@@ -34,10 +41,14 @@ my %question = (
     undo     => "SELECT * FROM dbnet.undo(transaction => '$grown')",
     verify   => 'SELECT * FROM dbnet.verify()',
     tracked  => 'SELECT number, relation, schema_name, table_name, key_columns, redacted_columns, activations, enabled, tracked_since FROM dbnet.tracked_relation WHERE number >= 100 ORDER BY 1',
+    zones    => q{SELECT * FROM dbnet.history('net.zones', '{"zone": "us", "id": 1}')},
+    truncate => q{SELECT tgrelid::regclass, tgenabled FROM pg_trigger WHERE tgname = 'dbnet_track_truncate' AND tgrelid::regclass::text LIKE 'net.zones%' ORDER BY tgrelid::regclass::text},
     code     => 'SELECT * FROM dbnet.code ORDER BY 1',
 );
 my %answer = map { $_ => $node->psql_ok($question{$_}, "$_ in the original") } sort keys %question;
 isnt($answer{$_}, '', "$_ has an answer") for grep { $_ ne 'verify' } sort keys %answer;
+
+is($answer{truncate}, "net.zones|A\nnet.zones_as|A\nnet.zones_eu|A\nnet.zones_us|A", 'every partition tells of a TRUNCATE');
 
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, '-h', $node->host, '-p', $node->port, 'postgres' ], 'pg_dump');

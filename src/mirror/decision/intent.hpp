@@ -96,7 +96,7 @@ enum class HoldDecision { none, waiting, approved, rejected };
 struct Hold {
     HoldDecision decision = HoldDecision::none;
     uint64_t transaction = 0; // that made the change; 0: found by a compare
-    uint32_t written_by = 0; // transaction id of who decided (dbnet.approve tells of the object, too), or of the worker
+    uint64_t decided_in = 0;  // that decided, and told of the object by that; 0: undecided
 };
 
 struct Situation {

@@ -59,11 +59,29 @@ const pg::Statement follow_renamed{
     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
     " WHERE c.oid = t.relation AND (t.schema_name, t.table_name) <> (n.nspname, c.relname)"};
 
-// Partitions that the command has made or attached.
-const pg::Statement follow_partitions{"SELECT dbnet.track_truncate(t.relation) FROM dbnet.tracked_relation AS t"
-                                      " WHERE t.enabled AND t.number >= 100 AND t.relation IN (SELECT a.relid"
-                                      " FROM pg_event_trigger_ddl_commands() AS c, pg_partition_ancestors(c.objid) AS a"
-                                      " WHERE c.classid = 'pg_class'::regclass)"};
+// Partitions that the command has made or attached, and no others: their locks are not ours to take.
+const pg::Statement follow_partitions{R"sql(
+    WITH changed AS (SELECT DISTINCT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass)
+    SELECT dbnet.track_truncate(part)
+    FROM (SELECT objid AS part FROM changed
+          UNION SELECT i.inhrelid FROM changed JOIN pg_inherits AS i ON i.inhparent = changed.objid) AS made
+    WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = part AND tgname = 'dbnet_track_truncate')
+        AND EXISTS (SELECT FROM dbnet.tracked_relation AS t WHERE t.enabled AND t.number >= 100
+                        AND t.relation IN (SELECT relid FROM pg_partition_ancestors(part)))
+)sql"};
+
+// A dump makes its partitions before it says what is tracked, and the triggers of what is tracked by itself.
+bool makes_partition(Node *statement) {
+    if (IsA(statement, CreateStmt))
+        return reinterpret_cast<CreateStmt *>(statement)->partbound != nullptr;
+    if (!IsA(statement, AlterTableStmt))
+        return false;
+    const List *commands = reinterpret_cast<AlterTableStmt *>(statement)->cmds;
+    for (int i = 0; i < list_length(commands); i++)
+        if (static_cast<AlterTableCmd *>(list_nth(commands, i))->subtype == AT_AttachPartition)
+            return true;
+    return false;
+}
 
 // Making a trigger ALWAYS is an ALTER TABLE, after which the event trigger fires again.
 bool is_following = false;
@@ -102,10 +120,12 @@ DBNET_FUNCTION(dbnet_follow_renamed) {
         Following() { is_following = true; }
         ~Following() { is_following = false; }
     } following;
-    pg::in_spi([] {
-        as_extension([] {
+    const bool is_partition = makes_partition(reinterpret_cast<EventTriggerData *>(fcinfo->context)->parsetree);
+    pg::in_spi([is_partition] {
+        as_extension([is_partition] {
             pg::execute(follow_renamed);
-            pg::execute(follow_partitions);
+            if (is_partition)
+                pg::execute(follow_partitions);
         });
     });
     return Datum{0};

@@ -51,7 +51,8 @@ const pg::Statement forget_rows{"UPDATE dbnet.object SET base = '{}' WHERE relat
 // A group is what one transaction did to one mirror in one way; any of its numbers names it.
 const pg::Statement decide{
     "WITH named AS (SELECT relation, operation, transaction FROM dbnet.held_change WHERE id = $1)"
-    " UPDATE dbnet.held_change AS held SET decision = $2, decided_by = $3::name, decided_at = now() FROM named"
+    " UPDATE dbnet.held_change AS held SET decision = $2, decided_by = $3::name, decided_at = now(),"
+    " decided_in = pg_current_xact_id() FROM named"
     " WHERE held.relation = named.relation AND held.operation = named.operation"
     " AND held.transaction IS NOT DISTINCT FROM named.transaction AND held.decision IS NULL"
     " RETURNING held.relation::oid, held.namespace, held.name"};

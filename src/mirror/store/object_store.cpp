@@ -79,7 +79,7 @@ pg::Statement save_objects{R"sql(
                                             (length(v.resource_version), v.resource_version COLLATE "C")) AS is_newer
         FROM (SELECT relation::oid, namespace, name, field_manager, uid, resource_version, generation::bigint,
                      live::jsonb, managers::jsonb, health, health_message, controller, last_manager,
-                     gone::boolean, accepted::boolean, fresh::boolean, created::boolean,
+                     gone, accepted::boolean, fresh::boolean, created::boolean,
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
@@ -109,7 +109,7 @@ pg::Statement save_objects{R"sql(
         uid              = CASE WHEN w.is_newer THEN w.uid ELSE o.uid END,
         resource_version = CASE WHEN w.is_newer THEN w.resource_version ELSE o.resource_version END,
         generation       = CASE WHEN w.is_newer THEN w.generation ELSE o.generation END,
-        live             = CASE WHEN w.is_newer THEN w.live WHEN NOT w.gone THEN o.live END,
+        live             = CASE WHEN w.is_newer THEN w.live WHEN w.gone IS DISTINCT FROM o.uid THEN o.live END,
         managers         = CASE WHEN w.is_newer THEN w.managers ELSE o.managers END,
         health           = CASE WHEN w.is_newer THEN w.health ELSE o.health END,
         health_message   = CASE WHEN w.is_newer THEN w.health_message ELSE o.health_message END,
@@ -148,7 +148,7 @@ void add(pg::TextColumns &rows, const ObjectWrite &write, uint64_t last_actuatio
              known(seen.uid), known(seen.resource_version),
              seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
              write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.health_message),
-             known(seen.controller), known(seen.last_manager), truth(write.gone), truth(write.accepted),
+             known(seen.controller), known(seen.last_manager), known(write.gone_uid), truth(write.accepted),
              truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
              pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
              known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
@@ -235,16 +235,16 @@ pg::Statement load_by_key{R"sql(
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
            r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation,
            o.replacing = o.uid, o.live IS NULL, o.attempts, coalesce(a.transaction, '0'), coalesce(d.transaction, '0'),
-           coalesce(a.xmin, '0'), coalesce(d.xmin, '0')
+           coalesce(a.decided_in, '0'), coalesce(d.decided_in, '0')
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
                        WHERE t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name
                        ORDER BY id DESC LIMIT 1) AS t ON true
-    LEFT JOIN LATERAL (SELECT id, decision, transaction, xmin FROM dbnet.held_change AS h
+    LEFT JOIN LATERAL (SELECT id, decision, transaction, decided_in FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'apply'
                        ORDER BY id DESC LIMIT 1) AS a ON true
-    LEFT JOIN LATERAL (SELECT id, decision, transaction, xmin FROM dbnet.held_change AS h
+    LEFT JOIN LATERAL (SELECT id, decision, transaction, decided_in FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'delete'
                        ORDER BY id DESC LIMIT 1) AS d ON true
     LEFT JOIN LATERAL (SELECT max(id) FILTER (WHERE operation = 'release') AS release_id,
@@ -343,9 +343,9 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.expected_version = rows.text(row, 24);
         }
         found.apply_hold = {hold_from(rows.at(row, 13)), static_cast<uint64_t>(rows.integer(row, 29)),
-                            rows.oid(row, 31)};
+                            static_cast<uint64_t>(rows.integer(row, 31))};
         found.delete_hold = {hold_from(rows.at(row, 14)), static_cast<uint64_t>(rows.integer(row, 30)),
-                             rows.oid(row, 32)};
+                             static_cast<uint64_t>(rows.integer(row, 32))};
     }
     return stored;
 }

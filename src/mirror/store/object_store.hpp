@@ -49,7 +49,7 @@ struct ObjectWrite {
     bool forget = false; // the row is deleted; the members below count for nothing
 
     std::optional<Observed> seen; // the server's newest word; kept unless a newer one is there already
-    bool gone = false;            // the recorded incarnation does not exist any more
+    std::string gone_uid;         // incarnation that does not exist any more, if it is the recorded one; empty: none
     bool accepted = false;        // the server took `applied`
     bool fresh = false;           // … for a new incarnation: nothing of the old record stays
     bool created = false;         // … which did not exist before
