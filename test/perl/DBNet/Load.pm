@@ -47,7 +47,9 @@ sub make_mirrors {
                     schema => { openAPIV3Schema => { type => 'object', properties => {
                                 spec   => { type => 'object', required => ['token'], properties => { token => $text, note => $text } },
                                 status => { type => 'object', properties => { state => $text } } } } } } ] } }));
-    $api->wait_until(sub { $api->get($self->path('widgets'))->{status} == 200 }, 'the widgets are served');
+    for my $served ($self->path('widgets'), '/openapi/v3/apis/load.dbnet.io/v1') {    # the description lags behind
+        $api->wait_until(sub { $api->get($served)->{status} == 200 }, "$served is served");
+    }
     my $namespace = DBNet::Api::quote($api->namespace);
     $node->safe_psql('postgres', $api->create_server('prod') . <<"SQL");
 CREATE SCHEMA net;
