@@ -216,10 +216,12 @@ void Leases::take_answer(const std::string &name, LeaseKeeper::Action action, ku
         try {
             kubernetes::Lease lease = kubernetes::parse_lease(response.body);
             const std::string doubt = action == LeaseKeeper::Action::read ? doubt_about(lease) : std::string();
-            if (action == LeaseKeeper::Action::read)
+            if (action == LeaseKeeper::Action::read) {
                 keeper.on_read(std::move(lease), doubt, now_ms);
-            else
-                server.refusals = 0, keeper.on_written(std::move(lease), now_ms);
+            } else {
+                server.refusals = 0;
+                keeper.on_written(std::move(lease), now_ms);
+            }
         } catch (const std::exception &failure) {
             keeper.on_failure(failure.what(), now_ms);
         }
