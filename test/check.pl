@@ -7,6 +7,9 @@
 # DBNET_TORTURE=1 to take their time; --bench runs test/bench/run.pl,
 # --demo test/demo/run.pl, --valgrind test/valgrind.pl. Everything is written below build/check, or build/demo. As root it goes on as an unprivileged
 # user, since PostgreSQL refuses root.
+#
+# Up to three programs of test/t that failed beside others are run once more, alone. Those that pass then do not fail the run, but are named
+# as unsteady with what failed the first time: each is a race, in the test or in DBNet, that somebody has to mend. DBNET_STEADY=1 lets them fail.
 use strict;
 use warnings;
 use Cwd qw(getcwd abs_path);
@@ -66,7 +69,7 @@ if ($demo) {
     exec $^X, 'test/demo/run.pl' or die "test/demo/run.pl: $!\n";
 }
 
-my ($passed, $failed, %skipped, @failures) = (0, 0);
+my ($passed, $failed, %skipped, @failures, @unsteady) = (0, 0);
 run_unit();
 run_fuzz();
 run_regress('regress', "$pgxs_test/regress/pg_regress", 'test', 'sql', 'sql', '--temp-config=test/dbnet.conf');
@@ -79,6 +82,7 @@ unlink $ENV{DBNET_TEST_KUBECONFIG} if $ENV{DBNET_TEST_KUBECONFIG};
 my $skips = 0;
 $skips += $skipped{$_} for keys %skipped;
 print "\nSkipped:\n", map { "  $skipped{$_} x $_\n" } sort keys %skipped if $skips;
+print "\nUnsteady, to be mended: failed beside others, passed alone:\n", @unsteady if @unsteady;
 print "\nFailed:\n", @failures if @failures;    # once more, where whoever sees only the end of the output finds it
 print "\n$passed passed, $failed failed", ($skips ? ", $skips skipped" : ''), "\n";
 exit($failed || !$passed ? 1 : 0);
@@ -273,29 +277,50 @@ sub run_programs {
     @place{ map { "test/t/$_.pl" } @longest } = 0 .. $#longest;
     my @files = grep { wanted('t/' . basename($_, '.pl')) && ($torture || !/_torture\.pl$/) }
       sort { ($place{$a} // @longest) <=> ($place{$b} // @longest) || $a cmp $b } glob 'test/t/*.pl';
-    my (%running, @finished);
+    my (%running, @failed);
     my $jobs = $ENV{DBNET_TEST_JOBS} // 4;    # on two cores: they wait more than they compute
     while (@files || %running) {
         while (@files && keys %running < $jobs) {
             my $file = shift @files;
-            my $name = basename($file, '.pl');
-            my $pid = fork // die "fork: $!\n";
-            if (!$pid) {
-                @ENV{qw(TESTDATADIR TESTLOGDIR)} = ("$work/t_$name", "$work/log/t_$name");
-                make_path($ENV{TESTDATADIR}, $ENV{TESTLOGDIR});
-                open STDIN, '<', '/dev/null';
-                open STDOUT, '>', "$work/log/t_$name.tap";
-                open STDERR, '>', "$work/log/t_$name.err";
-                exec $^X, $file or POSIX::_exit(127);
-            }
-            $running{$pid} = { name => $name, since => time };
+            $running{ start_program($file, "t_" . basename($file, '.pl')) } = { file => $file, since => time };
         }
         my $pid = waitpid -1, 0;
         my $ended = delete $running{$pid} // next;
-        report_tap("t/$ended->{name}", "$work/log/t_$ended->{name}.tap", $?, time - $ended->{since});
+        my $name = basename($ended->{file}, '.pl');
+        my $told = @failures;
+        my ($good, $bad) = report_tap("t/$name", "$work/log/t_$name.tap", $?, time - $ended->{since});
+        push @failed, { file => $ended->{file}, good => $good, bad => $bad, told => [ splice @failures, $told ] } if $bad;
+    }
+    my $again = @failed <= 3 && !$ENV{DBNET_STEADY};
+    for my $first (@failed) {
+        my $unsteady = 0;
+        if ($again) {
+            my $name = basename($first->{file}, '.pl');
+            my $since = time;
+            $passed -= $first->{good};
+            $failed -= $first->{bad};
+            waitpid start_program($first->{file}, "t_$name.again"), 0;
+            (undef, my $bad) = report_tap("t/$name, once more", "$work/log/t_$name.again.tap", $?, time - $since);
+            $unsteady = !$bad;
+        }
+        push @{ $unsteady ? \@unsteady : \@failures }, @{ $first->{told} };
     }
 }
 
+# The pid of a program of test/t that writes to the given name below log/ and has its data in a folder of that name.
+sub start_program {
+    my ($file, $place) = @_;
+    my $pid = fork // die "fork: $!\n";
+    return $pid if $pid;
+    @ENV{qw(TESTDATADIR TESTLOGDIR)} = ("$work/$place", "$work/log/$place");
+    make_path($ENV{TESTDATADIR}, $ENV{TESTLOGDIR});
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>', "$work/log/$place.tap";
+    open STDERR, '>', "$work/log/$place.err";
+    exec $^X, $file or POSIX::_exit(127);
+}
+
+# Tells of a TAP file; returns how many passed and failed.
 sub report_tap {
     my ($name, $log, $status, $seconds) = @_;
     my $parser = TAP::Parser->new({ tap => slurp($log) . "\n" }); # of a program that died at once it is empty
@@ -315,4 +340,5 @@ sub report_tap {
         print map { "    $_\n" } grep { defined } (split /\n/, $errors)[0 .. 39] if $errors ne '' && $log =~ /\.tap$/;
         print "    $_\n" for $parser->parse_errors;
     }
+    return ($good, $bad);
 }
