@@ -50,10 +50,11 @@ sub start_proxy {
             STDOUT->autoflush(1);
             local $SIG{CHLD} = 'IGNORE';
             local $SIG{PIPE} = 'IGNORE';
+            local $SIG{TERM} = sub { local $SIG{TERM} = 'IGNORE'; kill 'TERM', -$$; POSIX::_exit(0) };    # the tunnels end with it
             my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $proxy_port, Listen => 64, ReuseAddr => 1) or die "listen: $!";
             while (my $client = $listener->accept) {
                 my $pid = fork // die "fork: $!";
-                if ($pid == 0) { relay($client); POSIX::_exit(0) }
+                if ($pid == 0) { $SIG{TERM} = 'DEFAULT'; relay($client); POSIX::_exit(0) }
                 close $client;
             }
         });
@@ -114,7 +115,6 @@ cmp_ok(tunnels() - $before, '<', 6, 'no connection is made for each renewal');
 
 # --- the proxy is gone, and comes back ---
 $proxy->stop;
-$api->disturb('drop_connections?reset=1') if $api->kind eq 'simulator';
 $node->psql_ok(q{UPDATE net.maps_file SET data = '{"v": "2"}' WHERE name = 'm-file'; UPDATE net.maps_options SET data = '{"v": "2"}' WHERE name = 'm-options'}, 'rows change while it is gone');
 for my $server (sort keys %servers) {
     $node->wait_for("SELECT state = 'degraded' AND message LIKE '%proxy%' FROM dbnet.mirror_status WHERE relation = 'net.maps_$server'::regclass", "the mirror of '$server' says that the proxy is")

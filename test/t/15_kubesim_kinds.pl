@@ -34,6 +34,7 @@ sub job {
 }
 sub managers { my ($object) = @_; return join ', ', map { join ' ', grep { defined } @{$_}{qw(manager operation subresource)} } @{ $object->{metadata}{managedFields} } }
 $api->create_node('n1');
+my $minor = $api->minor;
 
 # --- StatefulSet ---
 my $set = made($path{statefulsets}, workload('StatefulSet', 'db', serviceName => 'db', replicas => 2));
@@ -46,7 +47,8 @@ is_deeply($set->{status}, { availableReplicas => 2, collisionCount => 0, current
         updateRevision => $revision, updatedReplicas => 2 }, 'its whole status');
 is(managers($set), 'curl Update, kube-controller-manager Update status', 'and who wrote what');
 my $pod = $api->get("$path{pods}/db-0")->{body};
-is_deeply($pod->{metadata}{labels}, { app => 'db', 'controller-revision-hash' => $revision, 'statefulset.kubernetes.io/pod-name' => 'db-0' }, 'labels of a pod');
+is_deeply($pod->{metadata}{labels}, { app => 'db', 'controller-revision-hash' => $revision, 'statefulset.kubernetes.io/pod-name' => 'db-0',
+        ($minor >= 28 ? ('apps.kubernetes.io/pod-index' => '0') : ()) }, 'labels of a pod');
 is_deeply([ @{ $pod->{spec} }{qw(hostname subdomain)}, $pod->{metadata}{ownerReferences}[0]{controller} ], [ 'db-0', 'db', JSON::PP::true ], 'which has a name in the network, and a controller');
 is($api->get("$path{controllerrevisions}/$revision")->{body}{data}{spec}{template}{'$patch'}, 'replace', 'the template is remembered');
 is(kubectl('scale', 'statefulset/db', '--replicas=3'), "0 statefulset.apps/db scaled\n", 'kubectl scale statefulset');
@@ -107,19 +109,20 @@ like(kubectl('get', 'daemonset'), qr{NAME\s+DESIRED\s+CURRENT\s+READY\s+UP-TO-DA
 
 # --- Job ---
 my $job = made($path{jobs}, job('good', ['true'], completions => 3, parallelism => 2));
-is_deeply($job->{spec}{selector}{matchLabels}, { 'controller-uid' => $job->{metadata}{uid} }, 'a Job makes its selector');
-is_deeply([ $job->{status}, @{ $job->{spec} }{qw(backoffLimit completionMode suspend)}, $job->{metadata}{annotations} ], [ {}, 6, 'NonIndexed', JSON::PP::false, { 'batch.kubernetes.io/job-tracking' => '' } ], 'and the defaults');
+is_deeply($job->{spec}{selector}{matchLabels}, { ($minor >= 27 ? 'batch.kubernetes.io/' : '') . 'controller-uid' => $job->{metadata}{uid} }, 'a Job makes its selector');
+is_deeply([ $job->{status}, @{ $job->{spec} }{qw(backoffLimit completionMode suspend)}, $job->{metadata}{annotations} ], [ {}, 6, 'NonIndexed', JSON::PP::false, $minor >= 30 ? undef : { 'batch.kubernetes.io/job-tracking' => '' } ],
+    'and the defaults');
 is(kubectl('wait', '--for=condition=Complete', 'job/good', '--timeout=60s'), "0 job.batch/good condition met\n", 'kubectl wait job');
 $job = when("$path{jobs}/good", sub { $_[0]{succeeded} == 3 });
-is_deeply([ sort keys %{ $job->{status} } ], [qw(completionTime conditions ready startTime succeeded uncountedTerminatedPods)], 'what a Job reports at its end');
-is_deeply([ map { "$_->{type}=$_->{status}" } @{ $job->{status}{conditions} } ], ['Complete=True'], 'one condition');
+is_deeply([ sort keys %{ $job->{status} } ], [ qw(completionTime conditions ready startTime succeeded), ($minor >= 31 ? 'terminating' : ()), 'uncountedTerminatedPods' ], 'what a Job reports at its end');
+is_deeply([ map { "$_->{type}=$_->{status}" } @{ $job->{status}{conditions} } ], [ ($minor >= 31 ? 'SuccessCriteriaMet=True' : ()), 'Complete=True' ], 'its conditions');
 like(kubectl('get', 'job', 'good'), qr{NAME\s+(?:STATUS\s+)?COMPLETIONS\s+DURATION\s+AGE\ngood\s+(?:Complete\s+)?3/3\s}, 'kubectl get job');
 like_all(kubectl('describe', 'job', 'good'), 'kubectl describe job', qr{Parallelism:\s+2}, qr{Pods Statuses:\s+0 Active.* / 3 Succeeded / 0 Failed});
 $refused = $api->patch("$path{jobs}/good", { spec => { template => { spec => { containers => [ { name => 'app', image => 'app:2' } ] } } } });
 is_deeply([ $refused->{status}, $refused->{body}{details}{causes}[0]{field} ], [ 422, 'spec.template' ], 'its template cannot change');
 like($refused->{body}{message}, qr/^Job\.batch "good" is invalid: spec\.template: Invalid value: .*: field is immutable$/s, 'and the server says so');
 made($path{jobs}, job('bad', ['false'], backoffLimit => 0));
-my ($failed) = @{ when("$path{jobs}/bad", sub { @{ $_[0]{conditions} // [] } })->{status}{conditions} };
+my ($failed) = grep { $_->{type} eq 'Failed' } @{ when("$path{jobs}/bad", sub { grep { $_->{type} eq 'Failed' } @{ $_[0]{conditions} // [] } })->{status}{conditions} };
 is_deeply([ @{$failed}{qw(type status reason message)} ], [ 'Failed', 'True', 'BackoffLimitExceeded', 'Job has reached the specified backoff limit' ], 'a Job that fails');
 made($path{jobs}, job('numbers', ['true'], completions => 2, parallelism => 2, completionMode => 'Indexed'));
 is(when("$path{jobs}/numbers", sub { ($_[0]{succeeded} // 0) == 2 })->{status}{completedIndexes}, '0,1', 'a Job with indexes');

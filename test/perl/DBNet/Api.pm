@@ -92,6 +92,8 @@ sub direct     { return $_[0]{direct} // $_[0] }    # past the proxy
 
 # A namespace of this run; cluster-scoped objects carry the label of the run, and on a shared cluster its name too.
 sub namespace { return $_[0]{run} }
+# y of Kubernetes 1.y, for what newer servers report in addition; the recorded server, whose build names no version, is a 1.26.
+sub minor     { my ($self) = @_; return ($self->get('/version')->{body}{gitVersion} =~ /^v1\.(\d+)/)[0] // 26 }
 sub label_key { return 'dbnet.io/test' }
 sub labels    { my ($self) = @_; return { $self->label_key => $self->{run} } }
 sub selector  { my ($self) = @_; return $self->label_key . "=$self->{run}" }
