@@ -177,7 +177,7 @@ $node->query_is('SELECT count(*) FROM done WHERE n IN (60, 61)', '2', 'nothing w
     $node->reload;
     my @answers = map { my $client = $_; IO::Select->new($client)->can_read(60) ? do { sysread $client, my $text, 4096; $text } : 'none' } @clients;
     like($answers[0], qr{^HTTP/1\.1 500 .*57P01.*Whether the request was carried out is not known}s, 'one that runs is not to be sent again');
-    like($answers[1], qr{^HTTP/1\.1 503 .*^Retry-After: 1\r.*the request was cancelled}ms, 'one that waits is');
+    like($answers[1], qr{^HTTP/1\.1 (?:503 .*^Retry-After: 1\r.*the request was cancelled|200 .*"X")}ms, 'one that waits is, unless a new session got to it first');
     is($write->('b', 71), 200, 'the next one is served');
 }
 
