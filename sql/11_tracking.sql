@@ -40,7 +40,10 @@ DECLARE
     part regclass;
 BEGIN
     FOR part IN SELECT tgrelid FROM pg_trigger WHERE tgname = 'dbnet_track_truncate'
-                AND (tgrelid = relation OR tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) AS p)) LOOP
+                AND (tgrelid = relation OR tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) AS p))
+                -- A partition that is still tracked, by itself or with a table above it, goes on telling.
+                AND NOT EXISTS (SELECT FROM pg_partition_ancestors(tgrelid) AS a JOIN dbnet.tracked_relation AS t ON t.relation = a.relid
+                                WHERE t.enabled AND t.relation <> untrack_truncate.relation) LOOP
         EXECUTE format('DROP TRIGGER dbnet_track_truncate ON %s', part);
     END LOOP;
 END

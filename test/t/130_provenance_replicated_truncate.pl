@@ -54,6 +54,23 @@ my $triggers = q{SELECT string_agg(tgrelid::regclass::text, ' ' ORDER BY tgrelid
 $node->query_is($triggers, 'net.maps net.nodes net.nodes_x net.nodes_y net.nodes_z', 'each table has its trigger');
 $node->psql_ok(q{SELECT dbnet.untrack('net.nodes'), dbnet.unmirror('net.maps')}, 'the tables are tracked no more');
 $node->query_is($triggers, '', 'and have none');
+
+# Partitions that are mirrors, of a table that is tracked: each of both goes by itself.
+$node->psql_ok(q{
+    CREATE TABLE net.sites (namespace text, name text, PRIMARY KEY (namespace, name)) PARTITION BY LIST (namespace);
+    CREATE TABLE net.sites_a PARTITION OF net.sites FOR VALUES IN ('a');
+    CREATE TABLE net.sites_b (namespace text NOT NULL, name text NOT NULL, PRIMARY KEY (namespace, name));
+    CREATE TABLE net.sites_c (namespace text NOT NULL, name text NOT NULL, PRIMARY KEY (namespace, name));
+    SELECT dbnet.mirror('lab', 'v1', 'ConfigMap', part, columns => '{"namespace": "metadata.namespace", "name": "metadata.name"}') FROM unnest('{net.sites_b,net.sites_c}'::text[]) AS part;
+    ALTER TABLE net.sites ATTACH PARTITION net.sites_b FOR VALUES IN ('b');
+    ALTER TABLE net.sites ATTACH PARTITION net.sites_c FOR VALUES IN ('c');
+    SELECT dbnet.track('net.sites')}, 'a table, and mirrors that are partitions of it');
+my $all = 'net.sites net.sites_a net.sites_b net.sites_c';
+$node->query_is($triggers, $all, 'each has one trigger');
+$node->psql_ok(q{SELECT dbnet.unmirror('net.sites_b')}, 'no mirror any more');
+$node->query_is($triggers, $all, 'the table above it is still tracked');
+$node->psql_ok(q{SELECT dbnet.untrack('net.sites')}, 'tracked no more');
+$node->query_is($triggers, 'net.sites_c', 'the mirror still is');
 $source->stop;
 $node->no_crash_in_log;
 $node->stop;
