@@ -39,6 +39,8 @@ const pg::Statement select_filled{
 
 const pg::Statement remove_uses{"DELETE FROM dbnet.used_version WHERE ctid = ANY (ARRAY("
                                 "SELECT ctid FROM dbnet.used_version WHERE activity < $1 LIMIT 5000))"};
+const pg::Statement remove_outside_changes{"DELETE FROM dbnet.outside_change WHERE ctid = ANY (ARRAY("
+                                           "SELECT ctid FROM dbnet.outside_change WHERE id < $1 LIMIT 5000))"};
 // The line of a session that goes on is written anew every day, so that none is older than what refers to it by more.
 const pg::Statement remove_sessions{"DELETE FROM dbnet.session WHERE ctid = ANY (ARRAY("
                                     "SELECT ctid FROM dbnet.session WHERE id < $1 LIMIT 5000))"};
@@ -139,6 +141,7 @@ void Housekeeping::remove_old() {
             pg::execute_once("TRUNCATE " + list);
         const EventId kept = provenance::event_ring.start_of_stretch(oldest_event);
         pg::execute(remove_uses, kept);
+        pg::execute(remove_outside_changes, kept);
         pg::execute(remove_sessions, kept - day);
         pg::execute(remove_blocks, kept);
         pg::execute(remove_tokens);

@@ -58,31 +58,34 @@ $$;
 COMMENT ON FUNCTION dbnet.answer_history(oid, regclass, text, timestamptz, integer) IS 'Internal: answers dbnet.history()';
 
 CREATE FUNCTION dbnet.blame(relation regclass, key text)
-    RETURNS TABLE (column_name text, value jsonb, at timestamptz, role text, session_user_name text, application text, statement text, event bigint)
+    RETURNS TABLE (column_name text, value jsonb, at timestamptz, role text, session_user_name text, application text, statement text, event bigint,
+                   manager text, manager_since timestamptz)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.blame(regclass, text) IS
-    'Who set each column of a row last, as far as it is on record. Arguments: as for dbnet.history(). Rows: column; value that was set; when it was committed; role; who was logged in, with which application; statement (device report: what the device said, or somebody else there); event. Errors: as for dbnet.history()';
+    'Who set each column of a row last, as far as it is on record. Arguments: as for dbnet.history(). Rows: column; value that was set; when it was committed; role; who was logged in, with which application; statement (device report: what the device said, or somebody else there, so that nobody is named before); event; of a mirror who set the field last on the device, by its metadata.managedFields, and since when: the mirror''s own manager for what DBNet has sent. Errors: as for dbnet.history()';
 
 CREATE FUNCTION dbnet.answer_blame(caller oid, relation regclass, key text)
-    RETURNS TABLE (column_name text, value jsonb, set_at timestamptz, role text, session_user_name text, application text, statement text, event bigint)
+    RETURNS TABLE (column_name text, value jsonb, set_at timestamptz, role text, session_user_name text, application text, statement text, event bigint,
+                   manager text, manager_since timestamptz)
     LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_column
 DECLARE
-    tracked integer := dbnet.tracked_number(caller, relation);
-    columns name[] := (SELECT t.key_columns FROM dbnet.tracked_relation AS t WHERE t.number = tracked);
-    hash bigint := dbnet.key_hash(columns, dbnet.key_of(relation, answer_blame.key));
+    tracked dbnet.tracked_relation := (SELECT t FROM dbnet.tracked_relation AS t WHERE t.number = dbnet.tracked_number(caller, answer_blame.relation));
+    key_document jsonb := dbnet.key_of(relation, answer_blame.key);
+    hash bigint := dbnet.key_hash(tracked.key_columns, key_document);
     before bigint := 9223372036854775807;
     unreadable integer[] := dbnet.unreadable_tables(caller);
     version record;
     column_keys text[];
     setters bigint[] := '{}'; -- the version that set column_keys[n]
     known text[] := '{}';
+    device dbnet.object;
 BEGIN
     -- Backwards to where the row came from, also under the keys that it had before.
     LOOP
         SELECT v.id, v.operation, v.key, v.old, v.new, v.pair INTO version FROM dbnet.entity_version AS v
-            WHERE v.relation = tracked AND v.key_hash = hash AND v.id < before ORDER BY v.id DESC LIMIT 1;
+            WHERE v.relation = tracked.number AND v.key_hash = hash AND v.id < before ORDER BY v.id DESC LIMIT 1;
         EXIT WHEN NOT FOUND OR version.operation IN ('D', 'R');
         column_keys := ARRAY(SELECT f FROM jsonb_object_keys(version.new) AS f WHERE f <> ALL (known));
         known := known || column_keys;
@@ -90,17 +93,29 @@ BEGIN
         EXIT WHEN version.operation = 'I';
         before := version.id;
         IF version.pair IS NOT NULL THEN
-            hash := dbnet.key_hash(columns, version.key || version.old);
+            hash := dbnet.key_hash(tracked.key_columns, version.key || version.old);
         END IF;
     END LOOP;
+    SELECT * INTO device FROM dbnet.object AS o WHERE o.relation = answer_blame.relation
+        AND o.name = key_document ->> tracked.key_columns[cardinality(tracked.key_columns)]::text
+        AND (cardinality(tracked.key_columns) = 1 OR o.namespace = key_document ->> tracked.key_columns[1]::text);
     RETURN QUERY
-    SELECT k.name, v.new -> k.name, dbnet.event_time(v.id), a.role, s.session_user_name, s.application_name,
-           CASE WHEN a.text IS NULL OR dbnet.hides_text(unreadable, t.id, t.events) THEN a.name ELSE a.text END, v.id
-    FROM unnest(known, setters) AS k(name, version)
-    JOIN LATERAL dbnet.version_by_id(k.version) AS v ON true
+    WITH setter AS (
+        SELECT k.name, k.version, NULL::jsonb AS value FROM unnest(known, setters) AS k(name, version)
+        UNION ALL
+        -- What was imported is not on record by its values; the object has them.
+        SELECT c.column_name, CASE WHEN version.operation = 'I' AND version.new IS NULL THEN version.id END,
+               CASE WHEN c.role = 'key' THEN key_document -> c.column_name::text WHEN c.column_name <> ALL (tracked.redacted_columns) THEN device.base -> c.path END
+        FROM dbnet.mirrored_column AS c WHERE c.relation = answer_blame.relation AND c.column_name <> ALL (known) AND device.base ? c.path)
+    SELECT k.name, coalesce(v.new -> k.name, k.value), dbnet.event_time(v.id), CASE WHEN a.kind <> 'R' THEN a.role END, s.session_user_name, s.application_name,
+           CASE WHEN a.text IS NULL OR dbnet.hides_text(unreadable, t.id, t.events) THEN a.name ELSE a.text END, v.id,
+           device.managers -> c.path ->> 0, (device.managers -> c.path ->> 1)::timestamptz
+    FROM setter AS k
+    LEFT JOIN dbnet.mirrored_column AS c ON c.relation = answer_blame.relation AND c.column_name = k.name
+    LEFT JOIN LATERAL dbnet.version_by_id(k.version) AS v ON true
     LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true
     LEFT JOIN LATERAL dbnet.activity_by_id(a.transaction) AS t ON true
-    LEFT JOIN dbnet.session AS s ON s.id = t.session
+    LEFT JOIN dbnet.session AS s ON s.id = t.session AND a.kind <> 'R' -- it was the mirror worker
     ORDER BY k.name;
 END
 $$;

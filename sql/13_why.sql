@@ -153,7 +153,7 @@ BEGIN
                          || CASE WHEN activity.detail ? 'suppressed' THEN ', suppressed it' WHEN activity.detail ? 'changed' THEN ', rewrote it' ELSE '' END
            WHEN 'R' THEN 'device report on ' || dbnet.table_text(activity.relation)
            ELSE CASE WHEN activity.detail ? 'foreign_key' THEN format('foreign key %s: ', activity.detail ->> 'foreign_key') ELSE '' END
-                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*', ''), 160) END END,
+                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*|\s*/\*[^*]*\*/[\s;]*$', '', 'g'), 160) END END,
            CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
            CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' WHEN 'p' THEN ', partly rolled back' END);
     detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,

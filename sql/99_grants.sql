@@ -56,7 +56,7 @@ GRANT dbnet_operator TO dbnet_admin;
 -- Whole objects and values (live, base, applied of dbnet.object) are for nobody but the functions, which show mapped
 -- fields to who may SELECT the table.
 GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held, dbnet.warnings,
-    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation,
+    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation, dbnet.outside_change,
     dbnet.tracked_relation, dbnet.operation, dbnet.operation_step, dbnet.operation_status
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
@@ -141,7 +141,7 @@ DECLARE
     protected text;
 BEGIN
     FOREACH protected IN ARRAY ARRAY['mirrored_relation', 'mirrored_column', 'mirror_state', 'object', 'tombstone',
-                                     'held_change', 'ownership_request', 'actuation', 'tracked_relation',
+                                     'held_change', 'ownership_request', 'actuation', 'outside_change', 'tracked_relation',
                                      'operation', 'operation_step']
     LOOP
         EXECUTE pg_catalog.format('ALTER TABLE dbnet.%I ENABLE ROW LEVEL SECURITY', protected);

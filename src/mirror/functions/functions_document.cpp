@@ -210,6 +210,20 @@ DBNET_FUNCTION(dbnet_get) {
     return copy_of(place.value);
 }
 
+DBNET_FUNCTION(dbnet_value_at) {
+    const FieldPath path = parse_path(*text_argument(fcinfo, 1));
+    Jsonb *document = document_argument(fcinfo, 0);
+    Place place;
+    try {
+        place = find_place(document, path);
+    } catch (const pg::error &) {
+        PG_RETURN_NULL();
+    }
+    if (place.steps.size() < path.segments().size())
+        PG_RETURN_NULL();
+    return copy_of(place.value);
+}
+
 DBNET_FUNCTION(dbnet_set) {
     const FieldPath path = parse_path(required(text_argument(fcinfo, 1), "path"));
     if (PG_ARGISNULL(2))
