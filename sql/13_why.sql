@@ -153,7 +153,7 @@ BEGIN
                          || CASE WHEN activity.detail ? 'suppressed' THEN ', suppressed it' WHEN activity.detail ? 'changed' THEN ', rewrote it' ELSE '' END
            WHEN 'R' THEN 'device report on ' || dbnet.table_text(activity.relation)
            ELSE CASE WHEN activity.detail ? 'foreign_key' THEN format('foreign key %s: ', activity.detail ->> 'foreign_key') ELSE '' END
-                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*|\s*/\*[^*]*\*/[\s;]*$', '', 'g'), 160) END END,
+                || CASE WHEN hidden OR activity.text IS NULL THEN activity.name ELSE dbnet.short_text(regexp_replace(regexp_replace(activity.text, '^\s*/\*.*?\*/\s*', ''), '\s*/\*[^*]*\*/[\s;]*$', ''), 160) END END,
            CASE WHEN activity.line IS NOT NULL THEN format(' (line %s)', activity.line) END,
            CASE activity.status WHEN 'f' THEN ', failed' WHEN 'b' THEN ', rolled back' WHEN 'p' THEN ', partly rolled back' END);
     detail := CASE WHEN hidden THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object('name', activity.name, 'table', dbnet.table_text(activity.relation), 'line', activity.line, 'text', activity.text, 'arguments', activity.arguments,
@@ -206,7 +206,7 @@ CREATE FUNCTION dbnet.why_steps(event bigint, most integer DEFAULT 200)
     RETURNS TABLE (step integer, depth integer, at timestamptz, event bigint, kind text, what text, detail jsonb)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.why_steps(bigint, integer) IS
-    'What led to an event, newest first, as rows; dbnet.why() shows the same as text. Arguments: event; steps at most. Rows: step; depth: 0 the event itself, one more for each change of a row before it; when it was committed; event; kind device | row | statement | call | trigger | report | ddl | who | read | policy (a decision) | trace (that it names); what, on one line; the same for programs. Steps on tables that the role may not read are there without values. Errors: 42704 there is no such event';
+    'What led to an event, newest first, as rows; dbnet.why() shows the same as text. Arguments: event; steps at most. Rows: step; depth: 0 the event itself, one more for each change of a row before it; when it was committed; event; kind device | row | statement | call | trigger | report | ddl | who | read | policy (a decision) | trace (that it names); what, on one line; the same for programs. Steps on tables that the role may not read are there without values. Errors: 42704 there is no such event, 22004 it is NULL';
 
 CREATE FUNCTION dbnet.answer_why_steps(caller oid, start bigint, most integer)
     RETURNS TABLE (step integer, depth integer, at timestamptz, event bigint, kind text, what text, detail jsonb)
@@ -229,6 +229,9 @@ DECLARE
     next bigint;
     decision record; -- a step of dbnet.decision_steps()
 BEGIN
+    IF start IS NULL THEN
+        RAISE EXCEPTION 'the event is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'What was to find it has found none.';
+    END IF;
     step := 0;
     WHILE cardinality(waiting) > 0 AND step < most LOOP
         event := waiting[1];
@@ -426,6 +429,9 @@ DECLARE
     unreadable integer[] := dbnet.unreadable_tables(caller);
     following bigint[];
 BEGIN
+    IF start IS NULL THEN
+        RAISE EXCEPTION 'the event is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'What was to find it has found none.';
+    END IF;
     step := 0;
     WHILE cardinality(waiting) > 0 AND step < most LOOP
         event := waiting[1];

@@ -26,6 +26,7 @@ $node->psql_ok(q{
     INSERT INTO net.zones VALUES ('us', 1)}, 'tables, triggers, rows, partitions');
 $node->psql_ok($_, $_) for q{UPDATE net.pools SET n = 3 WHERE name = 'web'}, q{UPDATE net.pools SET name = 'store' WHERE name = 'db'}, q{DELETE FROM net.nodes WHERE id = 2},
   q{BEGIN; SELECT dbnet.set_cause(reason => 'ticket 1'); DELETE FROM net.pools WHERE name = 'web'; COMMIT}, q{DROP TABLE net.dropped};
+$node->psql_ok(q{DO $$ BEGIN PERFORM dbnet.used('net.nodes', '3'); UPDATE net.pools SET n = 2 WHERE name = 'store'; END $$}, 'a read');
 my $middle = $node->safe_psql('postgres', q{SELECT max(event) FROM dbnet.history('net.pools', 'web') WHERE operation = 'UPDATE'});
 my ($grown) = $node->safe_psql('postgres', q{SELECT transaction FROM dbnet.history('net.pools', 'web') WHERE operation = 'UPDATE'});
 
@@ -36,7 +37,10 @@ my %question = (
     blame    => q{SELECT * FROM dbnet.blame('net.pools', 'store')},
     impact   => "SELECT dbnet.impact($middle)",
     as_of    => "SELECT * FROM dbnet.as_of(NULL::net.nodes, $middle) ORDER BY id",
-    graph    => "SELECT dbnet.graph($middle, 'prov-json')",
+    (map { $_ => "SELECT dbnet.graph($middle, '$_')" } qw(prov-json provn dot mermaid)),
+    used     => q{SELECT dbnet.why('net.pools', 'store')},
+    why_not  => q{SELECT dbnet.why_not('net.nodes', '9', '-infinity')},
+    diff     => "SELECT * FROM dbnet.diff($middle, (SELECT min(event) FROM dbnet.history('net.pools', 'store')))",
     timeline => "SELECT * FROM dbnet.timeline(tstzrange(NULL, dbnet.event_time((SELECT max(id) FROM dbnet.transaction WHERE id <= (SELECT max(event) FROM dbnet.history('net.pools', 'web'))))), 'net.pools')",
     undo     => "SELECT * FROM dbnet.undo(transaction => '$grown')",
     verify   => 'SELECT * FROM dbnet.verify()',
@@ -45,8 +49,16 @@ my %question = (
     truncate => q{SELECT tgrelid::regclass, tgenabled FROM pg_trigger WHERE tgname = 'dbnet_track_truncate' AND tgrelid::regclass::text LIKE 'net.zones%' ORDER BY tgrelid::regclass::text},
     code     => 'SELECT * FROM dbnet.code ORDER BY 1',
 );
+# A reload makes the worker look at once: the first look takes note of a moment, a later one seals what came before it.
+for (1 .. 60) {
+    $node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+    last if $node->poll_query_until('postgres', 'SELECT (SELECT max(id) FROM dbnet.transaction) = ANY (transactions) FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1', 't', 2);
+}
 my %answer = map { $_ => $node->psql_ok($question{$_}, "$_ in the original") } sort keys %question;
 isnt($answer{$_}, '', "$_ has an answer") for grep { $_ ne 'verify' } sort keys %answer;
+
+like($answer{used}, qr/ net\.nodes 3\n/, 'what was read is told');
+my $digest = $node->psql_ok('SELECT block, root FROM dbnet.digest()', 'digest of the original');
 
 is($answer{truncate}, "net.zones|A\nnet.zones_as|A\nnet.zones_eu|A\nnet.zones_us|A", 'every partition tells of a TRUNCATE');
 
@@ -56,12 +68,14 @@ $node->psql_ok('CREATE DATABASE copy', 'another database');
 $node->command_ok([ 'pg_restore', '-e', '-d', 'copy', '-h', $node->host, '-p', $node->port, $dump ], 'pg_restore');
 my @copy = (database => 'copy');
 $node->query_is($question{$_}, $answer{$_}, "$_ in the copy", @copy) for sort keys %question;
+# What the restore itself did may be sealed by now.
+$node->query_is("SELECT number, encode(root, 'hex') FROM dbnet.provenance_block WHERE number = " . ($digest =~ s/\|.*//r), $digest, 'the chain of the copy goes on from the same root', @copy);
 
 # What is restored is no change of its own, and what is changed in the copy goes on record there.
 $node->query_is(q{SELECT * FROM dbnet.gaps()}, $node->psql_ok('SELECT * FROM dbnet.gaps()', 'gaps of the original'), 'gaps of the copy', @copy);
 $node->psql_ok(q{UPDATE net.pools SET n = 7 WHERE name = 'store'}, 'a change in the copy', @copy);
-$node->query_is(q{SELECT operation, old, new FROM dbnet.history('net.pools', 'store', most => 1)}, 'UPDATE|{"n": 1}|{"n": 7}', 'is on record', @copy);
-$node->query_is(q{SELECT count(*) FROM dbnet.history('net.pools', 'store')}, '1', 'of the copy alone');
+$node->query_is(q{SELECT operation, old, new FROM dbnet.history('net.pools', 'store', most => 1)}, 'UPDATE|{"n": 2}|{"n": 7}', 'is on record', @copy);
+$node->query_is(q{SELECT count(*) FROM dbnet.history('net.pools', 'store')}, '2', 'of the copy alone');
 $node->psql_ok(q{CREATE TABLE net.later (id int PRIMARY KEY); SELECT dbnet.track('net.later')}, 'a further table', @copy);
 $node->query_is(q{SELECT count(*) = count(DISTINCT number) FROM dbnet.tracked_relation}, 't', 'gets a number of its own', @copy);
 $node->no_crash_in_log;

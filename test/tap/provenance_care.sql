@@ -94,7 +94,10 @@ BEGIN
 EXCEPTION WHEN SQLSTATE 'P1234' THEN
     RETURN sqlerrm;
 END $$;
-SELECT is(pg_temp.findings(format(tampering, :event, :in_transaction, :in_block)), format(wanted, :event, :in_transaction, :in_block), tampering) FROM (VALUES
+SELECT v.id AS other_event, a.transaction AS other_transaction FROM dbnet.entity_version AS v JOIN dbnet.activity AS a ON a.id = v.activity WHERE v.id > :event AND v.operation = 'U' ORDER BY v.id LIMIT 1 \gset
+SELECT transactions[2] AS sealed, transactions[2] + 512 AS added FROM dbnet.provenance_block WHERE number = :in_block \gset
+SELECT is(pg_temp.findings(format(tampering, :event, :in_transaction, :in_block, :sealed, :added, :other_event, :other_transaction)),
+          format(wanted, :event, :in_transaction, :in_block, :sealed, :added, :other_event, :other_transaction), tampering) FROM (VALUES
     ('UPDATE dbnet.entity_version SET new = ''{"a": 99}'' WHERE id = %1$s', '%2$s %1$s the record was changed'),
     ('UPDATE dbnet.entity_version SET old = NULL WHERE id = %1$s', '%2$s %1$s the record was changed'),
     ('UPDATE dbnet.entity_version SET new = ''{"a": 99}'', checksum = (''x'' || encode(substr(dbnet.event_hash(v), 1, 4), ''hex''))::bit(32)::integer FROM dbnet.entity_version AS v WHERE v.id = %1$s AND entity_version.id = v.id',
@@ -107,6 +110,9 @@ SELECT is(pg_temp.findings(format(tampering, :event, :in_transaction, :in_block)
     ('DELETE FROM dbnet.activity WHERE id = %2$s', '%3$s %2$s the transaction was removed; %2$s %1$s its transaction was removed'),
     ('UPDATE dbnet.activity SET root = sha256(root) WHERE id = %2$s', '%3$s the block is not as it was sealed; %2$s the transaction is not as it was recorded'),
     ('UPDATE dbnet.provenance_block SET transactions = (SELECT array_agg(t ORDER BY t DESC) FROM unnest(transactions) AS t) WHERE number = %3$s', '%3$s the block is not as it was sealed'),
+    ('INSERT INTO dbnet.activity SELECT (jsonb_populate_record(a, jsonb_build_object(''id'', a.id + 512, ''transaction'', a.id + 512, ''events'', 1))).* FROM dbnet.activity AS a WHERE a.id = %4$s',
+        '%3$s %5$s the transaction was added after the block was sealed; %5$s %5$s the record was changed'),
+    ('UPDATE dbnet.entity_version SET id = CASE id WHEN %1$s THEN %6$s ELSE %1$s END WHERE id IN (%1$s, %6$s)', '%2$s %1$s the record was changed; %7$s %6$s the record was changed'),
     ('UPDATE dbnet.session SET session_user_name = ''innocent''', '')
 ) AS t(tampering, wanted) WHERE wanted <> '';
 SELECT matches(pg_temp.findings('UPDATE dbnet.session SET session_user_name = ''innocent'''), '^\d+ the transaction is not as it was recorded; ', 'another user: every transaction of the session');
