@@ -147,9 +147,10 @@ CREATE TABLE dbnet.mirror_state (
     expected         bigint,
     resource_version text,
     watch_since      timestamptz,
-    last_event_at    timestamptz
+    last_event_at    timestamptz,
+    told_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
-COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker says of each mirror; not dumped';
+COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker last said of each mirror; see dbnet.mirror_status for what holds. Not dumped';
 COMMENT ON COLUMN dbnet.mirror_state.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.mirror_state.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, or the kind''s schema has changed (see dbnet.refresh_schema); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_state.message IS 'what is wrong, in the server''s words where there are any';
@@ -158,6 +159,36 @@ COMMENT ON COLUMN dbnet.mirror_state.expected IS 'objects the server announced f
 COMMENT ON COLUMN dbnet.mirror_state.resource_version IS 'version from which the watch goes on';
 COMMENT ON COLUMN dbnet.mirror_state.watch_since IS 'start of the running watch; NULL = none is running';
 COMMENT ON COLUMN dbnet.mirror_state.last_event_at IS 'last sign of life of the watch (event, bookmark or renewal)';
+COMMENT ON COLUMN dbnet.mirror_state.told_at IS 'when the worker said so';
+
+CREATE FUNCTION dbnet.mirroring(OUT state text, OUT message text, OUT since timestamptz) RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'dbnet_mirroring';
+COMMENT ON FUNCTION dbnet.mirroring() IS 'Internal, for dbnet.current_mirror_state: what holds for all mirrors of the database. One row: state and message that hold whatever was last said of each (disarmed, or no worker is running), NULL = none; since: what was said before it does not count, being another process''s';
+
+-- What a worker said that is gone, or in the database of which this one is a copy, does not hold.
+CREATE VIEW dbnet.current_mirror_state WITH (security_invoker = true) AS
+SELECT mirror.relation,
+       CASE told.by WHEN 'mirror' THEN said.state WHEN 'database' THEN all_of_them.state ELSE 'starting' END AS state,
+       CASE told.by WHEN 'mirror' THEN said.message WHEN 'database' THEN all_of_them.message END AS message,
+       said.listed,
+       said.expected,
+       said.watch_since,
+       said.last_event_at
+FROM dbnet.mirrored_relation AS mirror
+LEFT JOIN dbnet.mirror_state AS said ON said.relation = mirror.relation
+CROSS JOIN dbnet.mirroring() AS all_of_them
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN said.state IN ('disarmed', 'offline') AND all_of_them.state IS DISTINCT FROM 'disarmed' THEN 'mirror'
+                WHEN all_of_them.state IS NOT NULL THEN 'database'
+                WHEN said.told_at >= all_of_them.since THEN 'mirror' END AS by) AS told;
+COMMENT ON VIEW dbnet.current_mirror_state IS 'Internal: dbnet.mirror_state as far as it holds now';
+COMMENT ON COLUMN dbnet.current_mirror_state.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.current_mirror_state.state IS 'see dbnet.mirror_status';
+COMMENT ON COLUMN dbnet.current_mirror_state.message IS 'what is wrong';
+COMMENT ON COLUMN dbnet.current_mirror_state.listed IS 'see dbnet.mirror_state';
+COMMENT ON COLUMN dbnet.current_mirror_state.expected IS 'see dbnet.mirror_state';
+COMMENT ON COLUMN dbnet.current_mirror_state.watch_since IS 'see dbnet.mirror_state';
+COMMENT ON COLUMN dbnet.current_mirror_state.last_event_at IS 'see dbnet.mirror_state';
 
 -- Keys of objects are ASCII and compared a dozen times for each lookup: byte order is cheap, and kubectl's.
 

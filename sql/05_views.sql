@@ -91,7 +91,7 @@ SELECT mirror.relation,
        mirror.namespace,
        mirror.label_selector,
        mirror.mode,
-       COALESCE(state.state, 'starting') AS state,
+       state.state,
        state.message,
        COALESCE(mirror.paused_reason, paused.reason) AS paused_reason,
        state.listed,
@@ -103,7 +103,7 @@ SELECT mirror.relation,
        pg_catalog.now() - state.watch_since AS watch_age,
        pg_catalog.now() - state.last_event_at AS last_event_age
 FROM dbnet.mirrored_relation AS mirror
-LEFT JOIN dbnet.mirror_state AS state ON state.relation = mirror.relation
+JOIN dbnet.current_mirror_state AS state ON state.relation = mirror.relation
 LEFT JOIN dbnet.paused_server AS paused ON paused.server = mirror.server
 CROSS JOIN LATERAL (
     SELECT pg_catalog.count(*) FILTER (WHERE status.phase IS DISTINCT FROM 'absent') AS objects,
@@ -119,7 +119,7 @@ COMMENT ON COLUMN dbnet.mirror_status.kind IS 'kind of the objects';
 COMMENT ON COLUMN dbnet.mirror_status.namespace IS 'the one namespace that is mirrored; NULL = all';
 COMMENT ON COLUMN dbnet.mirror_status.label_selector IS 'only objects that match; empty = all';
 COMMENT ON COLUMN dbnet.mirror_status.mode IS 'observe = import and follow, never write; manage = committed changes go to the server';
-COMMENT ON COLUMN dbnet.mirror_status.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, objects cannot be looked up or recorded, or the kind''s schema has changed (see dbnet.refresh_schema); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
+COMMENT ON COLUMN dbnet.mirror_status.state IS 'starting = first list not complete; synced; degraded = list, watch or connection fails, objects cannot be looked up or recorded, the kind''s schema has changed (see dbnet.refresh_schema), or no mirror worker is running (see dbnet.worker; a standby shows what the primary''s said); disarmed = this database is a copy, or another server of it writes: see message and dbnet.claim(); offline = the server has option offline, nobody connects to it';
 COMMENT ON COLUMN dbnet.mirror_status.message IS 'what is wrong, in the server''s words where there are any';
 COMMENT ON COLUMN dbnet.mirror_status.paused_reason IS 'why nothing is sent; NULL = not paused';
 COMMENT ON COLUMN dbnet.mirror_status.listed IS 'objects seen by the running or last list';

@@ -225,7 +225,7 @@ CREATE FUNCTION dbnet.answer_device_obstacles(caller oid, relation regclass, key
 DECLARE
     tracked integer := dbnet.tracked_number(caller, relation);
     mirror dbnet.mirrored_relation;
-    state dbnet.mirror_state;
+    state dbnet.current_mirror_state;
     paused dbnet.paused_server;
     key_document jsonb := dbnet.key_of(relation, key);
     columns name[] := (SELECT t.key_columns FROM dbnet.tracked_relation AS t WHERE t.number = tracked);
@@ -236,7 +236,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    SELECT * INTO state FROM dbnet.mirror_state AS s WHERE s.relation = mirror.relation;
+    SELECT * INTO state FROM dbnet.current_mirror_state AS s WHERE s.relation = mirror.relation;
     SELECT * INTO paused FROM dbnet.paused_server AS p WHERE p.server = mirror.server;
     RETURN QUERY
     SELECT format('%s only observes server %I: its rows change nothing there; dbnet.alter_mirror(%L, mode => ''manage'') lets them', mirror.relation, mirror.server, mirror.relation::text), NULL::bigint

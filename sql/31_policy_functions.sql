@@ -485,7 +485,7 @@ COMMENT ON FUNCTION dbnet.next_run(text, timestamptz, text) IS
 CREATE FUNCTION dbnet.fresh(relation regclass, within interval DEFAULT '2 minutes') RETURNS boolean
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT coalesce((SELECT s.state = 'offline' OR s.state = 'synced' AND s.last_event_at >= clock_timestamp() - within
-                           FROM dbnet.mirror_state AS s WHERE s.relation = fresh.relation), false) $$;
+                           FROM dbnet.current_mirror_state AS s WHERE s.relation = fresh.relation), false) $$;
 COMMENT ON FUNCTION dbnet.fresh(regclass, interval) IS
     'Whether a mirror''s rows are what the devices say now: it is synced, and its watch was heard from within so long. When nothing changes an API server says so once a minute, so less than that makes a quiet mirror stale. True for mirrors of offline servers, false for what is no mirror, or none that the role may see';
 

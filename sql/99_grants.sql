@@ -56,7 +56,8 @@ GRANT dbnet_operator TO dbnet_admin;
 -- Whole objects and values (live, base, applied of dbnet.object) are for nobody but the functions, which show mapped
 -- fields to who may SELECT the table.
 GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.held, dbnet.warnings,
-    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.paused_server, dbnet.actuation, dbnet.outside_change,
+    dbnet.mirrored_relation, dbnet.mirrored_column, dbnet.mirror_state, dbnet.current_mirror_state, dbnet.paused_server, dbnet.actuation,
+    dbnet.outside_change,
     dbnet.tracked_relation, dbnet.operation, dbnet.operation_step, dbnet.operation_status
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
@@ -67,7 +68,7 @@ GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, sin
     ON dbnet.held_change TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, path, requested_by, transaction, at) ON dbnet.ownership_request TO dbnet_viewer;
-GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
+GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.mirroring(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
     TO dbnet_viewer;
 -- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.

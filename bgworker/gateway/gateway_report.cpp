@@ -17,9 +17,8 @@ const pg::Statement select_calls{
     " FROM dbnet.actuation WHERE id > $1 GROUP BY 2, 3, 6"};
 const pg::Statement select_workers{"SELECT process, (state = 'running')::integer, restarts, lag FROM dbnet.worker"};
 const pg::Statement select_mirrors{
-    "SELECT m.relation::text, (s.state IS NOT DISTINCT FROM 'synced')::integer, coalesce(s.listed, 0),"
-    " extract(epoch FROM s.last_event_at)::bigint"
-    " FROM dbnet.mirrored_relation AS m LEFT JOIN dbnet.mirror_state AS s USING (relation) ORDER BY 1"};
+    "SELECT relation::text, (state = 'synced')::integer, coalesce(listed, 0),"
+    " extract(epoch FROM last_event_at)::bigint FROM dbnet.current_mirror_state ORDER BY 1"};
 const pg::Statement select_held{"SELECT count(*) FROM dbnet.held_change WHERE decision IS NULL"};
 
 std::string bounds_as_array() {

@@ -35,7 +35,7 @@ const pg::Statement upsert_state{R"sql(
     ON CONFLICT (relation) DO UPDATE SET
         state = excluded.state, message = excluded.message, listed = excluded.listed, expected = excluded.expected,
         resource_version = excluded.resource_version, watch_since = excluded.watch_since,
-        last_event_at = excluded.last_event_at
+        last_event_at = excluded.last_event_at, told_at = excluded.told_at
 )sql"};
 
 // Of objects that are known to be gone, those whose row may have been left behind.

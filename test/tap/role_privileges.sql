@@ -20,7 +20,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['cancel_operation', 'cordon', 'drain', 'evict', 'restart', 'uncordon', 'wait_operation',
           'adopt', 'again', 'aligned', 'arrow', 'as_of', 'backtest', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
           'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'ellipsis', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'fresh', 'gaps', 'get', 'graph',
-          'graph_edges', 'history', 'impact', 'impact_steps', 'is_copy', 'is_offline', 'is_report', 'key_columns', 'key_condition', 'key_document', 'key_hash', 'key_text', 'last_event_at',
+          'graph_edges', 'history', 'impact', 'impact_steps', 'is_copy', 'is_offline', 'is_report', 'key_columns', 'key_condition', 'key_document', 'key_hash', 'key_text', 'last_event_at', 'mirroring',
           'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
           'row_document', 'rows_as_of', 'scale_to', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_obstacles', 'undo_outcome', 'undo_steps', 'undo_within', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
@@ -37,7 +37,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
           'unset', 'used', 'wrap_transaction'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
-    ARRAY['actuation', 'arming', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step',
+    ARRAY['actuation', 'arming', 'current_mirror_state', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step',
           'paused_server', 'policy', 'policy_event', 'policy_state', 'policy_status', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');
