@@ -7,7 +7,6 @@ use DBNet::Cluster;
 use DBNet::Everything;
 use DBNet::Process;
 use Test::More;
-use Time::HiRes qw(time);
 
 DBNet::Need::need('own_servers');
 my $api  = DBNet::Api->start(controllers => 0);
@@ -64,31 +63,45 @@ $node->psql_ok('DROP DATABASE copy WITH (FORCE)', 'DROP DATABASE … WITH (FORCE
 $all->runs('nothing else is touched');
 
 # --- a fast shutdown while all are busy: the API server hangs, a request to the client API sleeps, telemetry comes in ---
-my $port = $all->{gateway}->port;
-my $ingest = DBNet::Process->start(name => 'ingest', log => "$ENV{TESTLOGDIR}/ingest.log", code => sub {
-        my $gateway = bless { port => $port }, 'DBNet::Gateway';
-        while (eval { $gateway->post('/v1/traces', body => DBNet::Gateway::traces(500)); 1 }) { } });
-my $sleeper = DBNet::Process->start(name => 'sleeper', log => "$ENV{TESTLOGDIR}/sleeper.log", code => sub { $all->{client}->rows($all->{token}, 'SELECT pg_sleep(300)') });
-$api->freeze;
-$node->psql_ok(join('', map { $all->{mirrors}->config_row("hangs-$_", { v => '1' }) } 1 .. 40) . 'UPDATE net.control SET value = 20', 'rows for a server that hangs');
-$node->wait_for(q{SELECT count(*) >= 1 FROM pg_stat_activity WHERE backend_type = 'dbnet api session' AND query LIKE '%pg_sleep%' AND state = 'active'}, 'a session sleeps');
-$node->wait_for(q{SELECT count(*) > 2000 FROM otel.spans}, 'spans come in');
-$node->wait_for(q{SELECT count(*) > 0 FROM dbnet.object_status WHERE phase = 'applying'}, 'requests to devices hang');
-my $position = $node->log_position;
-my $began = time;
-$node->stop('fast');
-note(sprintf 'fast shutdown under load: %.2f s', time - $began);
-is($node->{_pid}, undef, 'a fast shutdown under load ends');
-my $log = $node->log_since($position);
-unlike($log, qr/terminated by signal|SIGQUIT|immediate shutdown|FATAL:(?!  (?:57P01: )?terminating)|the database system is (?!shut)/, 'nobody is killed');
-like($log, qr/database system is shut down/, 'and the checkpoint is written');
-$api->thaw;
-$ingest->stop;
-$sleeper->stop;
-$node->start;
-$all->runs('everything comes back');
+# What counts is the time in which the processes end, by the log: from the request to the checkpoint. On a machine that has
+# other things to do it may take longer: once in five times it must not.
+sub ends_within {
+    my ($attempt) = @_;
+    my $port = $all->{gateway}->port;
+    my $ingest = DBNet::Process->start(name => 'ingest', log => "$ENV{TESTLOGDIR}/ingest.log", code => sub {
+            my $gateway = bless { port => $port }, 'DBNet::Gateway';
+            while (eval { $gateway->post('/v1/traces', body => DBNet::Gateway::traces(500)); 1 }) { } });
+    my $sleeper = DBNet::Process->start(name => 'sleeper', log => "$ENV{TESTLOGDIR}/sleeper.log", code => sub { $all->{client}->rows($all->{token}, 'SELECT pg_sleep(300)') });
+    my $spans = $node->safe_psql('postgres', 'SELECT count(*) FROM otel.spans');
+    $api->freeze;
+    $node->psql_ok(join('', map { $all->{mirrors}->config_row("hangs-$attempt-$_", { v => '1' }) } 1 .. 40) . 'UPDATE net.control SET value = 20', 'rows for a server that hangs');
+    $node->wait_for(q{SELECT count(*) >= 1 FROM pg_stat_activity WHERE backend_type = 'dbnet api session' AND query LIKE '%pg_sleep%' AND state = 'active'}, 'a session sleeps');
+    $node->wait_for("SELECT count(*) > $spans + 2000 FROM otel.spans", 'spans come in');
+    $node->wait_for(q{SELECT count(*) > 0 FROM dbnet.object_status WHERE phase = 'applying'}, 'requests to devices hang');
+    $all->runs('processes of all kinds are there');
+    my $position = $node->log_position;
+    $node->stop('fast');
+    is($node->{_pid}, undef, 'a fast shutdown under load ends');
+    my $log = $node->log_since($position);
+    unlike($log, qr/terminated by signal|SIGQUIT|immediate shutdown|FATAL:(?!  (?:57P01: )?terminating)|the database system is (?!shut)/, 'nobody is killed');
+    like($log, qr/database system is shut down/, 'and the checkpoint is written');
+    $api->thaw;
+    $_->stop for $ingest, $sleeper;
+    my ($asked, $ended) = map { $log =~ /^\S+ (\d+):(\d+):(\d+\.\d+) .*LOG:  (?:00000: )?$_$/m ? $1 * 3600 + $2 * 60 + $3 : die "no '$_' in the log\n$log" }
+      'received fast shutdown request', 'shutting down';
+    my $seconds = $ended - $asked + ($ended < $asked ? 86400 : 0);
+    note(sprintf 'fast shutdown under load: %.2f s', $seconds);
+    $node->start;
+    $all->runs('everything comes back');
+    return $seconds < 2;
+}
+my $is_fast = 0;
+for my $attempt (1 .. 5) {
+    last if $is_fast = ends_within($attempt);
+}
+ok($is_fast, 'all processes end within 2 s');
 is($all->{mirrors}->wait_synced, '', 'and what hung is done');
-is(scalar(grep { $all->{mirrors}->config("hangs-$_")->{data}{v} } 1 .. 40), 40, 'all of it');
+is(scalar(grep { $all->{mirrors}->config("hangs-1-$_")->{data}{v} } 1 .. 40), 40, 'all of it');
 
 $node->no_crash_in_log(except => qr/dbnet.*was terminated by signal 9|server process \(PID \d+\) was terminated by signal 9/);
 done_testing();
