@@ -211,6 +211,8 @@ int Actuator::timeout_ms() const {
     };
     if (!finished_.empty())
         consider(oldest_finished_ms_ + 10);
+    if (!unlogged_.empty())
+        consider(unlogged_due_ms_);
     if (queue_.size() > 0)
         consider(recording_due_ms());
     for (const auto &[name, lane] : lanes_)

@@ -168,7 +168,9 @@ private:
     std::vector<Entry *> take_batch(int64_t now_ms);
     void run_transaction(std::vector<Entry *> &batch, int64_t now_ms);
     void run_one_by_one(std::span<Entry *const> batch, std::vector<Finished> &finished,
-                        std::span<const mirror::ActuationWrite> log, int64_t now_ms);
+                        std::vector<mirror::ActuationWrite> log, int64_t now_ms);
+    std::vector<mirror::ActuationWrite> take_log(int64_t now_ms);
+    void write_log(std::vector<mirror::ActuationWrite> log, int64_t now_ms);
     void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
     static void look_up_versions(std::span<Entry *const> entries);
@@ -220,7 +222,8 @@ private:
     size_t under_way_ = 0; // requests, of all lanes
 
     std::vector<Finished> finished_;
-    std::vector<mirror::ActuationWrite> log_;
+    std::vector<mirror::ActuationWrite> log_, unlogged_; // calls: new ones; those for which there was no room
+    int64_t unlogged_due_ms_ = 0;
     int64_t oldest_finished_ms_ = 0;
     bool hurry_ = false; // a finished object has a newer commit waiting
 

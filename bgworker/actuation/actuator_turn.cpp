@@ -3,6 +3,7 @@
 #include "bgworker/actuation/actuator.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "mirror/decision/merge.hpp"
 #include "mirror/decision/own_history.hpp"
@@ -29,7 +30,18 @@ constexpr int64_t save_after_ms = 10;        // … or that many milliseconds
 constexpr int64_t obstacle_look_ms = 10'000; // the end of a drain touches the object: this is for what was missed
 constexpr int64_t quiet_ms = 200;            // what settles sooner leaves no trace of waiting
 constexpr size_t recorded_at_once = 200;
-constexpr size_t held_at_once = 500; // decisions in memory, of a transaction that is held
+constexpr size_t held_at_once = 500;        // decisions in memory, of a transaction that is held
+constexpr size_t most_unlogged = 10'000;    // calls in memory while the database has no room for them …
+constexpr int64_t unlogged_pause_ms = 5000; // … between two tries
+
+// By the class of an error: of what the database lacks or is busy with, not of what was to be written.
+bool will_pass(int sqlstate) {
+    const int category = ERRCODE_TO_CATEGORY(sqlstate);
+    return category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+           category == ERRCODE_TO_CATEGORY(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE) ||
+           category == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
+           category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
+}
 
 std::string joined(const std::string &message, const std::string &hint) {
     return hint.empty() ? message : message + (message.ends_with('.') ? " " : ". ") + hint;
@@ -80,7 +92,7 @@ std::string fight_message(const std::string &rival, const mirror::Decision &deci
 } // namespace
 
 bool Actuator::wants_transaction(int64_t now_ms) const {
-    if (!writes_.empty())
+    if (!writes_.empty() || (!unlogged_.empty() && now_ms >= unlogged_due_ms_))
         return true;
     if (!finished_.empty() &&
         (hurry_ || under_way_ == 0 || finished_.size() >= save_batch || now_ms - oldest_finished_ms_ >= save_after_ms))
@@ -136,7 +148,7 @@ void Actuator::hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_
 
 void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     std::vector<Finished> finished = std::exchange(finished_, {});
-    const std::vector<mirror::ActuationWrite> log = std::exchange(log_, {});
+    std::vector<mirror::ActuationWrite> log = take_log(now_ms);
     const std::vector<mirror::ObjectWrite> waiting = std::exchange(writes_, {});
     hurry_ = false;
     outcomes_.clear();
@@ -160,7 +172,7 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
         for (const mirror::ObjectWrite &write : waiting)
             if (Entry *entry = queue_.find(write.key))
                 entry->recorded.clear(); // it was not
-        run_one_by_one(batch, finished, log, now_ms);
+        run_one_by_one(batch, finished, std::move(log), now_ms);
         held_extents_.clear();
     }
     writes_.clear();
@@ -168,9 +180,35 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     after_commit(finished, now_ms);
 }
 
+std::vector<mirror::ActuationWrite> Actuator::take_log(int64_t now_ms) {
+    if (unlogged_.empty() || now_ms < unlogged_due_ms_)
+        return std::exchange(log_, {});
+    std::vector<mirror::ActuationWrite> log = std::exchange(unlogged_, {});
+    std::ranges::move(log_, std::back_inserter(log));
+    log_.clear();
+    return log;
+}
+
+// What a full disk or a lock keeps from being written waits, the newest of it; a line that cannot be written at all
+// takes those of its transaction along.
+void Actuator::write_log(std::vector<mirror::ActuationWrite> log, int64_t now_ms) {
+    try {
+        pg::in_transaction([&] { mirror::save({}, log, {}); });
+    } catch (const std::exception &caught) {
+        client_.note_error(std::string("calls could not be logged: ") + caught.what());
+        const auto *error = dynamic_cast<const pg::pg_error *>(&caught);
+        if (error == nullptr || !will_pass(error->sqlstate()))
+            return;
+        std::ranges::move(log, std::back_inserter(unlogged_));
+        if (unlogged_.size() > most_unlogged)
+            unlogged_.erase(unlogged_.begin(), unlogged_.end() - most_unlogged);
+        unlogged_due_ms_ = now_ms + unlogged_pause_ms;
+    }
+}
+
 // After a failure: one bad object must not keep the others from being written and decided.
 void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finished> &finished,
-                              std::span<const mirror::ActuationWrite> log, int64_t now_ms) {
+                              std::vector<mirror::ActuationWrite> log, int64_t now_ms) {
     const auto succeeds = [&](const std::string &what, auto &&work) {
         try {
             pg::in_transaction(work);
@@ -180,7 +218,8 @@ void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finishe
             return false;
         }
     };
-    succeeds("calls could not be logged", [&] { mirror::save({}, log, {}); });
+    if (!log.empty())
+        write_log(std::move(log), now_ms);
     for (Finished &one : finished) {
         if (succeeds("answer for " + one.write.key.text() + " could not be written",
                      [&] { mirror::save({{&one.write}}, {}, {}); }))

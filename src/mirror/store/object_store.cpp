@@ -188,13 +188,13 @@ pg::Statement save_held{R"sql(
 
 pg::Statement save_actuations{R"sql(
     INSERT INTO dbnet.actuation (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role,
-                                 attempt, http_status, reason, message, latency_ms, forced, warnings)
+                                 attempt, http_status, reason, message, latency_ms, forced, warnings, at)
     SELECT w.id::bigint, w.cause::bigint, w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[],
            w.transaction::xid8, w.commit_lsn::pg_lsn, r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
-           w.forced::boolean, w.warnings::text[]
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS w
+           w.forced::boolean, w.warnings::text[], timestamptz 'epoch' + w.at::bigint * interval '1 microsecond'
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS w
          (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
-          message, latency_ms, forced, warnings)
+          message, latency_ms, forced, warnings, at)
     LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
 void add(pg::TextColumns &rows, const ActuationWrite &write, uint64_t id) {
@@ -202,7 +202,8 @@ void add(pg::TextColumns &rows, const ActuationWrite &write, uint64_t id) {
              write.key.name, write.operation, write.paths.empty() ? Cell() : Cell(pg::array_text(write.paths)),
              number(write.transaction), position(write.commit_lsn), number(write.role), std::to_string(write.attempt),
              number(write.http_status), words(write.reason), words(write.message), std::to_string(write.latency_ms),
-             truth(write.forced), write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)));
+             truth(write.forced), write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)),
+             std::to_string(duration_cast<std::chrono::microseconds>(write.at.time_since_epoch()).count()));
 }
 
 void add_key(pg::TextColumns &rows, const Key &key) {

@@ -2,6 +2,7 @@
 // keys per statement. All functions run inside a worker's transaction and throw pg::pg_error.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -96,6 +97,7 @@ struct ActuationWrite {
     double latency_ms = 0;
     bool forced = false;
     std::vector<std::string> warnings; // that came with the answer
+    std::chrono::system_clock::time_point at = std::chrono::system_clock::now(); // when it was answered
 };
 
 struct HeldWrite {
