@@ -37,6 +37,8 @@ my %missing = (
     },
     # A file system that a test may fill: DBNet::SmallDisk.
     small_disk => sub { return DBNet::SmallDisk::is_possible() ? undef : 'no file system can be mounted here (unshare, mount)' },
+    # A network in which packets may be lost: DBNet::OwnNetwork.
+    own_network => sub { return DBNet::OwnNetwork::is_possible() ? undef : 'no network of its own can be had here (unshare)' },
     # The Debian package.
     package => sub { return package_file() ? undef : '`make deb` has not been run' },
     existing_cluster => sub {

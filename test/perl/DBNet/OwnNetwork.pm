@@ -1,0 +1,44 @@
+# A network of the test's own, in which packets may be lost. Who is not root may have one in a user namespace: this module,
+# used before any other, runs the program again in one, where the servers that it starts are, too.
+#
+#   use DBNet::OwnNetwork;                         # first
+#   DBNet::Need::need('own_network');
+#   DBNet::OwnNetwork::cut_off($socket);           # every packet to this socket is lost: nobody is there
+#   DBNet::OwnNetwork::join_again($socket);
+package DBNet::OwnNetwork;
+
+use strict;
+use warnings FATAL => 'all';
+use Socket qw(AF_INET SOCK_DGRAM SOL_SOCKET);
+
+use constant { SIOCSIFFLAGS => 0x8914, IFF_UP => 1, SO_ATTACH_FILTER => 26, SO_DETACH_FILTER => 27 };
+
+BEGIN {
+    if (!defined $ENV{DBNET_HAS_NETWORK}) {
+        my @command = qw(unshare --user --map-current-user --keep-caps --net);
+        $ENV{DBNET_HAS_NETWORK} = system("@command true > /dev/null 2>&1") == 0 ? 1 : 0;
+        exec @command, $^X, (map { "-I$_" } @INC), $0, @ARGV if $ENV{DBNET_HAS_NETWORK};
+    }
+}
+if (is_possible()) {
+    socket(my $any, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+    my $up = pack 'Z16 s x22', 'lo', IFF_UP;
+    ioctl($any, SIOCSIFFLAGS, $up) or die "loopback interface: $!";
+}
+
+sub is_possible { return $ENV{DBNET_HAS_NETWORK} }
+
+sub cut_off {
+    my ($socket) = @_;
+    my $drop_all = pack 'S C C L', 0x06, 0, 0, 0;    # BPF: return 0
+    setsockopt($socket, SOL_SOCKET, SO_ATTACH_FILTER, pack('S x6 P', 1, $drop_all)) or die "SO_ATTACH_FILTER: $!";
+    return;
+}
+
+sub join_again {
+    my ($socket) = @_;
+    setsockopt($socket, SOL_SOCKET, SO_DETACH_FILTER, pack 'i', 0) or die "SO_DETACH_FILTER: $!";
+    return;
+}
+
+1;
