@@ -1,11 +1,12 @@
 # Credentials from a program that the kubeconfig names (exec): off unless a superuser lists the program, asked for in time and
-# again when the server refuses them, never waited for, and gone with who asked; and where credentials may be found: a canary
-# in files, in what the program says, in imported Secrets and in a user mapping.
+# again when the server refuses them, never waited for, and gone with who asked; and where credentials may be found: canaries
+# (tokens, private keys, passwords) in files, in a kubeconfig, in what the program says, in imported Secrets and in a user mapping.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
 use DBNet::Need;
+use JSON::PP ();
 use MIME::Base64 qw(encode_base64 decode_base64);
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -35,8 +36,8 @@ sub credential { my ($status) = @_; return write_file('credential', qq({"apiVers
 sub before { my ($script) = @_; return write_file('before', $script) }
 sub runs { my $text = -e "$directory/runs" ? PostgreSQL::Test::Utils::slurp_file("$directory/runs") : ''; return scalar(() = $text =~ /run/g) }
 sub kubeconfig {
-    my ($user) = @_;
-    return write_file('kubeconfig', <<"KUBECONFIG");
+    my ($user, $name) = @_;
+    return write_file($name // 'kubeconfig', <<"KUBECONFIG");
 apiVersion: v1
 kind: Config
 current-context: test
@@ -139,17 +140,50 @@ allow($program);
 $node->psql_ok(q{UPDATE net.configs SET data = '{"v": "5"}'}, 'a change');
 $node->wait_for(q{SELECT phase || (live -> 'data' ->> 'v') FROM dbnet.object WHERE name = 'c'}, 'is sent when it is allowed again', expected => 'synced5');
 
-# --- canaries: token and key files, the program's output, a Secret, a user mapping ---
-my %canary = (env => 'CANARYenv0hidden', exec => $second, spilled => $spilled, file => $api->token('all'), mapping => $api->token('all'), secret => 'CANARYsecret0value');
+# --- canaries: token and key files, kubeconfigs, the program's output, a Secret, a user mapping ---
+# Of a private key a line of its PEM text, and of that text in base64 as a kubeconfig has it.
+sub line_of { my ($pem) = @_; return (split /\n/, $pem)[2] }
+my ($admins_key) = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ /client-key-data: *"?([^\s"]+)/;
+my %pair = map { $_ => [ $api->client_certificate($_) ] } qw(exec_key file_key mapping_key inline_key);
+my %canary = ((map { $_ => line_of($pair{$_}[1]) } keys %pair), admins_key => substr($admins_key, 100, 60), admins_pem => line_of(decode_base64($admins_key)),
+    inline_data => substr(encode_base64($pair{inline_key}[1], ''), 100, 60), inline => $api->token('all'), password => 'CANARYbasic0password', proxy => 'CANARYproxy0password',
+    env => 'CANARYenv0hidden', exec => $second, spilled => $spilled, file => $api->token('all'), mapping => $api->token('all'), secret => 'CANARYsecret0value');
 my $token_file = write_file('token', $canary{file});
 $node->psql_ok("CREATE SERVER files FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority)) . ");
     CREATE USER MAPPING FOR PUBLIC SERVER files OPTIONS (token_file '$token_file'); CREATE TABLE net.files (LIKE net.configs INCLUDING ALL)", 'a server with a token in a file');
 $node->psql_ok($mirror =~ s/'prod'/'files'/r =~ s/net\.configs/net.files/r =~ s/'exec'/'files'/r . q{; INSERT INTO net.files VALUES ('f', '{"files": "yes"}')}, 'its mirror');
 $api->expect_success($api->create("/api/v1/namespaces/$space/secrets", { apiVersion => 'v1', kind => 'Secret', metadata => { name => 's' }, data => { password => encode_base64($canary{secret}, '') } }));
 $node->psql_ok("SELECT dbnet.mirror('other', 'v1', 'Secret', 'net.secrets', namespace => '$space')", 'a mirror of Secrets');
-$node->psql_ok("SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = panic; SET pg_stat_statements.track_utility = off; CREATE SERVER mapped FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority)) . ");
+my $quiet = q{SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = panic; SET pg_stat_statements.track_utility = off;};
+$node->psql_ok("$quiet CREATE SERVER mapped FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority)) . ");
     CREATE USER MAPPING FOR CURRENT_USER SERVER mapped OPTIONS (token '$canary{mapping}'); CREATE TABLE net.mapped (LIKE net.configs INCLUDING ALL)", 'a server with a token in a user mapping');
 $node->psql_ok($mirror =~ s/'prod'/'mapped'/r =~ s/net\.configs/net.mapped/r =~ s/'exec'/'mapped'/r . q{; INSERT INTO net.mapped VALUES ('m', '{"mapped": "yes"}')}, 'its mirror');
+# Keys: in files, in a user mapping, in a kubeconfig. A token in a kubeconfig. Passwords that are refused, or not right.
+sub name_of { my ($server) = @_; return $server =~ tr/_/-/r }
+sub more_of {
+    my ($server, $options, $mapping) = @_;
+    $node->psql_ok("$quiet CREATE SERVER $server FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS ($options);" . ($mapping ? "CREATE USER MAPPING FOR CURRENT_USER SERVER $server OPTIONS ($mapping);" : '')
+          . "CREATE TABLE net.$server (LIKE net.configs INCLUDING ALL)", "server $server");
+    return $node->psql_ok($mirror =~ s/'prod'/'$server'/r =~ s/net\.configs/net.$server/r =~ s/'exec'/'$server'/r . qq{; INSERT INTO net.$server VALUES ('${\name_of($server)}', '{"$server": "yes"}')}, 'its mirror');
+}
+my $there = "api_url '${\$api->url}', ca " . DBNet::Api::quote(decode_base64($authority));
+sub in_base64 { return encode_base64($_[0], '') }
+my $with_inline_key = kubeconfig('client-certificate-data: ' . in_base64($pair{inline_key}[0]) . ', client-key-data: ' . in_base64($pair{inline_key}[1]), 'kubeconfig.key');
+more_of('key_in_files', $there, "client_cert_file '" . write_file('tls.crt', $pair{file_key}[0]) . "', client_key_file '" . write_file('tls.key', $pair{file_key}[1]) . "'");
+more_of('key_in_mapping', $there, "client_cert '$pair{mapping_key}[0]', client_key '$pair{mapping_key}[1]'");
+more_of('key_inline', "kubeconfig '$with_inline_key'");
+more_of('token_inline', "kubeconfig '" . kubeconfig("token: $canary{inline}", 'kubeconfig.token') . "'");
+write_file('credential.key', JSON::PP::encode_json({ apiVersion => 'client.authentication.k8s.io/v1', kind => 'ExecCredential', status => { clientCertificateData => $pair{exec_key}[0], clientKeyData => $pair{exec_key}[1] } }));
+write_file('get-key', "#!/bin/sh\ncat $directory/credential.key\n", 0700);
+allow("$program, $directory/get-key");
+more_of('key_by_program', "kubeconfig '" . kubeconfig('exec: {apiVersion: client.authentication.k8s.io/v1, command: get-key, interactiveMode: Never}', 'kubeconfig.program') . "'");
+$node->psql_ok("CREATE SERVER password FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '" . kubeconfig("username: bob, password: $canary{password}", 'kubeconfig.password') . "')", 'a kubeconfig with a password');
+$node->fails_like(q{SELECT * FROM dbnet.kinds('password')}, '08001', qr/user name and password/, 'is refused');
+my $behind = kubeconfig("token: $canary{inline}", 'kubeconfig.proxy');
+write_file('kubeconfig.proxy', PostgreSQL::Test::Utils::slurp_file($behind) =~ s{server: }{proxy-url: 'http://bob:$canary{proxy}\@127.0.0.1:1', server: }r);
+$node->psql_ok("CREATE SERVER proxy FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '$behind')", 'a proxy with a password');
+$node->fails_like(q{SELECT * FROM dbnet.kinds('proxy')}, '08006', qr/no connection to the proxy/, 'that is not there');
+
 for (1 .. 20) {
     $node->safe_psql('postgres', q{UPDATE net.configs SET data = data || '{"x": "} . $_ . q{"}'; UPDATE net.files SET data = '{"x": "} . $_ . q{"}'; UPDATE net.mapped SET data = '{"x": "} . $_ . q{"}'});
     my $activity = $node->safe_psql('postgres', q{SELECT string_agg(row(a.*)::text, ' ') FROM pg_stat_activity AS a});
@@ -157,6 +191,9 @@ for (1 .. 20) {
     is("@seen", '', 'nothing in pg_stat_activity') if @seen || $_ == 20;
 }
 $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'all is sent');
+for my $server (qw(key_in_files key_in_mapping key_inline token_inline key_by_program)) {
+    is($api->get("$maps/" . name_of($server))->{status}, 200, "with credentials of $server");
+}
 $node->psql_ok('CHECKPOINT', 'all is on disk');
 
 sub places {
@@ -175,19 +212,23 @@ my $statements = $node->safe_psql('postgres', 'SELECT string_agg(query, $$ $$) F
 cmp_ok(length $views, '>', 10_000, 'there is something to look through');
 for my $name (sort keys %canary) {
     for my $text ($canary{$name}, encode_base64($canary{$name}, '')) {
-        my @places = $name eq 'mapping' ? grep { !/^(?:pg_wal|base)\// } places($text) : places($text);
-        is("@places", '', "the canary of $name is not in the data directory" . ($name eq 'mapping' ? ' but for heap and WAL' : ''));
+        my @places = $name =~ /^mapping/ ? grep { !/^(?:pg_wal|base)\// } places($text) : places($text);
+        is("@places", '', "the canary of $name is not in the data directory" . ($name =~ /^mapping/ ? ' but for heap and WAL' : ''));
         ok(index($log, $text) < 0, "nor in the log of $name");
         ok(index($views, $text) < 0, "nor in a view: $name");
         ok(index($statements, $text) < 0, "nor in pg_stat_statements: $name");
-        ok(index($dumped, $text) < 0, "nor in a dump: $name") if $name ne 'mapping';
+        ok(index($dumped, $text) < 0, "nor in a dump: $name") if $name !~ /^mapping/;
     }
 }
 # Of the heap, only where PostgreSQL itself keeps it.
 my $catalogs = $node->safe_psql('postgres', q{SELECT string_agg(pg_relation_filepath(oid), ' ') FROM pg_class WHERE oid IN ('pg_user_mapping'::regclass, (SELECT reltoastrelid FROM pg_class WHERE oid = 'pg_user_mapping'::regclass))});
-is(join(' ', grep { my $place = $_; /^base/ && !grep { $place eq $_ } split / /, $catalogs } places($canary{mapping})), '', 'a token in a user mapping is in the heap of pg_user_mapping alone');
+for my $name (qw(mapping mapping_key)) {
+    my @places = grep { /^base/ } places($canary{$name});
+    cmp_ok(scalar @places, '>', 0, "the search finds the canary of $name");
+    is(join(' ', grep { my $place = $_; !grep { $place eq $_ } split / /, $catalogs } @places), '', 'in the heap of pg_user_mapping alone');
+}
 $node->psql_ok('GRANT SELECT ON ALL TABLES IN SCHEMA dbnet TO bob', 'bob');
-unlike($node->safe_psql('postgres', q{SELECT string_agg(row(u.*)::text, ' ') FROM pg_user_mappings AS u}, extra_params => [ '-U', 'bob' ]) // '', qr/\Q$canary{mapping}/, 'and not for others to see');
+unlike($node->safe_psql('postgres', q{SELECT string_agg(row(u.*)::text, ' ') FROM pg_user_mappings AS u}, extra_params => [ '-U', 'bob' ]) // '', qr/\Q$canary{mapping}\E|\Q$canary{mapping_key}/, 'and not for others to see');
 
 $node->no_crash_in_log(except => qr/terminated by signal 9/);
 done_testing();

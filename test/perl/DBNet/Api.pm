@@ -59,6 +59,7 @@ sub start {
 }
 
 # --- what a backend provides or overrides ---
+sub authority         { confess 'the authority of others is theirs: ask for need(\'own_servers\')' }       # folder with ca.crt and ca.key
 sub log_requests      { confess 'no log of requests on this API: ask for need(\'own_servers\')' }    # all requests so far, see requests
 sub launch            { confess 'a backend must say how it starts' }
 sub shut_down         { return }                  # ends what launch started
@@ -224,6 +225,21 @@ sub revoke {
     return;
 }
 
+# A new client certificate of an administrator of this name: texts of the certificate and of its key.
+sub client_certificate {
+    my ($self, $name) = @_;
+    my ($authority, $file) = ($self->authority, "$self->{directory}/client-" . ++$self->{client_certificates});
+    my $output = '';
+    open my $out, '>', "$file.conf" or confess "$file.conf: $!";
+    print $out "[req]\ndistinguished_name = empty\n[empty]\n";    # nothing of the system's
+    close $out;
+    IPC::Run::run([ 'openssl', 'req', '-config', "$file.conf", '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-keyout', "$file.key",
+            '-out', "$file.crt", '-subj', "/O=system:masters/CN=$name", '-CA', "$authority/ca.crt", '-CAkey', "$authority/ca.key",
+            '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', 'extendedKeyUsage=clientAuth' ], '>', \$output, '2>&1')
+      or confess "openssl req for $name: $output";
+    return map { PostgreSQL::Test::Utils::slurp_file("$file.$_") } qw(crt key);
+}
+
 # Those of curl's arguments in {credentials} that have these names, with their values: files.
 sub credentials {
     my ($self, @names) = @_;
@@ -249,7 +265,7 @@ sub kubectl {
     return ($? >> 8, $output, $errors);
 }
 
-# The requests that the server has had, oldest first: {method, path (with query), status, agent, time (s)}. Watches count
+# The requests that the server has had, oldest first: {method, path (with query), status, agent, certificate (whose), time (s)}. Watches count
 # from their start, others when they are answered. Options: method, path (pattern), since (an earlier count of requests),
 # agent (pattern; default: all but this harness's curl and kubectl).
 sub requests {

@@ -201,6 +201,7 @@ sub log_requests {
             path   => $event->{requestURI},
             status => $event->{responseStatus}{code},
             agent  => $event->{userAgent} // '',
+            certificate => $event->{user}{username} // '',
             time   => Time::Piece->strptime($date, '%Y-%m-%dT%H:%M:%S')->epoch + ($fraction // 0) };
     }
     return @requests;
@@ -252,6 +253,7 @@ sub exchange_store {
     return;
 }
 
+sub authority { return "$_[0]{directory}/pki" }
 sub server { my ($self, $name) = @_; return $self->{processes}{ $name // 'kube-apiserver' } }
 
 sub shut_down {

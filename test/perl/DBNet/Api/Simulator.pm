@@ -20,12 +20,13 @@ sub start_process {
     my ($self) = @_;
     my $options = $self->{options};
     my $again = $self->{process} ? 1 : 0;    # with the credentials that are in use
-    my @durable = $options->{durable} ? ('--store', "$self->{directory}/store", '--certificates', "$self->{directory}/certificates") : ();
+    my @durable = $options->{durable} ? ('--store', "$self->{directory}/store") : ();
     $self->{process} = DBNet::Process->start(
         name    => 'kubesim',
         log     => "$self->{log_prefix}kubesim.log",
         command => [
             DBNet::Environment::program('kubesim'), '--port', $self->{port}, ($again ? () : ('--kubeconfig-out', $self->{kubeconfig})), @durable,
+            '--certificates', $self->authority,
             '--node-ready-delay-ms', ($options->{nodes_ready} ? $options->{node_ready_delay_ms} // 0 : -1),
             ($options->{controllers} ? () : '--no-controllers'),
             '--request-log', "$self->{directory}/requests", @{ $options->{arguments} // [] } ]);
@@ -87,6 +88,7 @@ sub log_requests {
     return map { { %$_, agent => $_->{user_agent} } } $self->read_json_lines("$self->{directory}/requests");
 }
 
+sub authority   { return "$_[0]{directory}/certificates" }
 sub server      { return $_[0]{process} }
 sub shut_down   { my ($self) = @_; $self->{process}->stop if $self->{process}; return }
 sub diagnostics { my ($self) = @_; return $self->{process} ? $self->{process}->log_tail : '' }
