@@ -4,6 +4,9 @@
 // prepared, whenever somebody ends it. A block must hold every transaction up to its last, so it is made of those below
 // a horizon only: an id that was noted together with the next transaction id, once all transactions below that one have
 // ended. They have a transaction id before they take an event id (provenance::take_events).
+//
+// Retention. What it removes is told by a link of the chain, in the same transaction: whatever else is missing at the
+// old end was not removed by it. It removes whole partitions, so a block holds transactions of one partition only.
 #include "bgworker/housekeeping.hpp"
 
 #include <vector>
@@ -33,9 +36,9 @@ constexpr EventId day = 24 * 60 * minute;
 const pg::Statement set_limits{"SELECT set_config('lock_timeout', '20ms', true)"};
 
 // Those that hold something.
-const pg::Statement select_filled{
-    "SELECT c.oid::regclass FROM pg_class AS c WHERE c.relnamespace = 'dbnet'::regnamespace AND c.relname = ANY ($1)"
-    " AND pg_relation_size(c.oid) > 0"};
+const pg::Statement select_filled{"SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class AS c"
+                                  " WHERE c.relnamespace = 'dbnet'::regnamespace AND c.relname = ANY ($1)"
+                                  " AND pg_relation_size(c.oid) > 0"};
 
 const pg::Statement remove_uses{"DELETE FROM dbnet.used_version WHERE ctid = ANY (ARRAY("
                                 "SELECT ctid FROM dbnet.used_version WHERE activity < $1 LIMIT 5000))"};
@@ -44,28 +47,48 @@ const pg::Statement remove_outside_changes{"DELETE FROM dbnet.outside_change WHE
 // The line of a session that goes on is written anew every day, so that none is older than what refers to it by more.
 const pg::Statement remove_sessions{"DELETE FROM dbnet.session WHERE ctid = ANY (ARRAY("
                                     "SELECT ctid FROM dbnet.session WHERE id < $1 LIMIT 5000))"};
-// What a block has sealed can be verified as long as all of it is there; the next block names its root.
-const pg::Statement remove_blocks{
-    "DELETE FROM dbnet.provenance_block AS b USING (SELECT number, transactions[1] AS first FROM dbnet.provenance_block"
-    " ORDER BY number LIMIT 1000) AS old WHERE b.number = old.number AND old.first < $1"
-    " AND (SELECT transactions[1] FROM dbnet.provenance_block ORDER BY number LIMIT 1) < $1"}; // the rule: there is
-                                                                                               // none
+// What retention has removed, by the newest link that tells of that; the number of the first link that stays is that
+// whose `previous` it names.
+const pg::Statement select_removed_before{
+    "SELECT removed_before FROM dbnet.provenance_block WHERE removed_before IS NOT NULL ORDER BY number DESC LIMIT 1"};
+const pg::Statement insert_removal{R"sql(
+    INSERT INTO dbnet.provenance_block AS b (number, transactions, previous, root, removed_before, last_removed)
+    SELECT coalesce(last.number, 0) + 1, '{}', last.root, dbnet.block_root(last.root, NULL, $1, gone.root), $1, gone.root
+    FROM (SELECT coalesce(
+              (SELECT root FROM dbnet.provenance_block WHERE transactions[cardinality(transactions)] < $1 ORDER BY number DESC LIMIT 1),
+              (SELECT last_removed FROM dbnet.provenance_block WHERE removed_before IS NOT NULL ORDER BY number DESC LIMIT 1)) AS root) AS gone
+    LEFT JOIN LATERAL (SELECT number, root FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1) AS last ON true
+)sql"};
+const pg::Statement remove_blocks{R"sql(
+    WITH removal AS (SELECT last_removed AS root FROM dbnet.provenance_block WHERE removed_before IS NOT NULL ORDER BY number DESC LIMIT 1)
+    DELETE FROM dbnet.provenance_block AS b USING (SELECT number FROM dbnet.provenance_block ORDER BY number LIMIT 1000) AS old
+    WHERE b.number = old.number AND old.number < (
+        SELECT kept.number FROM dbnet.provenance_block AS kept WHERE kept.previous = (SELECT root FROM removal)
+        AND (SELECT previous FROM dbnet.provenance_block ORDER BY number LIMIT 1) IS DISTINCT FROM (SELECT root FROM removal))
+)sql"}; // the last condition, the rule: there is none
 
 const pg::Statement select_sealed{
-    "SELECT transactions[cardinality(transactions)] FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1"};
+    "SELECT transactions[cardinality(transactions)] FROM dbnet.provenance_block WHERE transactions <> '{}'"
+    " ORDER BY number DESC LIMIT 1"};
 const pg::Statement select_oldest_running{"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"};
+
+const pg::Statement remove_bodies{
+    "DELETE FROM dbnet.deleted_object WHERE id IN ("
+    "SELECT id FROM (SELECT id, at FROM dbnet.deleted_object ORDER BY id LIMIT 1000) AS old"
+    " WHERE at < now() - make_interval(mins => $1::integer))"};
 
 const pg::Statement remove_tokens{"SELECT dbnet.remove_ended_tokens()"};
 
 constexpr int most_sealed = 10'000; // transactions of a block
 const pg::Statement insert_block{R"sql(
     INSERT INTO dbnet.provenance_block AS b (number, transactions, previous, root)
-    SELECT coalesce(last.number, 0) + 1, new.ids, last.root, sha256(coalesce(last.root, '') || new.roots)
-    FROM (SELECT array_agg(id ORDER BY id) AS ids, string_agg(root, '' ORDER BY id) AS roots
-          FROM (SELECT id, root FROM dbnet.transaction WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3) AS unsealed) AS new
+    SELECT coalesce(last.number, 0) + 1, new.ids, last.root, dbnet.block_root(last.root, new.roots, NULL, NULL)
+    FROM (WITH unsealed AS MATERIALIZED (SELECT id, root FROM dbnet.transaction WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3)
+          SELECT array_agg(id ORDER BY id) AS ids, string_agg(root, '' ORDER BY id) AS roots
+          FROM unsealed WHERE id >> $4::integer = (SELECT min(id) >> $4::integer FROM unsealed)) AS new
     LEFT JOIN LATERAL (SELECT number, root FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1) AS last ON true
     WHERE new.ids IS NOT NULL
-    RETURNING cardinality(transactions), transactions[cardinality(transactions)]
+    RETURNING transactions[cardinality(transactions)]
 )sql"};
 
 const pg::Statement ensure_partitions{"SELECT otel.ensure_partitions()"};
@@ -84,17 +107,21 @@ std::string part_name(const char *ring, int place, bool two_digits) {
     return std::string(ring) + '_' + (two_digits && place < 10 ? "0" : "") + number;
 }
 
-// Partitions that hold no id from `oldest` on.
-std::vector<std::string> parts_that_are_over(EventId oldest_event, EventId oldest_actuation, EventId newest) {
+// Partitions that hold no id from `oldest` on, and are not empty; separated by commas.
+std::string parts_to_empty(const provenance::Ring &ring, std::initializer_list<const char *> tables, bool two_digits,
+                           EventId oldest, EventId newest) {
     std::vector<std::string> parts;
-    for (int place = 0; place < provenance::event_ring.places; place++)
-        if (provenance::event_ring.is_over(place, oldest_event, newest))
-            for (const char *ring : {"activity", "entity_version"})
-                parts.push_back(part_name(ring, place, true));
-    for (int place = 0; place < provenance::actuation_ring.places; place++)
-        if (provenance::actuation_ring.is_over(place, oldest_actuation, newest))
-            parts.push_back(part_name("actuation", place, false));
-    return parts;
+    for (int place = 0; place < ring.places; place++)
+        if (ring.is_over(place, oldest, newest))
+            for (const char *table : tables)
+                parts.push_back(part_name(table, place, two_digits));
+    return std::string(pg::execute(select_filled, parts).text(0, 0));
+}
+
+// What the chain says was removed; 0: nothing.
+EventId removed_before() {
+    const pg::Result found = pg::execute(select_removed_before);
+    return found.rows() == 0 ? 0 : found.integer(0, 0);
 }
 
 } // namespace
@@ -132,18 +159,25 @@ void Housekeeping::remove_old() {
         const EventId newest = provenance::next_event() - 1, now = provenance::event_now();
         const EventId oldest_event = now - settings::provenance_retention * minute;
         const EventId oldest_actuation = now - settings::actuation_retention * minute;
-        const pg::Result filled =
-            pg::execute(select_filled, parts_that_are_over(oldest_event, oldest_actuation, newest));
-        std::string list;
-        for (size_t row = 0; row < filled.rows(); row++)
-            list += (row == 0 ? "" : ", ") + std::string(filled.text(row, 0));
-        if (!list.empty())
-            pg::execute_once("TRUNCATE " + list);
-        const EventId kept = provenance::event_ring.start_of_stretch(oldest_event);
-        pg::execute(remove_uses, kept);
-        pg::execute(remove_outside_changes, kept);
-        pg::execute(remove_sessions, kept - day);
-        pg::execute(remove_blocks, kept);
+        const std::string calls =
+            parts_to_empty(provenance::actuation_ring, {"actuation"}, false, oldest_actuation, newest);
+        if (!calls.empty())
+            pg::execute_once("TRUNCATE " + calls);
+        const std::string events =
+            parts_to_empty(provenance::event_ring, {"activity", "entity_version"}, true, oldest_event, newest);
+        EventId removed = removed_before();
+        if (!events.empty()) {
+            if (const EventId kept = provenance::event_ring.start_of_stretch(oldest_event); kept > removed) {
+                pg::execute(insert_removal, kept);
+                removed = kept;
+            }
+            pg::execute_once("TRUNCATE " + events);
+        }
+        pg::execute(remove_uses, removed);
+        pg::execute(remove_outside_changes, removed);
+        pg::execute(remove_sessions, removed - day);
+        pg::execute(remove_blocks);
+        pg::execute(remove_bodies, settings::provenance_retention);
         pg::execute(remove_tokens);
         mirror::remove_old_operations(settings::actuation_retention);
     });
@@ -187,9 +221,10 @@ bool Housekeeping::seal() {
         }
         if (horizon_.event > 0 &&
             static_cast<uint64_t>(pg::execute(select_oldest_running).integer(0, 0)) >= horizon_.next_transaction) {
-            const pg::Result block = pg::execute(insert_block, sealed_, horizon_.event, most_sealed);
-            is_more = block.rows() > 0 && block.integer(0, 0) == most_sealed;
-            sealed_ = is_more ? block.integer(0, 1) + 1 : horizon_.event;
+            const pg::Result block =
+                pg::execute(insert_block, sealed_, horizon_.event, most_sealed, provenance::stretch_bits);
+            is_more = block.rows() > 0;
+            sealed_ = is_more ? block.integer(0, 0) + 1 : horizon_.event;
         }
     });
     if (is_more)

@@ -326,28 +326,48 @@ CREATE TABLE dbnet.ownership_request (
     relation     regclass NOT NULL,
     namespace    text COLLATE "C" NOT NULL DEFAULT '',
     name         text COLLATE "C" NOT NULL,
-    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt', 'expect')),
+    operation    text     NOT NULL CHECK (operation IN ('release', 'adopt', 'expect', 'restore')),
     path         text,
     value        jsonb,
     requested_by name     NOT NULL DEFAULT session_user,
     transaction  xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     CHECK (path IS NOT NULL OR operation <> 'release'),
-    CHECK (path IS NULL OR operation <> 'expect')
+    CHECK (path IS NULL OR operation NOT IN ('expect', 'restore'))
 );
 CREATE INDEX ownership_request_key ON dbnet.ownership_request (relation, namespace, name);
 COMMENT ON INDEX dbnet.ownership_request_key IS 'What is asked of a key';
-COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt), and the version that an object must have to be changed (dbnet.expect); removed once the server has taken note. Of one field only the newest request stands';
+COMMENT ON TABLE dbnet.ownership_request IS 'Fields that DBNet is to let go of (dbnet.release) or to take over (dbnet.adopt), the version that an object must have to be changed (dbnet.expect), and as what an object is to be made again (dbnet.undo); removed once the server has taken note. Of one field only the newest request stands';
 COMMENT ON COLUMN dbnet.ownership_request.id IS 'order of the requests';
 COMMENT ON COLUMN dbnet.ownership_request.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.ownership_request.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.ownership_request.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt | expect';
+COMMENT ON COLUMN dbnet.ownership_request.operation IS 'release | adopt | expect | restore';
 COMMENT ON COLUMN dbnet.ownership_request.path IS 'the field; NULL = the object itself: adopted, it counts as created by DBNet from then on';
-COMMENT ON COLUMN dbnet.ownership_request.value IS 'release: what the row held then, another value is a new claim; expect: the resource version';
+COMMENT ON COLUMN dbnet.ownership_request.value IS 'release: what the row held then, another value is a new claim; expect: the resource version; restore: dbnet.deleted_object.id';
 COMMENT ON COLUMN dbnet.ownership_request.requested_by IS 'role that asked';
 COMMENT ON COLUMN dbnet.ownership_request.transaction IS 'transaction that asked';
 COMMENT ON COLUMN dbnet.ownership_request.at IS 'when';
+
+CREATE TABLE dbnet.deleted_object (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relation    regclass NOT NULL,
+    namespace   text COLLATE "C" NOT NULL,
+    name        text COLLATE "C" NOT NULL,
+    transaction xid8     NOT NULL,
+    last_body   jsonb    NOT NULL,
+    at          timestamptz NOT NULL
+);
+CREATE INDEX deleted_object_key ON dbnet.deleted_object (relation, namespace, name);
+COMMENT ON INDEX dbnet.deleted_object_key IS 'What was known of a key';
+COMMENT ON TABLE dbnet.deleted_object IS 'Objects that went because their rows were deleted, as they were last seen: dbnet.undo() makes them again as they were. Kept as long as dbnet.provenance_retention says';
+COMMENT ON COLUMN dbnet.deleted_object.id IS 'number';
+COMMENT ON COLUMN dbnet.deleted_object.relation IS 'the mirror';
+COMMENT ON COLUMN dbnet.deleted_object.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
+COMMENT ON COLUMN dbnet.deleted_object.name IS 'metadata.name';
+COMMENT ON COLUMN dbnet.deleted_object.transaction IS 'transaction that deleted the row';
+COMMENT ON COLUMN dbnet.deleted_object.last_body IS 'the object as last seen; values of Secrets are digests unless the mirror was made with secret_values plain';
+COMMENT ON COLUMN dbnet.deleted_object.at IS 'when the row was deleted';
 
 -- A ring of 8 partitions, each for 2^39 microseconds (6.4 days) of ids, which are event ids (08_provenance.sql): no table is made or
 -- dropped at run time. The mirror worker empties what dbnet.actuation_retention (at most 44 days) no longer keeps.
@@ -386,7 +406,7 @@ COMMENT ON COLUMN dbnet.actuation.at IS 'when the answer arrived';
 COMMENT ON COLUMN dbnet.actuation.relation IS 'the mirror; of a drained pod that has none, that of its node';
 COMMENT ON COLUMN dbnet.actuation.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.actuation.name IS 'metadata.name';
-COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete | release (ownership alone: no value changes), or what was asked for: cordon | uncordon | evict | restart | delete_pod (a drain without evictions)';
+COMMENT ON COLUMN dbnet.actuation.operation IS 'apply | delete | release (ownership alone: no value changes) | restore (the object is made again as it was before its row was deleted; dbnet.undo()), or what was asked for: cordon | uncordon | evict | restart | delete_pod (a drain without evictions)';
 COMMENT ON COLUMN dbnet.actuation.paths IS 'fields that were sent or released; NULL for delete and evict';
 COMMENT ON COLUMN dbnet.actuation.transaction IS 'newest transaction whose change the call carried; NULL = found by a compare';
 COMMENT ON COLUMN dbnet.actuation.commit_lsn IS 'its commit in the WAL';
@@ -419,6 +439,8 @@ SELECT pg_catalog.pg_extension_config_dump('dbnet.arming', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.object', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.tombstone_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.deleted_object', '');
+SELECT pg_catalog.pg_extension_config_dump('dbnet.deleted_object_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.ownership_request', '');
 SELECT pg_catalog.pg_extension_config_dump('dbnet.ownership_request_id_seq', '');
 

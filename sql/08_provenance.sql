@@ -124,7 +124,7 @@ COMMENT ON COLUMN dbnet.activity.role IS 'role whose rights it had: in a SECURIT
 COMMENT ON COLUMN dbnet.activity.line IS 'line of the function within which it ran, where the language tells (PL/pgSQL)';
 COMMENT ON COLUMN dbnet.activity.text IS 'S, D: the statement, its first 10 kB';
 COMMENT ON COLUMN dbnet.activity.arguments IS 'C: by name, or $1 ... where they have none; values of users'' own types, arrays of such and rows as their text (a cast to JSON would be somebody''s code, and run with the rights of who happens to be there); G: arguments of the trigger as an array';
-COMMENT ON COLUMN dbnet.activity.detail IS 'G: {"when": "before"|"after"|"instead of", "level": "row"|"statement", "event": ..., "function": ..., and of BEFORE triggers "key", "suppressed": true or "changed": {column: value}}; D: what was touched';
+COMMENT ON COLUMN dbnet.activity.detail IS 'G: {"when": "before"|"after"|"instead of", "level": "row"|"statement", "event": ..., "function": ..., and of BEFORE triggers "key", "suppressed": true or "changed": {column: value}}; D: what was touched. Where SET ROLE or SET SESSION AUTHORIZATION made it another one than the first activity of the transaction: "outer_role", "session_user"';
 COMMENT ON COLUMN dbnet.activity.code IS 'C, G: dbnet.code.id, the source that ran';
 COMMENT ON COLUMN dbnet.activity.started_at IS 'when it began';
 COMMENT ON COLUMN dbnet.activity.duration IS 'microseconds until it ended; NULL = it was still running at the commit';
@@ -133,7 +133,7 @@ COMMENT ON COLUMN dbnet.activity.status IS 'd done, r running at the commit, f f
 COMMENT ON COLUMN dbnet.activity.checksum IS 'start of the SHA-256 of this row, see dbnet.verify()';
 COMMENT ON COLUMN dbnet.activity.transaction_number IS 'first activity of a transaction: PostgreSQL''s number of that';
 COMMENT ON COLUMN dbnet.activity.session IS 'first activity: dbnet.session.id';
-COMMENT ON COLUMN dbnet.activity.transaction_role IS 'first activity: role at the commit; NULL = as the activity';
+COMMENT ON COLUMN dbnet.activity.transaction_role IS 'first activity: its outer role, that of SET ROLE, else who logged in; NULL = as the activity''s role';
 COMMENT ON COLUMN dbnet.activity.transaction_started_at IS 'first activity: when the transaction began; NULL = with the activity';
 COMMENT ON COLUMN dbnet.activity.cause IS 'first activity: event that dbnet.set_cause() named';
 COMMENT ON COLUMN dbnet.activity.reason IS 'first activity: words that dbnet.set_cause() gave';
@@ -151,7 +151,7 @@ COMMENT ON VIEW dbnet.transaction IS 'Committed transactions of which something 
 COMMENT ON COLUMN dbnet.transaction.id IS 'its event id, and that of its first activity; dbnet.event_time(id) is when it committed';
 COMMENT ON COLUMN dbnet.transaction.transaction IS 'PostgreSQL''s number of it, in this database''s life before a restore perhaps another''s';
 COMMENT ON COLUMN dbnet.transaction.session IS 'dbnet.session.id';
-COMMENT ON COLUMN dbnet.transaction.role IS 'role at the commit: that of SET ROLE, else who logged in';
+COMMENT ON COLUMN dbnet.transaction.role IS 'role of the first activity: that of SET ROLE, else who logged in; an activity of another one says so (detail)';
 COMMENT ON COLUMN dbnet.transaction.started_at IS 'when it began';
 COMMENT ON COLUMN dbnet.transaction.cause IS 'event that dbnet.set_cause() named';
 COMMENT ON COLUMN dbnet.transaction.reason IS 'words that dbnet.set_cause() gave';
@@ -226,14 +226,21 @@ CREATE TABLE dbnet.provenance_block (
     transactions bigint[] NOT NULL,
     previous     bytea,
     root         bytea NOT NULL,
-    sealed_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    sealed_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    removed_before bigint,
+    last_removed   bytea,
+    CHECK (removed_before IS NOT NULL OR last_removed IS NULL)
 );
-COMMENT ON TABLE dbnet.provenance_block IS 'Chain over the roots of transactions, a link every half minute in which something was recorded; see dbnet.verify() and dbnet.digest()';
+CREATE INDEX provenance_block_removal ON dbnet.provenance_block (number) WHERE removed_before IS NOT NULL;
+COMMENT ON INDEX dbnet.provenance_block_removal IS 'What retention removed last';
+COMMENT ON TABLE dbnet.provenance_block IS 'Chain over the roots of transactions, a link every half minute in which something was recorded, and one whenever dbnet.provenance_retention has removed something; see dbnet.verify() and dbnet.digest()';
 COMMENT ON COLUMN dbnet.provenance_block.number IS 'place in the chain, from 1';
-COMMENT ON COLUMN dbnet.provenance_block.transactions IS 'dbnet.transaction.id of those that it seals, in order';
+COMMENT ON COLUMN dbnet.provenance_block.transactions IS 'dbnet.transaction.id of those that it seals, in order, all of one partition; none in a link that tells what was removed';
 COMMENT ON COLUMN dbnet.provenance_block.previous IS 'root of the block before; NULL = the first';
-COMMENT ON COLUMN dbnet.provenance_block.root IS 'SHA-256 over previous and the roots of the transactions';
+COMMENT ON COLUMN dbnet.provenance_block.root IS 'SHA-256 over previous, the roots of the transactions, and what was removed';
 COMMENT ON COLUMN dbnet.provenance_block.sealed_at IS 'when';
+COMMENT ON COLUMN dbnet.provenance_block.removed_before IS 'of a link that tells what was removed: events before this one; NULL = another link';
+COMMENT ON COLUMN dbnet.provenance_block.last_removed IS 'root of the last link that was removed with them or earlier; NULL = none was';
 
 -- Indexes of what is looked for; every further one is paid by every commit. Where an id makes every entry another one, nothing is
 -- there to be deduplicated, and looking for it before each split of a page would cost as much as the split.
@@ -323,6 +330,12 @@ CREATE FUNCTION dbnet.event_hash(event record) RETURNS bytea
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbnet_event_hash';
 COMMENT ON FUNCTION dbnet.event_hash(record) IS
     'SHA-256 over the columns of a row of dbnet.transaction, session, activity, entity_version or used_version, without checksum and root';
+
+CREATE FUNCTION dbnet.block_root(previous bytea, roots bytea, removed_before bigint, last_removed bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT sha256(coalesce(previous, '') || coalesce(roots, '') || coalesce(int8send(removed_before) || coalesce(last_removed, ''), '')) $$;
+COMMENT ON FUNCTION dbnet.block_root(bytea, bytea, bigint, bytea) IS
+    'provenance_block.root. Arguments: its columns, and the roots of its transactions behind each other';
 
 CREATE FUNCTION dbnet.provenance_failures() RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_provenance_failures';

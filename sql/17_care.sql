@@ -103,11 +103,11 @@ CREATE FUNCTION dbnet.verify(since timestamptz DEFAULT '-infinity', until timest
     RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.verify(timestamptz, timestamptz) IS
-    'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing. Transactions of the last half minute are not sealed yet: they are checked by their own roots. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
+    'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing, at the old end of the record also, but for what dbnet.provenance_retention has removed (dbnet.provenance_block.removed_before). Transactions of the last half minute are not sealed yet: they are checked by their own roots. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
 CREATE FUNCTION dbnet.altered_transactions(start bigint, first bigint, last bigint, oldest bigint) RETURNS TABLE (transaction bigint, event bigint, finding text)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_altered_transactions';
 COMMENT ON FUNCTION dbnet.altered_transactions(bigint, bigint, bigint, bigint) IS
-    'Internal, for dbnet.verify(): what is wrong with transactions of which the root is not what their events give, and events that belong to no transaction (transaction: the one that they name, of a version its activity). Arguments: the transaction from which on to read; events from and to; the oldest activity: of what retention has emptied versions may be left';
+    'Internal, for dbnet.verify(): what is wrong with transactions of which the root is not what their events give, and events that belong to no transaction (transaction: the one that they name, of a version its activity). Arguments: the transaction from which on to read; events from and to; the first event that retention has left: what belongs to earlier ones may be there still';
 CREATE FUNCTION dbnet.answer_verify(caller oid, since timestamptz, until timestamptz)
     RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -116,16 +116,21 @@ CREATE FUNCTION dbnet.answer_verify(caller oid, since timestamptz, until timesta
 DECLARE
     first bigint := CASE WHEN since = '-infinity' THEN 0 ELSE dbnet.event_at(since) END;
     last bigint := CASE WHEN until = 'infinity' THEN 9223372036854775807 ELSE dbnet.last_event_at(until) END;
-    oldest bigint;
+    kept record;           -- what retention removed last, by the chain itself
+    oldest bigint;         -- event that it has left
     sealed record;
 BEGIN
     IF NOT pg_has_role(caller, 'dbnet_operator', 'USAGE') THEN
         RAISE EXCEPTION 'permission denied for function dbnet.verify' USING ERRCODE = 'insufficient_privilege', HINT = 'It is for members of dbnet_operator.';
     END IF;
-    oldest := (SELECT min(a.id) FROM dbnet.activity AS a);
+    SELECT b.removed_before, b.last_removed INTO kept FROM dbnet.provenance_block AS b WHERE b.removed_before IS NOT NULL ORDER BY b.number DESC LIMIT 1;
+    oldest := coalesce(kept.removed_before, 0);
     RETURN QUERY
         SELECT NULL::bigint, f.transaction, f.event, f.finding
-        FROM dbnet.altered_transactions(coalesce((SELECT a.id FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id <= first ORDER BY a.id DESC LIMIT 1), first), first, last, coalesce(oldest, 0)) AS f;
+        FROM dbnet.altered_transactions(coalesce((SELECT a.id FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.id <= first ORDER BY a.id DESC LIMIT 1), first), first, last, oldest) AS f;
+    IF NOT EXISTS (SELECT FROM dbnet.provenance_block AS b WHERE b.previous IS NOT DISTINCT FROM kept.last_removed) THEN
+        RETURN QUERY SELECT min(b.number), NULL::bigint, NULL::bigint, 'blocks before it were removed, and not by retention' FROM dbnet.provenance_block AS b HAVING count(*) > 0;
+    END IF;
     FOR sealed IN SELECT b.number, b.previous, lag(b.root) OVER (ORDER BY b.number) AS before FROM dbnet.provenance_block AS b ORDER BY b.number LOOP
         IF sealed.before IS NOT NULL AND sealed.previous IS DISTINCT FROM sealed.before THEN
             RETURN QUERY SELECT sealed.number, NULL::bigint, NULL::bigint, 'the block does not follow the one before: one was changed, removed or put elsewhere';
@@ -134,12 +139,12 @@ BEGIN
     -- What retention has emptied cannot be checked any more.
     FOR sealed IN
         WITH wanted AS (SELECT b.* FROM dbnet.provenance_block AS b
-                        WHERE b.transactions[cardinality(b.transactions)] >= first AND b.transactions[1] BETWEEN oldest AND last),
+                        WHERE b.transactions = '{}' OR b.transactions[cardinality(b.transactions)] >= first AND b.transactions[1] BETWEEN oldest AND last),
         recorded AS MATERIALIZED (SELECT a.id, a.root FROM dbnet.activity AS a WHERE a.root IS NOT NULL), -- all at once, not one by one
         roots AS (SELECT w.number, t.place, a.root FROM wanted AS w, unnest(w.transactions) WITH ORDINALITY AS t(id, place), recorded AS a WHERE a.id = t.id),
         computed AS (SELECT r.number, string_agg(r.root, '' ORDER BY r.place) AS roots FROM roots AS r GROUP BY r.number)
         SELECT w.number, w.transactions FROM wanted AS w LEFT JOIN computed AS c ON c.number = w.number
-        WHERE w.root IS DISTINCT FROM sha256(coalesce(w.previous, '') || coalesce(c.roots, '')) ORDER BY w.number LOOP
+        WHERE w.root IS DISTINCT FROM dbnet.block_root(w.previous, c.roots, w.removed_before, w.last_removed) ORDER BY w.number LOOP
         RETURN QUERY SELECT sealed.number, t.id, NULL::bigint, 'the transaction was removed' FROM unnest(sealed.transactions) AS t(id)
             WHERE NOT EXISTS (SELECT FROM dbnet.activity_by_id(t.id) AS a WHERE a.root IS NOT NULL);
         IF NOT FOUND THEN

@@ -113,6 +113,8 @@ private:
         int64_t release_id = 0;
         int64_t adoption_id = 0;
         bool is_object_adopted = false;
+        int64_t restoration_id = 0;
+        nlohmann::json restored; // last body of the object that is made again; null: none, or it has been asked for
         int64_t expectation_id = 0;
         std::string expected_version; // the only one that may be changed; empty: any
         std::string rival;            // of what is put back only: the manager that changed it
@@ -202,6 +204,7 @@ private:
     bool may_go_on(const Plan &plan, const mirror::Mirror &mirror) const;
     void answer_rehearsal(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    void answer_restored(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void accept_release(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, nlohmann::json &&body,
                         const std::string &text) const;

@@ -90,6 +90,10 @@ Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mir
     question.enforce = attempt.enforce;
     std::set<std::string> adopted;
     for (const kubernetes::Cause &cause : outcome.causes) {
+        if (!attempt.restoring_manager.empty() && cause.manager == attempt.restoring_manager) {
+            adopted.insert(cause.field);
+            continue;
+        }
         const mirror::Column *column =
             mirror::column_of_field(mapping, kubernetes::FieldPath::from_server(cause.field));
         // Another mirror of DBNet wrote the object: one of another database, or one that was removed. The stamp goes

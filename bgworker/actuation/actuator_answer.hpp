@@ -22,6 +22,7 @@ struct Attempt {
     int schema_failures = 0;             // before this one, of these: answers that look like a schema error
     std::set<std::string> paths;         // that it sends
     std::set<std::string> adopted;       // of these may be taken from whoever owns them
+    std::string restoring_manager;       // made the object again, from which anything may be taken; empty: none
     std::set<std::string> first_written; // paths with an attempt recorded before this one
 };
 

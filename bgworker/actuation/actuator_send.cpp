@@ -9,6 +9,7 @@
 #include "kubernetes/object/managed_fields.hpp"
 #include "mirror/decision/merge.hpp"
 #include "mirror/decision/observed.hpp"
+#include "mirror/decision/restored.hpp"
 #include "mirror/decision/scope.hpp"
 #include "mirror/decision/stamp.hpp"
 #include "pg/compat.hpp"
@@ -108,15 +109,20 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
                           ? kubernetes::get_request(mirror.resource, key.name_space, key.name)
                           : kubernetes::merge_patch_request(mirror.resource, key.name_space, key.name,
                                                             mirror.field_manager, std::exchange(plan.patch, nullptr));
+        } else if (!plan.restored.is_null()) {
+            plan.stamp = mirror::format(stamp_for(plan.cause));
+            request = kubernetes::create_request(mirror.resource, key.name_space,
+                                                 mirror::restoring_manager(mirror.field_manager),
+                                                 mirror::restored_body(plan.restored, plan.stamp));
         } else if (plan.decision.action != Action::remove) {
             if (plan.part.subresource.empty())
                 plan.stamp = mirror::format(stamp_for(plan.cause));
             request = apply_request_for(mirror, key, plan.decision.uid, plan.part, plan.expected_version, plan.stamp,
                                         plan.forced);
         } else if (!plan.rehearsed.empty()) {
-            request = kubernetes::rehearse_create_request(
+            request = kubernetes::create_request(
                 mirror.resource, key.name_space, mirror.field_manager,
-                body_of(mirror, key, "", plan.rehearsed, mirror::format(stamp_for(plan.cause)), ""));
+                body_of(mirror, key, "", plan.rehearsed, mirror::format(stamp_for(plan.cause)), ""), true);
         } else if (plan.decision.uid.empty()) {
             plan.looking = true; // deleted before its object was ever seen: only an object of ours may go
             request = kubernetes::get_request(mirror.resource, key.name_space, key.name);
@@ -221,6 +227,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         return answer_look(entry, plan, mirror, response);
     if (!plan.rehearsed.empty())
         return answer_rehearsal(entry, plan, mirror, response);
+    if (!plan.restored.is_null())
+        return answer_restored(entry, plan, mirror, response);
 
     const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
     Attempt attempt;
@@ -234,6 +242,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         attempt.paths.insert(path);
     attempt.first_written = plan.first_written;
     attempt.adopted = plan.decision.adopted;
+    attempt.restoring_manager = mirror::restoring_manager(mirror.field_manager);
     const Verdict verdict =
         judge(outcome, attempt, mirror.mapping, settings::respected_manager_list(), random_() / 2147483648.0);
     const int64_t now_ms = monotonic_ms();
@@ -330,6 +339,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         finished.write.release_id = plan.release_id;
         finished.write.adoption_id = plan.adoption_id;
         finished.write.expectation_id = plan.expectation_id;
+        finished.write.restoration_id = plan.restoration_id;
         finished.write.settles_hold = plan.has_hold;
     }
     finish(entry, std::move(finished));
@@ -411,6 +421,7 @@ void Actuator::record_applied(Finished &finished, const Plan &plan) {
     }
     write.tombstone_id = plan.tombstone_id;
     write.adoption_id = plan.adoption_id;
+    write.restoration_id = plan.restoration_id;
     write.adopted = plan.is_object_adopted;
     write.settles_hold = plan.has_hold;
 }
@@ -445,6 +456,28 @@ void Actuator::answer_rehearsal(Entry &entry, Plan &plan, const mirror::Mirror &
     if (verdict.server_wide && entry.attempts > 0)
         entry.attempts--; // not the object's fault
     finish(entry, std::move(finished));
+}
+
+// Made again, or there already, or refused as it was (what it used may be somebody else's by now): the row's claims
+// decide what becomes of it.
+void Actuator::answer_restored(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response) {
+    const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
+    Attempt attempt;
+    attempt.number = entry.attempts;
+    const Verdict verdict = judge(outcome, attempt, mirror.mapping, {}, random_() / 2147483648.0);
+    note_lane(lanes_[plan.lane], verdict, response.seconds * 1000, monotonic_ms());
+    mirror::ActuationWrite line = line_for(entry, plan, verdict, response);
+    line.operation = "restore";
+    log_.push_back(std::move(line));
+    if (verdict.next != Next::again || outcome.kind == kubernetes::Outcome::already_exists) {
+        if (entry.again || !may_go_on(plan, mirror))
+            return try_again(entry, plan, Phase::pending, "", 0);
+        plan.restored = nullptr;
+        return send(entry, plan, mirror);
+    }
+    if (verdict.server_wide && entry.attempts > 0)
+        entry.attempts--; // not the object's fault
+    try_again(entry, plan, verdict.phase, verdict.message, verdict.delay_ms);
 }
 
 // The object of a row that was deleted before any answer had told its uid: what is found is decided on as any other

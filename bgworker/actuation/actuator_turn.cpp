@@ -424,9 +424,10 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             object->live = std::move(whole->live);
         decision = mirror::decide(situation);
     }
-    if (!object && (stored.release_id > 0 || stored.adoption_id > 0 || stored.expectation_id > 0) &&
+    if (!object &&
+        (stored.release_id > 0 || stored.adoption_id > 0 || stored.expectation_id > 0 || stored.restoration_id > 0) &&
         decision.action == Action::nothing)
-        decision.action = Action::forget; // nothing is left that could be released, adopted or of a version
+        decision.action = Action::forget; // nothing is left that could be released, adopted, restored or of a version
 
     mirror::ObjectWrite write;
     write.key = entry.key;
@@ -551,6 +552,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         if (mirror.settings.manage) { // all that was to be adopted is owned already
             write.adoption_id = stored.adoption_id;
             write.adopted = stored.is_object_adopted;
+            write.restoration_id = stored.restoration_id;
             if (decision.phase == Phase::synced)
                 write.expectation_id = stored.expectation_id;
         }
@@ -565,7 +567,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         // The watcher has recorded that an observed object is gone.
         return conclude(Outcome::Kind::settled, (gone && mirror.settings.manage) || has_hold ||
                                                     write.tombstone_id > 0 || write.adoption_id > 0 ||
-                                                    write.expectation_id > 0 || is_replaced || changes);
+                                                    write.expectation_id > 0 || write.restoration_id > 0 ||
+                                                    is_replaced || changes);
     }
     case Action::refuse:
         return conclude(Outcome::Kind::stopped, true);
@@ -584,6 +587,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         write.tombstone_id = stored.tombstone_id;
         write.release_id = stored.release_id;
         write.adoption_id = stored.adoption_id;
+        write.restoration_id = stored.restoration_id;
         write.expectation_id = stored.expectation_id;
         write.settles_hold = true;
         writes_.push_back(std::move(write));
@@ -619,6 +623,9 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     plan.tombstone_id = stored.tombstone_id;
     plan.release_id = stored.release_id;
     plan.adoption_id = stored.adoption_id;
+    plan.restoration_id = stored.restoration_id;
+    if (decision.action == Action::create)
+        plan.restored = stored.last_body;
     plan.is_object_adopted = stored.is_object_adopted;
     plan.expectation_id = stored.expectation_id;
     plan.expected_version = stored.expected_version;

@@ -187,11 +187,14 @@ Request apply_request(const Resource &resource, std::string_view name_space, std
     return request;
 }
 
-Request rehearse_create_request(const Resource &resource, std::string_view name_space, std::string_view field_manager,
-                                const json &body) {
+Request create_request(const Resource &resource, std::string_view name_space, std::string_view field_manager,
+                       const json &body, bool dry_run) {
     Request request = request_for("POST", resource_path(resource, name_space));
-    request.query =
-        Query().add("fieldManager", field_manager).add("fieldValidation", "Strict").add("dryRun", "All").take();
+    request.query = Query()
+                        .add("fieldManager", field_manager)
+                        .add("fieldValidation", "Strict")
+                        .add_if_given("dryRun", dry_run ? "All" : "")
+                        .take();
     request.content_type = json_type;
     request.body = body.dump();
     request.idempotent = true;

@@ -78,10 +78,11 @@ Request apply_request(const Resource &resource, std::string_view name_space, std
                       std::string_view field_manager, bool force, const nlohmann::json &body, bool dry_run = false,
                       std::string_view subresource = {});
 
-// Asks whether the object could be made, and makes nothing. What a server would refuse it refuses before it looks for
-// the name, so that an object which has the name already is a good answer (already_exists, being_deleted).
-Request rehearse_create_request(const Resource &resource, std::string_view name_space, std::string_view field_manager,
-                                const nlohmann::json &body);
+// Makes an object that is not there (409 already_exists otherwise). A dry run asks whether it could be made: what a
+// server would refuse it refuses before it looks for the name, so that an object which has the name already is a good
+// answer (already_exists, being_deleted).
+Request create_request(const Resource &resource, std::string_view name_space, std::string_view field_manager,
+                       const nlohmann::json &body, bool dry_run = false);
 
 // Background deletion; with a uid only that incarnation is deleted (409 uid_mismatch otherwise), with a resource
 // version only that one (409 stale).

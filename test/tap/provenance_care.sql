@@ -136,6 +136,34 @@ SELECT is(pg_temp.findings(format('DELETE FROM dbnet.provenance_block WHERE numb
 SELECT is(pg_temp.findings(format('UPDATE dbnet.provenance_block SET number = -number WHERE number IN (%1$s, %1$s + 1); UPDATE dbnet.provenance_block SET number = CASE -number WHEN %1$s THEN %1$s + 1 ELSE %1$s END WHERE number < 0', :in_block)),
     format('%1$s the block does not follow the one before: one was changed, removed or put elsewhere; %2$s the block does not follow the one before: one was changed, removed or put elsewhere; %3$s the block does not follow the one before: one was changed, removed or put elsewhere',
         :in_block, :in_block + 1, :in_block + 2), 'blocks in another order');
+
+-- The old end: retention tells in the chain what it removes; whatever else is missing was not removed by it.
+CREATE PROCEDURE pg_temp.remove_blocks(until bigint) LANGUAGE sql AS $$
+    DELETE FROM dbnet.entity_version WHERE activity IN (SELECT a.id FROM dbnet.activity AS a WHERE a.transaction IN (SELECT unnest(transactions) FROM dbnet.provenance_block WHERE number <= until));
+    DELETE FROM dbnet.activity WHERE transaction IN (SELECT unnest(transactions) FROM dbnet.provenance_block WHERE number <= until);
+    DELETE FROM dbnet.provenance_block WHERE number <= until;
+$$;
+-- As the mirror worker does.
+CREATE PROCEDURE pg_temp.retain_after(gone bigint) LANGUAGE sql AS $$
+    INSERT INTO dbnet.provenance_block (number, transactions, previous, root, removed_before, last_removed)
+    SELECT last.number + 1, '{}', last.root, dbnet.block_root(last.root, NULL, kept.first, kept.previous), kept.first, kept.previous
+    FROM (SELECT * FROM dbnet.provenance_block ORDER BY number DESC LIMIT 1) AS last, (SELECT transactions[1] AS first, previous FROM dbnet.provenance_block WHERE number = gone + 1) AS kept;
+    CALL pg_temp.remove_blocks(gone);
+$$;
+SELECT is(pg_temp.findings(tampering), wanted, tampering) FROM (VALUES
+    ('DELETE FROM dbnet.provenance_block WHERE number = 1', '2 blocks before it were removed, and not by retention'),
+    ('CALL pg_temp.remove_blocks(1)', '2 blocks before it were removed, and not by retention'),
+    ('CALL pg_temp.remove_blocks(3)', '4 blocks before it were removed, and not by retention'),
+    ('CALL pg_temp.remove_blocks(1); UPDATE dbnet.provenance_block SET number = number - 1', '1 blocks before it were removed, and not by retention'),
+    ('CALL pg_temp.retain_after(2)', 'nothing'),
+    ('CALL pg_temp.retain_after(2); CALL pg_temp.retain_after(4)', 'nothing'),
+    ('CALL pg_temp.retain_after(2); CALL pg_temp.remove_blocks(3)', '4 blocks before it were removed, and not by retention'),
+    ('CALL pg_temp.retain_after(2); CALL pg_temp.retain_after(4); CALL pg_temp.remove_blocks(5)', '6 blocks before it were removed, and not by retention'),
+    ('DELETE FROM dbnet.entity_version WHERE id < (SELECT transactions[2] FROM dbnet.provenance_block WHERE number = 1); DELETE FROM dbnet.activity WHERE id < (SELECT transactions[2] FROM dbnet.provenance_block WHERE number = 1)',
+        format('1 %s the transaction was removed', (SELECT transactions[1] FROM dbnet.provenance_block WHERE number = 1)))
+) AS t(tampering, wanted);
+SELECT is(pg_temp.findings('CALL pg_temp.retain_after(2); UPDATE dbnet.provenance_block SET removed_before = removed_before + 1 WHERE removed_before IS NOT NULL'),
+    format('%s the block is not as it was sealed', (SELECT max(number) + 1 FROM dbnet.provenance_block)), 'what retention is said to have removed');
 SELECT is_empty('SELECT * FROM dbnet.verify()', 'all of it was rolled back');
 SELECT is_empty(format('SELECT * FROM dbnet.verify(until => %L)', (SELECT dbnet.event_time(:event) - interval '1 ms')), 'an earlier time');
 SELECT * FROM finish();

@@ -21,7 +21,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
           'adopt', 'again', 'aligned', 'arrow', 'as_of', 'backtest', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
           'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'ellipsis', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'fresh', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_copy', 'is_offline', 'is_report', 'key_columns', 'key_condition', 'key_document', 'key_hash', 'key_text', 'last_event_at', 'mirroring',
-          'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'role_problem', 'row_images',
+          'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'restore_object', 'role_problem', 'row_images',
           'row_document', 'rows_as_of', 'scale_to', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_obstacles', 'undo_outcome', 'undo_steps', 'undo_within', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
           'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'with_virtual_columns', 'worker_status', 'wrap_transaction', 'writers'],
@@ -51,6 +51,7 @@ FROM unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin', 'dbnet_ingest
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.object', name, 'SELECT'), 'object.' || name || ' is not readable')
 FROM unnest(ARRAY['live', 'base', 'applied']) AS hidden(name);
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.tombstone', 'last_body', 'SELECT'), 'tombstone.last_body is not readable');
+SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.deleted_object', 'last_body', 'SELECT'), 'deleted_object.last_body is not readable');
 SELECT ok(NOT has_column_privilege('dbnet_admin', 'dbnet.token_secret', 'hash', 'SELECT'), 'token_secret.hash is not readable');
 
 SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'dbnet'::regnamespace AND proname LIKE 'answer\_%'

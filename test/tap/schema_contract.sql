@@ -3,7 +3,7 @@ BEGIN;
 SELECT no_plan();
 
 SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
-    'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'held_change', 'ownership_request',
+    'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'deleted_object', 'held_change', 'ownership_request',
     'actuation', 'actuation_0', 'actuation_7', 'outside_change', 'endpoint', 'credential', 'operation', 'operation_step']) AS wanted(name);
 SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'warnings', 'worker', 'operation_status']) AS wanted(name);
 SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
@@ -33,7 +33,7 @@ FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'armi
 SELECT results_eq(
     $$SELECT regexp_replace(dumped::regclass::text, '_[0-9]+$', '') AS name, count(*)::integer
       FROM pg_extension, unnest(extconfig) AS dumped WHERE extname = 'dbnet' GROUP BY 1 ORDER BY regexp_replace(dumped::regclass::text, '_[0-9]+$', '') COLLATE "C"$$,
-    $$VALUES ('dbnet.activity', 16), ('dbnet.actuation', 8), ('dbnet.arming', 1), ('dbnet.code', 1), ('dbnet.entity_version', 16), ('dbnet.generation', 1),
+    $$VALUES ('dbnet.activity', 16), ('dbnet.actuation', 8), ('dbnet.arming', 1), ('dbnet.code', 1), ('dbnet.deleted_object', 1), ('dbnet.deleted_object_id_seq', 1), ('dbnet.entity_version', 16), ('dbnet.generation', 1),
              ('dbnet.mirrored_column', 1), ('dbnet.mirrored_relation', 1), ('dbnet.object', 1), ('dbnet.outside_change', 1), ('dbnet.ownership_request', 1),
              ('dbnet.ownership_request_id_seq', 1), ('dbnet.paused_server', 1), ('dbnet.policy', 1), ('dbnet.policy_event', 1), ('dbnet.policy_number', 1), ('dbnet.provenance_block', 1), ('dbnet.session', 1),
              ('dbnet.tombstone', 1), ('dbnet.tombstone_id_seq', 1), ('dbnet.tracked_function', 1), ('dbnet.tracked_relation', 1),

@@ -151,6 +151,12 @@ TEST_F(ActuatorAnswer, ConflictsAreForcedOnceOnFirstWrites) {
     outcome.causes = {{"FieldManagerConflict", "spec.other", "kubectl", ""}};
     EXPECT_EQ(judged(Outcome::conflict).next, Next::stop) << "a field that no column holds";
     EXPECT_EQ(judged(Outcome::conflict).phase, Phase::conflict);
+    attempt.restoring_manager = "dbnet-5f-restore";
+    outcome.causes = {{"FieldManagerConflict", "data.a", "dbnet-5f-restore", ""}};
+    attempt.first_written = {"data"};
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::force) << "of the object as it was made again anything is ours";
+    outcome.causes.push_back({"FieldManagerConflict", "data.b", "kubectl", ""});
+    EXPECT_EQ(judged(Outcome::conflict).next, Next::stop) << "but not of others";
 }
 
 TEST_F(ActuatorAnswer, ServersMayAskForMoreTime) {

@@ -57,7 +57,7 @@ TEST(KubernetesApi, Apply) {
 }
 
 TEST(KubernetesApi, RehearsalOfACreate) {
-    const Request request = rehearse_create_request(config_map, "net", "dbnet-5f", json{{"kind", "ConfigMap"}});
+    const Request request = create_request(config_map, "net", "dbnet-5f", json{{"kind", "ConfigMap"}}, true);
     EXPECT_EQ(request.method, "POST");
     EXPECT_EQ(request.path, "/api/v1/namespaces/net/configmaps");
     EXPECT_EQ(request.query, "fieldManager=dbnet-5f&fieldValidation=Strict&dryRun=All");

@@ -1,4 +1,5 @@
-// The stamp annotation.
+// The stamp annotation, and the body of an object that is made again.
+#include "mirror/decision/restored.hpp"
 #include "mirror/decision/stamp.hpp"
 
 #include <gtest/gtest.h>
@@ -41,4 +42,24 @@ TEST(Stamp, WhatARecoveryToAPointInTimeLeftOut) {
     EXPECT_TRUE(history.is_cut_after({7, 2, 299, 0}));
     EXPECT_TRUE(history.is_cut_after({7, 3, 399, 0}));
     EXPECT_FALSE(history.is_cut_after({7, 4, 499, 0})) << "written since";
+}
+
+TEST(Restored, HoldsWhatCanBeMadeAgain) {
+    const Json last = Json::parse(
+        R"({"apiVersion": "v1", "kind": "ConfigMap", "data": {"x": "1"}, "immutable": true, "status": {"x": 1},
+        "metadata": {"name": "a", "namespace": "net", "uid": "1", "resourceVersion": "2", "generation": 3, "creationTimestamp": "2026-01-01T00:00:00Z",
+                     "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 1, "ownerReferences": [{"uid": "3"}], "labels": {"l": "1"},
+                     "annotations": {"team": "blue", "dbnet.io/stamp": "old", "kubectl.kubernetes.io/last-applied-configuration": "{}"}}})");
+    EXPECT_EQ(restored_body(last, "new"),
+              Json::parse(R"({"apiVersion": "v1", "kind": "ConfigMap", "data": {"x": "1"}, "immutable": true,
+        "metadata": {"name": "a", "namespace": "net", "labels": {"l": "1"}, "annotations": {"team": "blue", "dbnet.io/stamp": "new"}}})"));
+}
+
+TEST(Restored, MakesNoValueOfASecretsDigest) {
+    const Json last = Json::parse(
+        R"({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"x": "digest"}, "stringData": {}, "metadata": {"name": "a"}})");
+    EXPECT_EQ(
+        restored_body(last, "s"),
+        Json::parse(
+            R"({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"name": "a", "annotations": {"dbnet.io/stamp": "s"}}})"));
 }

@@ -7,6 +7,7 @@
 #include "kubernetes/json_text.hpp"
 #include "kubernetes/object/health.hpp"
 #include "kubernetes/object/managed_fields.hpp"
+#include "mirror/decision/restored.hpp"
 #include "mirror/decision/stamp.hpp"
 #include "mirror/values/secret_values.hpp"
 
@@ -125,7 +126,9 @@ bool was_created_by(const Json &metadata, const std::string &field_manager) {
         const auto time = kubernetes::parse_instant(text_at(entry, "time"));
         if (!time || *time > *created || *time < *created - 1'000'000)
             continue;
-        if (text_at(entry, "manager") != field_manager || text_at(entry, "operation") != "Apply")
+        const std::string &manager = text_at(entry, "manager");
+        if ((manager != field_manager || text_at(entry, "operation") != "Apply") &&
+            manager != restoring_manager(field_manager))
             return false;
         is_ours = true;
     }

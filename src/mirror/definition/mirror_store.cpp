@@ -54,6 +54,7 @@ const pg::Statement update_fields{"UPDATE dbnet.mirrored_relation SET known_fiel
 const pg::Statement delete_held{"DELETE FROM dbnet.held_change WHERE relation = $1"};
 const pg::Statement delete_requests{"DELETE FROM dbnet.ownership_request WHERE relation = $1"};
 const pg::Statement delete_tombstones{"DELETE FROM dbnet.tombstone WHERE relation = $1"};
+const pg::Statement delete_bodies{"DELETE FROM dbnet.deleted_object WHERE relation = $1"};
 const pg::Statement lock_mirror{"SELECT FROM dbnet.mirrored_relation WHERE relation = $1 FOR UPDATE"};
 const pg::Statement delete_objects{"DELETE FROM dbnet.object WHERE relation = $1"};
 const pg::Statement delete_state{"DELETE FROM dbnet.mirror_state WHERE relation = $1"};
@@ -188,8 +189,8 @@ void note_fields(Oid relation, const TablePlan &plan) {
 }
 
 void delete_mirror(Oid relation) {
-    for (const pg::Statement *statement : {&delete_held, &delete_requests, &delete_tombstones, &delete_objects,
-                                           &delete_state, &delete_columns, &delete_relation})
+    for (const pg::Statement *statement : {&delete_held, &delete_requests, &delete_tombstones, &delete_bodies,
+                                           &delete_objects, &delete_state, &delete_columns, &delete_relation})
         pg::execute(*statement, relation);
     untrack_mirror(relation);
 }

@@ -171,9 +171,13 @@ pg::Statement settle_held{"DELETE FROM dbnet.held_change AS h USING " DBNET_KEYS
 
 #undef DBNET_KEYS
 
+// The last body stays for dbnet.undo().
 pg::Statement remove_tombstones{R"sql(
-    DELETE FROM dbnet.tombstone AS t USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
-    WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.id)sql"};
+    WITH gone AS (
+        DELETE FROM dbnet.tombstone AS t USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
+        WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.id
+        RETURNING t.relation, t.namespace, t.name, t.transaction, t.last_body, t.at)
+    INSERT INTO dbnet.deleted_object (relation, namespace, name, transaction, last_body, at) SELECT * FROM gone WHERE last_body IS NOT NULL)sql"};
 
 pg::Statement remove_requests{R"sql(
     DELETE FROM dbnet.ownership_request AS r USING unnest($1::oid[], $2, $3, $4, $5::bigint[]) AS w (relation, namespace, name, operation, id)
@@ -236,7 +240,8 @@ pg::Statement load_by_key{R"sql(
            CASE WHEN $4 THEN (SELECT field_manager FROM dbnet.mirrored_relation AS m WHERE m.relation = k.relation) END,
            r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation,
            o.replacing = o.uid, o.live IS NULL, o.attempts, coalesce(a.transaction, '0'), coalesce(d.transaction, '0'),
-           coalesce(a.decided_in, '0'), coalesce(d.decided_in, '0')
+           coalesce(a.decided_in, '0'), coalesce(d.decided_in, '0'),
+           r.restoration_id, (SELECT b.last_body FROM dbnet.deleted_object AS b WHERE b.id = r.deleted_object)
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
@@ -254,7 +259,9 @@ pg::Statement load_by_key{R"sql(
                               jsonb_agg(path) FILTER (WHERE operation = 'adopt' AND path IS NOT NULL) AS adopted,
                               bool_or(path IS NULL) FILTER (WHERE operation = 'adopt') AS is_object_adopted,
                               max(id) FILTER (WHERE operation = 'expect') AS expectation_id,
-                              max(value #>> '{}') FILTER (WHERE operation = 'expect') AS expected_version
+                              max(value #>> '{}') FILTER (WHERE operation = 'expect') AS expected_version,
+                              max(id) FILTER (WHERE operation = 'restore') AS restoration_id,
+                              max(value::bigint) FILTER (WHERE operation = 'restore') AS deleted_object
                        FROM dbnet.ownership_request AS q
                        WHERE q.relation = k.relation AND q.namespace = k.namespace AND q.name = k.name) AS r ON true
     ORDER BY k.number
@@ -343,6 +350,10 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.expectation_id = rows.integer(row, 23);
             found.expected_version = rows.text(row, 24);
         }
+        if (rows.at(row, 33)) {
+            found.restoration_id = rows.integer(row, 33);
+            found.last_body = parsed(rows.at(row, 34));
+        }
         found.apply_hold = {hold_from(rows.at(row, 13)), static_cast<uint64_t>(rows.integer(row, 29)),
                             static_cast<uint64_t>(rows.integer(row, 31))};
         found.delete_hold = {hold_from(rows.at(row, 14)), static_cast<uint64_t>(rows.integer(row, 30)),
@@ -378,7 +389,8 @@ void save(std::span<const ObjectWrite *const> objects, std::span<const Actuation
                            std::to_string(write->tombstone_id));
         for (const auto &[operation, id] : {std::pair{"release", write->release_id},
                                             {"adopt", write->adoption_id},
-                                            {"expect", write->expectation_id}})
+                                            {"expect", write->expectation_id},
+                                            {"restore", write->restoration_id}})
             if (id > 0)
                 requests.add(std::to_string(write->key.relation), write->key.name_space, write->key.name, operation,
                              std::to_string(id));

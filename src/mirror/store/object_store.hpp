@@ -28,6 +28,8 @@ struct StoredObject {
     std::set<std::string> adopted;  // paths that are to be taken over, whoever owns them
     bool is_object_adopted = false; // it is to count as created by DBNet
     int64_t adoption_id = 0;        // the newest of these requests; 0: none
+    Json last_body;                 // of the object that is to be made again; null: none is
+    int64_t restoration_id = 0;     // the newest of these requests; 0: none
     std::string expected_version;   // the only one that may be changed; empty: any
     int64_t expectation_id = 0;     // the request that says so; 0: none
 };
@@ -79,6 +81,7 @@ struct ObjectWrite {
     int64_t release_id = 0;     // > 0: requests to release fields up to this one are done
     int64_t adoption_id = 0;    // > 0: requests to adopt up to this one are done
     int64_t expectation_id = 0; // > 0: the object had the version that was expected
+    int64_t restoration_id = 0; // > 0: requests to restore up to this one are done
 };
 
 // One line of the log.

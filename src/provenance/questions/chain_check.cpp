@@ -114,7 +114,7 @@ constexpr EventId whole_transaction = 0; // no event of it
 struct Check {
     ReturnSetInfo *result;
     EventId first, last;
-    EventId oldest; // activity; versions before it are what retention has left
+    EventId oldest; // that retention has left; what belongs to earlier ones may be there still
     Events sessions, uses;
     int64 next_use = 0;
 
