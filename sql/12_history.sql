@@ -46,7 +46,7 @@ DECLARE
     unreadable integer[] := dbnet.unreadable_tables(caller);
 BEGIN
     RETURN QUERY
-    SELECT v.id, dbnet.event_time(v.id), dbnet.operation_word(v.operation), v.old, v.new, a.role, s.session_user_name, s.application_name,
+    SELECT v.id, dbnet.event_time(v.id), dbnet.operation_word(v.operation), v.old, v.new, a.role, coalesce(a.detail ->> 'session_user', s.session_user_name), s.application_name,
            s.client_address, CASE WHEN dbnet.hides_text(unreadable, t.id, t.events) THEN NULL ELSE a.text END, a.id, t.transaction_number, coalesce(v.cause, t.cause)
     FROM (SELECT * FROM dbnet.entity_version AS e WHERE e.relation = tracked AND e.key_hash = hash AND e.id < before ORDER BY e.id DESC LIMIT most) AS v
     LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true

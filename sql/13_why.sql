@@ -97,13 +97,15 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.hides_text(integer[], bigint, integer) IS 'Internal: whether statements and arguments of a transaction are kept from a role. Arguments: dbnet.unreadable_tables(); first event and number of events of the transaction';
 
-CREATE FUNCTION dbnet.who_text(transaction dbnet.activity, session dbnet.session) RETURNS text
+CREATE FUNCTION dbnet.who_text(transaction dbnet.activity, session dbnet.session, activity dbnet.activity DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    session_user_name text := coalesce(activity.detail ->> 'session_user', session.session_user_name);
+    outer_role text := coalesce(activity.detail ->> 'outer_role', transaction.transaction_role, transaction.role);
 BEGIN
     RETURN (SELECT concat_ws(', ',
-        concat(coalesce(session.session_user_name, '?'),
-               CASE WHEN coalesce(transaction.transaction_role, transaction.role) <> session.session_user_name THEN ' as ' || coalesce(transaction.transaction_role, transaction.role) END),
+        concat(coalesce(session_user_name, '?'), CASE WHEN outer_role <> session_user_name THEN ' as ' || outer_role END),
         CASE WHEN session.process NOT IN ('client backend', 'dbnet api session') THEN session.process
              WHEN session.application_name <> '' THEN session.application_name END,
         CASE WHEN session.client_address IS NOT NULL THEN 'from ' || host(session.client_address)
@@ -115,7 +117,7 @@ BEGIN
         CASE WHEN transaction.traceparent IS NOT NULL THEN 'traceparent ' || transaction.traceparent END));
 END
 $$;
-COMMENT ON FUNCTION dbnet.who_text(dbnet.activity, dbnet.session) IS 'Who made a transaction, from where, on one line';
+COMMENT ON FUNCTION dbnet.who_text(dbnet.activity, dbnet.session, dbnet.activity) IS 'Who made a transaction, from where, on one line. Arguments: its first activity; its session; the activity that is asked about, which SET ROLE may have made another one''s, NULL = the first';
 
 -- One event as a line -------------------------------------------------------------------------------------------------------
 
@@ -217,7 +219,7 @@ DECLARE
     waiting bigint[] := ARRAY[start]; -- events, newest cause first
     depths integer[] := ARRAY[0];
     seen bigint[] := '{}';
-    told bigint[] := '{}'; -- transactions of which has been said who made them
+    told text[] := '{}'; -- who made which transaction
     version dbnet.entity_version;
     activity dbnet.activity;
     within dbnet.activity[];
@@ -288,14 +290,15 @@ BEGIN
             IF activity.started_by IS NOT NULL THEN
                 waiting := activity.started_by || waiting;
                 depths := depth + 1 || depths;
-            ELSIF step < most AND NOT transaction.id = ANY (told) THEN
-                told := told || transaction.id;
+            ELSIF step < most AND NOT concat_ws(' ', transaction.id, activity.detail ->> 'session_user', activity.detail ->> 'outer_role') = ANY (told) THEN
+                told := told || concat_ws(' ', transaction.id, activity.detail ->> 'session_user', activity.detail ->> 'outer_role');
                 SELECT * INTO session FROM dbnet.session AS s WHERE s.id = transaction.session;
                 step := step + 1;
                 event := transaction.id;
                 kind := 'who';
-                what := dbnet.who_text(transaction, session);
-                detail := jsonb_strip_nulls(jsonb_build_object('session_user', session.session_user_name, 'role', coalesce(transaction.transaction_role, transaction.role),
+                what := dbnet.who_text(transaction, session, activity);
+                detail := jsonb_strip_nulls(jsonb_build_object('session_user', coalesce(activity.detail ->> 'session_user', session.session_user_name),
+                    'role', coalesce(activity.detail ->> 'outer_role', transaction.transaction_role, transaction.role),
                     'application', session.application_name, 'process', session.process, 'client_address', session.client_address, 'client_port', session.client_port,
                     'process_id', session.process_id, 'transaction', transaction.transaction_number::text, 'reason', transaction.reason, 'traceparent', transaction.traceparent,
                     'origin', transaction.origin, 'prepared_as', transaction.prepared_as, 'started_at', coalesce(transaction.transaction_started_at, transaction.started_at)));

@@ -1,10 +1,11 @@
 // DDL and TRUNCATE (see ddl_hooks.hpp). Backends.
 //
 // The hook tells which object is created, altered, dropped or truncated; the statement is the one that is running. Only
-// statements on tracked tables, their triggers and tracked functions go on record, so the text of a CREATE ROLE …
-// PASSWORD or CREATE USER MAPPING never does.
+// statements on tracked tables, their triggers, tracked functions and what configures DBNet go on record, so the text
+// of a CREATE ROLE … PASSWORD never does.
 #include "provenance/hooks/ddl_hooks.hpp"
 
+#include "provenance/hooks/configuration.hpp"
 #include "provenance/hooks/function_info.hpp"
 #include "provenance/record/failures.hpp"
 #include "provenance/record/recorder.hpp"
@@ -20,6 +21,7 @@ extern "C" {
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "commands/extension.h"
@@ -53,27 +55,16 @@ const char *word_for(ObjectAccessType access) noexcept {
     return access == OAT_POST_CREATE ? "created" : access == OAT_DROP ? "dropped" : "altered";
 }
 
-// The running statement is about the table (or, without one, the function).
+// The running statement is about the table (or, without one, something else of ours).
 void note_ddl(ObjectAccessType access, const char *what, const TrackedTable *table) {
     Frame *frame = top_frame();
     while (frame != nullptr && frame->kind != ActivityKind::statement && frame->kind != ActivityKind::ddl)
         frame = frame->below;
     if (frame == nullptr || frame->query != nullptr) // not by DDL: a function of ours that writes catalogs
         return;
-    frame->kind = ActivityKind::ddl;
     if (table != nullptr)
         frame->relation = table->number;
-    keep_activity(frame);
-    Record *record = frame->recorded_in == transaction_serial() ? open_record(frame->activity) : nullptr;
-    // The first object that a statement touches is the one that it names; but a dropped table's triggers go before it.
-    if (record == nullptr || (record->activity.detail != nullptr && (access != OAT_DROP || strcmp(what, "table") != 0)))
-        return;
-    const MemoryContext before = MemoryContextSwitchTo(record_memory());
-    JsonbField field;
-    field.name = word_for(access);
-    field.set(std::string_view(what));
-    record->activity.detail = make_object(&field, 1);
-    MemoryContextSwitchTo(before);
+    keep_ddl(frame, word_for(access), what);
 }
 
 void look_at(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void *argument) {
@@ -95,6 +86,9 @@ void look_at(ObjectAccessType access, Oid class_id, Oid object, int sub_id, void
     } else if (class_id == ProcedureRelationId) {
         if (wants_frame(object)) // no more is asked: in a cascade the types of its arguments may be gone
             note_ddl(access, "function", nullptr);
+    } else if (class_id == ForeignServerRelationId && access == OAT_DROP) { // with its wrapper, or its owner
+        if (is_our_server(object))
+            note_ddl(access, "server", nullptr);
     }
 }
 
@@ -112,6 +106,22 @@ extern "C" void dbnet_provenance_object_access(ObjectAccessType access, Oid clas
 }
 
 } // namespace
+
+void keep_ddl(Frame *frame, const char *done, const char *what) {
+    frame->kind = ActivityKind::ddl;
+    keep_activity(frame);
+    Record *record = frame->recorded_in == transaction_serial() ? open_record(frame->activity) : nullptr;
+    // The first object that a statement touches is the one that it names; but a dropped table's triggers go before it.
+    const bool is_named = strcmp(done, "dropped") == 0 && strcmp(what, "table") == 0;
+    if (record == nullptr || (record->activity.detail != nullptr && !is_named))
+        return;
+    const MemoryContext before = MemoryContextSwitchTo(record_memory());
+    JsonbField field;
+    field.name = done;
+    field.set(std::string_view(what));
+    record->activity.detail = make_object(&field, 1);
+    MemoryContextSwitchTo(before);
+}
 
 void install_ddl_hooks() {
     previous_access_hook = object_access_hook;

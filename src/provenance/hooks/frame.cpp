@@ -79,6 +79,8 @@ Frame *new_frame(ActivityKind kind) {
     frame->references = 1;
     frame->subtransaction = GetCurrentSubTransactionId();
     frame->role = GetUserId();
+    frame->outer_role = GetOuterUserId();
+    frame->session_user = GetSessionUserId();
     frame->started_at = GetCurrentTimestamp();
     frame->within = top;
     if (top != nullptr)
@@ -112,6 +114,11 @@ void end_frame(Frame *frame, ActivityStatus status) noexcept {
     frame->duration = GetCurrentTimestamp() - frame->started_at;
     if (frame->references > 1)
         keep_text(frame);
+}
+
+void withhold_texts() noexcept {
+    for (Frame *frame = top; frame != nullptr; frame = frame->below)
+        frame->is_withheld = true;
 }
 
 void release_frame(Frame *frame) noexcept {

@@ -29,9 +29,10 @@ struct Frame {
     ActivityKind kind = ActivityKind::statement;
     ActivityStatus status = ActivityStatus::running;
     bool has_lost_writes = false; // status `partly`, if it is done in the end
-    bool is_withheld = false;     // text and arguments may hold what a redacted column holds
+    bool is_withheld = false;     // text and arguments may hold what a redacted column holds, or a credential
     SubTransactionId subtransaction = InvalidSubTransactionId; // in which it began
-    Oid role = InvalidOid;
+    Oid role = InvalidOid; // whose rights it has: in a SECURITY DEFINER function that of its owner …
+    Oid outer_role = InvalidOid, session_user = InvalidOid; // … that of SET ROLE, and who is logged in
     TimestampTz started_at = 0;
     int64 duration = -1; // microseconds; -1: not over yet
     int64 rows = -1;     // -1: not known
@@ -79,6 +80,8 @@ void pop_frame(Frame *frame) noexcept;
 
 // The frame is over: its duration is known. Once.
 void end_frame(Frame *frame, ActivityStatus status) noexcept;
+// Texts and arguments of all that runs may hold what is not to be on record.
+void withhold_texts() noexcept;
 // One reference less; the last one frees the frame.
 void release_frame(Frame *frame) noexcept;
 

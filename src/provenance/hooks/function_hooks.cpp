@@ -132,8 +132,8 @@ RecordNumber version_of(const TriggerData &fired) {
     const HeapTuple row = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? fired.tg_newtuple : fired.tg_trigtuple;
     if (row == nullptr || !ItemPointerIsValid(&row->t_self))
         return 0;
-    const bool is_tracked = tracked_table(fired.tg_relation)->is_tracked;
-    return version_at(RelationGetRelid(fired.tg_relation), row->t_self, is_tracked);
+    const TrackedTable &table = *tracked_table(fired.tg_relation);
+    return version_at({RelationGetRelid(fired.tg_relation), row->t_self, command_of(table, fired)}, table.is_tracked);
 }
 
 // ---- BEFORE triggers ----

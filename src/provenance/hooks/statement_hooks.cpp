@@ -6,6 +6,7 @@
 #include "provenance/hooks/statement_hooks.hpp"
 
 #include "pg/finally.hpp"
+#include "provenance/hooks/configuration.hpp"
 #include "provenance/hooks/ddl_hooks.hpp"
 #include "provenance/hooks/foreign_key.hpp"
 #include "provenance/hooks/traceparent.hpp"
@@ -160,9 +161,18 @@ extern "C" void dbnet_provenance_utility(PlannedStmt *planned, const char *query
     }
     if (!is_recording() || context == PROCESS_UTILITY_SUBCOMMAND || !IsTransactionState())
         return utility(planned, query, read_only_tree, context, parameters, environment, destination, completion);
+    const Configuration configuration = configuration_of(statement);
     Frame *frame = new_frame(ActivityKind::statement);
     frame->tag = GetCommandTagName(CreateCommandTag(planned->utilityStmt));
     set_text(frame, query, planned->stmt_location, planned->stmt_len);
+    if (configuration.text != nullptr) {
+        frame->text = MemoryContextStrdup(TopTransactionContext, configuration.text);
+        frame->text_length = static_cast<int>(strlen(frame->text));
+    } else if (holds_secret(statement)) {
+        frame->is_withheld = true;
+    }
+    if (holds_secret(statement))
+        withhold_texts();
     if (IsA(statement, CopyStmt) && reinterpret_cast<const CopyStmt *>(statement)->is_from)
         frame->command = GetCurrentCommandId(false);
     const bool is_writing = frame->command != InvalidCommandId || IsA(statement, TruncateStmt);
@@ -172,6 +182,8 @@ extern "C" void dbnet_provenance_utility(PlannedStmt *planned, const char *query
             utility(planned, query, read_only_tree, context, parameters, environment, destination, completion);
             if (completion != nullptr && completion->commandTag != CMDTAG_UNKNOWN && completion->nprocessed > 0)
                 frame->rows = static_cast<int64>(completion->nprocessed);
+            if (configuration.done != nullptr)
+                or_warn("a DDL statement", [=] { keep_ddl(frame, configuration.done, configuration.what); });
             end_frame(frame, ActivityStatus::done);
         },
         [frame, is_writing] {

@@ -20,6 +20,7 @@ extern "C" {
 #include "access/xact.h"
 #include "commands/extension.h"
 #include "storage/itemptr.h"
+#include "tcop/tcopprot.h"
 #include "utils/snapmgr.h"
 }
 
@@ -107,9 +108,11 @@ RecordNumber append(const Record &record) {
 }
 
 // Fingerprints of what an index is asked for.
-uint64 place_key(Oid table, const ItemPointerData &place) noexcept {
-    const uint64 block = ItemPointerGetBlockNumberNoCheck(&place), offset = ItemPointerGetOffsetNumberNoCheck(&place);
-    return (static_cast<uint64>(table) * UINT64CONST(0x9e3779b97f4a7c15)) ^ (block << 16 | offset);
+uint64 place_key(const Place &place) noexcept {
+    const uint64 block = ItemPointerGetBlockNumberNoCheck(&place.row),
+                 offset = ItemPointerGetOffsetNumberNoCheck(&place.row);
+    return (static_cast<uint64>(place.table) * UINT64CONST(0x9e3779b97f4a7c15)) ^
+           (static_cast<uint64>(place.command) * UINT64CONST(0xc2b2ae3d27d4eb4f)) ^ (block << 16 | offset);
 }
 
 uint64 version_key(int32 relation, int64 key_hash) noexcept {
@@ -161,9 +164,33 @@ const char *copied(const char *text, int length) {
     return copy;
 }
 
+// What a client asked for names its trace in a comment /*traceparent='…'*/: in the statement, else elsewhere in the
+// string of statements that it sent.
+void note_traceparent(const Frame *frame) {
+    if (note.traceparent != nullptr || frame->text == nullptr)
+        return;
+    std::string_view found = find_traceparent({frame->text, static_cast<size_t>(frame->text_length)});
+    if (found.empty() && debug_query_string != nullptr)
+        found = find_traceparent(debug_query_string);
+    if (!found.empty())
+        note.traceparent = copied_for_transaction(found);
+}
+
+// The transactions of a procedure that commits have the same.
+void note_traceparent_again(const Frame *frame) {
+    while (frame->within != nullptr)
+        frame = frame->within;
+    if (note.asked == frame)
+        return;
+    note.asked = frame;
+    note_traceparent(frame);
+}
+
 void describe(Activity &activity, Frame *frame) {
     activity.role = name_of_role(frame->role);
     activity.role_id = frame->role;
+    activity.outer_role = frame->outer_role;
+    activity.session_user = frame->session_user;
     activity.line = frame->line;
     activity.started_at = frame->started_at;
     if (frame->function != nullptr) {
@@ -185,7 +212,7 @@ void describe(Activity &activity, Frame *frame) {
     if (frame->text == nullptr)
         return;
     if (frame->within == nullptr)
-        note_traceparent(frame->text, frame->text_length);
+        note_traceparent(frame);
     activity.text_length = frame->text_length < text_limit ? frame->text_length : text_limit;
     activity.text = copied(frame->text, activity.text_length);
 }
@@ -419,8 +446,10 @@ uint64 transaction_serial() noexcept {
 ActivityReference activity_of(Frame *frame) {
     if (frame->recorded_in == serial && frame->activity != 0)
         return {frame->activity, 0};
-    if (frame->event != 0)
+    if (frame->event != 0) {
+        note_traceparent_again(frame);
         return {0, frame->event};
+    }
     ActivityReference parent{0, 0};
     if (frame->within != nullptr)
         parent = activity_of(frame->within);
@@ -479,6 +508,8 @@ ActivityReference activity_without_frame(const char *name) {
     activity.name = name;
     activity.role_id = GetUserId();
     activity.role = name_of_role(activity.role_id);
+    activity.outer_role = GetOuterUserId();
+    activity.session_user = GetSessionUserId();
     activity.started_at = GetCurrentTransactionStartTimestamp();
     activity.duration = activity.rows = -1;
     activity.subtransaction = InvalidSubTransactionId;
@@ -531,8 +562,8 @@ RecordNumber add_use(const Use &use) {
     return append(record);
 }
 
-RecordNumber version_at(Oid table, const ItemPointerData &place, bool reserve) {
-    const uint64 key = place_key(table, place);
+RecordNumber version_at(const Place &place, bool reserve) {
+    const uint64 key = place_key(place);
     if (records != nullptr)
         if (const auto number = static_cast<RecordNumber>(records->places.find(key)); number != 0)
             return number;
@@ -546,14 +577,14 @@ RecordNumber version_at(Oid table, const ItemPointerData &place, bool reserve) {
     return number;
 }
 
-void note_place(Oid table, const ItemPointerData &place, RecordNumber version) {
-    begun().places.put(place_key(table, place), version);
+void note_place(const Place &place, RecordNumber version) {
+    begun().places.put(place_key(place), version);
 }
 
-RecordNumber reserved_at(Oid table, const ItemPointerData &place) {
+RecordNumber reserved_at(const Place &place) {
     if (records == nullptr)
         return 0;
-    const auto number = static_cast<RecordNumber>(records->places.find(place_key(table, place)));
+    const auto number = static_cast<RecordNumber>(records->places.find(place_key(place)));
     const Record *record = open_record(number);
     return record != nullptr && record->version.operation == '\0' ? number : 0;
 }
@@ -591,14 +622,6 @@ void set_cause(EventId event, const char *reason) {
         note.cause = event;
     if (reason != nullptr)
         note.reason = MemoryContextStrdup(TopTransactionContext, reason);
-}
-
-void note_traceparent(const char *text, int length) {
-    if (note.traceparent != nullptr)
-        return;
-    const std::string_view found = find_traceparent(std::string_view(text, static_cast<size_t>(length)));
-    if (!found.empty())
-        note.traceparent = copied_for_transaction(found);
 }
 
 TransactionNote &transaction_note() noexcept {

@@ -24,7 +24,7 @@ struct Activity {
     int32 relation; // tracked_relation.number, 0: none
     int32 line;
     const char *name, *role, *text;
-    Oid role_id;
+    Oid role_id, outer_role, session_user; // see Frame
     int text_length;
     Jsonb *arguments, *detail;
     FunctionInfo *function;
@@ -108,12 +108,19 @@ RecordNumber add_use(const Use &use);
 
 // ---- finding versions ----
 
-// The row of this table at this place; for a deleted one where it was. 0: unknown. With `reserve`, a number for the
-// version that has yet to come: triggers and foreign keys may run before ours.
-RecordNumber version_at(Oid table, const ItemPointerData &place, bool reserve);
-void note_place(Oid table, const ItemPointerData &place, RecordNumber version);
+// Where a row is, for a deleted one where it was, and by which command of the transaction it became so: the row at one
+// place may be inserted and deleted, and after a savepoint or TRUNCATE another one may be there.
+struct Place {
+    Oid table;
+    ItemPointerData row;
+    CommandId command; // InvalidCommandId: none, a table as a whole
+};
+// The version of the row. 0: unknown. With `reserve`, a number for the version that has yet to come: triggers and
+// foreign keys may run before ours.
+RecordNumber version_at(const Place &place, bool reserve);
+void note_place(const Place &place, RecordNumber version);
 // A number that was reserved for the row at this place; 0: none.
-RecordNumber reserved_at(Oid table, const ItemPointerData &place);
+RecordNumber reserved_at(const Place &place);
 // The newest version of a key that was not rolled back.
 RecordNumber newest_version(int32 relation, int64 key_hash);
 // A number for the version of the key that has yet to come.
@@ -123,13 +130,12 @@ RecordNumber reserved_version(int32 relation, int64 key_hash);
 // ---- what was said of the transaction ----
 
 void set_cause(EventId event, const char *reason);
-// From a comment /*traceparent='…'*/ in the text; the first one counts.
-void note_traceparent(const char *text, int length);
 
 struct TransactionNote {
     EventId cause = 0;
     const char *reason = nullptr;
-    const char *traceparent = nullptr;
+    const char *traceparent = nullptr; // the first one that was met
+    const Frame *asked = nullptr;      // goes on from an earlier transaction, and was looked at for it; never followed
     const char *prepared_as = nullptr;
 };
 TransactionNote &transaction_note() noexcept;

@@ -132,30 +132,12 @@ bool is_header(HeapTuple row) noexcept {
     return row != nullptr && row->t_data != nullptr;
 }
 
-CommandId command_of(const TrackedTable &table, const TriggerData &fired) {
-    const HeapTuple row = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? fired.tg_newtuple : fired.tg_trigtuple;
-    if (!table.is_heap || !is_header(row))
-        return InvalidCommandId;
-    if (TRIGGER_FIRED_BY_DELETE(fired.tg_event)) {
-        if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(row->t_data)))
-            return InvalidCommandId;
-        return HeapTupleHeaderGetCmax(row->t_data);
-    }
-    return HeapTupleHeaderGetCmin(row->t_data);
-}
-
 TransactionId row_transaction_of(const TrackedTable &table, const TriggerData &fired) {
     const HeapTuple row = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? fired.tg_newtuple : fired.tg_trigtuple;
     if (!table.is_heap || !is_header(row))
         return InvalidTransactionId;
     return TRIGGER_FIRED_BY_DELETE(fired.tg_event) ? HeapTupleHeaderGetUpdateXid(row->t_data)
                                                    : HeapTupleHeaderGetRawXmin(row->t_data);
-}
-
-// A redacted column's value may stand in the text and in the arguments of everything that led to it.
-void withhold_from_here() noexcept {
-    for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
-        frame->is_withheld = true;
 }
 
 ActivityReference activity_of_row(const TrackedTable &table, CommandId command, bool is_report) {
@@ -171,7 +153,7 @@ ActivityReference activity_of_row(const TrackedTable &table, CommandId command, 
     }
     if (table.has_redacted) {
         frame->is_withheld = true;
-        withhold_from_here();
+        withhold_texts(); // the value may stand in the text and in the arguments of everything that led to it
     }
     const ActivityReference activity = activity_of(frame);
     if (Record *record = table.has_redacted ? open_record(activity.number) : nullptr; record != nullptr)
@@ -182,13 +164,14 @@ ActivityReference activity_of_row(const TrackedTable &table, CommandId command, 
 // ---- versions ----
 
 // The row's number is one that a trigger or a foreign key before ours has been promised, if there is one.
-RecordNumber add(const Version &version, Oid table, const ItemPointerData *place) {
-    RecordNumber promised = place != nullptr ? reserved_at(table, *place) : 0;
+RecordNumber add(const Version &version, Oid table, const ItemPointerData *row) {
+    const Place place{table, row != nullptr ? *row : ItemPointerData{}, version.command};
+    const RecordNumber promised = row != nullptr ? reserved_at(place) : 0;
     const RecordNumber number = add_version(version, promised);
     if (promised != 0 && promised != number)
         record_at(promised).version.alias = number; // open, or it would not be found
-    if (place != nullptr)
-        note_place(table, *place, number);
+    if (row != nullptr)
+        note_place(place, number);
     return number;
 }
 
@@ -262,9 +245,10 @@ void record_move(const TrackedTable &table, const TriggerData &fired, Version ve
     version.operation = 'U';
     version.old_row = kept(delta.old_row);
     version.new_row = kept(delta.new_row);
-    if (const RecordNumber promised = reserved_at(partition, row->tts_tid); promised != 0)
+    const Place place{partition, row->tts_tid, version.command};
+    if (const RecordNumber promised = reserved_at(place); promised != 0)
         record_at(promised).version.alias = moved;
-    note_place(partition, row->tts_tid, moved);
+    note_place(place, moved);
     if (version.key_hash == left.key_hash) {
         version.previous = left.previous;
         record_at(moved).version = version;
@@ -310,30 +294,28 @@ constexpr int64 truncated_key = 0; // no key hashes to it but by chance
 
 // A table that was truncated is noted at a place where no row is. All that a transaction of another server does is one
 // activity; its statements are told apart by their commands.
-ItemPointerData place_of_truncation(bool is_replicated) {
-    ItemPointerData place;
-    ItemPointerSetInvalid(&place);
-    if (is_replicated)
-        BlockIdSet(&place.ip_blkid, GetCurrentCommandId(false));
+Place place_of_truncation(Oid table, bool is_replicated) {
+    Place place{table, {}, is_replicated ? GetCurrentCommandId(false) : InvalidCommandId};
+    ItemPointerSetInvalid(&place.row);
     return place;
 }
 
 // PostgreSQL may ask for a table twice, and our trigger does once more.
-bool is_truncated_already(Oid table, const ItemPointerData &place, RecordNumber activity) {
-    const Record *record = open_record(version_at(table, place, false));
+bool is_truncated_already(const Place &place, RecordNumber activity) {
+    const Record *record = open_record(version_at(place, false));
     return record != nullptr && !record->version.is_dropped && record->version.activity == activity;
 }
 
 // The TRUNCATE itself: one for the table, however many partitions it has.
-RecordNumber truncation_of(const TrackedTable &table, const Version &truncated, const ItemPointerData &place) {
-    if (is_truncated_already(table.root, place, truncated.activity))
-        return version_at(table.root, place, false);
+RecordNumber truncation_of(const Version &truncated, const Place &place) {
+    if (is_truncated_already(place, truncated.activity))
+        return version_at(place, false);
     Version version = truncated;
     version.operation = 'T';
     version.key = kept_object(nullptr, 0);
     version.key_hash = truncated_key;
     const RecordNumber number = add_version(version);
-    note_place(table.root, place, number);
+    note_place(place, number);
     return number;
 }
 
@@ -350,6 +332,18 @@ bool is_restored(const TrackedTable &table) noexcept {
 }
 
 } // namespace
+
+CommandId command_of(const TrackedTable &table, const TriggerData &fired) {
+    const HeapTuple row = TRIGGER_FIRED_BY_UPDATE(fired.tg_event) ? fired.tg_newtuple : fired.tg_trigtuple;
+    if (!table.is_heap || !is_header(row))
+        return InvalidCommandId;
+    if (TRIGGER_FIRED_BY_DELETE(fired.tg_event)) {
+        if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(row->t_data)))
+            return InvalidCommandId;
+        return HeapTupleHeaderGetCmax(row->t_data);
+    }
+    return HeapTupleHeaderGetCmin(row->t_data);
+}
 
 capture::RowVersions record_row(const TriggerData &fired) {
     if (!is_recording())
@@ -391,13 +385,14 @@ void record_truncate(Oid id) {
     const Relation relation = table_open(id, AccessExclusiveLock);
     const bool is_parent =
         relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions are told of, each by itself
-    const ItemPointerData place = place_of_truncation(frame == nullptr);
-    if (is_parent || is_truncated_already(id, place, version.activity)) {
+    const Place place = place_of_truncation(id, frame == nullptr);
+    if (is_parent || is_truncated_already(place, version.activity)) {
         table_close(relation, NoLock);
         return;
     }
-    const RecordNumber truncation = truncation_of(table, version, place), last_before = record_count();
-    note_place(id, place, truncation);
+    const RecordNumber truncation = truncation_of(version, place_of_truncation(table.root, frame == nullptr)),
+                       last_before = record_count();
+    note_place(place, truncation);
     const Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *row = table_slot_create(relation, nullptr);
     const TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);

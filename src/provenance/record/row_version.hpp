@@ -2,6 +2,7 @@
 #pragma once
 
 #include "provenance/record/recorder.hpp"
+#include "provenance/record/tracked_table.hpp"
 
 #include "capture/recorder.hpp"
 
@@ -10,6 +11,9 @@ namespace dbnet::provenance {
 // Records what became of the row. Numbers of the running transaction; 0: the table is not tracked, or nothing changed.
 // Inside pg::call, may longjmp; throws pg::error.
 capture::RowVersions record_row(const TriggerData &fired);
+
+// The command that wrote the row; InvalidCommandId: it is not known.
+CommandId command_of(const TrackedTable &table, const TriggerData &fired);
 
 // Before a TRUNCATE: every row, as far as the table is small enough, and the TRUNCATE itself. As record_row().
 void record_truncate(Oid table);

@@ -75,12 +75,11 @@ Datum client(PGFunction function, bool &is_null) {
 
 // The session's line, written when there is none yet, when it would say something else, and once a day, so that the
 // retention of old lines leaves those that are referred to.
-const Session &session_on_record(EventId transaction) {
+const Session &session_on_record(EventId transaction, Oid user) {
     const bool is_remote = *remote_client.address != '\0';
     const char *application = is_remote                     ? remote_client.application
                               : application_name != nullptr ? application_name
                                                             : "";
-    const Oid user = GetSessionUserId();
     if (session.id != 0 && session.user == user && transaction - session.id < day &&
         strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
         strcmp(session.remote.address, remote_client.address) == 0)
@@ -169,7 +168,28 @@ EventId activity_event(RecordNumber activity, EventId event) noexcept {
     return activity != 0 ? event_of(activity) : event;
 }
 
-void fill_activity(OwnRow &row, const Record &record, EventId transaction) {
+// In one transaction statements may be another role's, or another user's: those say so themselves.
+const Jsonb *detail_of(const Activity &activity, const Activity &first) {
+    JsonbField fields[2];
+    int count = 0;
+    const auto add = [&](const char *name, Oid role) {
+        const char *role_name = GetUserNameFromId(role, true);
+        fields[count].name = name;
+        fields[count++].set(std::string_view(role_name != nullptr ? role_name : ""));
+    };
+    if (activity.outer_role != first.outer_role)
+        add("outer_role", activity.outer_role);
+    if (activity.session_user != first.session_user)
+        add("session_user", activity.session_user);
+    if (count == 0)
+        return activity.detail;
+    const Jsonb *who = make_object(fields, count);
+    return activity.detail == nullptr ? who
+                                      : DatumGetJsonbP(DirectFunctionCall2(
+                                            jsonb_concat, JsonbPGetDatum(activity.detail), JsonbPGetDatum(who)));
+}
+
+void fill_activity(OwnRow &row, const Record &record, EventId transaction, const Activity &first) {
     const Activity &activity = record.activity;
     const EventId parent = activity_event(activity.parent, activity.parent_event);
     const EventId started_by = event_of(activity.started_by);
@@ -187,7 +207,7 @@ void fill_activity(OwnRow &row, const Record &record, EventId transaction) {
     else
         row.add(std::string_view(activity.text, activity.text_length));
     row.add(activity.is_withheld ? nullptr : activity.arguments);
-    row.add(activity.detail);
+    row.add(detail_of(activity, first));
     row.add_if(activity.function != nullptr ? activity.function->code : 0, activity.function != nullptr);
     row.add(activity.started_at);
     row.add_if(activity.duration, activity.duration >= 0);
@@ -225,7 +245,6 @@ void fill_use(OwnRow &row, const Record &record) {
 // What is true of the whole transaction; the root comes last.
 void fill_transaction(OwnRow &row, const Activity &first, uint32 count, const Session &who) {
     const TransactionNote &note = transaction_note();
-    const Oid role = GetOuterUserId();
     const char *traceparent =
         settings::traceparent != nullptr && settings::traceparent[0] != '\0' ? settings::traceparent : note.traceparent;
     char *origin = nullptr;
@@ -234,7 +253,7 @@ void fill_transaction(OwnRow &row, const Activity &first, uint32 count, const Se
     const TimestampTz started_at = GetCurrentTransactionStartTimestamp();
     row.add(static_cast<int64>(U64FromFullTransactionId(GetTopFullTransactionId())));
     row.add(who.id);
-    row.add(role == first.role_id ? nullptr : GetUserNameFromId(role, true));
+    row.add(first.outer_role == first.role_id ? nullptr : GetUserNameFromId(first.outer_role, true));
     row.add_if(started_at, started_at != first.started_at);
     const EventId cause = first_part() != 0 ? first_part() : note.cause;
     row.add_if(cause, cause != 0);
@@ -284,17 +303,18 @@ const RecordNumber *in_order(EventId transaction, uint32 count) {
 OwnRow write_activities(OwnHeap &heap, const RecordNumber *order, uint32 count, EventId transaction, const Session &who,
                         Sha256 &root) {
     OwnRow first = row_of(activity_types);
+    const Activity &first_activity = record_at(order[0]).activity;
     for (uint32 place = 0; place < count; ++place) {
         const Record &record = record_at(order[place]);
         if (record.kind != Record::Kind::activity)
             continue;
         if (record.event == transaction) {
-            fill_activity(first, record, transaction);
+            fill_activity(first, record, transaction, first_activity);
             fill_transaction(first, record.activity, count, who);
             seal(first, root);
         } else {
             OwnRow row = row_of(activity_types);
-            fill_activity(row, record, transaction);
+            fill_activity(row, record, transaction, first_activity);
             no_transaction(row);
             seal(row, root);
             heap.insert(row);
@@ -341,6 +361,7 @@ void store(EventId transaction, uint32 count) {
         MemoryContextSwitchTo(before);
         MemoryContextReset(context);
     };
+    const RecordNumber *order = in_order(transaction, count);
     const Session *who = nullptr;
     try {
         if (found.versions)
@@ -352,14 +373,13 @@ void store(EventId transaction, uint32 count) {
             if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
                 store_source(*record.activity.function);
         }
-        who = &session_on_record(transaction);
+        who = &session_on_record(transaction, record_at(order[0]).activity.session_user);
     } catch (const pg::error &) {
         close_all();
         throw;
     }
     Sha256 root;
     root.add(bytes_of(who->digest));
-    const RecordNumber *order = in_order(transaction, count);
     OwnRow first = write_activities(activity_heap, order, count, transaction, *who, root);
     if (version_heap)
         write_others(*version_heap, version_types, order, count, Record::Kind::version, root, fill_version);
