@@ -212,16 +212,14 @@ GatewayIngest::Verdict GatewayIngest::take(const OtlpCall &call) {
     bytes_ += body.size();
     telemetry::Decoded decoded = telemetry::decode(call.signal, call.encoding, body, sender, batch_);
     decoded.message = telemetry::utf8_of_database_text(decoded.message); // names of what was rejected
-    if (!decoded.is_readable)
-        return {400, decoded.message, {}};
-    return {200, {}, std::move(decoded)};
+    return {decoded.is_readable ? 200 : 400, decoded.message, std::move(decoded)};
 }
 
 void GatewayIngest::answer(const OtlpCall &call, const Verdict &verdict) {
     if (verdict.status == 200)
         application_.accept(call, verdict.decoded);
     else
-        application_.refuse(call, verdict.status, verdict.message);
+        application_.refuse(call, verdict.status, verdict.message, verdict.decoded.field);
 }
 
 void GatewayIngest::report(const Failure &failure) {

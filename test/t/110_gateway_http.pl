@@ -103,11 +103,32 @@ subtest 'browsers of other origins are not let in' => sub {
 };
 
 subtest 'what cannot be read is 400 with a google.rpc.Status, and is not to be sent again' => sub {
-    refused($gateway->post('/v1/traces', body => '{"resourceSpans":['), 400, qr/./, 'JSON that is cut');
-    refused($gateway->post('/v1/traces', body => ''), 400, qr/./, 'no JSON');
-    my $answer = $gateway->post('/v1/traces', type => $protobuf, body => "\x0a\xff");
+    my $violation = sub {
+        my ($body, $pattern, $name, @headers) = @_;
+        my $said = $json->decode(refused($gateway->post('/v1/traces', body => $body, headers => \@headers), 400, $pattern, $name)->{body});
+        is(join(' ', map { $_->{'@type'} } @{ $said->{details} }), 'type.googleapis.com/google.rpc.BadRequest', 'with what is bad of it');
+        my @violations = @{ $said->{details}[0]{fieldViolations} };
+        is(scalar @violations, 1, 'one thing');
+        is($violations[0]{description}, $said->{message}, 'as the message says');
+        return $violations[0]{field};
+    };
+    is($violation->('{"resourceSpans":[{}', qr/JSON/, 'JSON that is cut'), undef, 'nobody knows where');
+    is($violation->('{"resourceSpans":[{},{"scopeSpans" 5}]}', qr/JSON/, 'JSON that is none'), 'resourceSpans[1]', 'the place');
+    is($violation->('', qr/JSON/, 'no JSON'), undef, 'all of it');
+    is($violation->('{"resourceSpans":[{},{"scopeSpans":5}]}', qr/scopeSpans is no array/, 'another type'), 'resourceSpans[1].scopeSpans', 'the place');
+    is($violation->('{}', qr/Content-Encoding: br/, 'a coding', 'Content-Encoding: br'), 'Content-Encoding', 'the header');
+    $node->safe_psql('postgres', q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not that''; END';
+        CREATE TRIGGER refuse BEFORE INSERT ON otel.spans FOR EACH ROW EXECUTE FUNCTION refuse()});
+    is($violation->(DBNet::Gateway::traces(1), qr/the database says: not that/, 'a trigger refuses'), undef, 'in its words');
+    $node->safe_psql('postgres', 'DROP FUNCTION refuse() CASCADE');
+    # resource_spans {scope_spans {spans {}, spans (cut)}}
+    my $answer = $gateway->post('/v1/traces', type => $protobuf, body => "\x0a\x07\x12\x05\x12\x00\x12\x01\x0a");
+    my $message = 'the body is no protobuf of an OTLP request: end of buffer exception';
+    my $field = sub { my ($tag, $bytes) = @_; return chr($tag) . (length $bytes < 128 ? chr(length $bytes) : chr(128 | length($bytes) & 127) . chr(length($bytes) >> 7)) . $bytes };
+    my $bad_request = $field->(0x0a, $field->(0x0a, 'resourceSpans[0].scopeSpans[0].spans[1]') . $field->(0x12, $message));
     is("$answer->{status} $answer->{headers}{'content-type'}", "400 $protobuf", 'protobuf');
-    like($answer->{body}, qr/\A\x08\x03\x12/, 'code 3 and a message, as protobuf');
+    is($answer->{body}, "\x08\x03" . $field->(0x12, $message) . $field->(0x1a, $field->(0x0a, 'type.googleapis.com/google.rpc.BadRequest') . $field->(0x12, $bad_request)),
+        'code, message and details, as protobuf');
     ok(!defined $answer->{headers}{'retry-after'}, 'no Retry-After');
 };
 

@@ -207,5 +207,30 @@ TEST(TelemetryJsonTraces, UnreadableBodies) {
     }
 }
 
+TEST(TelemetryJsonTraces, WhatCannotBeReadIsToldByItsPlace) {
+    const std::string good = span("");
+    const auto in_scope = [](const std::string &spans) {
+        return R"({"resourceSpans": [{}, {"scopeSpans": [{}, {"spans": [)" + spans + "]}]}]}";
+    };
+    const std::pair<std::string, std::string> cases[] = {
+        {"[]", ""},
+        {"{} {}", ""},
+        {R"({"resourceSpans": {}})", "resourceSpans"},
+        {R"({"resourceSpans": [{}, 5]})", "resourceSpans[1]"},
+        {R"({"resourceSpans": [{}, {"scopeSpans": 5}]})", "resourceSpans[1].scopeSpans"},
+        {R"({"resourceSpans": [{"scopeSpans": [{}, []]}]})", "resourceSpans[0].scopeSpans[1]"},
+        {R"({"resourceSpans": [{"scopeSpans": [{"spans": {}}]}]})", "resourceSpans[0].scopeSpans[0].spans"},
+        {R"({"resourceSpans": [{"resource" 5}]})", "resourceSpans[0]"},
+        {R"({"resourceSpans": [{"scopeSpans": [{"scope" {}}]}]})", "resourceSpans[0].scopeSpans[0]"},
+        {in_scope(good + "," + span(R"("name": "\x")")), "resourceSpans[1].scopeSpans[1].spans[1]"},
+        {in_scope(good + "," + good + good), "resourceSpans[1].scopeSpans[1]"},
+    };
+    for (const auto &[body, field] : cases) {
+        const Decoded decoded = decode_json(Signal::traces, body).decoded;
+        EXPECT_FALSE(decoded.is_readable) << body;
+        EXPECT_EQ(decoded.field, field) << body;
+    }
+}
+
 } // namespace
 } // namespace dbnet::telemetry::test

@@ -117,8 +117,14 @@ TEST(TelemetryResponse, Bodies) {
     EXPECT_EQ(response_body(Signal::logs, Encoding::json, warning), R"({"partialSuccess":{"errorMessage":"careful"}})");
     EXPECT_EQ(response_body(Signal::logs, Encoding::protobuf, partial), "\x0a\x10\x08\x03\x12\x0c"
                                                                         "a \"bad\"\n one");
-    EXPECT_EQ(status_body(Encoding::json, 3, "no"), R"({"code":3,"message":"no"})");
-    EXPECT_EQ(status_body(Encoding::protobuf, 3, "no"), "\x08\x03\x12\x02no");
+    EXPECT_EQ(status_body(Encoding::json, 14, "no"), R"({"code":14,"message":"no"})");
+    EXPECT_EQ(status_body(Encoding::protobuf, 14, "no"), "\x08\x0e\x12\x02no");
+    EXPECT_EQ(status_body(Encoding::json, invalid_argument, "\"no\"", "resourceSpans[0]"),
+              R"({"code":3,"message":"\"no\"","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest",)"
+              R"("fieldViolations":[{"field":"resourceSpans[0]","description":"\"no\""}]}]})");
+    EXPECT_EQ(status_body(Encoding::json, invalid_argument, "no"),
+              R"({"code":3,"message":"no","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest",)"
+              R"("fieldViolations":[{"description":"no"}]}]})");
     partial.message = std::string(2047, 'x') + "€" + std::string(10000, 'x');
     EXPECT_EQ(response_body(Signal::logs, Encoding::protobuf, partial).size(), 2047u + 2 + 3 + 3); // not within the €
     EXPECT_LT(response_body(Signal::logs, Encoding::json, partial).size(), 4096u);

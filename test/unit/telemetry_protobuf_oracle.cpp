@@ -166,7 +166,10 @@ message Metrics { repeated ResourceMetrics resources = 1; }
 
 message PartialSuccess { int64 rejected = 1; string error_message = 2; }
 message Response { PartialSuccess partial_success = 1; }
-message Status { int32 code = 1; string message = 2; }
+message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+message Any { string type_url = 1; bytes value = 2; }
+message BadRequest { repeated FieldViolation field_violations = 1; }
+message FieldViolation { string field = 1; string description = 2; }
 )";
 
 class Schema {
@@ -671,7 +674,16 @@ TEST(TelemetryProtobufOracle, Answers) {
         ASSERT_TRUE(status->ParseFromString(status_body(Encoding::protobuf, code, decoded.message)));
         EXPECT_EQ(Field{*status}.int32("code"), code);
         EXPECT_EQ(Field{*status}.text("message"), decoded.message);
+        EXPECT_EQ(Field{*status}.count("details"), code == invalid_argument ? 1 : 0);
     }
+    ASSERT_TRUE(status->ParseFromString(status_body(Encoding::protobuf, invalid_argument, "no", "resourceLogs[7]")));
+    const Field any = Field{*status}.part("details", 0);
+    EXPECT_EQ(any.text("type_url"), "type.googleapis.com/google.rpc.BadRequest");
+    const auto bad_request = schema.make("BadRequest");
+    ASSERT_TRUE(bad_request->ParseFromString(any.text("value")));
+    ASSERT_EQ(Field{*bad_request}.count("field_violations"), 1);
+    EXPECT_EQ(Field{*bad_request}.part("field_violations", 0).text("field"), "resourceLogs[7]");
+    EXPECT_EQ(Field{*bad_request}.part("field_violations", 0).text("description"), "no");
     ASSERT_TRUE(response->ParseFromString(response_body(Signal::logs, Encoding::protobuf, {})));
     EXPECT_FALSE(Field{*response}.has("partial_success"));
 }

@@ -216,8 +216,11 @@ TEST(TelemetryProtobufTraces, UnknownFieldsAndGroupsAreSkipped) {
     odd += std::string("\xa3\x01\x08\x05\x13\x0a\x01x\x14\x1d\x01\x02\x03\x04\xa4\x01", 16);
     EXPECT_EQ(text_of(decode_protobuf(Signal::traces, request({odd})).batch),
               std::string(owners) + "\n" + plain_span + " of=0/0/0");
-    EXPECT_FALSE(decode_protobuf(Signal::traces, request({span() + "\xa3\x01\x08\x05"})).decoded.is_readable);
-    EXPECT_FALSE(decode_protobuf(Signal::traces, request({span() + "\xa4\x01"})).decoded.is_readable);
+    for (const char *broken : {"\xa3\x01\x08\x05", "\xa4\x01"}) {
+        const Decoded decoded = decode_protobuf(Signal::traces, request({span(), span() + broken})).decoded;
+        EXPECT_FALSE(decoded.is_readable);
+        EXPECT_EQ(decoded.field, "resourceSpans[0].scopeSpans[0].spans[1]");
+    }
 }
 
 TEST(TelemetryProtobufTraces, ABadSpanIsRejectedAlone) {
@@ -324,6 +327,7 @@ TEST(TelemetryProtobufTraces, AnUnreadableBodyLeavesTheBatchAsItWas) {
     const Decoded decoded = decode(Signal::traces, Encoding::protobuf, cut, {}, batch);
     EXPECT_FALSE(decoded.is_readable);
     EXPECT_EQ(decoded.message, "the body is no protobuf of an OTLP request: end of buffer exception");
+    EXPECT_EQ(decoded.field, ""); // no length of a list fits
     EXPECT_EQ(text_of(batch), before);
     EXPECT_EQ(batch.requests.size(), 1u);
     decode(Signal::traces, Encoding::protobuf, other, {}, batch);

@@ -49,7 +49,7 @@ template<class F> void or_unavailable(Exchange &exchange, F &&f) noexcept {
 void OtlpApplication::on_headers(Exchange &exchange) {
     const OtlpRoute route = route_of(exchange);
     if (route.kind == Kind::refused)
-        return respond(exchange, route, route.status, route.message);
+        return respond(exchange, route, route.status, route.message, route.field);
     const Admission admission = admission_of(exchange, route);
     if (admission.status != 200)
         respond(exchange, route, admission.status, admission.message);
@@ -84,7 +84,7 @@ void OtlpApplication::on_request(Exchange &exchange) {
         metrics_.push_back(&exchange);
         break;
     case Kind::refused:
-        respond(exchange, route, route.status, route.message);
+        respond(exchange, route, route.status, route.message, route.field);
     }
 }
 
@@ -114,8 +114,9 @@ void OtlpApplication::accept(const OtlpCall &call, const Decoded &decoded) noexc
     });
 }
 
-void OtlpApplication::refuse(const OtlpCall &call, int status, std::string_view message) noexcept {
-    or_unavailable(*call.exchange, [&] { respond(*call.exchange, route_of(call), status, message); });
+void OtlpApplication::refuse(const OtlpCall &call, int status, std::string_view message,
+                             std::string_view field) noexcept {
+    or_unavailable(*call.exchange, [&] { respond(*call.exchange, route_of(call), status, message, field); });
 }
 
 void OtlpApplication::answer(Exchange &exchange, int status, const char *type, std::string_view body) noexcept {
@@ -123,16 +124,16 @@ void OtlpApplication::answer(Exchange &exchange, int status, const char *type, s
     exchange.respond(status, {{"Content-Type", type}}, body);
 }
 
-void OtlpApplication::respond(Exchange &exchange, const OtlpRoute &route, int status,
-                              std::string_view message) noexcept {
+void OtlpApplication::respond(Exchange &exchange, const OtlpRoute &route, int status, std::string_view message,
+                              std::string_view field) noexcept {
     or_unavailable(exchange, [&] {
         count(route, status);
         const bool is_status = route.has_encoding && status != 200;
         if (is_status && message.ends_with('\n'))
             message.remove_suffix(1); // the end of a line of text
-        const std::string body = is_status
-                                     ? telemetry::status_body(route.encoding, rpc_code(status), shortened(message))
-                                     : std::string(shortened(message));
+        const std::string body =
+            is_status ? telemetry::status_body(route.encoding, rpc_code(status), shortened(message), field)
+                      : std::string(shortened(message));
         const char *type = is_status ? media_type(route.encoding) : "text/plain";
         if (status == 429 || status == 503)
             exchange.respond(status, {{"Content-Type", type}, {"Retry-After", retry_after}}, body);

@@ -43,7 +43,8 @@ public:
 
     // 200: what was taken is committed.
     void accept(const OtlpCall &call, const telemetry::Decoded &decoded) noexcept;
-    void refuse(const OtlpCall &call, int status, std::string_view message) noexcept;
+    // `field`: what of the request is wrong, where that is known.
+    void refuse(const OtlpCall &call, int status, std::string_view message, std::string_view field = {}) noexcept;
 
     // Of what is no telemetry.
     void answer(Exchange &exchange, int status, const char *type, std::string_view body) noexcept;
@@ -59,7 +60,8 @@ private:
     void on_refused(Exchange &exchange, int status, std::string_view reason) override;
     void on_stop() noexcept override;
 
-    void respond(Exchange &exchange, const OtlpRoute &route, int status, std::string_view message) noexcept;
+    void respond(Exchange &exchange, const OtlpRoute &route, int status, std::string_view message,
+                 std::string_view field = {}) noexcept;
     void count(const OtlpRoute &route, int status) noexcept;
 
     Admission admission_of(const Exchange &exchange, const OtlpRoute &route) const;

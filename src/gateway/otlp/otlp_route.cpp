@@ -83,10 +83,12 @@ OtlpRoute route_of(std::string_view method, std::string_view path, std::optional
         return refused(route, 415, "415 unsupported media type, supported: [application/json, application/x-protobuf]");
     route.has_encoding = true;
     const std::optional<Compression> compression = compression_of(token_of(content_encoding.value_or("")));
-    if (!compression)
+    if (!compression) {
+        route.field = "Content-Encoding";
         return refused(route, 400,
                        "unsupported Content-Encoding: " + std::string(content_encoding->substr(0, 100)) +
                            "; supported: gzip, zstd, identity");
+    }
     route.compression = *compression;
     return route;
 }

@@ -23,6 +23,7 @@ struct OtlpRoute {
     bool is_otlp_path = false, has_encoding = false;
     int status = 0;
     std::string message;
+    const char *field = ""; // of 400: what is wrong
     const char *allow = ""; // of 405: the methods that are served
 };
 

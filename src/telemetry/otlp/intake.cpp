@@ -65,12 +65,14 @@ Intake::Level Intake::level() const {
 }
 
 void Intake::begin_resource() {
+    under_way_ = Part::resource;
     resource_level_ = level();
     resource.clear();
     scope_number = 0;
 }
 
 void Intake::begin_scope() {
+    under_way_ = Part::scope;
     scope_level_ = level();
     scope.clear();
     metric_number = item_number = 0;
@@ -95,6 +97,7 @@ std::optional<uint32_t> Intake::end_scope() {
         end_scope(*index);
     else
         drop(scope_level_);
+    under_way_ = Part::resource;
     return index;
 }
 
@@ -103,6 +106,7 @@ void Intake::end_scope(uint32_t index) {
     assign(batch.log_records, scope_level_.mark.log_records, &LogRecord::scope, index);
     for (size_t at = scope_level_.metrics; at < metrics_.size(); ++at)
         metrics_[at].metric.scope = index;
+    under_way_ = Part::resource;
 }
 
 std::optional<uint32_t> Intake::end_resource() {
@@ -111,6 +115,7 @@ std::optional<uint32_t> Intake::end_resource() {
         end_resource(*index);
     else
         drop(resource_level_);
+    under_way_ = Part::request;
     return index;
 }
 
@@ -118,6 +123,7 @@ void Intake::end_resource(uint32_t index) {
     assign(batch.spans, resource_level_.mark.spans, &Span::resource, index);
     assign(batch.log_records, resource_level_.mark.log_records, &LogRecord::resource, index);
     settle_metrics(resource_level_.metrics, index);
+    under_way_ = Part::request;
 }
 
 // Texts are copied: what a resource refers to lives as long as the batch.
@@ -210,6 +216,7 @@ std::optional<uint32_t> Intake::intern_scope() {
 // --- Spans and log records ---
 
 void Intake::begin_span() {
+    under_way_ = Part::item;
     item.clear();
     first_event_ = batch.span_events.size();
     first_link_ = batch.span_links.size();
@@ -228,9 +235,11 @@ void Intake::end_span(Span &span, bool is_kept) {
         reject_item(span.name);
     }
     ++item_number;
+    under_way_ = Part::scope;
 }
 
 void Intake::begin_log_record() {
+    under_way_ = Part::item;
     part.clear();
     item.clear();
 }
@@ -242,6 +251,7 @@ void Intake::end_log_record(LogRecord &record, bool is_kept) {
     else
         reject_item(record.event_name);
     ++item_number;
+    under_way_ = Part::scope;
 }
 
 // --- Metrics ---
@@ -289,6 +299,7 @@ void Intake::shorten_points(MetricType type, size_t size) {
 }
 
 void Intake::begin_metric() {
+    under_way_ = Part::metric;
     first_point_ = points_.size();
     type_.reset();
     metadata.clear();
@@ -309,6 +320,7 @@ void Intake::begin_data(MetricType type) {
 }
 
 void Intake::begin_point() {
+    under_way_ = Part::item;
     item.clear();
     part.clear();
 }
@@ -334,6 +346,7 @@ void Intake::end_metric(Metric &metric, bool is_kept) {
         metrics_.push_back({metric, first_point_});
     }
     ++metric_number;
+    under_way_ = Part::scope;
 }
 
 // A metric is the same when what identifies its time series is (its description and metadata do not); points of one

@@ -19,9 +19,12 @@ namespace dbnet::telemetry {
 // Nesting of AnyValue: what walks a value calls itself as often, and the stack of a backend is not ours alone.
 constexpr unsigned deepest_value = 100;
 
-// A body that cannot be parsed.
+// A body that cannot be parsed. The field that is wrong is one of what is under way; empty: all of that.
 struct Unreadable : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    explicit Unreadable(const std::string &reason, std::string field = {})
+        : runtime_error(reason), field(std::move(field)) {}
+
+    std::string field;
 };
 
 // A resource or scope under way.
@@ -56,6 +59,8 @@ public:
 
     // Where in the request we are; counts from 0.
     uint32_t resource_number = 0, scope_number = 0, metric_number = 0, item_number = 0;
+    // What is under way, with JSON's names: resourceSpans[0].scopeSpans[1]. Empty: the request.
+    std::string place() const;
 
     // As the database keeps it: of any bytes, and of UTF-8.
     std::string_view text(std::string_view bytes) { return kept_text(clean_text(bytes, batch.arena, faults)); }
@@ -103,6 +108,7 @@ public:
     Decoded result();
 
 private:
+    enum class Part : uint8_t { request, resource, scope, metric, item };
     struct PendingMetric {
         Metric metric;
         size_t first_point;
@@ -145,6 +151,7 @@ private:
     const int64_t items_before_;
     std::vector<std::pair<std::string_view, std::variant<std::string_view, int64_t, double, bool>>>
         pinned_; // in the arena
+    Part under_way_ = Part::request;
     Level resource_level_{}, scope_level_{};
     size_t first_event_ = 0, first_link_ = 0; // of the span under way
     std::vector<PendingMetric> metrics_;
@@ -165,6 +172,7 @@ template<class PointRecord> void Intake::end_point(std::vector<PointRecord> &lis
         reject_item({});
     }
     ++item_number;
+    under_way_ = Part::metric;
 }
 
 } // namespace dbnet::telemetry

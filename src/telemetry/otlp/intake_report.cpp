@@ -79,6 +79,22 @@ std::string Intake::item_place() const {
     return {};
 }
 
+std::string Intake::place() const {
+    switch (under_way_) {
+    case Part::request:
+        return {};
+    case Part::resource:
+        return resource_place();
+    case Part::scope:
+        return scope_place();
+    case Part::metric:
+        return metric_place();
+    case Part::item:
+        return item_place();
+    }
+    return {};
+}
+
 void Intake::reject_item(std::string_view name) {
     ++rejected_;
     if (reasons_.size() < most_reasons)

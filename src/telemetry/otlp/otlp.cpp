@@ -25,11 +25,15 @@ Decoded decode(Signal signal, Encoding encoding, std::string_view body, const Se
     const Batch::Mark before = batch.mark();
     try {
         Intake intake(signal, sender, batch);
-        read(intake, signal, encoding, body);
-        return intake.result();
-    } catch (const Unreadable &problem) {
-        batch.rewind(before);
-        return {false, 0, 0, problem.what()};
+        try {
+            read(intake, signal, encoding, body);
+            return intake.result();
+        } catch (const Unreadable &problem) {
+            const std::string place = intake.place();
+            batch.rewind(before);
+            return {false, 0, 0, problem.what(),
+                    place + (place.empty() || problem.field.empty() ? "" : ".") + problem.field};
+        }
     } catch (...) {
         batch.rewind(before);
         throw;

@@ -15,6 +15,8 @@ struct Decoded {
     int64_t taken = 0;       // spans, data points or log records
     int64_t rejected = 0;    // items that cannot be kept; the others were taken
     std::string message;     // English; empty: nothing to say. With rejected == 0: a warning
+    // Of what is not readable: where, with JSON's names (resourceSpans[0].scopeSpans[1].spans[2]); empty: anywhere.
+    std::string field{};
 };
 
 // Appends what `body` says to `batch` as a request of `sender`. A body that is not readable leaves the batch as it was.
@@ -25,8 +27,12 @@ Decoded decode(Signal signal, Encoding encoding, std::string_view body, const Se
 // say.
 std::string response_body(Signal signal, Encoding encoding, const Decoded &decoded);
 
-// Body of a google.rpc.Status in the request's encoding; `code` as in google.rpc.Code (3 invalid argument, 14
-// unavailable …).
-std::string status_body(Encoding encoding, int code, std::string_view message);
+// Of google.rpc.Code.
+constexpr int invalid_argument = 3;
+
+// Body of a google.rpc.Status in the request's encoding; `code` as in google.rpc.Code. An invalid argument has a
+// google.rpc.BadRequest among its details, as the specification asks: `field` is what of the request is invalid, empty
+// where that is not known.
+std::string status_body(Encoding encoding, int code, std::string_view message, std::string_view field = {});
 
 } // namespace dbnet::telemetry

@@ -189,13 +189,18 @@ constexpr Names names_of[] = {
 };
 
 // What holds records must have the right type, or nobody knows how many are lost: then the whole is refused.
-void require(bool is_right, const char *name, const char *type) {
-    if (!is_right)
-        throw Unreadable("the body is no OTLP request: " + std::string(name) + " is no " + type);
+[[noreturn]] void wrong_type(const std::string &name, const char *type) {
+    throw Unreadable("the body is no OTLP request: " + (name.empty() ? "it" : name) + " is no " + type, name);
+}
+
+void require_object(const Value &element, const char *list, uint32_t number) {
+    if (!element.is_object())
+        wrong_type(std::string(list) + "[" + std::to_string(number) + "]", "object");
 }
 
 template<class Use> void each_of(Intake &intake, const char *name, Value &list, Use use) {
-    require(list.is_array(), name, "array");
+    if (!list.is_array())
+        wrong_type(name, "array");
     list.each_element(intake, name, [&](Value &element) {
         use(element);
         return true;
@@ -203,7 +208,7 @@ template<class Use> void each_of(Intake &intake, const char *name, Value &list, 
 }
 
 void read_scope_items(Intake &intake, const Names &names, Value &value) {
-    require(value.is_object(), names.scopes, "array of objects");
+    require_object(value, names.scopes, intake.scope_number);
     intake.begin_scope();
     value.each_field(intake, names.scopes, [&](std::string_view key, Value &field) {
         if (key == names.items)
@@ -218,7 +223,7 @@ void read_scope_items(Intake &intake, const Names &names, Value &value) {
 }
 
 void read_resource_items(Intake &intake, const Names &names, Value &value) {
-    require(value.is_object(), names.resources, "array of objects");
+    require_object(value, names.resources, intake.resource_number);
     intake.begin_resource();
     value.each_field(intake, names.resources, [&](std::string_view key, Value &field) {
         if (key == names.scopes)
@@ -276,11 +281,13 @@ void read_request(Intake &intake, Signal signal, std::string_view body) {
     bool is_scalar;
     if (const auto problem = document.is_scalar().get(is_scalar))
         unreadable(problem);
-    require(!is_scalar, "it", "object");
+    if (is_scalar)
+        wrong_type({}, "object");
     if (const auto problem = document.get_value().get(root))
         unreadable(problem);
     Value request(root);
-    require(request.is_object(), "it", "object");
+    if (!request.is_object())
+        wrong_type({}, "object");
     request.each_field(intake, "it", [&](std::string_view key, Value &field) {
         if (key == names.resources)
             each_of(intake, names.resources, field, [&](Value &value) { read_resource_items(intake, names, value); });

@@ -6,7 +6,8 @@
 namespace dbnet::telemetry {
 namespace {
 
-constexpr size_t longest_message = 2048; // bytes; escaped and with what is around it, below 4 KiB in all but odd cases
+constexpr size_t longest_message = 2048; // bytes; escaped and with what is around it, a few KiB
+constexpr std::string_view bad_request_type = "type.googleapis.com/google.rpc.BadRequest";
 
 std::string_view shortened(std::string_view message) {
     if (message.size() <= longest_message)
@@ -38,6 +39,37 @@ const char *rejected_name(Signal signal) {
                                        : "rejectedLogRecords";
 }
 
+// A BadRequest has one violation of `field`, described by the message.
+std::string json_status(int code, std::string_view message, std::string_view field, bool is_bad_request) {
+    const std::string quoted = json_string(message);
+    std::string body = "{\"code\":" + std::to_string(code) + ",\"message\":" + quoted;
+    if (is_bad_request) {
+        body += ",\"details\":[{\"@type\":" + json_string(bad_request_type) + ",\"fieldViolations\":[{";
+        if (!field.empty())
+            body += "\"field\":" + json_string(field) + ",";
+        body += "\"description\":" + quoted + "}]}]";
+    }
+    return body + "}";
+}
+
+std::string protobuf_status(int code, std::string_view message, std::string_view field, bool is_bad_request) {
+    using protozero::pbf_writer;
+    std::string body;
+    pbf_writer status(body);
+    status.add_int32(1, code);
+    status.add_string(2, message.data(), message.size());
+    if (is_bad_request) {
+        pbf_writer any(status, 3);
+        any.add_string(1, bad_request_type.data(), bad_request_type.size());
+        pbf_writer bad_request(any, 2);
+        pbf_writer violation(bad_request, 1);
+        if (!field.empty())
+            violation.add_string(1, field.data(), field.size());
+        violation.add_string(2, message.data(), message.size());
+    }
+    return body;
+}
+
 } // namespace
 
 std::string response_body(Signal signal, Encoding encoding, const Decoded &decoded) {
@@ -67,15 +99,11 @@ std::string response_body(Signal signal, Encoding encoding, const Decoded &decod
     return body;
 }
 
-std::string status_body(Encoding encoding, int code, std::string_view message) {
+std::string status_body(Encoding encoding, int code, std::string_view message, std::string_view field) {
     message = shortened(message);
-    if (encoding == Encoding::json)
-        return "{\"code\":" + std::to_string(code) + ",\"message\":" + json_string(message) + "}";
-    std::string body;
-    protozero::pbf_writer status(body);
-    status.add_int32(1, code);
-    status.add_string(2, message.data(), message.size());
-    return body;
+    const bool is_bad_request = code == invalid_argument;
+    return encoding == Encoding::json ? json_status(code, message, field, is_bad_request)
+                                      : protobuf_status(code, message, field, is_bad_request);
 }
 
 } // namespace dbnet::telemetry
