@@ -64,8 +64,9 @@ capture::Cookie cookie() {
 class MirrorWorker : ActuatorClient, WatcherClient, LeaseClient {
 public:
     explicit MirrorWorker(WorkerProcess &process)
-        : process_(process), transport_(transport_limits()), tail_(cookie()), watcher_(transport_, *this),
-          leases_(transport_, *this), actuator_(transport_, *this),
+        : process_(process), transport_(transport_limits()), tail_(cookie()),
+          watcher_(transport_, *this, *pg::find_counters(process.database())), leases_(transport_, *this),
+          actuator_(transport_, *this),
           operations_(transport_, actuator_, [this](const std::string &message) { note_error(message); }),
           compare_(actuator_, *this), housekeeping_([this](const std::string &message) { note_error(message); }) {}
 

@@ -1,6 +1,8 @@
 // Families of /metrics that are read from the database (see gateway_report.hpp). Each is cheap, however much there is.
 #include "bgworker/gateway/gateway_report.hpp"
 
+#include "kubernetes/watch.hpp"
+#include "pg/shared_counters.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
 
@@ -23,9 +25,38 @@ const pg::Statement select_held{"SELECT count(*) FROM dbnet.held_change WHERE de
 
 std::string bounds_as_array() {
     std::string text;
-    for (const double bound : DurationHistogram::bounds)
+    for (const double bound : duration_bounds)
         (text += text.empty() ? '{' : ',') += std::to_string(bound);
     return text + '}';
+}
+
+DurationHistogram histogram_of(pg::SharedDurations &shared) {
+    DurationHistogram histogram;
+    for (size_t bucket = 0; bucket < std::size(shared.counts); bucket++)
+        histogram.add(bucket, pg_atomic_read_u64(&shared.counts[bucket]), 0);
+    histogram.add(0, 0, static_cast<double>(pg_atomic_read_u64(&shared.nanoseconds)) / 1e9);
+    return histogram;
+}
+
+void write_counters(pg::SharedCounters &counters, MetricsText &text) {
+    const auto count = [](pg_atomic_uint64 &counter) { return static_cast<double>(pg_atomic_read_u64(&counter)); };
+    using Type = kubernetes::Event::Type;
+    constexpr std::pair<const char *, Type> types[] = {{"added", Type::added},
+                                                       {"modified", Type::modified},
+                                                       {"deleted", Type::removed},
+                                                       {"bookmark", Type::bookmark},
+                                                       {"error", Type::error}};
+    text.family("dbnet_watch_events_total", "counter", "Events that watches of mirrors brought, by type.");
+    for (const auto &[name, type] : types)
+        text.sample({"type", name}, count(counters.watch_events[static_cast<size_t>(type)]));
+    text.family("dbnet_watch_record_duration_seconds", "histogram",
+                "From an object's event, or the first of several that wait, to the commit that records it.");
+    text.histogram({}, histogram_of(counters.watch_records));
+    text.family("dbnet_provenance_events_total", "counter", "Events of provenance written.");
+    text.sample({}, count(counters.provenance_events));
+    text.family("dbnet_provenance_write_duration_seconds", "histogram",
+                "Time that a transaction took to write its events of provenance.");
+    text.histogram({}, histogram_of(counters.provenance_writes));
 }
 
 void write_workers(MetricsText &text) {
@@ -75,6 +106,8 @@ void GatewayReport::write(MetricsText &text) {
     text.family("dbnet_actuation_duration_seconds", "histogram", "From a call to its answer.");
     for (const auto &[labels, calls] : calls_)
         text.histogram({"operation", labels.first, "status", labels.second}, calls.durations);
+    if (pg::SharedCounters *counters = pg::find_counters(MyDatabaseId))
+        write_counters(*counters, text);
     text.family("dbnet_provenance_failures_total", "counter",
                 "What could not be recorded since the server's start, in all databases.");
     text.sample({}, static_cast<double>(pg_atomic_read_u64(&pg::require_shared().provenance_failures)));
@@ -89,9 +122,7 @@ void GatewayReport::count_calls() {
         calls.count += count;
         if (!found.at(row, 5))
             continue; // no latency
-        const auto bucket = static_cast<size_t>(found.integer(row, 5));
-        calls.durations.add(bucket < DurationHistogram::bounds.size() ? DurationHistogram::bounds[bucket] : HUGE_VAL,
-                            strtod(found.at(row, 4), nullptr), count);
+        calls.durations.add(static_cast<size_t>(found.integer(row, 5)), count, strtod(found.at(row, 4), nullptr));
     }
 }
 

@@ -58,8 +58,8 @@ Milliseconds earlier(Milliseconds left, Milliseconds right) {
 
 } // namespace
 
-Watcher::Watcher(kubernetes::Transport &transport, WatcherClient &client)
-    : transport_(transport), client_(client), random_(std::random_device()()),
+Watcher::Watcher(kubernetes::Transport &transport, WatcherClient &client, pg::SharedCounters &counters)
+    : transport_(transport), client_(client), counters_(counters), random_(std::random_device()()),
       report_([this](const SeenObject &seen) { client_.seen(seen); }) {}
 
 void Watcher::configure(std::shared_ptr<const mirror::Catalog> catalog) {
@@ -98,6 +98,7 @@ void Watcher::turn() {
     Milliseconds now = monotonic_now();
     for (auto &[relation, entry] : entries_) {
         entry.watch->turn(now);
+        count_events(*entry.watch);
         if (!entry.watch->has_complete_list()) { // once it is complete, from the beginning
             entry.search_absent = true;
             entry.searched_to = {};
@@ -189,14 +190,31 @@ void Watcher::store_events(Entry &entry, Milliseconds now) {
         client_.listed_anew(entry.watch->mirror().relation, std::exchange(entry.missing, false));
 }
 
+void Watcher::count_events(MirrorWatch &watch) noexcept {
+    const MirrorWatch::EventCounts counts = watch.take_event_counts();
+    for (size_t type = 0; type < counts.size(); ++type)
+        if (counts[type] > 0)
+            pg_atomic_fetch_add_u64(&counters_.watch_events[type], static_cast<int64>(counts[type]));
+}
+
 void Watcher::record(Entry &entry, std::vector<QueuedEvent> events, Milliseconds now) {
     const mirror::Mirror &mirror = entry.watch->mirror();
     EventQueue &queue = entry.watch->queue();
     std::unordered_map<mirror::Key, int, mirror::KeyHash> tries;
-    for (const QueuedEvent &event : events)
+    std::unordered_map<mirror::Key, std::chrono::steady_clock::time_point, mirror::KeyHash> arrivals;
+    for (const QueuedEvent &event : events) {
         if (auto failed = entry.unrecorded.extract(event.key))
             tries.insert(std::move(failed));
+        if (event.since)
+            arrivals.emplace(event.key, *event.since);
+    }
     Report::Left left = report_.write(mirror, std::move(events), now);
+    for (const auto *unrecorded : {&left.busy, &left.failed})
+        for (const QueuedEvent &event : *unrecorded)
+            arrivals.erase(event.key);
+    const auto recorded_at = std::chrono::steady_clock::now();
+    for (const auto &[key, since] : arrivals)
+        counters_.watch_records.add(std::chrono::duration<double>(recorded_at - since).count());
     entry.watch->note_imported(report_.take_imported());
     for (QueuedEvent &busy : left.busy) {
         entry.busy_until = now + (left.message.empty() ? busy_pause : full_pause);

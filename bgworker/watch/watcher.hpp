@@ -7,6 +7,7 @@
 #include "bgworker/watch/watcher_mirror.hpp"
 #include "mirror/key.hpp"
 #include "mirror/store/catalog.hpp"
+#include "pg/shared_counters.hpp"
 
 #include <map>
 #include <memory>
@@ -40,7 +41,7 @@ protected:
 
 class Watcher {
 public:
-    Watcher(kubernetes::Transport &transport, WatcherClient &client);
+    Watcher(kubernetes::Transport &transport, WatcherClient &client, pg::SharedCounters &counters);
 
     // Starts, changes and stops mirrors. Reads the database. Throws pg_error.
     void configure(std::shared_ptr<const mirror::Catalog> catalog);
@@ -103,6 +104,7 @@ private:
     void check_consistency(Entry &entry, Milliseconds now);
     Milliseconds consistency_due(const Entry &entry) const; // -1: never
     void store_events(Entry &entry, Milliseconds now);
+    void count_events(MirrorWatch &watch) noexcept;
     void record(Entry &entry, std::vector<QueuedEvent> events, Milliseconds now);
     void find_absent(Entry &entry);
     State state_of(const Entry &entry) const;
@@ -112,6 +114,7 @@ private:
 
     kubernetes::Transport &transport_;
     WatcherClient &client_;
+    pg::SharedCounters &counters_;
     std::minstd_rand random_;
     Report report_;
     std::shared_ptr<const mirror::Catalog> catalog_;

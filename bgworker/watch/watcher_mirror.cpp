@@ -333,6 +333,7 @@ void MirrorWatch::on_line(std::string_view line) {
 
 void MirrorWatch::on_event(kubernetes::Event &&event) {
     last_event_at_ = std::time(nullptr);
+    ++event_counts_[static_cast<size_t>(event.type)];
     switch (event.type) {
     case kubernetes::Event::Type::error:
         end_stream();
@@ -379,16 +380,17 @@ void MirrorWatch::push_present(nlohmann::json object, std::string_view text, boo
     event.authoritative = authoritative;
     event.as_of = as_of;
     drop_lookup(event.key); // it is back in scope, or there is another of its name
+    if (as_of.empty())
+        event.since = std::chrono::steady_clock::now();
     queue_.push(std::move(event));
 }
 
 void MirrorWatch::on_removed(const nlohmann::json &object) {
     mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
     // Of a watch with a selector it may only mean that the object does not match any more.
-    if (mirror_->label_selector.empty())
-        queue_.push(removed_event(key, text_at(object, "uid")));
-    else
-        look_up(key, text_at(object, "uid"));
+    if (!mirror_->label_selector.empty())
+        return look_up(key, text_at(object, "uid"));
+    queue_.push(removed_event(key, text_at(object, "uid")));
 }
 
 void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, Milliseconds due) {

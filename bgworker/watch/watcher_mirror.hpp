@@ -10,6 +10,7 @@
 #include "kubernetes/watch.hpp"
 #include "mirror/store/catalog.hpp"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -19,6 +20,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace dbnet::bgworker {
@@ -80,6 +82,10 @@ public:
     int64_t last_event_at() const noexcept { return last_event_at_; }
     int64_t watch_since() const noexcept { return watch_since_; }
 
+    // Events since it was last asked, by kubernetes::Event::Type.
+    using EventCounts = std::array<uint64_t, 5>;
+    EventCounts take_event_counts() noexcept { return std::exchange(event_counts_, {}); }
+
 private:
     void start_list(const Reflector::Command &command);
     void start_watch(const Reflector::Command &command, Milliseconds now);
@@ -132,6 +138,7 @@ private:
     std::deque<std::string> gone_order_;
     int64_t last_event_at_ = 0;
     int64_t watch_since_ = 0;
+    EventCounts event_counts_{};
 };
 
 } // namespace dbnet::bgworker

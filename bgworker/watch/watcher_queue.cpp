@@ -22,6 +22,7 @@ QueuedEvent removed_event(const mirror::Key &key, const std::string &uid) {
     event.kind = QueuedEvent::Kind::removed;
     event.key = key;
     event.uid = uid;
+    event.since = std::chrono::steady_clock::now();
     return event;
 }
 
@@ -35,6 +36,8 @@ void EventQueue::push(QueuedEvent event) {
     auto known = by_key_.find(event.key);
     if (known != by_key_.end()) {
         bytes_ -= size_of(*known->second);
+        if (known->second->since && event.since)
+            event.since = known->second->since;
         *known->second = std::move(event);
         return;
     }

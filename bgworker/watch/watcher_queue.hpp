@@ -6,10 +6,12 @@
 #include "mirror/key.hpp"
 #include "mirror/store/catalog.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -29,6 +31,8 @@ struct QueuedEvent {
     bool authoritative = false; // the server's store was rewound: older versions than the recorded one count
     bool has_left = false;      // it does not match the mirror's selector
     std::string as_of;          // version of the list that it comes from; empty for events of a watch
+    // When it was learned, or what it replaces; none: read from a list.
+    std::optional<std::chrono::steady_clock::time_point> since{};
 };
 
 // Turns what the server sent into an event that is ready to be stored; `text`: see mirror::observe().

@@ -1,6 +1,8 @@
 // Shared memory of DBNet (see shared_memory.hpp): reserved by the postmaster, used by every process.
 #include "pg/shared_memory.hpp"
 
+#include "pg/shared_counters.hpp"
+
 #include <algorithm>
 #include <csignal>
 
@@ -15,13 +17,36 @@ extern "C" {
 namespace dbnet::pg {
 namespace {
 
+struct SharedAndCounters : Shared {
+    SharedCounters counters[slot_count]; // of the database of a mirror worker's slot
+};
+
 constexpr const char *rendezvous_name = "dbnet shared memory";
 Shared *attached = nullptr;
 shmem_request_hook_type previous_request = nullptr;
 shmem_startup_hook_type previous_startup = nullptr;
 
-void initialize(Shared &memory) {
+SharedCounters &counters_of(const WorkerSlot &slot) noexcept {
+    return static_cast<SharedAndCounters *>(attached)->counters[&slot - attached->slots];
+}
+
+template<class Use> void each_counter(SharedCounters &counters, Use use) noexcept {
+    const auto durations = [&](SharedDurations &of) {
+        for (pg_atomic_uint64 &count : of.counts)
+            use(&count);
+        use(&of.nanoseconds);
+    };
+    for (pg_atomic_uint64 &count : counters.watch_events)
+        use(&count);
+    durations(counters.watch_records);
+    use(&counters.provenance_events);
+    durations(counters.provenance_writes);
+}
+
+void initialize(SharedAndCounters &memory) {
     MemSet(static_cast<void *>(&memory), 0, sizeof memory);
+    for (SharedCounters &counters : memory.counters)
+        each_counter(counters, [](pg_atomic_uint64 *counter) { pg_atomic_init_u64(counter, 0); });
     if (!pg_strong_random(memory.cookie, sizeof memory.cookie))
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("DBNet could not generate random bytes")));
     LWLockInitialize(&memory.lock, LWLockNewTrancheId());
@@ -52,7 +77,7 @@ extern "C" void dbnet_shmem_request() {
         call([] {
             if (previous_request)
                 previous_request();
-            RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+            RequestAddinShmemSpace(MAXALIGN(sizeof(SharedAndCounters)));
         });
     });
 }
@@ -64,9 +89,11 @@ extern "C" void dbnet_shmem_startup() {
                 previous_startup();
             bool found = false;
             LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-            attached = static_cast<Shared *>(ShmemInitStruct("dbnet", sizeof(Shared), &found));
+            auto *const memory =
+                static_cast<SharedAndCounters *>(ShmemInitStruct("dbnet", sizeof(SharedAndCounters), &found));
+            attached = memory;
             if (!found)
-                initialize(*attached);
+                initialize(*memory);
             LWLockRelease(AddinShmemInitLock);
             LWLockRegisterTranche(attached->lock.tranche, "dbnet");
             *find_rendezvous_variable(rendezvous_name) = attached;
@@ -91,6 +118,7 @@ void clear(WorkerSlot &slot, Oid database, WorkerKind kind, bool used) noexcept 
     pg_atomic_write_u64(&slot.processed_lsn, 0);
     pg_atomic_write_u64(&slot.questions, 0);
     pg_atomic_write_u32(&slot.clock_follows_records, 0);
+    each_counter(counters_of(slot), [](pg_atomic_uint64 *counter) { pg_atomic_write_u64(counter, 0); });
     slot.progress = {};
     slot.used = used;
     slot.kind = kind;
@@ -142,6 +170,11 @@ WorkerSlot *find_slot(Oid database, WorkerKind kind) noexcept {
             return &slot;
     }
     return nullptr;
+}
+
+SharedCounters *find_counters(Oid database) noexcept {
+    const WorkerSlot *slot = find_slot(database, WorkerKind::mirror);
+    return slot != nullptr ? &counters_of(*slot) : nullptr;
 }
 
 WorkerSlot *find_or_take_slot(Shared &memory, Oid database, WorkerKind kind) noexcept {

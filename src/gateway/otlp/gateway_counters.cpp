@@ -3,7 +3,6 @@
 
 #include "gateway/otlp/otlp_route.hpp"
 
-#include <algorithm>
 #include <charconv>
 
 namespace dbnet::gateway {
@@ -27,11 +26,6 @@ std::string escaped(std::string_view value) {
 
 } // namespace
 
-void DurationHistogram::add(double seconds, double sum, uint64_t count) noexcept {
-    counts_[static_cast<size_t>(std::lower_bound(bounds.begin(), bounds.end(), seconds) - bounds.begin())] += count;
-    sum_ += sum;
-}
-
 void MetricsText::family(std::string_view name, std::string_view type, std::string_view help) {
     name_ = name;
     ((((((text_ += "# HELP ") += name) += ' ') += help) += "\n# TYPE ") += name) += ' ';
@@ -53,7 +47,7 @@ void MetricsText::histogram(std::initializer_list<std::string_view> labels, cons
     with_bound.insert(with_bound.end(), {"le", {}});
     for (size_t i = 0; i < histogram.counts_.size(); i++) {
         count += histogram.counts_[i];
-        const std::string bound = i < histogram.bounds.size() ? number(histogram.bounds[i]) : "+Inf";
+        const std::string bound = i < duration_bounds.size() ? number(duration_bounds[i]) : "+Inf";
         with_bound.back() = bound;
         sample("_bucket", with_bound, static_cast<double>(count));
     }

@@ -1,6 +1,7 @@
 // What the gateway counts, and the text of /metrics. Since the start of the worker's process. Pure C++.
 #pragma once
 
+#include "durations.hpp"
 #include "telemetry/batch.hpp"
 
 #include <array>
@@ -16,17 +17,17 @@ namespace dbnet::gateway {
 // Counts of durations by upper bound.
 class DurationHistogram {
 public:
-    static constexpr std::array<double, 14> bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-                                                   0.25,  0.5,    1,     2.5,  5,     10,   30}; // seconds
-
-    void add(double seconds) noexcept { add(seconds, seconds, 1); }
-    // `count` of them, each about `seconds`, that make `sum` together.
-    void add(double seconds, double sum, uint64_t count) noexcept;
+    void add(double seconds) noexcept { add(duration_bucket(seconds), 1, seconds); }
+    // `count` of this bucket (see duration_bucket()), that make `sum` together.
+    void add(size_t bucket, uint64_t count, double sum) noexcept {
+        counts_[bucket] += count;
+        sum_ += sum;
+    }
 
 private:
     friend class MetricsText;
 
-    std::array<uint64_t, bounds.size() + 1> counts_{};
+    std::array<uint64_t, duration_bounds.size() + 1> counts_{};
     double sum_ = 0;
 };
 

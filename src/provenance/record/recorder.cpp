@@ -2,6 +2,7 @@
 #include "provenance/record/recorder.hpp"
 
 #include "pg/guard.hpp"
+#include "pg/shared_counters.hpp"
 #include "pg/shared_memory.hpp"
 #include "provenance/hooks/function_hooks.hpp"
 #include "provenance/hooks/function_info.hpp"
@@ -13,6 +14,7 @@
 #include "provenance/record/store.hpp"
 #include "settings.hpp"
 
+#include <chrono>
 #include <new>
 
 extern "C" {
@@ -628,6 +630,17 @@ TransactionNote &transaction_note() noexcept {
     return note;
 }
 
+namespace {
+
+void count_written(uint32 events, std::chrono::duration<double> seconds) noexcept {
+    if (pg::SharedCounters *counters = pg::find_counters(MyDatabaseId)) {
+        pg_atomic_fetch_add_u64(&counters->provenance_events, events);
+        counters->provenance_writes.add(seconds.count());
+    }
+}
+
+} // namespace
+
 EventId flush() {
     if (records == nullptr || records->in_part() == 0 || records->is_written || is_flushing)
         return 0;
@@ -647,6 +660,7 @@ EventId flush() {
     EventId transaction = take_events(count);
     number_them(transaction);
     is_flushing = true;
+    const auto start = std::chrono::steady_clock::now();
     const MemoryContext memory = CurrentMemoryContext;
     pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); }); // long values want one; at the commit there is none
     try {
@@ -661,6 +675,8 @@ EventId flush() {
     }
     pg::call([] { PopActiveSnapshot(); });
     is_flushing = false;
+    if (transaction != 0)
+        count_written(count, std::chrono::steady_clock::now() - start);
     if (records->first_part == 0)
         records->first_part = transaction;
     release_frames();
