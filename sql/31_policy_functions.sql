@@ -327,6 +327,9 @@ BEGIN
         -- What was only decided is yet to be done.
         UPDATE dbnet.policy_state AS s SET has_acted = false, acted_at = NULL FROM dbnet.policy AS before
             WHERE s.policy = p.name AND before.name = p.name AND before.mode = 'shadow' AND p.mode = 'act';
+        -- What is yet to be done is not: it would be done twice, when the policy acts again.
+        UPDATE dbnet.policy_event AS e SET action_state = 'failed', error = 'the policy acts no more: mode shadow', finished_at = now(), next_attempt_at = NULL
+            WHERE e.policy = p.name AND e.action_state = 'waiting' AND p.mode = 'shadow';
         UPDATE dbnet.policy AS x SET (mode, source, match, group_by, time_window, aggregate, operator, threshold, clear_threshold, minimum_count, hold_time, keep_firing_for, cooldown, repeat_interval, max_actions,
                 max_actions_interval, settle_interval, only_if, action, action_owner, action_timeout, query, every, schedule, time_zone, reads, max_staleness, version)
             = (p.mode, p.source, p.match, p.group_by, p.time_window, p.aggregate, p.operator, p.threshold, p.clear_threshold, p.minimum_count, p.hold_time, p.keep_firing_for, p.cooldown, p.repeat_interval, p.max_actions,
@@ -415,7 +418,7 @@ BEGIN
         'every: interval of query and timer; schedule: five fields of cron; time_zone (UTC) of it; reads: mirrors that must be fresh; max_staleness (2 minutes) of these; action_timeout (10 seconds) of action, query and only_if; preset: error_rate | latency: what is not given is as these have it. '
         'The owner is the caller: all runs with the caller''s rights. Errors: 22023 an argument, 42710 it exists, 42501 rights, 42704, 42703 no such object or column, and those of the query');
     EXECUTE pg_catalog.format('COMMENT ON FUNCTION dbnet.alter_policy(%stext[]) IS %L', arguments,
-        'Changes a policy of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.create_policy(); reset: names of settings that are to be as they are when not given. Groups keep their states, unless group_by changes; from shadow to act, those that fire act. Errors: as dbnet.create_policy() has, 42704 there is none');
+        'Changes a policy of the caller; NULL leaves a setting as it is. Arguments as those of dbnet.create_policy(); reset: names of settings that are to be as they are when not given. Groups keep their states, unless group_by changes; from shadow to act, those that fire act; from act to shadow, actions that wait are not run. Errors: as dbnet.create_policy() has, 42704 there is none');
 END
 $$;
 

@@ -6,8 +6,10 @@
 #include "pg/spi.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 extern "C" {
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 }
 
@@ -24,6 +26,7 @@ constexpr Time least_pause = second / 200; // between two looks at the same poli
 constexpr Time tell_failure_again = 60 * second;
 constexpr Time wait_for_change = second; // with a policy that was being changed: that may have been rolled back
 constexpr size_t most_groups = 10'000;
+constexpr size_t most_together = 200; // groups that are written in one transaction: other policies wait for it
 constexpr Time look_for_old_groups = 600 * second;
 constexpr Time forget_group_after = 86'400 * second; // without anything new
 
@@ -90,6 +93,8 @@ const pg::Statement refuse_writes{"SELECT pg_catalog.set_config('transaction_rea
 // Runs one SELECT of a user's as the policy's owner: it changes nothing and has its time.
 pg::Result read_as_owner(const policy::Definition &policy, const std::string &sql,
                          std::span<const pg::Argument> arguments) {
+    if (!pg::call([&] { return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(policy.owner)); }))
+        throw pg::error(ERRCODE_UNDEFINED_OBJECT, "the owner of the policy was dropped");
     return pg::as_owner(policy.owner, [&] {
         pg::execute(refuse_writes);
         const pg::Deadline deadline(policy.timeout_ms);
@@ -99,6 +104,12 @@ pg::Result read_as_owner(const policy::Definition &policy, const std::string &sq
 
 std::optional<int64> if_set(Time time) {
     return time == 0 ? std::nullopt : std::optional(int64{time});
+}
+
+// Queries say anything.
+int64 count_of(double number) noexcept {
+    constexpr double most = 1e18;
+    return std::isnan(number) ? 0 : static_cast<int64>(std::clamp(number, 0.0, most));
 }
 
 bool is_to_be_told(const policy::Decision &decision) {
@@ -135,6 +146,9 @@ void PolicyEvaluation::load() {
         known.group.state = policy::state_of(states.text(row, 1)).value_or(policy::State::inactive);
         known.group.since = states.integer(row, 2);
         known.group.held_at = states.integer(row, 3);
+        if (known.group.state ==
+            policy::State::firing) // written when that began; what came since, the last worker knew
+            known.group.held_at = now;
         if (states.at(row, 4) != nullptr)
             known.group.acted_at = states.integer(row, 4);
         known.group.has_acted = states.boolean(row, 5);
@@ -164,7 +178,7 @@ bool PolicyEvaluation::turn(Time now, bool may_have_data) {
     if (now < due_ && !(may_have_data && policy_.has_panes()))
         return false;
     if (now < not_before_) {
-        due_ = std::min(due_, not_before_);
+        due_ = due_ <= now ? not_before_ : std::min(due_, not_before_);
         return false;
     }
     bool waits = false;
@@ -174,6 +188,7 @@ bool PolicyEvaluation::turn(Time now, bool may_have_data) {
         waits = policy_.has_condition() ? decide(now) : tick(now);
     } catch (const std::exception &error) {
         due_ = now + second;
+        resume_at_.clear();
         fail(now, error.what());
     }
     const Time end = GetCurrentTimestamp();
@@ -248,14 +263,15 @@ void PolicyEvaluation::run_query(Time now) {
         policy::Observation &observation = known.observation;
         if (rows.at(row, 1) != nullptr)
             observation.value = std::strtod(rows.at(row, 1), nullptr);
-        observation.count = rows.at(row, 2) != nullptr ? static_cast<int64>(std::strtod(rows.at(row, 2), nullptr)) : 1;
+        observation.count = rows.at(row, 2) != nullptr ? count_of(std::strtod(rows.at(row, 2), nullptr)) : 1;
         observation.now = now;
         known.is_value_new = true;
     }
 }
 
 bool PolicyEvaluation::decide(Time now) {
-    if (policy_.source == policy::Source::query) {
+    const bool is_new_round = resume_at_.empty();
+    if (policy_.source == policy::Source::query && is_new_round) {
         if (now < next_tick_) {
             due_ = next_tick_;
             return false;
@@ -264,15 +280,21 @@ bool PolicyEvaluation::decide(Time now) {
         run_query(now);
     }
     std::vector<Outcome> outcomes;
+    std::string resume_at;
     policy::Budget budget = budget_;
-    bool is_written = true, is_waiting = false;
-    Time due = next_tick_;
+    bool is_written = true, is_waiting = !is_new_round && is_round_waiting_;
+    Time due = is_new_round ? next_tick_ : round_due_;
     pg::in_transaction([&] {
         if (policy_.has_panes())
             measure(now);
         forget_groups(now);
         const bool has_listened = now - listening_since_ >= policy_.window;
-        for (auto &[name, known] : groups_) {
+        for (auto next = groups_.lower_bound(resume_at_); next != groups_.end(); ++next) {
+            auto &[name, known] = *next;
+            if (outcomes.size() == most_together) {
+                resume_at = name;
+                break;
+            }
             if (policy_.needs_whole_window() && !has_listened &&
                 !(policy_.rules.wants_absence && known.observation.count > 0)) {
                 due = std::min(due, listening_since_ + policy_.window);
@@ -308,6 +330,13 @@ bool PolicyEvaluation::decide(Time now) {
         return false;
     }
     adopt(outcomes, std::move(budget), now);
+    resume_at_ = std::move(resume_at);
+    if (!resume_at_.empty()) { // after the others have had their turn
+        round_due_ = due;
+        is_round_waiting_ = is_waiting;
+        due_ = now;
+        return has_action(outcomes);
+    }
     recover();
     if (policy_.has_panes()) {
         if (!panes_.empty() || is_waiting)

@@ -64,8 +64,11 @@ private:
     policy::Time not_before_ = 0;        // what it costs is spread
     policy::Time next_tick_ = INT64_MAX; // of a timer, schedule or query
     policy::Time next_forgetting_ = 0;
-    bool has_begun_ = false; // next_tick_ is known
-    std::string failure_;    // why it could not be evaluated; empty: it could
+    std::string resume_at_; // group with which the round goes on; empty: the next turn begins one
+    policy::Time round_due_ = INT64_MAX;
+    bool is_round_waiting_ = false; // some of its groups fire and do not act yet
+    bool has_begun_ = false;        // next_tick_ is known
+    std::string failure_;           // why it could not be evaluated; empty: it could
     policy::Time failed_at_ = 0;
 };
 

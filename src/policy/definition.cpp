@@ -47,7 +47,8 @@ public:
     }
     std::optional<Time> time() {
         const std::optional<double> value = number();
-        return value ? std::optional(static_cast<Time>(*value)) : std::nullopt;
+        constexpr double longest = 1e18; // 30 000 years: sums with it are times, too
+        return value ? std::optional(static_cast<Time>(std::clamp(*value, -longest, longest))) : std::nullopt;
     }
 
 private:
