@@ -523,10 +523,10 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     // What would be held by itself takes the place of what waits: an approval lets go what dbnet.held shows.
     bool is_held_anew = decision.action == Action::hold && situation.hold != mirror::HoldDecision::waiting;
     if (decision.action == Action::hold && !is_held_anew && is_later_commit) {
-        if (std::string reason = extent_reason(entry, mirror, !row, now_ms); !reason.empty()) {
+        if (std::string doubt = extent_reason(entry, mirror, !row, now_ms); !doubt.empty()) {
             is_held_anew = true;
-            write.message = joined(reason, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
-            decision.message = std::move(reason);
+            write.message = joined(doubt, "See dbnet.held; decide with dbnet.approve or dbnet.reject.");
+            decision.message = std::move(doubt);
             if (entry.extent->size() > 1)
                 held_extents_.insert(entry.extent);
         }
