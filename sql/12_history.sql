@@ -31,7 +31,7 @@ CREATE FUNCTION dbnet.history(relation regclass, key text, at timestamptz DEFAUL
                    client inet, statement text, activity bigint, transaction xid8, cause bigint)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.history(regclass, text, timestamptz, integer) IS
-    'What became of a row, newest first. Arguments: a table that is or was tracked; key (a mirror''s namespace/name, the value of the key column, or a JSON object); up to when; how many at most. Rows: event; when it was committed; INSERT | UPDATE | DELETE | TRUNCATE | new key (it goes on under another one, see new); old and new values of the columns that changed (INSERT: the row, NULL = imported from a device; DELETE: the row), digests for redacted columns; role whose rights it had; who was logged in, with which application, from where; statement, NULL if its transaction has also changed a tracked table that the role may not read; activity and transaction for further questions; event in another transaction that it follows from (a device''s report: the call before). Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
+    'What became of a row, newest first. Arguments: a table that is or was tracked; key (a mirror''s namespace/name, the value of the key column, or a JSON object); up to when; how many at most. Rows: event; when it was committed; INSERT | UPDATE | DELETE | TRUNCATE | new key (it goes on under another one, see new); old and new values of the columns that changed (INSERT: the row, NULL = imported from a device; DELETE: the row), digests for redacted columns; role whose rights it had; who was logged in, with which application, from where; statement, NULL if its transaction has also changed a tracked table that the role may not read (device report: what the device said, or somebody else there, so that nobody is named before); activity and transaction for further questions; event in another transaction that it follows from (a device''s report: the call before). Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
 
 CREATE FUNCTION dbnet.answer_history(caller oid, relation regclass, key text, at timestamptz, most integer)
     RETURNS TABLE (event bigint, committed_at timestamptz, operation text, old jsonb, new jsonb, role text, session_user_name text, application text,
@@ -46,12 +46,12 @@ DECLARE
     unreadable integer[] := dbnet.unreadable_tables(caller);
 BEGIN
     RETURN QUERY
-    SELECT v.id, dbnet.event_time(v.id), dbnet.operation_word(v.operation), v.old, v.new, a.role, coalesce(a.detail ->> 'session_user', s.session_user_name), s.application_name,
-           s.client_address, CASE WHEN dbnet.hides_text(unreadable, t.id, t.events) THEN NULL ELSE a.text END, a.id, t.transaction_number, coalesce(v.cause, t.cause)
+    SELECT v.id, dbnet.event_time(v.id), dbnet.operation_word(v.operation), v.old, v.new, CASE WHEN a.kind <> 'R' THEN a.role END, coalesce(a.detail ->> 'session_user', s.session_user_name), s.application_name,
+           s.client_address, CASE WHEN a.kind = 'R' THEN a.name WHEN NOT dbnet.hides_text(unreadable, t.id, t.events) THEN a.text END, a.id, t.transaction_number, coalesce(v.cause, t.cause)
     FROM (SELECT * FROM dbnet.entity_version AS e WHERE e.relation = tracked AND e.key_hash = hash AND e.id < before ORDER BY e.id DESC LIMIT most) AS v
     LEFT JOIN LATERAL dbnet.activity_by_id(v.activity) AS a ON true
     LEFT JOIN LATERAL dbnet.activity_by_id(a.transaction) AS t ON true
-    LEFT JOIN dbnet.session AS s ON s.id = t.session
+    LEFT JOIN dbnet.session AS s ON s.id = t.session AND a.kind <> 'R' -- it was the mirror worker
     ORDER BY v.id DESC;
 END
 $$;
@@ -152,7 +152,7 @@ BEGIN
     END IF;
     IF (SELECT t.tracked_since FROM dbnet.tracked_relation AS t WHERE t.number = tracked) > dbnet.event_time(seen) THEN
         RAISE EXCEPTION 'table % is tracked since % only', relation, (SELECT t.tracked_since FROM dbnet.tracked_relation AS t WHERE t.number = tracked)
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'What it was like before is not on record.';
     END IF;
     RETURN QUERY SELECT r.existed, r.place, r.old
         FROM dbnet.replay(tracked, (SELECT t.key_columns FROM dbnet.tracked_relation AS t WHERE t.number = tracked), since) AS r;
@@ -243,3 +243,14 @@ CREATE FUNCTION dbnet.as_of(base anyelement, event bigint) RETURNS SETOF anyelem
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT (jsonb_populate_record(base, line)).* FROM dbnet.rows_as_of((SELECT typrelid FROM pg_type WHERE oid = pg_typeof(base))::regclass, event) AS line $$;
 COMMENT ON FUNCTION dbnet.as_of(anyelement, bigint) IS 'The same right after the transaction to which an event belongs. Errors: as for the form that gives JSON';
+
+-- A time that is written as a literal is of no type yet, and would fit both of the others.
+CREATE FUNCTION dbnet.as_of(relation regclass, at text) RETURNS SETOF jsonb
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT * FROM dbnet.rows_as_of(relation, dbnet.last_event_at(at::timestamptz)) $$;
+COMMENT ON FUNCTION dbnet.as_of(regclass, text) IS 'The same for a time as text, in the session''s time zone if it names none. Errors: as for a time, 22007 it is none';
+
+CREATE FUNCTION dbnet.as_of(base anyelement, at text) RETURNS SETOF anyelement
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT (jsonb_populate_record(base, line)).* FROM dbnet.rows_as_of((SELECT typrelid FROM pg_type WHERE oid = pg_typeof(base))::regclass, dbnet.last_event_at(at::timestamptz)) AS line $$;
+COMMENT ON FUNCTION dbnet.as_of(anyelement, text) IS 'The same for a time as text, in the session''s time zone if it names none. Errors: as for the form that gives JSON, 22007 it is no time';

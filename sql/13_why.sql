@@ -399,14 +399,14 @@ DECLARE
     newest bigint := (SELECT e.event FROM dbnet.newest_event(why.relation, why.key, why.at) AS e);
 BEGIN
     IF newest IS NULL THEN
-        RETURN NEXT format('nothing is on record of %s in %s%s', why.key, why.relation, coalesce(' up to ' || why.at::text, ''));
+        RETURN NEXT format('nothing is on record of %s in %s%s', coalesce(why.key, 'NULL'), why.relation, coalesce(' up to ' || why.at::text, ''));
         RETURN;
     END IF;
     RETURN QUERY SELECT dbnet.step_line(s.depth, s.at, s.kind, s.what) FROM dbnet.why_steps(newest) AS s ORDER BY s.step;
 END
 $$;
 COMMENT ON FUNCTION dbnet.why(regclass, text, timestamptz) IS
-    'Why a row, and the device behind it, is as it is: what led to its newest change or device call, as a tree with a line per step, newest first. Arguments: a table that is or was tracked; key: a mirror''s namespace/name or name, else the value of the key column, two as first/second, more as JSON; up to when, NULL = now. Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
+    'Why a row, and the device behind it, is as it is: what led to its newest change or device call, as a tree with a line per step, newest first; of an earlier one, or of what a column holds, by the event that dbnet.history() and dbnet.blame() show. Arguments: a table that is or was tracked; key: a mirror''s namespace/name or name, else the value of the key column, two as first/second, more as JSON; up to when, NULL = now. Errors: 42704 not tracked, 42501 no right to read it, 22023 no key';
 
 -- The way forward -----------------------------------------------------------------------------------------------------------------
 

@@ -100,6 +100,8 @@ BEGIN
         SELECT a.started_at, 'ddl', dbnet.table_text(a.relation), dbnet.short_text(coalesce(a.text, a.name), 200), a.role, a.id
         FROM dbnet.activity AS a LEFT JOIN dbnet.tracked_relation AS t ON t.number = a.relation
         WHERE a.kind = 'D' AND a.id BETWEEN first AND last AND (tracked IS NULL OR a.relation = tracked) AND hash IS NULL
+        -- That dbnet.track() and mirrors have triggers is nothing that anybody has done to the table.
+        AND NOT (a.text ~ '\mTRIGGER dbnet_(track|capture)' AND EXISTS (SELECT FROM dbnet.activity_by_id(a.parent) AS p WHERE p.kind = 'S' AND p.name = 'SELECT' AND p.text ~ '\mdbnet\.\w+\('))
         AND (a.relation IS NULL AND pg_has_role(caller, 'dbnet_operator', 'USAGE') OR a.relation IS NOT NULL AND dbnet.may_read_history(caller, t.relation))
         UNION ALL
         SELECT h.since, 'held', dbnet.object_text(h.relation, h.namespace, h.name), concat(h.operation, ' held: ', h.reason), NULL, NULL

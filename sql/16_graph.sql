@@ -1,6 +1,7 @@
 -- What led to an event, or followed from it, as a graph for other tools.
 
--- Nodes: e... entity (version of a row), a... activity, g... agent (who made a transaction). Edges by PROV's names.
+-- Nodes: e... entity (version of a row), a... activity, g... agent (who made a transaction), t... entity (a trace, which is no event, by
+-- its step). Edges by PROV's names.
 CREATE FUNCTION dbnet.graph_edges(event bigint)
     RETURNS TABLE (edge text, from_id text, to_id text)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -14,7 +15,10 @@ CREATE FUNCTION dbnet.answer_graph_edges(caller oid, event bigint)
     WITH step AS MATERIALIZED (SELECT * FROM dbnet.answer_why_steps(caller, answer_graph_edges.event, 500)),
          activity AS MATERIALIZED (SELECT a.* FROM step AS s, dbnet.activity_by_id(s.event) AS a WHERE s.kind NOT IN ('row', 'device', 'who')),
          version AS MATERIALIZED (SELECT v.* FROM step AS s, dbnet.version_by_id(s.event) AS v WHERE s.kind = 'row'),
-         call AS MATERIALIZED (SELECT c.id, c.cause FROM step AS s JOIN dbnet.actuation AS c ON c.id = s.event WHERE s.kind = 'device')
+         call AS MATERIALIZED (SELECT c.id, c.cause FROM step AS s JOIN dbnet.actuation AS c ON c.id = s.event WHERE s.kind = 'device'),
+         decision AS MATERIALIZED (SELECT s.step, s.event AS id FROM step AS s WHERE s.kind = 'policy'),
+         named AS MATERIALIZED ( -- by dbnet.set_cause()
+            SELECT a.id, t.cause FROM activity AS a, dbnet.activity_by_id(a.transaction) AS t WHERE a.parent IS NULL AND a.started_by IS NULL AND t.cause IS NOT NULL)
     SELECT DISTINCT * FROM (
         SELECT 'wasGeneratedBy', 'e' || v.id, 'a' || v.activity FROM version AS v WHERE v.activity IN (SELECT id FROM activity)
         UNION ALL SELECT 'wasInformedBy', 'a' || a.id, 'a' || a.parent FROM activity AS a WHERE a.parent IN (SELECT id FROM activity)
@@ -22,6 +26,11 @@ CREATE FUNCTION dbnet.answer_graph_edges(caller oid, event bigint)
         UNION ALL SELECT 'used', 'a' || c.id, 'e' || c.cause FROM call AS c WHERE c.cause IN (SELECT id FROM version)
         UNION ALL SELECT 'wasInformedBy', 'a' || v.activity, 'a' || v.cause FROM version AS v WHERE v.cause IN (SELECT id FROM call)
         UNION ALL SELECT 'used', 'a' || u.activity, 'e' || u.version FROM dbnet.used_version AS u WHERE u.activity IN (SELECT id FROM activity) AND u.version IN (SELECT id FROM version)
+        UNION ALL SELECT 'used', 'a' || n.id, 'e' || n.cause FROM named AS n WHERE n.cause IN (SELECT id FROM version)
+        UNION ALL SELECT 'wasInformedBy', 'a' || n.id, 'a' || n.cause FROM named AS n
+            WHERE n.cause IN (SELECT id FROM activity UNION ALL SELECT id FROM call UNION ALL SELECT id FROM decision)
+        UNION ALL SELECT 'used', 'a' || d.id, 'e' || dbnet.policy_version_event(d.id) FROM decision AS d WHERE dbnet.policy_version_event(d.id) IN (SELECT id FROM version)
+        UNION ALL SELECT 'used', 'a' || (SELECT d.id FROM decision AS d WHERE d.step < s.step ORDER BY d.step DESC LIMIT 1), 't' || s.step FROM step AS s WHERE s.kind = 'trace'
         UNION ALL SELECT 'wasAssociatedWith', 'a' || a.id, 'g' || a.transaction FROM activity AS a
             WHERE a.parent IS NULL AND a.transaction IN (SELECT s.event FROM step AS s WHERE s.kind = 'who')) AS edges(edge, from_id, to_id)
     $$;
@@ -33,8 +42,8 @@ CREATE FUNCTION dbnet.graph(event bigint, format text DEFAULT 'dot') RETURNS tex
 #variable_conflict use_column
 DECLARE
     nodes jsonb := (SELECT jsonb_agg(DISTINCT jsonb_build_object('id', n.id, 'sort', n.sort, 'label', n.what, 'kind', n.kind, 'at', n.at)) FROM (
-        SELECT CASE s.kind WHEN 'row' THEN 'e' WHEN 'who' THEN 'g' ELSE 'a' END || s.event AS id,
-               CASE s.kind WHEN 'row' THEN 'entity' WHEN 'who' THEN 'agent' ELSE 'activity' END AS sort, s.what, s.kind, s.at
+        SELECT CASE s.kind WHEN 'row' THEN 'e' || s.event WHEN 'who' THEN 'g' || s.event WHEN 'trace' THEN 't' || s.step ELSE 'a' || s.event END AS id,
+               CASE s.kind WHEN 'row' THEN 'entity' WHEN 'who' THEN 'agent' WHEN 'trace' THEN 'entity' ELSE 'activity' END AS sort, s.what, s.kind, s.at
         FROM dbnet.why_steps(graph.event, 500) AS s) AS n);
 BEGIN
     CASE graph.format
@@ -76,4 +85,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.graph(bigint, text) IS
-    'What led to an event as a graph. Arguments: event; format: dot (Graphviz) | mermaid | prov-json (W3C member submission PROV-JSON) | provn (W3C PROV-N): versions of rows are entities, statements, calls, activations and device calls activities, who made a transaction is an agent. Errors: 42704 there is no such event, 22023 unknown format';
+    'What led to an event as a graph. Arguments: event; format: dot (Graphviz) | mermaid | prov-json (W3C member submission PROV-JSON) | provn (W3C PROV-N): versions of rows and traces are entities, statements, calls, activations, device calls and decisions of policies activities, who made a transaction is an agent. Errors: 42704 there is no such event, 22023 unknown format';

@@ -242,13 +242,14 @@ BEGIN
     SELECT format('%s only observes server %I: its rows change nothing there; dbnet.alter_mirror(%L, mode => ''manage'') lets them', mirror.relation, mirror.server, mirror.relation::text), NULL::bigint
         WHERE mirror.mode = 'observe'
     UNION ALL SELECT format('server %I has option offline: nothing is sent', mirror.server), NULL WHERE dbnet.is_offline(mirror.server)
-    UNION ALL SELECT format('paused since %s: %s; dbnet.resume() goes on', coalesce(mirror.paused_at, paused.paused_at), coalesce(mirror.paused_reason, paused.reason)), NULL
-        WHERE mirror.paused_reason IS NOT NULL OR paused.server IS NOT NULL
+    UNION ALL SELECT format('%s is paused since %s by %s: %s; dbnet.resume(%L) goes on', p.what, to_char(p.at, 'YYYY-MM-DD HH24:MI:SS'), p.by, p.reason, p.what), NULL
+        FROM (VALUES (mirror.relation::text, mirror.paused_at, mirror.paused_by::text, mirror.paused_reason), (paused.server::text, paused.paused_at, paused.paused_by::text, paused.reason)) AS p(what, at, by, reason)
+        WHERE p.at IS NOT NULL
     UNION ALL SELECT 'setting dbnet.actuate is off: nothing is sent', NULL WHERE NOT current_setting('dbnet.actuate')::boolean
     UNION ALL SELECT concat(mirror.relation, ' is ', state.state, ': ' || state.message), NULL WHERE state.state NOT IN ('synced', 'offline')
     UNION ALL SELECT format('%s of %s is held since %s: %s; decide with dbnet.approve or dbnet.reject, see dbnet.held', h.operation, answer_device_obstacles.key, h.since, h.reason), NULL
         FROM dbnet.held_change AS h WHERE h.relation = mirror.relation AND h.name = object_name AND (object_namespace IS NULL OR h.namespace = object_namespace) AND h.decision IS NULL
-    UNION ALL SELECT concat(answer_device_obstacles.key, ' is in phase ', o.phase, ': ' || o.message, '. ' || o.next_step), NULL
+    UNION ALL SELECT concat(answer_device_obstacles.key, ' is in phase ', o.phase, ': ' || o.message, '. ' || CASE WHEN mirror.paused_reason IS NULL AND paused.server IS NULL THEN o.next_step END), NULL
         FROM dbnet.object_status AS o
         WHERE o.relation = mirror.relation AND o.name = object_name AND (object_namespace IS NULL OR o.namespace = object_namespace) AND (o.waiting OR o.needs_action);
     RETURN QUERY SELECT d.what, c.id FROM dbnet.actuation AS c, dbnet.describe_call(caller, c) AS d

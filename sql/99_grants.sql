@@ -82,7 +82,7 @@ GRANT EXECUTE ON FUNCTION dbnet.cordon(regclass, text), dbnet.uncordon(regclass,
 -- others are what these are made of.
 GRANT EXECUTE ON FUNCTION
     dbnet.history(regclass, text, timestamptz, integer), dbnet.blame(regclass, text),
-    dbnet.as_of(regclass, timestamptz), dbnet.as_of(regclass, bigint), dbnet.as_of(anyelement, timestamptz), dbnet.as_of(anyelement, bigint),
+    dbnet.as_of(regclass, timestamptz), dbnet.as_of(regclass, bigint), dbnet.as_of(anyelement, timestamptz), dbnet.as_of(anyelement, bigint), dbnet.as_of(regclass, text), dbnet.as_of(anyelement, text),
     dbnet.why(bigint), dbnet.why(regclass, text, timestamptz), dbnet.why_steps(bigint, integer),
     dbnet.impact(bigint), dbnet.impact_steps(bigint, integer), dbnet.undo(bigint, bigint, xid8, boolean),
     dbnet.timeline(tstzrange, regclass, text, integer), dbnet.graph(bigint, text), dbnet.gaps(regclass),

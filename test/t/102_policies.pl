@@ -29,6 +29,11 @@ like($why, qr/\n\S+ \S+ +policy +errors on node n1: error_rate 0\.4000 > 0\.1 \(
 like($why, qr/\n\S+ \S+ +trace +5b8efff798038103d269b633813fc60c of checkout: POST \/pay, 20\.0 ms, \d+ of \d+ spans failed; sent by otel-js\/1\.9 as edge from 10\.1\.2\.3\n/,
     'the trace and who sent it');
 like($why, qr/INSERT dbnet\.policy errors:.*SELECT dbnet\.create_policy/s, 'and who made the policy');
+my $graph = $node->safe_psql('postgres', q{SELECT dbnet.graph((SELECT event FROM dbnet.history('net.done', '1')), 'dot')});
+my %name_of = map { /^  (\w+) \[label = "(.*)", shape/ ? ($2 => $1) : () } split /\n/, $graph;
+my ($decision) = map { $name_of{$_} } grep { /^errors on node n1/ } keys %name_of;
+my ($trace) = map { $name_of{$_} } grep { /^5b8efff798038103d269b633813fc60c of checkout/ } keys %name_of;
+like($graph, qr/^  $_\];$/m, 'so does its graph') for qq(a\\d+ -> $decision \\[label = "wasInformedBy"), qq($decision -> e\\d+ \\[label = "used"), qq($decision -> $trace \\[label = "used");
 $node->query_is(q{SELECT count(*) FROM dbnet.policy_event AS e, dbnet.impact(e.id) AS line WHERE e.grouping ->> 'node' = 'n1' AND line ~ 'INSERT net.done 1'}, '1', 'impact goes the other way');
 $node->query_is(q{SELECT object, what ~ '^node n1: error_rate 0.4000 > 0.1 .* → act, done$', who FROM dbnet.timeline(tstzrange(now() - interval '1 hour', now()), 'net.done', '1') WHERE kind = 'policy'},
     'errors|t|policy_owner', 'and the timeline of the row has it');

@@ -1,8 +1,10 @@
-# What README shows below "Why did this happen" is what the server answers.
+# What README shows below "Why did this happen", and docs/provenance.md, is what the server answers.
 use strict;
 use warnings FATAL => 'all';
+use DBNet::Api;
 use DBNet::Cluster;
 use DBNet::Documented;
+use JSON::PP ();
 use Test::More;
 
 my ($section) = PostgreSQL::Test::Utils::slurp_file("$ENV{DBNET_TOP}/README.md") =~ /^## Why did this happen\n(.*?)^## /ms or die 'README.md has no such section';
@@ -50,4 +52,42 @@ cmp_ok($examples->run_all(replace => { "'$documented'" => "'$transaction'" }), '
 my ($picture) = $section =~ /^```\n(flowchart .*?)^```/ms;
 my %drawn = map { $_ => 1 } split /\n/, DBNet::Documented::comparable($node->safe_psql('postgres', q{SELECT dbnet.graph((SELECT event FROM dbnet.history('net.nodes', 'web-2') WHERE session_user_name = 'collector'), 'mermaid')}) =~ s/\d{18}/EVENT/gr);
 is(join("\n", grep { !$drawn{$_} && !/…/ } split /\n/, DBNet::Documented::comparable($picture =~ s/\d{18}/EVENT/gr)), '', 'the picture holds what is shown of it');
+
+# --- docs/provenance.md ---
+my $page = PostgreSQL::Test::Utils::slurp_file("$ENV{DBNET_TOP}/docs/provenance.md");
+my $api = DBNet::Api->start(kind => 'simulator');
+my $other = DBNet::Cluster->started('docs_provenance');
+$other->safe_psql('postgres', $api->create_server('prod') . <<'SQL');
+CREATE ROLE collector LOGIN;
+CREATE SCHEMA net;
+CREATE SCHEMA policy;
+CREATE TABLE net.nodes (name text PRIMARY KEY, labels jsonb, unschedulable boolean, ready text);
+SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', mode => 'manage', columns => '{"name": "metadata.name", "labels": "metadata.labels", "unschedulable": "spec.unschedulable",
+    "ready": "status.conditions[type=Ready].status"}');
+CREATE TABLE net.traffic (pool text PRIMARY KEY, rps int, limit_rps int, weight int);
+INSERT INTO net.traffic VALUES ('web', 40, 120, 1), ('api', 40, 500, 1);
+SELECT dbnet.track('net.traffic');
+CREATE PROCEDURE policy.scale_out(pool text) LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO net.nodes (name, labels) VALUES (scale_out.pool || '-1', jsonb_build_object('pool', scale_out.pool));
+END
+$$;
+CREATE FUNCTION policy.on_overload() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    CALL policy.scale_out(NEW.pool);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER overload AFTER UPDATE OF rps ON net.traffic FOR EACH ROW WHEN (NEW.rps > NEW.limit_rps) EXECUTE FUNCTION policy.on_overload();
+GRANT USAGE ON SCHEMA net TO collector;
+GRANT SELECT, UPDATE ON net.traffic TO collector;
+SQL
+$other->wait_for(q{SELECT state = 'synced' FROM dbnet.mirror_status}, 'the mirror is listed');
+my $shown = DBNet::Documented->new($other, $page);
+is($shown->answer(($page =~ /^```sql\n(.*?;)\n```/ms)[0], 'collector'), '', 'the client');
+$other->wait_for(q{SELECT ready = 'True' FROM net.nodes}, 'the node is ready');
+$other->wait_for(q{SELECT clock_timestamp() > date_trunc('second', max(at)) + interval '1 s' FROM dbnet.history('net.nodes', 'web-1')}, 'the next second, by which the server tells changes apart');
+$api->expect_success($api->patch('/api/v1/nodes/web-1', { spec => { unschedulable => JSON::PP::true() } }, query => { fieldManager => 'kubectl-cordon' }));
+$other->wait_for(q{SELECT unschedulable FROM net.nodes}, 'kubectl cordons it');
+cmp_ok($shown->run_all, '>=', 25, 'all examples were found');
 done_testing;

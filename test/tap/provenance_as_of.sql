@@ -58,6 +58,8 @@ SELECT is_empty($$SELECT number FROM kept WHERE pg_temp.rows(line) <> pg_temp.ro
 SELECT isnt_empty('SELECT FROM kept WHERE jsonb_array_length(line) > 10', 'of tables with rows in them');
 
 -- Every row's history ends as the row is: replayed forwards from its newest INSERT.
+SELECT results_eq($$SELECT to_jsonb(r) FROM dbnet.as_of(NULL::net.rows, 'infinity') AS r ORDER BY r.part, r.id$$, 'SELECT to_jsonb(r) FROM net.rows AS r ORDER BY r.part, r.id', 'a time as a literal');
+SELECT is((SELECT count(*) FROM dbnet.as_of('net.rows'::regclass, 'infinity')), (SELECT count(*) FROM net.rows), 'as JSON, too');
 SELECT results_eq('SELECT to_jsonb(r) FROM dbnet.as_of(NULL::net.rows, now()) AS r ORDER BY r.part, r.id', 'SELECT to_jsonb(r) FROM net.rows AS r ORDER BY r.part, r.id', 'now it is as it is');
 
 -- Any event of a transaction means its end.

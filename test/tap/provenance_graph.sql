@@ -79,7 +79,8 @@ FROM (VALUES ('dot', '->', 'shape ='), ('mermaid', '-->', '"'), ('provn', '\((db
 SELECT is_empty(format($$SELECT substring(line FROM '[aeg]\d{10,}') FROM line WHERE format = %L AND line ~ %L GROUP BY 1 HAVING count(*) > 1$$, format, node), format || ': nodes are declared once')
 FROM (VALUES ('dot', 'shape ='), ('mermaid', '"'), ('provn', 'label')) AS f(format, node);
 SELECT results_eq($$SELECT substring(line FROM '"(\w+)"\]') AS edge, count(*) FROM line WHERE format = 'dot' AND line ~ '->' GROUP BY 1 ORDER BY 1$$,
-    $$VALUES ('used', 1::bigint), ('wasAssociatedWith', 3), ('wasGeneratedBy', 4), ('wasInformedBy', 4), ('wasStartedBy', 1)$$, 'the edges of PROV');
+    $$VALUES ('used', 2::bigint), ('wasAssociatedWith', 3), ('wasGeneratedBy', 4), ('wasInformedBy', 4), ('wasStartedBy', 1)$$, 'the edges of PROV');
+SELECT results_eq($$SELECT count(*) FROM line WHERE format = 'dot' AND line ~ '^  a\d+ -> e$$ || :pool_made || $$ \[label = "used"\]'$$, 'VALUES (1::bigint)', 'one leads to the cause that was named');
 CREATE TEMPORARY TABLE document AS SELECT text::jsonb AS body FROM graph WHERE format = 'prov-json';
 SELECT results_eq('SELECT key FROM document, jsonb_each(body) ORDER BY key COLLATE "C"', $$VALUES ('activity'), ('agent'), ('entity'), ('prefix'), ('used'), ('wasAssociatedWith'), ('wasGeneratedBy'), ('wasInformedBy'), ('wasStartedBy')$$, 'PROV-JSON: its parts');
 SELECT is_empty($$SELECT reference FROM document, jsonb_each(body) AS part(kind, members), jsonb_each(members) AS member(id, attributes), jsonb_each_text(attributes) AS attribute(name, reference)

@@ -123,7 +123,7 @@ SELECT results_eq($$SELECT depth, kind, what FROM pg_temp.steps('net.maps', 'sho
     (1, 'device', 'net.maps only observes server lab: its rows change nothing there; dbnet.alter_mirror(''net.maps'', mode => ''manage'') lets them'),
     (1, 'device', 'server lab has option offline: nothing is sent')$$, 'what lies between the row and its device');
 SELECT lives_ok($$SELECT dbnet.pause('lab', reason => 'incident 42')$$, 'pause');
-SELECT matches((SELECT string_agg(what, ';') FROM pg_temp.steps('net.maps', 'shop/settings') WHERE kind = 'device'), 'paused\S*: incident 42; dbnet.resume\(\) goes on', 'a pause, with its reason');
+SELECT matches((SELECT string_agg(what, ';') FROM pg_temp.steps('net.maps', 'shop/settings') WHERE kind = 'device'), 'lab is paused by postgres: incident 42; dbnet.resume\(''lab''\) goes on', 'a pause, with its reason');
 
 SELECT throws_ok($$SELECT dbnet.why_not('net.untracked', '1')$$, '42704', NULL, 'a table that is not tracked');
 SELECT throws_ok($$SELECT dbnet.why_not('net.maps', 'settings')$$, '22023', NULL, 'no key');
