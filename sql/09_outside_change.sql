@@ -6,6 +6,12 @@ CREATE FUNCTION dbnet.value_at(document jsonb, path text) RETURNS jsonb
     AS 'MODULE_PATHNAME', 'dbnet_value_at';
 COMMENT ON FUNCTION dbnet.value_at(jsonb, text) IS 'Internal: as dbnet.get(), but NULL wherever the path does not lead to one value';
 
+CREATE FUNCTION dbnet.is_owned_otherwise(before jsonb, after jsonb, claimed text[]) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'dbnet_is_owned_otherwise';
+COMMENT ON FUNCTION dbnet.is_owned_otherwise(jsonb, jsonb, text[]) IS
+    'Internal: whether managers of an object, path by path as in dbnet.object, tell that somebody but the mirror changed a field outside the status. Fields that the mirror claims and wrote again are none';
+
 CREATE TABLE dbnet.outside_change (
     id          bigint      NOT NULL,
     at          timestamptz NOT NULL,
@@ -74,6 +80,8 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.note_outside_change() IS
     'Trigger (AFTER UPDATE, FOR EACH ROW) of dbnet.object: what others changed of an object that was known goes into dbnet.outside_change';
+-- Most updates of dbnet.object are our own doing, or tell of the status: those cost a comparison in C++ and no call.
 CREATE TRIGGER dbnet_outside AFTER UPDATE ON dbnet.object FOR EACH ROW
-    WHEN (OLD.resource_version IS DISTINCT FROM NEW.resource_version AND OLD.managers <> NEW.managers OR NEW.live IS NULL AND OLD.live IS NOT NULL)
+    WHEN (OLD.resource_version IS DISTINCT FROM NEW.resource_version AND dbnet.is_owned_otherwise(OLD.managers, NEW.managers, NEW.claimed)
+          OR NEW.live IS NULL AND OLD.live IS NOT NULL)
     EXECUTE FUNCTION dbnet.note_outside_change();
