@@ -102,7 +102,8 @@ void WatchHub::start(std::shared_ptr<WatchPlan> plan, const std::shared_ptr<Answ
     });
     if (!plan->bookmarks)
         return;
-    // Every interval, and once two seconds before the end.
+    // Every interval, and once two seconds before the end; of a kind in which something has happened, for a server
+    // knows of nothing newer.
     bookmark_later(stream, milliseconds(options_.bookmark_interval_ms), false);
     if (timeout > milliseconds(4000))
         bookmark_later(stream, timeout - milliseconds(2000), true);
@@ -115,8 +116,9 @@ void WatchHub::bookmark_later(const std::shared_ptr<Stream> &stream, millisecond
         auto answer = stream ? stream->answer.lock() : nullptr;
         if (!answer || answer->is_over())
             return;
-        if (store_.revision() >= stream->plan->from)
-            answer->write(stream->plan->representation.bookmark(*stream->plan->kind, store_.revision(), nullptr));
+        const auto newest = newest_.find(&stream->plan->kind->stored_as());
+        if (newest != newest_.end() && newest->second > stream->plan->from && newest->second <= store_.revision())
+            answer->write(stream->plan->representation.bookmark(*stream->plan->kind, newest->second, nullptr));
         answer->flush();
         if (!once)
             bookmark_later(stream, delay, false);
@@ -124,6 +126,7 @@ void WatchHub::bookmark_later(const std::shared_ptr<Stream> &stream, millisecond
 }
 
 void WatchHub::dispatch(const Change &change) {
+    newest_[change.kind] = change.revision;
     for (auto it = streams_.begin(); it != streams_.end();) {
         auto answer = (*it)->answer.lock();
         if (!answer || answer->is_over()) {

@@ -8,6 +8,7 @@
 #include "store.hpp"
 
 #include <list>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -64,6 +65,7 @@ private:
     Store &store_;
     Options options_;
     std::list<std::shared_ptr<Stream>> streams_;
+    std::map<const Kind *, uint64_t> newest_; // change of each
     std::mt19937 random_{20261123};
 };
 
