@@ -84,6 +84,31 @@ arrives('other columns', 'another.renamed');
 $node->psql_ok('ALTER TABLE another.renamed ALTER COLUMN data TYPE json USING data::json', 'ALTER TYPE of a mapped column');
 arrives('ALTER TYPE', 'another.renamed');
 $node->psql_ok('ALTER TABLE another.renamed ALTER COLUMN data TYPE jsonb USING data::jsonb', 'and back');
+
+# A type that does not hold what is there PostgreSQL refuses; where it does not hold what comes, that row alone waits.
+my $theirs = "r$turn";
+my $long = 'x' x 100;
+sub their_note { my ($note) = @_; return $api->expect_success($api->patch($mirrors->config_path($theirs), { data => { note => $note } })) }
+sub note_is { my ($expected, $name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return $node->wait_for(qq{SELECT coalesce(data->>'note', '') FROM another.renamed WHERE name = '$theirs'}, $name, expected => $expected) }
+$node->psql_ok('CREATE DOMAIN net.brief AS jsonb CHECK (octet_length(VALUE::text) < 60)', 'a narrow type');
+their_note($long);
+note_is($long, 'a long value');
+$node->fails_like('ALTER TABLE another.renamed ALTER COLUMN data TYPE net.brief', '23514', qr/value for domain net\.brief violates check constraint/, 'ALTER TYPE with a value that does not fit');
+arrives('a type that was refused', 'another.renamed');
+their_note('short');
+note_is('short', 'a short value');
+$node->psql_ok('ALTER TABLE another.renamed ALTER COLUMN data TYPE net.brief', 'ALTER TYPE');
+arrives('a narrow type', 'another.renamed');
+their_note($long);
+$node->wait_for(qq{SELECT phase || ' ' || (live->'data'->>'note') || ' ' || message FROM dbnet.object WHERE name = '$theirs'}, 'a value that does not fit is on record, and why the row has it not',
+    expected => qq{report_failed $long value for domain net.brief violates check constraint "brief_check"});
+note_is('short', 'the row is as it was');
+arrives('others', 'another.renamed');
+$node->psql_ok('ALTER TABLE another.renamed ALTER COLUMN data TYPE jsonb', 'a type that holds it');
+note_is($long, 'the row has it');
+$node->wait_for(qq{SELECT phase IS NULL FROM dbnet.object WHERE name = '$theirs'}, 'and nothing is wrong');
+arrives('the right type', 'another.renamed');
+
 $node->psql_ok('ALTER TABLE another.renamed RENAME COLUMN data TO content', 'RENAME of a mapped column');
 $node->wait_for(q{SELECT state = 'degraded' AND message LIKE 'column "data" (data) is not in the table any more%' FROM dbnet.mirror_status WHERE relation = 'another.renamed'::regclass}, 'the mirror says so');
 $node->fails_like(q{UPDATE another.renamed SET content = '{"turn": "lost"}' WHERE name = 'c'}, '42703', qr/mirror another\.renamed has lost its column "data".*HINT:  Give the column its name back/s, 'and so does whoever writes it');

@@ -178,6 +178,7 @@ $node->psql_ok(qq{BEGIN; INSERT INTO net.widgets (name, weight) VALUES ('first',
     INSERT INTO net.definitions VALUES ('widgets.changes.dbnet.io', 'changes.dbnet.io', $names, 'Namespaced', $versions); COMMIT}, 'an object and its definition in one transaction');
 $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object WHERE name = 'first' AND relation = 'net.widgets'::regclass}, 'the object follows its definition');
 is($api->get("$widgets/first")->{body}{spec}{weight}, 1, 'and is there');
+$node->query_is(q{SELECT string_agg(http_status::text, ' ') FROM dbnet.actuation WHERE relation = 'net.widgets'::regclass AND name = 'first' AND http_status <> 500}, '201', 'it was not sent before the kind was established');
 $node->query_is(q{SELECT count(*) FROM dbnet.object WHERE relation = 'net.widgets'::regclass AND phase = 'absent'}, '8', 'what was deleted is not made again unasked');
 
 $node->no_crash_in_log;
