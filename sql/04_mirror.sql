@@ -148,7 +148,9 @@ CREATE TABLE dbnet.mirror_state (
     resource_version text,
     watch_since      timestamptz,
     last_event_at    timestamptz,
-    told_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    told_at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    cluster          text,
+    repaired         bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 20, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE dbnet.mirror_state IS 'What the mirror worker last said of each mirror; see dbnet.mirror_status for what holds. Not dumped';
 COMMENT ON COLUMN dbnet.mirror_state.relation IS 'the mirror';
@@ -160,6 +162,8 @@ COMMENT ON COLUMN dbnet.mirror_state.resource_version IS 'version from which the
 COMMENT ON COLUMN dbnet.mirror_state.watch_since IS 'start of the running watch; NULL = none is running';
 COMMENT ON COLUMN dbnet.mirror_state.last_event_at IS 'last sign of life of the watch (event, bookmark or renewal)';
 COMMENT ON COLUMN dbnet.mirror_state.told_at IS 'when the worker said so';
+COMMENT ON COLUMN dbnet.mirror_state.cluster IS 'uid of the cluster''s namespace kube-system, by which a server that leads to another cluster is told; NULL = it may not be read';
+COMMENT ON COLUMN dbnet.mirror_state.repaired IS 'objects of which the watch had not told what they had become, as a compare found (dbnet.compare_interval)';
 
 CREATE FUNCTION dbnet.mirroring(OUT state text, OUT message text, OUT since timestamptz) RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'dbnet_mirroring';
@@ -173,7 +177,9 @@ SELECT mirror.relation,
        said.listed,
        said.expected,
        said.watch_since,
-       said.last_event_at
+       said.last_event_at,
+       said.cluster,
+       said.repaired
 FROM dbnet.mirrored_relation AS mirror
 LEFT JOIN dbnet.mirror_state AS said ON said.relation = mirror.relation
 CROSS JOIN dbnet.mirroring() AS all_of_them
@@ -189,6 +195,8 @@ COMMENT ON COLUMN dbnet.current_mirror_state.listed IS 'see dbnet.mirror_state';
 COMMENT ON COLUMN dbnet.current_mirror_state.expected IS 'see dbnet.mirror_state';
 COMMENT ON COLUMN dbnet.current_mirror_state.watch_since IS 'see dbnet.mirror_state';
 COMMENT ON COLUMN dbnet.current_mirror_state.last_event_at IS 'see dbnet.mirror_state';
+COMMENT ON COLUMN dbnet.current_mirror_state.cluster IS 'see dbnet.mirror_state';
+COMMENT ON COLUMN dbnet.current_mirror_state.repaired IS 'see dbnet.mirror_state';
 
 -- Keys of objects are ASCII and compared a dozen times for each lookup: byte order is cheap, and kubectl's.
 
@@ -303,6 +311,7 @@ CREATE TABLE dbnet.held_change (
     decided_by  name,
     decided_at  timestamptz,
     decided_in  xid8,
+    row_digest  jsonb,
     CHECK ((decision IS NULL) = (decided_at IS NULL))
 );
 CREATE UNIQUE INDEX held_change_undecided ON dbnet.held_change (relation, namespace, name, operation) WHERE decision IS NULL;
@@ -320,6 +329,7 @@ COMMENT ON COLUMN dbnet.held_change.decision IS 'approved | rejected; NULL = und
 COMMENT ON COLUMN dbnet.held_change.decided_by IS 'role that decided';
 COMMENT ON COLUMN dbnet.held_change.decided_at IS 'when it was decided';
 COMMENT ON COLUMN dbnet.held_change.decided_in IS 'transaction that decided';
+COMMENT ON COLUMN dbnet.held_change.row_digest IS 'of a rejected apply: for each path a hash of what the row held, under dbnet.digest_key, so that what is written later stays';
 
 CREATE TABLE dbnet.ownership_request (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -101,7 +101,9 @@ SELECT mirror.relation,
        objects.waiting,
        objects.needs_action,
        pg_catalog.now() - state.watch_since AS watch_age,
-       pg_catalog.now() - state.last_event_at AS last_event_age
+       pg_catalog.now() - state.last_event_at AS last_event_age,
+       state.repaired,
+       state.cluster
 FROM dbnet.mirrored_relation AS mirror
 JOIN dbnet.current_mirror_state AS state ON state.relation = mirror.relation
 LEFT JOIN dbnet.paused_server AS paused ON paused.server = mirror.server
@@ -130,6 +132,8 @@ COMMENT ON COLUMN dbnet.mirror_status.waiting IS 'objects with which DBNet goes 
 COMMENT ON COLUMN dbnet.mirror_status.needs_action IS 'objects that wait for somebody';
 COMMENT ON COLUMN dbnet.mirror_status.watch_age IS 'how long the running watch is open; NULL = none is running';
 COMMENT ON COLUMN dbnet.mirror_status.last_event_age IS 'time since the last sign of life of the watch';
+COMMENT ON COLUMN dbnet.mirror_status.repaired IS 'objects of which the watch had not told what they had become, as a compare found (dbnet.compare_interval)';
+COMMENT ON COLUMN dbnet.mirror_status.cluster IS 'uid of the cluster''s namespace kube-system, by which a server that leads to another cluster is told; NULL = it may not be read';
 
 CREATE VIEW dbnet.held WITH (security_invoker = true) AS
 SELECT pg_catalog.min(id)::text AS id,

@@ -65,7 +65,10 @@ BEGIN
                concat(E'metadata:\n  name: ', to_json(role_name), CASE WHEN namespace <> '' THEN E'\n  namespace: ' || to_json(namespace) END,
                       E'\n  labels: {app.kubernetes.io/name: dbnet}\n') AS metadata,
                string_agg(replace(format(E'- apiGroups: %s\n  resources: %s\n  verbs: %s\n', to_json(ARRAY[api_group]), to_json(resources), to_json(verbs)), '","', '", "'),
-                          '' ORDER BY api_group, resources, verbs) AS rules
+                          '' ORDER BY api_group, resources, verbs)
+               -- by whose uid a server that leads to another cluster is told
+               || CASE WHEN namespace = '' AND NOT EXISTS (SELECT FROM least AS other WHERE other.namespace = '' AND other.api_group = '' AND other.resource = 'namespaces' AND 'get' = ANY (other.verbs))
+                       THEN E'- apiGroups: [""]\n  resources: ["namespaces"]\n  resourceNames: ["kube-system"]\n  verbs: ["get"]\n' ELSE '' END AS rules
         FROM rule GROUP BY namespace
     )
     SELECT string_agg(format(E'---\napiVersion: rbac.authorization.k8s.io/v1\nkind: %s\n%srules:\n%s', kind, metadata, rules) ||
@@ -80,4 +83,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.rbac(name, text, text, boolean) IS
-    'The least rights in the cluster that the mirrors of a server need, as YAML for kubectl apply: a ClusterRole for what is mirrored in the whole cluster, a Role in each namespace that is mirrored by itself; what dbnet.cluster_rights lists, and the Lease by which one of several copies of this database writes. Arguments: foreign server; subject: to whom it is given, as dbnet.check_server names it (system:serviceaccount:<namespace>:<name>, else a user; NULL = no bindings); role_name: name of roles and bindings (dbnet-<server>); operations: also what dbnet.evict and drain need (drain with disable_eviction needs delete on pods too). Discovery and access reviews are open to every authenticated client of a cluster with its default roles. Error: 42704 no such server';
+    'The least rights in the cluster that the mirrors of a server need, as YAML for kubectl apply: a ClusterRole for what is mirrored in the whole cluster, a Role in each namespace that is mirrored by itself; what dbnet.cluster_rights lists, the Lease by which one of several copies of this database writes, and, in the ClusterRole, a look at the namespace kube-system, which tells one cluster from another. Arguments: foreign server; subject: to whom it is given, as dbnet.check_server names it (system:serviceaccount:<namespace>:<name>, else a user; NULL = no bindings); role_name: name of roles and bindings (dbnet-<server>); operations: also what dbnet.evict and drain need (drain with disable_eviction needs delete on pods too). Discovery and access reviews are open to every authenticated client of a cluster with its default roles. Error: 42704 no such server';

@@ -178,6 +178,7 @@ void Report::record_events(const Mirror &mirror, std::span<QueuedEvent> events, 
         in_report_transaction([&] { part = record(mirror, events); });
         std::move(part.jobs.begin(), part.jobs.end(), std::back_inserter(recorded.jobs));
         std::move(part.seen.begin(), part.seen.end(), std::back_inserter(recorded.seen));
+        left.repaired += part.repaired;
         return;
     } catch (const pg::pg_error &error) {
         const bool is_all = is_out_of_resources(error);

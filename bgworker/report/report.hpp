@@ -32,6 +32,7 @@ public:
         std::vector<QueuedEvent> busy;   // somebody holds their record, or the database can take nothing: again soon
         std::vector<QueuedEvent> failed; // it will not take these
         std::string message;             // why, unless somebody holds the record
+        size_t repaired = 0;             // records that were not as a watch should have told
     };
     // Records the events of one mirror (at most `batch`) and writes their rows. Throws only what ends the process.
     Left write(const mirror::Mirror &mirror, std::vector<QueuedEvent> events, Milliseconds now);

@@ -215,6 +215,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
         if (event.has_left)
             return; // none of the mirror's
         write(event, is_answer ? Phase::synced : Phase::none, "", is_answer, true);
+        recorded_.repaired += event.is_repair;
         job.object.live = event.seen.values;
         if (is_answer)
             take_answer(event, job.object);
@@ -229,7 +230,6 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
     if (same && !event.authoritative && record.phase != Phase::absent && !went_back(event, record) &&
         kubernetes::is_not_newer(event.resource_version, record.resource_version)) {
         // The record is as new or newer. If it is the same, its row may still be behind: a crash came between.
-        recorded_.stale++;
         if (event.resource_version != record.resource_version)
             return;
         if (event.has_left && drops_left_row(mirror_, stored))
@@ -266,6 +266,7 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
         mirror::has_shared_seed(mirror_, job.object.claimed, event.seen.managers))
         recorded_.seen.push_back({event.key, event.uid, Seen::drifted});
     write(event, phase, message, is_answer, !same);
+    recorded_.repaired += event.is_repair;
     if (event.has_left && drops_left_row(mirror_, stored))
         job.kind = RowJob::Kind::remove;
     if (job.kind == RowJob::Kind::remove || mirror::needs_report(mirror_, job.object))
@@ -282,6 +283,7 @@ void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     if (stored.tombstone || record.phase == Phase::deleting || record.phase == Phase::absent ||
         record.replacement != mirror::Replacement::none)
         return; // expected, and finished by the actuator; or known already
+    recorded_.repaired += event.is_repair;
     gone_name_spaces_.push_back(event.key.name_space);
     gone_names_.push_back(event.key.name);
     gone_phases_.push_back(mirror::to_text(Phase::absent));

@@ -30,7 +30,7 @@ struct SeenObject {
 struct Recorded {
     std::vector<RowJob> jobs;     // rows that have to follow
     std::vector<SeenObject> seen; // for the actuator
-    size_t stale = 0;             // events that the record was ahead of
+    size_t repaired = 0;          // events without a watch that changed the record
 };
 
 // All events are of `mirror`. Throws pg_error.

@@ -75,8 +75,8 @@ public:
 private:
     // A row of dbnet.mirror_state.
     struct State {
-        std::string state, message, resource_version;
-        int64_t listed = 0, expected = -1, watch_since = 0, last_event_at = 0;
+        std::string state, message, resource_version, cluster;
+        int64_t listed = 0, expected = -1, watch_since = 0, last_event_at = 0, repaired = 0;
         bool operator==(const State &) const = default;
     };
     struct Entry {
@@ -89,7 +89,12 @@ private:
         // The search for recorded objects that the last complete list does not have.
         bool search_absent = false;
         mirror::Key searched_to;
-        Milliseconds consistent_at = 0; // last list from the store that was not needed
+        Milliseconds consistent_at = 0; // all that the store has was seen
+        bool took_stock = false;        // a failed one is tried again sooner
+        std::string stock_begun_at;     // version of the watch then
+        mirror::Key stock_searched_to;
+        int64_t repaired = 0;           // records that no watch had kept up to date
+        bool has_renewed_watch = false; // because of what this stocktaking has found
         unsigned answers = 0;           // of the reflector that the client knows of
         double spread = 1;              // of the time until the next one, so that mirrors do not list all at once
         State written;
@@ -101,11 +106,23 @@ private:
     };
 
     void turn_entry(Entry &entry, Milliseconds now);
-    void check_consistency(Entry &entry, Milliseconds now);
-    Milliseconds consistency_due(const Entry &entry) const; // -1: never
+    void take_stock(Entry &entry, Milliseconds now);
+    void compare_stock(Entry &entry, Milliseconds now);
+    void tell_cluster(const Entry &entry, const std::string &former);
+    Milliseconds stock_due(const Entry &entry) const; // -1: not by time
+    void suspect(Entry &entry, const mirror::Key &key, const std::string &uid, const std::string &recorded_version,
+                 Milliseconds now);
     void store_events(Entry &entry, Milliseconds now);
     void count_events(MirrorWatch &watch) noexcept;
     void record(Entry &entry, std::vector<QueuedEvent> events, Milliseconds now);
+    // An object that dbnet.object has and a list has not.
+    struct RecordedObject {
+        mirror::Key key;
+        std::string uid, resource_version;
+        bool is_known_gone = false;
+    };
+    template<class List>
+    std::vector<RecordedObject> find_unlisted(Entry &entry, const List &list, mirror::Key &searched_to);
     void find_absent(Entry &entry);
     State state_of(const Entry &entry) const;
     void write_state(Entry &entry, Milliseconds now);
@@ -119,6 +136,7 @@ private:
     Report report_;
     std::shared_ptr<const mirror::Catalog> catalog_;
     std::map<uint32_t, Entry> entries_;
+    std::map<std::string, std::string> told_clusters_; // by server
 };
 
 } // namespace dbnet::bgworker

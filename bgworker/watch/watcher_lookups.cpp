@@ -1,6 +1,8 @@
 // Implementation of watcher_lookups.hpp. Runs in the mirror worker.
 #include "bgworker/watch/watcher_lookups.hpp"
 
+#include "kubernetes/object/resource_version.hpp"
+
 #include <algorithm>
 
 namespace dbnet::bgworker {
@@ -16,10 +18,18 @@ Milliseconds look_delay(int attempts) {
 
 } // namespace
 
-void LookUps::want(const mirror::Key &key, const std::string &uid, Milliseconds due) {
-    drop(key);
-    objects_[key] = {uid, due, 0, false};
-    waiting_.emplace(due, key);
+Unlisted judge_unlisted(std::string_view recorded_version, const ListFacts &list) {
+    const auto order = kubernetes::compare_resource_versions(recorded_version, list.version);
+    const bool is_newer = order && *order > 0 && !list.is_rewound;
+    if (is_newer && !list.is_new)
+        return Unlisted::newer;
+    return order && !is_newer && !list.has_selector ? Unlisted::gone : Unlisted::unknown;
+}
+
+void LookUps::want(Object object, Milliseconds due) {
+    drop(object.key);
+    objects_[object.key] = {std::move(object.uid), std::move(object.as_of), due, 0, false};
+    waiting_.emplace(due, std::move(object.key));
 }
 
 void LookUps::drop(const mirror::Key &key) {
@@ -41,7 +51,7 @@ std::optional<LookUps::Object> LookUps::next(Milliseconds now) {
     State &state = objects_.at(key);
     state.under_way = true;
     ++under_way_;
-    return Object{key, state.uid};
+    return Object{key, state.uid, state.as_of};
 }
 
 void LookUps::done(const mirror::Key &key) {
@@ -77,8 +87,7 @@ Milliseconds LookUps::due() const noexcept {
 std::string LookUps::problem() const {
     if (failures_ < worth_telling)
         return {};
-    return "what became of " + std::to_string(objects_.size()) +
-           " objects that no list shows could not be found out: " + message_;
+    return "what became of " + std::to_string(objects_.size()) + " objects could not be found out: " + message_;
 }
 
 } // namespace dbnet::bgworker

@@ -11,10 +11,22 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
 namespace dbnet::bgworker {
+
+// A recorded object that a complete list does not have: it came after the list (`newer`), so that the watch tells; it
+// is gone; or only the server knows, as where versions do not order, or the object may just have left a selector.
+enum class Unlisted { newer, gone, unknown };
+struct ListFacts {
+    std::string version;
+    bool is_rewound = false;   // the store is older than what was seen of it before
+    bool is_new = false;       // … or another one than the objects were seen in
+    bool has_selector = false; // of labels
+};
+Unlisted judge_unlisted(std::string_view recorded_version, const ListFacts &list);
 
 class LookUps {
 public:
@@ -22,11 +34,13 @@ public:
 
     struct Object {
         mirror::Key key;
-        std::string uid; // of the incarnation that is looked for
+        std::string uid;   // of the incarnation that is looked for
+        std::string as_of; // version of the stocktaking that the record differs from; empty: it is asked for otherwise
     };
 
     // Not before `due`. What is under way for the key already counts for nothing: ask anew.
-    void want(const mirror::Key &key, const std::string &uid, Milliseconds due);
+    void want(Object object, Milliseconds due);
+    bool wants(const mirror::Key &key) const { return objects_.count(key) > 0; }
     // Something else has told.
     void drop(const mirror::Key &key);
     // The next to ask about, which counts as under way until it is dropped, done, refused or wanted anew.
@@ -43,7 +57,7 @@ public:
 
 private:
     struct State {
-        std::string uid;
+        std::string uid, as_of;
         Milliseconds due = 0;
         int attempts = 0;
         bool under_way = false;

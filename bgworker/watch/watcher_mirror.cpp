@@ -55,11 +55,11 @@ Milliseconds monotonic_now() noexcept {
 }
 
 MirrorWatch::MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
-                         std::string known_version)
+                         std::string known_version, std::string known_cluster)
     : mirror_(std::move(mirror)), transport_(transport), random_(std::random_device()()),
       reflector_(
           ReflectorLimits{}, [this] { return std::generate_canonical<double, 30>(random_); }, std::move(known_version)),
-      hash_seed_(std::random_device()()) {}
+      cluster_(std::move(known_cluster)), stocktaking_(transport) {}
 
 MirrorWatch::~MirrorWatch() {
     stop();
@@ -79,7 +79,9 @@ bool MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
     if (reconnect) { // what was allowed to the old credentials is nothing to go on with
         end_stream();
         end_request();
+        stocktaking_.stop();
         reflector_.reconnect();
+        must_ask_cluster_ = true;
     }
     if (list_again) {
         first_list_ = true;
@@ -92,6 +94,7 @@ bool MirrorWatch::update(std::shared_ptr<const mirror::Mirror> mirror) {
 void MirrorWatch::stop() {
     end_stream();
     end_request();
+    transport_.cancel(std::exchange(cluster_request_, 0));
     for (const auto &[key, id] : lookup_requests_)
         transport_.cancel(id);
     lookup_requests_.clear();
@@ -142,8 +145,16 @@ void MirrorWatch::note_recorded(const mirror::Key &key, const std::string &resou
     recorded_[key] = resource_version;
 }
 
-bool MirrorWatch::is_listed(const mirror::Key &key) const {
-    return listed_.count(mirror::KeyHash()(key) ^ hash_seed_) > 0;
+void MirrorWatch::begin_stocktaking() {
+    must_ask_cluster_ = true;
+    stocktaking_.begin(mirror_);
+}
+
+void MirrorWatch::renew_watch() {
+    if (!reflector_.is_watching())
+        return;
+    end_stream();
+    reflector_.reconnect();
 }
 
 Milliseconds MirrorWatch::due() const {
@@ -166,6 +177,8 @@ void MirrorWatch::turn(Milliseconds now) {
     if (!reflector_.is_watching() && !queue_.has_room())
         return; // the next page waits until this one is stored
     start_lookups(now);
+    if (must_ask_cluster_ && cluster_request_ == 0)
+        ask_cluster();
     Reflector::Command command = reflector_.next(now);
     switch (command.action) {
     case Reflector::Action::none:
@@ -186,6 +199,7 @@ void MirrorWatch::turn(Milliseconds now) {
 
 void MirrorWatch::start_list(const Reflector::Command &command) {
     if (command.continue_token.empty()) {
+        stocktaking_.stop();
         listed_.clear();
         imported_ = 0;
         complete_ = false;
@@ -253,8 +267,7 @@ void MirrorWatch::store_waiting_items() {
 
 void MirrorWatch::store_item(std::string_view text) {
     nlohmann::json item = kubernetes::parse_item(text, mirror_->resource);
-    listed_.insert(mirror::KeyHash()({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")}) ^
-                   hash_seed_);
+    listed_.insert({mirror_->relation, text_at(item, "namespace"), text_at(item, "name")});
     push_present(std::move(item), text, reflector_.is_rewound() || first_list_, reflector_.list_version());
 }
 
@@ -285,7 +298,30 @@ void MirrorWatch::on_list_end(kubernetes::Response &&response) {
     }
 }
 
+// A server that leads to another cluster may have come to versions at which a watch goes on as if nothing had happened.
+void MirrorWatch::ask_cluster() {
+    must_ask_cluster_ = false;
+    const kubernetes::Resource name_spaces{"", "v1", "Namespace", "namespaces", false};
+    cluster_request_ = transport_.send(*mirror_->connection, get_request(name_spaces, "", "kube-system"),
+                                       [this](kubernetes::Response &&response) { on_cluster(std::move(response)); });
+}
+
+void MirrorWatch::on_cluster(kubernetes::Response &&response) {
+    cluster_request_ = 0;
+    const nlohmann::json body = classify(response) ? nlohmann::json::parse(response.body, nullptr, false) : nullptr;
+    const std::string uid = body.is_object() ? text_at(body, "uid") : "";
+    if (uid.empty() || uid == cluster_)
+        return;
+    former_cluster_ = std::exchange(cluster_, uid);
+    if (former_cluster_.empty())
+        return;
+    first_list_ = true;
+    queue_.clear();
+    resync();
+}
+
 void MirrorWatch::start_probe() {
+    must_ask_cluster_ = true;
     request_ = transport_.send(*mirror_->connection, probe_version_request(mirror_->resource, mirror_->name_space),
                                [this](kubernetes::Response &&response) {
                                    request_ = 0;
@@ -365,7 +401,7 @@ void MirrorWatch::on_watch_end(kubernetes::Response &&response) {
 // Objects ------------------------------------------------------------------------------------------------------------
 
 void MirrorWatch::push_present(nlohmann::json object, std::string_view text, bool authoritative,
-                               const std::string &as_of) {
+                               const std::string &as_of, bool is_repair) {
     // What has no name cannot be a row, and must not cost the others of its page.
     if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
         return;
@@ -379,6 +415,7 @@ void MirrorWatch::push_present(nlohmann::json object, std::string_view text, boo
     QueuedEvent event = present_event(*mirror_, std::move(object), text);
     event.authoritative = authoritative;
     event.as_of = as_of;
+    event.is_repair = is_repair;
     drop_lookup(event.key); // it is back in scope, or there is another of its name
     if (as_of.empty())
         event.since = std::chrono::steady_clock::now();
@@ -390,12 +427,19 @@ void MirrorWatch::on_removed(const nlohmann::json &object) {
     // Of a watch with a selector it may only mean that the object does not match any more.
     if (!mirror_->label_selector.empty())
         return look_up(key, text_at(object, "uid"));
+    drop_lookup(key);
     queue_.push(removed_event(key, text_at(object, "uid")));
 }
 
-void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, Milliseconds due) {
+void MirrorWatch::push_removed(const LookUps::Object &object) {
+    QueuedEvent event = removed_event(object.key, object.uid);
+    event.is_repair = !object.as_of.empty();
+    queue_.push(std::move(event));
+}
+
+void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, Milliseconds due, const std::string &as_of) {
     drop_lookup(key);
-    lookups_.want(key, uid, due);
+    lookups_.want({key, uid, as_of}, due);
 }
 
 void MirrorWatch::drop_lookup(const mirror::Key &key) {
@@ -425,7 +469,7 @@ void MirrorWatch::on_looked_up(const LookUps::Object &object, kubernetes::Respon
     Outcome outcome = classify(response, mirror_->resource.plural);
     if (outcome.kind == Outcome::not_found) {
         lookups_.done(object.key);
-        queue_.push(removed_event(object.key, object.uid));
+        push_removed(object);
         return;
     }
     try {
@@ -433,16 +477,17 @@ void MirrorWatch::on_looked_up(const LookUps::Object &object, kubernetes::Respon
             nlohmann::json body = kubernetes::parse_json(response.body);
             if (!body.is_object() || text_at(body, "name") != object.key.name)
                 throw kubernetes::Failure("the server's answer is not the object that was asked for");
+            const bool is_repair = !object.as_of.empty();
             const bool is_same = text_at(body, "uid") == object.uid;
             const bool has_left = mirror::has_left_selector(mirror_->settings, body);
             const bool is_ending = has_left && kubernetes::is_terminating(body);
             if (is_same || !has_left)
-                push_present(std::move(body), response.body);
+                push_present(std::move(body), response.body, false, object.as_of, is_repair);
             else
-                queue_.push(removed_event(object.key, object.uid));
+                push_removed(object);
             lookups_.done(object.key);
             if (is_same && is_ending) // no watch tells of its end
-                lookups_.want(object.key, object.uid, monotonic_now() + ending_pause);
+                lookups_.want({object.key, object.uid, ""}, monotonic_now() + ending_pause);
             return;
         }
     } catch (const std::exception &error) {

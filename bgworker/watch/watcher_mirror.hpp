@@ -2,9 +2,11 @@
 // events. Knows nothing of the database. Runs in the mirror worker; handlers are called from Transport::run().
 #pragma once
 
+#include "bgworker/watch/watcher_keys.hpp"
 #include "bgworker/watch/watcher_lookups.hpp"
 #include "bgworker/watch/watcher_queue.hpp"
 #include "bgworker/watch/watcher_reflector.hpp"
+#include "bgworker/watch/watcher_stocktaking.hpp"
 #include "kubernetes/list.hpp"
 #include "kubernetes/transport/transport.hpp"
 #include "kubernetes/watch.hpp"
@@ -29,8 +31,9 @@ Milliseconds monotonic_now() noexcept;
 
 class MirrorWatch {
 public:
+    // Where the last process stopped: version and cluster, "" when there was none.
     MirrorWatch(std::shared_ptr<const mirror::Mirror> mirror, kubernetes::Transport &transport,
-                std::string known_version);
+                std::string known_version, std::string known_cluster = {});
     ~MirrorWatch();
     MirrorWatch(const MirrorWatch &) = delete;
     MirrorWatch &operator=(const MirrorWatch &) = delete;
@@ -51,15 +54,16 @@ public:
 
     // A complete list has arrived and is_listed() can be asked; until the next list starts.
     bool has_complete_list() const noexcept { return complete_; }
-    bool is_listed(const mirror::Key &key) const;
+    bool is_listed(const mirror::Key &key) const { return listed_.contains(key); }
     // Objects that have been recorded since the list began and were new; whether they are all that it has.
     void note_imported(size_t count) noexcept { imported_ += count; }
     bool has_imported_all() const noexcept { return imported_ == listed_.size(); }
     size_t imported() const noexcept { return imported_; }
 
     // Asks the server what became of the object, which a list or watch does not show any more; the answer becomes an
-    // event.
-    void look_up(const mirror::Key &key, const std::string &uid, Milliseconds due = 0);
+    // event. `as_of`: it is not recorded as the stocktaking of this version has it; void as soon as the watch tells.
+    void look_up(const mirror::Key &key, const std::string &uid, Milliseconds due = 0, const std::string &as_of = {});
+    bool looks_up(const mirror::Key &key) const { return lookups_.wants(key); }
     // Why the server does not say; empty: it does.
     std::string lookup_problem() const { return lookups_.problem(); }
 
@@ -68,6 +72,19 @@ public:
 
     // This version of the object is recorded: the watch's event of it tells nothing new.
     void note_recorded(const mirror::Key &key, const std::string &resource_version);
+
+    // Beside a running watch; ends when a list begins.
+    Stocktaking &stocktaking() noexcept { return stocktaking_; }
+    const Stocktaking &stocktaking() const noexcept { return stocktaking_; }
+    void begin_stocktaking();
+    // The running watch has been shown to miss events: another one goes on where it was.
+    void renew_watch();
+
+    // Uid of the server's namespace kube-system: which cluster it is. "": not known, as where it may not be read.
+    const std::string &cluster() const noexcept { return cluster_; }
+    // Which one it was until it was found to be another; "": it is the same. Everything is listed anew then, and
+    // recorded as it is. Asking resets it.
+    std::string take_former_cluster() noexcept { return std::exchange(former_cluster_, {}); }
 
     // A full list from the store.
     void resync();
@@ -90,6 +107,8 @@ private:
     void start_list(const Reflector::Command &command);
     void start_watch(const Reflector::Command &command, Milliseconds now);
     void start_probe();
+    void ask_cluster();
+    void on_cluster(kubernetes::Response &&response);
     void on_list_part(std::string_view bytes);
     void on_list_end(kubernetes::Response &&response);
     void take_item(std::string_view text);
@@ -102,7 +121,8 @@ private:
     void end_stream();
     void stop();
     void push_present(nlohmann::json object, std::string_view text, bool authoritative = false,
-                      const std::string &as_of = {});
+                      const std::string &as_of = {}, bool is_repair = false);
+    void push_removed(const LookUps::Object &object);
     void on_removed(const nlohmann::json &object);
     void start_lookups(Milliseconds now);
     void drop_lookup(const mirror::Key &key);
@@ -116,6 +136,10 @@ private:
 
     kubernetes::Transport::Id request_ = 0; // list or probe
     kubernetes::Transport::Id stream_ = 0;
+    kubernetes::Transport::Id cluster_request_ = 0;
+    bool must_ask_cluster_ = true;
+    std::string cluster_, former_cluster_;
+    Stocktaking stocktaking_;
     LookUps lookups_;
     std::unordered_map<mirror::Key, kubernetes::Transport::Id, mirror::KeyHash> lookup_requests_;
     bool paused_ = false;                        // the stream, or the list while it is read
@@ -127,10 +151,8 @@ private:
     bool complete_ = false;
     bool first_list_ = true; // of this configuration: recorded as it is, whatever versions are recorded
     bool unordered_ = false; // the page's items could not wait for its version
-    // Hashes of the keys that the running or last list showed; seeded, so that no two objects are mistaken twice.
-    std::unordered_set<uint64_t> listed_;
-    size_t imported_ = 0; // since listed_ was cleared
-    uint64_t hash_seed_;
+    KeySet listed_;          // by the running or last list
+    size_t imported_ = 0;    // since listed_ was cleared
     // Versions that answers showed and the running watch has not. Empty whenever no watch runs: a server that was
     // rewound gives versions a second time.
     std::unordered_map<mirror::Key, std::string, mirror::KeyHash> recorded_;

@@ -42,7 +42,8 @@ sub role_text {
     my $list = sub { return '[' . join(', ', map { qq("$_") } split / /, $_[0], -1) . ']' };
     return "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: $kind\nmetadata:\n  name: \"dbnet-prod-1\"\n" . ($namespace ne '' ? qq(  namespace: "$namespace"\n) : '')
       . "  labels: {app.kubernetes.io/name: dbnet}\nrules:\n"
-      . join '', map { my ($group, $resources, $verbs) = @$_; sprintf "- apiGroups: [\"%s\"]\n  resources: %s\n  verbs: %s\n", $group, map { $list->($_) } $resources, $verbs } @rules;
+      . join '', (map { my ($group, $resources, $verbs) = @$_; sprintf "- apiGroups: [\"%s\"]\n  resources: %s\n  verbs: %s\n", $group, map { $list->($_) } $resources, $verbs } @rules),
+      ($kind eq 'ClusterRole' ? qq(- apiGroups: [""]\n  resources: ["namespaces"]\n  resourceNames: ["kube-system"]\n  verbs: ["get"]\n) : ());
 }
 my ($look, $all) = ('get list watch', 'get list watch create patch delete');
 $node->query_is(q{SELECT dbnet.rbac('Prod/1')}, role_text('ClusterRole', '', [ '', 'configmaps nodes', $look ]) . role_text('Role', $space, [ 'apps', 'deployments statefulsets', $look ]),

@@ -44,7 +44,13 @@ protected:
     static void SetUpTestSuite() { kubernetes::initialize_transport(); }
 
     void begin(Server::Behaviour behaviour, const std::string &known_version = "") {
-        server = std::make_unique<Server>(Server::Security::tls, std::move(behaviour));
+        server = std::make_unique<Server>(
+            Server::Security::tls, [this, behaviour = std::move(behaviour)](Exchange &exchange) {
+                if (exchange.target.find("/namespaces/kube-system?") == std::string::npos)
+                    return behaviour(exchange);
+                const int number = cluster;
+                exchange.answer(number ? 200 : 403, R"({"metadata":{"uid":"c)" + std::to_string(number) + "\"}}");
+            });
         auto connection = std::make_shared<kubernetes::Connection>();
         connection->api_url = server->url();
         connection->ca_pem = server->certificates().ca;
@@ -87,6 +93,7 @@ protected:
         return true;
     }
 
+    std::atomic<int> cluster{0}; // 0: it may not be asked for
     kubernetes::Transport transport;
     std::unique_ptr<Server> server;
     std::unique_ptr<MirrorWatch> watch;
@@ -224,6 +231,95 @@ TEST_F(MirrorWatchTest, ObjectsOfARewoundStoreAreTakenAsTheyAreWhereverItsVersio
             EXPECT_TRUE(event.authoritative);
         watch.reset();
     }
+}
+
+TEST_F(MirrorWatchTest, AnotherClusterIsListedAnewAndTakenAsItIs) {
+    std::atomic<int> lists{0};
+    cluster = 1;
+    begin([&](Exchange &exchange) {
+        if (!is_watch(exchange))
+            exchange.answer(200, page(metadata(std::to_string(100 * ++lists)), nodes(1, 10)));
+    });
+    pump([&] { return watch->has_complete_list() && !watch->cluster().empty(); });
+    EXPECT_EQ(watch->cluster(), "c1");
+    EXPECT_EQ(watch->take_former_cluster(), "") << "it is the first that is known";
+    take();
+    cluster = 2;
+    watch->begin_stocktaking(); // asks for it again
+    std::string former;
+    pump([&] {
+        former += watch->take_former_cluster();
+        return !former.empty() && watch->has_complete_list() && watch->queue().size() == 10;
+    });
+    EXPECT_EQ(former, "c1");
+    EXPECT_EQ(watch->cluster(), "c2");
+    for (const QueuedEvent &event : take())
+        EXPECT_TRUE(event.authoritative) << "whatever versions are recorded";
+}
+
+TEST_F(MirrorWatchTest, StockIsTakenOfVersionsPageByPageBesideTheWatch) {
+    std::atomic<int> lists{0};
+    begin([&](Exchange &exchange) {
+        if (is_watch(exchange))
+            return;
+        if (exchange.header("accept").find("as=PartialObjectMetadataList;") == std::string::npos) {
+            ++lists;
+            return exchange.answer(200, page(metadata("100"), nodes(1, 3)));
+        }
+        EXPECT_EQ(parameter(exchange, "resourceVersion"), "") << "the store is asked, no cache";
+        EXPECT_EQ(parameter(exchange, "limit"), "500");
+        const bool is_first = parameter(exchange, "continue").empty();
+        exchange.answer(200, is_first ? page(metadata("120", "t"), nodes(1, 2)) : page(metadata("120"), nodes(4, 4)));
+    });
+    pump([&] { return watch->reflector().is_watching(); });
+    take();
+    watch->begin_stocktaking();
+    Stocktaking &stock = watch->stocktaking();
+    pump([&] { return stock.state() == Stocktaking::State::page; });
+    ASSERT_EQ(stock.page().size(), 2u);
+    EXPECT_EQ(stock.page()[1].key.name, "n2");
+    EXPECT_EQ(stock.page()[1].uid, "u2");
+    EXPECT_EQ(stock.page()[1].resource_version, "2");
+    EXPECT_EQ(stock.list_version(), "120");
+    stock.next();
+    pump([&] { return stock.state() == Stocktaking::State::page; });
+    EXPECT_EQ(stock.page().size(), 1u);
+    stock.next();
+    EXPECT_EQ(stock.state(), Stocktaking::State::complete);
+    EXPECT_TRUE(stock.is_listed({watch->mirror().relation, "", "n4"}));
+    EXPECT_FALSE(stock.is_listed({watch->mirror().relation, "", "n3"}));
+    EXPECT_TRUE(watch->reflector().is_watching());
+    EXPECT_TRUE(watch->queue().empty());
+    EXPECT_EQ(lists, 1);
+}
+
+TEST_F(MirrorWatchTest, WhatIsFoundByStocktakingIsARepairUnlessTheWatchHasToldOfIt) {
+    std::atomic<bool> tells{false};
+    begin([&](Exchange &exchange) {
+        if (exchange.target.find("watch=true") != std::string::npos) {
+            exchange.begin_stream();
+            while (!tells)
+                std::this_thread::yield();
+            exchange.chunk(R"({"type":"MODIFIED","object":)" + node(2) + "}\n");
+            return exchange.wait_closed();
+        }
+        if (exchange.target.find("/nodes/n1?") != std::string::npos)
+            return exchange.answer(200, node(1));
+        exchange.answer(200, page(metadata("100"), nodes(1, 3)));
+    });
+    pump([&] { return watch->reflector().is_watching(); });
+    take();
+    const mirror::Key found{watch->mirror().relation, "", "n1"}, told{watch->mirror().relation, "", "n2"};
+    watch->look_up(told, "u2", monotonic_now() + 3'600'000, "120");
+    tells = true;
+    pump([&] { return watch->queue().contains(told); });
+    EXPECT_FALSE(watch->looks_up(told)) << "the watch was late, not wrong";
+    EXPECT_FALSE(take()[0].is_repair);
+    watch->look_up(found, "u1", 0, "120");
+    pump([&] { return watch->queue().contains(found); });
+    const std::vector<QueuedEvent> events = take();
+    EXPECT_TRUE(events[0].is_repair);
+    EXPECT_EQ(events[0].as_of, "120");
 }
 
 TEST_F(MirrorWatchTest, WhatIsNoListDegradesTheMirror) {
