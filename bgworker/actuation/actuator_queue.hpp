@@ -102,7 +102,7 @@ struct Entry {
     // Of the newest commit: the server's words that refuse it for fields which are set once, where the object is to be
     // made anew instead.
     std::string immutable;
-    // What the row held when a rejection of it was taken up, until that is done; whatever is committed meanwhile.
+    // What the row held when it was rejected, until that is done; whatever is committed meanwhile.
     std::shared_ptr<const mirror::RowDigest> rejected;
     int attempts = 0;           // since the last success or new commit
     int schema_failures = 0;    // of these: answers that look like a schema error

@@ -295,6 +295,8 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.schema_failures++;
     if (verdict.next == Next::accepted)
         accept(finished, plan, mirror, response);
+    if (finished.write.phase == Phase::uncertain && !plan.part.subresource.empty())
+        finished.write.applied = plan.part.fields;
     const bool is_refused = verdict.next == Next::stop && plan.decision.action == Action::update;
     const bool is_immutable = is_refused && plan.part.subresource.empty() && kubernetes::is_immutable(outcome);
     if (is_immutable)

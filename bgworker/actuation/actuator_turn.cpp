@@ -410,13 +410,13 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     situation.hold = hold.decision;
     if (is_later_commit && hold.decision == mirror::HoldDecision::approved)
         situation.hold = mirror::HoldDecision::none; // what was approved is another transaction's
-    if (!row || situation.hold != mirror::HoldDecision::rejected)
-        entry.rejected = nullptr;
-    else if (!entry.rejected)
-        entry.rejected = std::make_shared<const mirror::RowDigest>(mirror.mapping, *row);
+    entry.rejected = row ? stored.rejected : nullptr;
     situation.rejected = entry.rejected.get();
     situation.replaced = entry.replaced;
     mirror::Decision decision = mirror::decide(situation);
+    // Another value was written since: what it is part of is counted by the minute, for the extent is the rejection's.
+    if (situation.hold == mirror::HoldDecision::rejected && decision.action == Action::update)
+        entry.extent = nullptr;
     // Back from another phase without a call: whether somebody else has changed something only the live object tells.
     if (decision.action == Action::nothing && decision.phase == Phase::synced && object && object->live.is_null() &&
         object->phase != Phase::synced && object->phase != Phase::none) {

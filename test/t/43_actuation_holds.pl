@@ -110,6 +110,23 @@ is($theirs->{data}{one} . ' ' . $theirs->{metadata}{labels}{team}, 'by one netwo
 is(sent('apply'), $before + 1, 'by one request');
 $node->query_is('SELECT count(*) FROM dbnet.held_change', '0', 'nothing is held any more');
 
+# The same of a rejection that the worker has yet to see: it counts from when it was said.
+$node->replace_worker('mirror worker', 'TERM');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "5"}'}, 'update them again');
+$node->wait_for('SELECT objects = 9 FROM dbnet.held', 'held');
+my $worker = $node->worker_pid('mirror worker');
+kill 'STOP', $worker;
+$node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '9', 'reject, while the worker stands still');
+$node->psql_ok(q{UPDATE net.configs SET labels = labels || '{"team": "storage"}' WHERE name = 'c22'}, 'a column that was not rejected');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"v": "6"}' WHERE name = 'c23'}, 'one that was');
+kill 'CONT', $worker;
+$node->wait_for(q{SELECT count(*) = 8 FROM net.configs WHERE data = '{"one": "by one"}'}, 'the rows are as the devices are');
+is($mirrors->wait_synced, '', 'all is settled');
+$node->query_is(q{SELECT string_agg(concat_ws(' ', name, data ->> 'one', data ->> 'v', labels ->> 'team'), ', ' ORDER BY name) FROM net.configs WHERE name IN ('c22', 'c23')},
+    'c22 by one storage, c23 6', 'what was written after the rejection stays');
+is($mirrors->config('c22')->{metadata}{labels}{team} . $mirrors->config('c23')->{data}{v}, 'storage6', 'and was sent');
+$node->query_is('SELECT count(*) FROM dbnet.held_change', '0', 'nothing is held any more');
+
 # An object that DBNet did not create.
 $api->expect_success($api->create('/api/v1/namespaces/' . $api->namespace . '/configmaps', { metadata => { name => 'theirs', labels => $api->labels }, data => { a => '1' } }));
 $node->wait_for(q{SELECT count(*) = 1 FROM net.configs WHERE name = 'theirs'}, 'an object of somebody else appears');

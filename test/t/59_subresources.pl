@@ -143,6 +143,22 @@ SKIP: {
     $node->replace_worker('mirror worker', 'KILL');
     $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'c'}, 'the next worker goes on');
     is_deeply([pool('c')->@{qw(spec status)}], [{ zone => 'north', size => 2 }, { state => 'New' }], 'with what was left');
+
+    # --- done, and not said: whoever goes back to the value before goes back there, too ---
+    for my $part ([ 'scale', 'size', 6, 2 ], [ 'status', 'state', 'Lost', 'New' ]) {
+        my ($subresource, $column, $new, $old) = @$part;
+        my $value = sub { my $pool = pool('c'); return $subresource eq 'scale' ? $pool->{spec}{size} : $pool->{status}{state} };
+        my $timeout = { kind => 'Status', apiVersion => 'v1', metadata => {}, status => 'Failure', message => 'Timeout: request did not complete within the allotted time', reason => 'Timeout', code => 504 };
+        $api->fault({ method => 'PATCH', path => "/c/$subresource", count => -1, action => 'respond_after', status => 504, body => $timeout });
+        $node->psql_ok("UPDATE net.pools SET $column = '$new' WHERE name = 'c'", "$subresource: the server does it, its answer is lost");
+        $api->wait_until(sub { $value->() eq $new }, 'it is done');
+        $node->wait_for(q{SELECT phase = 'uncertain' FROM dbnet.object WHERE name = 'c'}, 'which nobody knows');
+        $node->psql_ok("UPDATE net.pools SET $column = '$old' WHERE name = 'c'", 'back to what was acknowledged last');
+        $api->wait_until(sub { $value->() eq $old }, 'the object goes back as well');
+        $api->no_faults;
+        $node->wait_for(q{SELECT phase = 'synced' FROM dbnet.object_status WHERE name = 'c'}, 'and all is well');
+        $node->query_is("SELECT $column FROM net.pools WHERE name = 'c'", $old, 'the row is as it was written');
+    }
 }
 
 $node->no_crash_in_log(except => qr/dbnet mirror worker.*was terminated by signal 9/);

@@ -217,8 +217,8 @@ TEST_F(MergeTest, RejectedEnforcementAcceptsWhatTheDeviceHas) {
 TEST_F(MergeTest, WhatWasWrittenAfterARejectionStaysAsUnsent) {
     reported({{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", false}});
     object.live = {{"spec.podCIDR", "10.0.0.0/24"}, {"spec.unschedulable", false}};
-    const RowDigest rejected(nodes.mapping,
-                             nodes.mapping.to_object_form({{"pod_cidr", "10.5.0.0/24"}, {"unschedulable", false}}));
+    const RowDigest rejected(
+        nodes.mapping, nodes.mapping.to_object_form({{"pod_cidr", "10.5.0.0/24"}, {"unschedulable", false}}), "key");
     const Row row = {{"pod_cidr", "10.5.0.0/24"}, {"unschedulable", true}, {"labels", {{"zone", "z"}}}};
     const Merge result = restore(nodes, object, row, &rejected);
     EXPECT_EQ(written(result), (Json{{"pod_cidr", "10.0.0.0/24"}}));

@@ -384,7 +384,7 @@ TEST_F(Intent, WhatIsWrittenAfterARejectionIsSentOnceTheRestIsBack) {
     synced();
     hold = HoldDecision::rejected;
     row->values["spec.replicas"] = 9;
-    const RowDigest digest(mapping, *row);
+    const RowDigest digest(RowDigest(mapping, *row, "key").hashes(), "key"); // as the database keeps it
     rejected = &digest;
     EXPECT_EQ(decided().action, Action::restore);
     row->values["metadata.labels"] = {{"a", "2"}};

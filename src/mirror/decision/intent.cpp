@@ -202,7 +202,7 @@ Decision decide_create(const Situation &situation, const ObjectRecord *object) {
 bool holds_rejected(const Situation &situation, const std::vector<std::string> &paths) {
     return !situation.rejected || std::ranges::any_of(paths, [&](const std::string &path) {
         const Mapping &mapping = *situation.mapping;
-        return situation.rejected->holds_still(mapping, *mapping.by_path(path), *situation.row);
+        return situation.rejected->holds_still(*mapping.by_path(path), *situation.row);
     });
 }
 

@@ -110,7 +110,7 @@ struct Situation {
     const Fields *releases = nullptr;
     const std::set<std::string> *adopted = nullptr; // paths that are to be taken over; nullptr: none
     HoldDecision hold = HoldDecision::none;
-    const RowDigest *rejected = nullptr; // what the row held when its rejection was taken up; nullptr: what it holds
+    const RowDigest *rejected = nullptr; // what the row held when it was rejected; nullptr: what it holds
     bool replaced = false;               // the row was deleted and inserted again since the record's object went away
 };
 

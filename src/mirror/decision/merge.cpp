@@ -169,7 +169,7 @@ Merge restore(const Mirror &mirror, const ReportedObject &object, const Row &row
     result.base_changed = true;
     const RowFields asked = rejected ? mirror.mapping.to_object_form(row) : RowFields();
     for (const Column &column : mirror.mapping.columns) {
-        if (column.role == Role::key || (rejected && !rejected->holds_still(mirror.mapping, column, asked)))
+        if (column.role == Role::key || (rejected && !rejected->holds_still(column, asked)))
             continue;
         const Json *applied = object.claimed.count(column.path) ? find_field(object.applied, column.path) : nullptr;
         const Json *live = find_field(object.live, column.path);

@@ -3,8 +3,10 @@
 #include "capture/capture.hpp"
 #include "mirror/definition/mirror_store.hpp"
 #include "mirror/functions/as_extension.hpp"
+#include "mirror/functions/mirrored_rows.hpp"
 #include "mirror/functions/sql_arguments.hpp"
 #include "mirror/key.hpp"
+#include "mirror/store/catalog.hpp"
 #include "mirror/store/instance.hpp"
 
 #include <charconv>
@@ -49,13 +51,20 @@ const pg::Statement forget_unsent{"DELETE FROM dbnet.object WHERE relation = $1 
 const pg::Statement forget_rows{"UPDATE dbnet.object SET base = '{}' WHERE relation = $1"};
 
 // A group is what one transaction did to one mirror in one way; any of its numbers names it.
+const pg::Statement find_held{"SELECT held.id, held.relation::oid, held.namespace, held.name, held.operation"
+                              " FROM dbnet.held_change AS named JOIN dbnet.held_change AS held"
+                              " ON held.relation = named.relation AND held.operation = named.operation"
+                              " AND held.transaction IS NOT DISTINCT FROM named.transaction AND held.decision IS NULL"
+                              " WHERE named.id = $1 ORDER BY held.id FOR UPDATE OF held"};
 const pg::Statement decide{
-    "WITH named AS (SELECT relation, operation, transaction FROM dbnet.held_change WHERE id = $1)"
-    " UPDATE dbnet.held_change AS held SET decision = $2, decided_by = $3::name, decided_at = now(),"
-    " decided_in = pg_current_xact_id() FROM named"
-    " WHERE held.relation = named.relation AND held.operation = named.operation"
-    " AND held.transaction IS NOT DISTINCT FROM named.transaction AND held.decision IS NULL"
-    " RETURNING held.relation::oid, held.namespace, held.name"};
+    "UPDATE dbnet.held_change AS held SET decision = $3, decided_by = $4::name, decided_at = now(),"
+    " decided_in = pg_current_xact_id(), row_digest = nullif(v.row_digest, '')::jsonb"
+    " FROM unnest($1::bigint[], $2::text[]) AS v (id, row_digest) WHERE held.id = v.id"};
+const pg::Statement find_digest_key{"SELECT key FROM dbnet.digest_key"};
+// Values as the worker sees them, whatever the session's settings are; until the caller's rights are back.
+const pg::Statement fix_forms{
+    "SELECT set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"
+    " set_config('intervalstyle', 'postgres', true)"};
 
 const pg::Statement claim_database{
     "INSERT INTO dbnet.arming AS known (system_identifier, database, term, claimed_by) VALUES ($1, $2, 1, $3)"
@@ -84,14 +93,32 @@ ControlTarget find_control_target(const std::string &name) {
     return target;
 }
 
-struct Named {
-    Oid relation;
-    std::string name_space, name;
-};
-
-void note_changes(const std::vector<Named> &objects) {
-    for (const Named &object : objects)
+void note_changes(const std::vector<Key> &objects) {
+    for (const Key &object : objects)
         capture::record_change(object.relation, 'U', object.name_space, object.name);
+}
+
+// What the rows of these keys of one mirror hold now, as RowDigest keeps it; empty: there is none, or nobody can tell.
+std::vector<std::string> digests_of_rows(const std::vector<Key> &keys) {
+    std::vector<std::string> digests(keys.size());
+    const std::optional<Mirror> mirror = load_mirror(keys.front().relation);
+    if (!mirror || !mirror->problem.empty())
+        return digests;
+    const std::string digest_key(pg::execute(find_digest_key).text(0, 0));
+    const std::set<std::string> foreign = columns_of_foreign_types(*mirror); // the worker may see them in another form
+    pg::execute(fix_forms);
+    const std::vector<std::optional<Json>> rows = find_rows(*mirror, keys);
+    for (size_t i = 0; i < rows.size(); i++) {
+        const RowFields row = rows[i] ? mirror->mapping.to_object_form(*rows[i]) : RowFields();
+        if (!rows[i] || !row.errors.empty())
+            continue;
+        Json hashes = RowDigest(mirror->mapping, row, digest_key).hashes();
+        for (const Column &column : mirror->mapping.columns)
+            if (foreign.contains(column.name))
+                hashes.erase(column.path);
+        digests[i] = hashes.dump();
+    }
+    return digests;
 }
 
 int64 decide_held(FunctionCallInfo call_info, const char *decision) {
@@ -102,17 +129,23 @@ int64 decide_held(FunctionCallInfo call_info, const char *decision) {
     if (failure != std::errc() || end != id.data() + id.size())
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "\"" + id + "\" is not the id of a held change")
             .hint("SELECT id, relation, operation, objects FROM dbnet.held;");
-    std::vector<Named> objects;
+    std::vector<Key> objects;
     pg::in_spi([&] {
         as_extension([&] {
-            const pg::Result decided = pg::execute(decide, number, decision, caller);
-            if (decided.rows() == 0)
+            const pg::Result held = pg::execute(find_held, number);
+            if (held.rows() == 0)
                 throw pg::error(ERRCODE_UNDEFINED_OBJECT, "nothing is held under id " + id)
                     .detail("It was decided or settled already, or never held.")
                     .hint("SELECT id, relation, operation, objects FROM dbnet.held;");
-            for (size_t i = 0; i < decided.rows(); i++)
-                objects.push_back(
-                    {decided.oid(i, 0), std::string(decided.text(i, 1)), std::string(decided.text(i, 2))});
+            std::vector<std::string> ids;
+            for (size_t i = 0; i < held.rows(); i++) {
+                ids.emplace_back(held.text(i, 0));
+                objects.push_back({held.oid(i, 1), std::string(held.text(i, 2)), std::string(held.text(i, 3))});
+            }
+            const bool is_rejected_apply = std::string_view(decision) == "rejected" && held.text(0, 4) == "apply";
+            pg::execute(decide, ids,
+                        is_rejected_apply ? digests_of_rows(objects) : std::vector<std::string>(ids.size()), decision,
+                        caller);
         });
     });
     note_changes(objects);
@@ -177,7 +210,7 @@ DBNET_FUNCTION(dbnet_resync) {
 DBNET_FUNCTION(dbnet_retry) {
     const Oid relation = required_relation(fcinfo, 0, "relation");
     const std::optional<std::string> key = text_argument(fcinfo, 1);
-    std::vector<Named> objects;
+    std::vector<Key> objects;
     pg::in_spi([&] {
         as_extension([&] {
             required_mirror(relation);

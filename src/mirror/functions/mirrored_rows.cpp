@@ -13,8 +13,6 @@ namespace {
 const pg::Statement has_update_right{"SELECT has_any_column_privilege($1, 'UPDATE')"};
 const pg::Statement hides_rows{"SELECT row_security_active($1)"};
 
-// Columns whose base type is not PostgreSQL's own. to_jsonb() would call a cast to json that a user has made for such a
-// type, with the rights of whoever looks; text by the type's output function calls nobody's code.
 const pg::Statement foreign_columns{
     "WITH RECURSIVE base AS ("
     " SELECT attname, type.oid, typbasetype FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid"
@@ -22,14 +20,6 @@ const pg::Statement foreign_columns{
     " UNION ALL"
     " SELECT attname, type.oid, type.typbasetype FROM base JOIN pg_type AS type ON type.oid = base.typbasetype)"
     " SELECT attname FROM base WHERE typbasetype = 0::oid AND oid >= 16384::oid"};
-
-std::set<std::string> columns_of_foreign_types(const Mirror &mirror) {
-    const pg::Result found = pg::execute(foreign_columns, Oid{mirror.relation});
-    std::set<std::string> names;
-    for (size_t i = 0; i < found.rows(); i++)
-        names.emplace(found.text(i, 0));
-    return names;
-}
 
 std::string key_columns(const Mirror &mirror) {
     const std::string name = "r." + pg::quoted_name(mirror.name_column) + "::text";
@@ -63,6 +53,14 @@ std::vector<MirroredRow> collect(const Mirror &mirror, const pg::Result &found) 
 }
 
 } // namespace
+
+std::set<std::string> columns_of_foreign_types(const Mirror &mirror) {
+    const pg::Result found = pg::execute(foreign_columns, Oid{mirror.relation});
+    std::set<std::string> names;
+    for (size_t i = 0; i < found.rows(); i++)
+        names.emplace(found.text(i, 0));
+    return names;
+}
 
 Mirror readable_mirror(Oid relation) {
     std::optional<Mirror> mirror = as_extension([&] {

@@ -7,6 +7,8 @@
 #include "pg/guard.hpp"
 
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +33,11 @@ std::optional<MirroredRow> find_row(const Mirror &mirror, const Key &key);
 
 // The rows with these keys as the caller sees them, in their order; row-level security may hide some.
 std::vector<std::optional<Json>> find_rows(const Mirror &mirror, std::span<const Key> keys);
+
+// Columns whose base type is not PostgreSQL's own. to_jsonb() would call a cast to json that a user has made for such a
+// type, with the rights of whoever looks; above they come as text by the type's output function, which calls nobody's
+// code.
+std::set<std::string> columns_of_foreign_types(const Mirror &mirror);
 
 // 'namespace/name' or 'name' as a key of the mirror. Throws pg::error 22023.
 Key parse_key(const Mirror &mirror, std::string_view text);

@@ -122,7 +122,8 @@ pg::Statement save_objects{R"sql(
                                 WHEN w.released <> '{}'
                                     THEN ARRAY(SELECT path FROM unnest(o.claimed) AS path WHERE path <> ALL (w.released))
                                 ELSE o.claimed END,
-        applied          = CASE WHEN w.accepted THEN w.applied ELSE o.applied - w.released END,
+        applied          = CASE WHEN w.accepted THEN w.applied
+                                ELSE o.applied - w.released - ARRAY(SELECT jsonb_object_keys(w.applied)) END,
         first_written    = CASE WHEN w.released <> '{}'
                                     THEN ARRAY(SELECT path FROM unnest(o.first_written) AS path WHERE path <> ALL (w.released))
                                 WHEN w.first_written <@ o.first_written THEN o.first_written
@@ -241,13 +242,15 @@ pg::Statement load_by_key{R"sql(
            r.adoption_id, r.adopted, r.is_object_adopted, r.expectation_id, r.expected_version, o.last_actuation,
            o.replacing = o.uid, o.live IS NULL, o.attempts, coalesce(a.transaction, '0'), coalesce(d.transaction, '0'),
            coalesce(a.decided_in, '0'), coalesce(d.decided_in, '0'),
-           r.restoration_id, (SELECT b.last_body FROM dbnet.deleted_object AS b WHERE b.id = r.deleted_object)
+           r.restoration_id, (SELECT b.last_body FROM dbnet.deleted_object AS b WHERE b.id = r.deleted_object),
+           CASE a.decision WHEN 'rejected' THEN a.row_digest END,
+           CASE a.decision WHEN 'rejected' THEN (SELECT key FROM dbnet.digest_key) END
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
                        WHERE t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name
                        ORDER BY id DESC LIMIT 1) AS t ON true
-    LEFT JOIN LATERAL (SELECT id, decision, transaction, decided_in FROM dbnet.held_change AS h
+    LEFT JOIN LATERAL (SELECT id, decision, transaction, decided_in, row_digest FROM dbnet.held_change AS h
                        WHERE h.relation = k.relation AND h.namespace = k.namespace AND h.name = k.name AND h.operation = 'apply'
                        ORDER BY id DESC LIMIT 1) AS a ON true
     LEFT JOIN LATERAL (SELECT id, decision, transaction, decided_in FROM dbnet.held_change AS h
@@ -358,6 +361,9 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
                             static_cast<uint64_t>(rows.integer(row, 31))};
         found.delete_hold = {hold_from(rows.at(row, 14)), static_cast<uint64_t>(rows.integer(row, 30)),
                              static_cast<uint64_t>(rows.integer(row, 32))};
+        if (rows.at(row, 35))
+            found.rejected =
+                std::make_shared<const RowDigest>(parsed(rows.at(row, 35)), std::string(rows.text(row, 36)));
     }
     return stored;
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -22,7 +23,9 @@ struct StoredObject {
     std::optional<ObjectRecord> object;
     std::optional<TombstoneRecord> tombstone; // the newest
     int64_t tombstone_id = 0;
-    Hold apply_hold, delete_hold;   // newest held change of each operation
+    Hold apply_hold, delete_hold; // newest held change of each operation
+    // What the row held when its apply_hold was rejected; nullptr: not rejected, or nobody looked.
+    std::shared_ptr<const RowDigest> rejected;
     Fields releases;                // paths that are to be given up, with what the row held then (null: nothing)
     int64_t release_id = 0;         // the newest of these requests; 0: none
     std::set<std::string> adopted;  // paths that are to be taken over, whoever owns them
@@ -57,8 +60,8 @@ struct ObjectWrite {
     bool fresh = false;           // … for a new incarnation: nothing of the old record stays
     bool created = false;         // … which did not exist before
     bool adopted = false;         // the object counts as created by DBNet from now on
-    Fields applied;
-    Fields base;                   // what row and object agree on by it
+    Fields applied; // without `accepted`: perhaps taken, and no stamp will tell, so that what was applied is not known
+    Fields base;    // what row and object agree on by it
     std::set<std::string> missing; // paths that they do not agree on any more: the row was made anew without them
     std::set<std::string> claimed;
     std::string stamp;

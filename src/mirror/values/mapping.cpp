@@ -9,6 +9,7 @@
 
 #include "kubernetes/instant.hpp"
 #include "kubernetes/object/quantity.hpp"
+#include "mirror/values/secret_values.hpp"
 #include "pg/no_postgres.hpp"
 
 namespace dbnet::mirror {
@@ -261,21 +262,23 @@ const Column *Mapping::by_path(std::string_view path) const {
 
 namespace {
 
-size_t hash_of(const Column &column, const RowFields &row) {
+std::string hash_of(const Column &column, const RowFields &row, const std::string &key) {
     const Json *value = find_field(row.values, column.path);
-    return value ? std::hash<Json>{}(*value) : 0;
+    return keyed_digest(column.path + '\0' + (value ? value->dump() : ""), key).substr(0, 16);
 }
 
 } // namespace
 
-RowDigest::RowDigest(const Mapping &mapping, const RowFields &row) {
+RowDigest::RowDigest(const Mapping &mapping, const RowFields &row, std::string key)
+    : hashes_(Json::object()), key_(std::move(key)) {
     for (const Column &column : mapping.columns)
-        hashes_.push_back(hash_of(column, row));
+        if (column.role == Role::spec || column.role == Role::meta)
+            hashes_[column.path] = hash_of(column, row, key_);
 }
 
-bool RowDigest::holds_still(const Mapping &mapping, const Column &column, const RowFields &row) const {
-    const auto place = static_cast<size_t>(&column - mapping.columns.data());
-    return hashes_.size() != mapping.columns.size() || hashes_[place] == hash_of(column, row);
+bool RowDigest::holds_still(const Column &column, const RowFields &row) const {
+    const auto hash = hashes_.find(column.path);
+    return hash == hashes_.end() || *hash == hash_of(column, row, key_);
 }
 
 RowFields Mapping::to_object_form(const Json &row) const {

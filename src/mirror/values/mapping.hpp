@@ -87,16 +87,19 @@ public:
     Fields from_live(const Json &live) const;
 };
 
-// What a row asked for at a time, to tell which of its columns have been written since: a hash for each of the
-// mapping's columns.
+// What a row asked for at a time, to tell which of its columns have been written since: for each path a hash under a
+// key that the database keeps to itself (dbnet.digest_key), as a value may be secret.
 class RowDigest {
 public:
-    RowDigest(const Mapping &mapping, const RowFields &row);
-    // Whether this column of the row holds what it held then. A mapping of other columns than then knows of no change.
-    bool holds_still(const Mapping &mapping, const Column &column, const RowFields &row) const;
+    RowDigest(const Mapping &mapping, const RowFields &row, std::string key);
+    RowDigest(Json hashes, std::string key) : hashes_(std::move(hashes)), key_(std::move(key)) {}
+    // Whether this column of the row holds what it held then. One that was not mapped then has no change to tell of.
+    bool holds_still(const Column &column, const RowFields &row) const;
+    const Json &hashes() const noexcept { return hashes_; } // an object
 
 private:
-    std::vector<size_t> hashes_;
+    Json hashes_;
+    std::string key_;
 };
 
 // One value from row form to object form; nullopt when it is NULL.

@@ -27,21 +27,21 @@ std::string hexadecimal(const unsigned char *bytes, size_t count) {
     return text;
 }
 
-std::string digest_of(const std::string &message, std::string_view key) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> code;
-    unsigned length = 0;
-    if (!HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-              reinterpret_cast<const unsigned char *>(message.data()), message.size(), code.data(), &length))
-        throw std::bad_alloc(); // the one way in which it fails
-    return "hmac-sha256:" + hexadecimal(code.data(), length);
-}
-
 std::string text_member(const json &object, const char *name) {
     const auto found = object.find(name);
     return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 } // namespace
+
+std::string keyed_digest(const std::string &message, std::string_view key) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> code;
+    unsigned length = 0;
+    if (!HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+              reinterpret_cast<const unsigned char *>(message.data()), message.size(), code.data(), &length))
+        throw std::bad_alloc(); // the one way in which it fails
+    return hexadecimal(code.data(), length);
+}
 
 bool holds_secrets(std::string_view group, std::string_view kind) {
     return group.empty() && kind == "Secret";
@@ -77,7 +77,9 @@ void hide_secret_values(json &object, std::string_view key) {
             continue;
         }
         for (const auto &[name, value] : values->items())
-            value = digest_of(place + name + '\0' + (value.is_string() ? value.get<std::string>() : value.dump()), key);
+            value =
+                "hmac-sha256:" +
+                keyed_digest(place + name + '\0' + (value.is_string() ? value.get<std::string>() : value.dump()), key);
     }
 }
 

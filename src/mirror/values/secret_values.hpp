@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <string>
 #include <string_view>
 
 namespace dbnet::mirror {
@@ -30,6 +31,9 @@ bool may_hold_copy(const kubernetes::FieldPath &path);
 
 // A field of such a kind that the server takes and never shows: stringData.
 bool is_write_only_field(const kubernetes::FieldPath &path);
+
+// The HMAC alone.
+std::string keyed_digest(const std::string &message, std::string_view key);
 
 // Puts digests in place of the values of an object of such a kind. The copy of them that `kubectl apply` leaves in an
 // annotation goes altogether: a digest in its place could be sent back.
