@@ -167,6 +167,7 @@ private:
         if (now_ms >= next_look_ms_) {
             next_look_ms_ = now_ms + look_ms;
             see_catalog();
+            transport_.look_at_files();
             const kubernetes::FileStamps files = kubernetes::look_again(catalog_->files);
             const bool is_complete = files == std::exchange(seen_files_, files); // nobody is writing
             if (is_complete && files != catalog_->files) {

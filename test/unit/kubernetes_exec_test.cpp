@@ -69,6 +69,15 @@ protected:
         text << std::ifstream(directory_ + '/' + name).rdbuf();
         return text.str();
     }
+    // What such a script prints.
+    void give_certificate(const dbnet::test::Certificates &certificates, const std::string &expires = {}) {
+        nlohmann::json status = {{"clientCertificateData", certificates.client_certificate},
+                                 {"clientKeyData", certificates.client_key}};
+        if (!expires.empty())
+            status["expirationTimestamp"] = expires;
+        std::ofstream(directory_ + "/credential.new") << credential(status.dump());
+        std::filesystem::rename(directory_ + "/credential.new", directory_ + "/credential");
+    }
     size_t runs() const { return content("runs").size() / 4; }
 
     std::string directory_;
@@ -234,15 +243,61 @@ TEST_F(KubernetesExec, ExpiredCredentialsAreNotUsed) {
 }
 
 TEST_F(KubernetesExec, ACertificateIsUsedAndReplaced) {
-    Server server(Security::tls_with_client_certificate,
-                  [](Exchange &exchange) { exchange.answer(200, exchange.client); });
-    const auto escaped = [](const std::string &pem) { return nlohmann::json(pem).dump(); };
-    std::ofstream(directory_ + "/credential")
-        << credential(R"({"clientCertificateData": )" + escaped(server.certificates().client_certificate) +
-                      R"(, "clientKeyData": )" + escaped(server.certificates().client_key) + "}");
-    const Connection connection = with_program(server, "cat " + directory_ + "/credential");
+    std::atomic<bool> is_revoked = false, is_renewed = false;
+    Server server(Security::tls_with_client_certificate, [&](Exchange &exchange) {
+        const bool is_slow = exchange.target.starts_with("/slow");
+        while (is_slow && !is_renewed)
+            usleep(1000);
+        exchange.answer(!is_slow && is_revoked && exchange.client == "tester" ? 401 : 200, exchange.client);
+    });
+    give_certificate(server.certificates());
+    const Connection connection = with_program(server, counting() + "cat " + directory_ + "/credential");
     Transport transport;
+    std::optional<Response> slow;
+    transport.send(connection, get("/slow"), [&](Response &&response) { slow = std::move(response); });
     EXPECT_EQ(exchange(transport, connection, get()).body, "tester");
+    give_certificate(with_client(server.certificates(), "renewed"));
+    is_revoked = true; // what has just been given is believed for a moment
+    while (exchange(transport, connection, get()).status == 401) {
+    }
+    EXPECT_EQ(runs(), 2U);
+    is_renewed = true;
+    pump(transport, [&] { return slow.has_value(); });
+    EXPECT_EQ(slow->body, "tester")
+        << slow->transport_error; // it was under way, and what it was sent with is not used again
+    for (int i = 0; i < 3; i++)
+        EXPECT_EQ(exchange(transport, connection, get()).body, "renewed");
+}
+
+TEST_F(KubernetesExec, AStreamMovesToTheNextCertificateBeforeItsOwnExpires) {
+    Server server(Security::tls_with_client_certificate, [](Exchange &exchange) {
+        exchange.begin_stream();
+        exchange.chunk(exchange.client + "\nbegun");
+        exchange.wait_closed();
+    });
+    give_certificate(server.certificates(), in_seconds(10));
+    const Connection connection = with_program(server, counting() + "cat " + directory_ + "/credential");
+    Transport transport;
+    std::string client;
+    std::optional<Response> end;
+    const auto stream = [&] {
+        transport.stream(
+            connection, get("/watch"), [&](std::string_view line) { client = line; },
+            [&](Response &&response) { end = std::move(response); });
+    };
+    stream();
+    pump(transport, [&] { return !client.empty(); });
+    EXPECT_EQ(client, "tester");
+    give_certificate(with_client(server.certificates(), "renewed"));
+    pump(transport, [&] { return end.has_value(); }); // nothing else is sent
+    EXPECT_EQ(end->status, 200);
+    EXPECT_EQ(end->transport_error, "");
+    EXPECT_EQ(runs(), 2U);
+    client.clear();
+    stream();
+    pump(transport, [&] { return !client.empty(); });
+    EXPECT_EQ(client, "renewed");
+    EXPECT_EQ(runs(), 2U);
 }
 
 TEST_F(KubernetesExec, FailuresSayWhy) {

@@ -69,7 +69,7 @@ Certificate make_certificate(const std::string &name, EVP_PKEY *key, X509 *issue
 } // namespace
 
 Certificates make_certificates(const std::string &server_name) {
-    const Key ca_key(EVP_EC_gen("P-256")), server_key(EVP_EC_gen("P-256")), client_key(EVP_EC_gen("P-256"));
+    const Key ca_key(EVP_EC_gen("P-256")), server_key(EVP_EC_gen("P-256"));
     static std::atomic<int> authorities{0}; // an own name for each: they must not pass for one another
     const Certificate ca =
         make_certificate("authority " + std::to_string(++authorities), ca_key.get(), nullptr, ca_key.get(),
@@ -77,10 +77,21 @@ Certificates make_certificates(const std::string &server_name) {
     const bool is_address = server_name.find_first_not_of("0123456789.") == std::string::npos;
     const Certificate server = make_certificate("server", server_key.get(), ca.get(), ca_key.get(),
                                                 {{NID_subject_alt_name, (is_address ? "IP:" : "DNS:") + server_name}});
+    return with_client({pem_of(ca.get()), pem_of(ca_key.get()), pem_of(server.get()), pem_of(server_key.get()), {}, {}},
+                       "tester");
+}
+
+Certificates with_client(Certificates certificates, const std::string &client_name) {
+    const Bio ca_pem(BIO_new_mem_buf(certificates.ca.data(), -1));
+    const Bio ca_key_pem(BIO_new_mem_buf(certificates.ca_key.data(), -1));
+    const Certificate ca(PEM_read_bio_X509(ca_pem.get(), nullptr, nullptr, nullptr));
+    const Key ca_key(PEM_read_bio_PrivateKey(ca_key_pem.get(), nullptr, nullptr, nullptr));
+    const Key client_key(EVP_EC_gen("P-256"));
     const Certificate client =
-        make_certificate("tester", client_key.get(), ca.get(), ca_key.get(), {{NID_ext_key_usage, "clientAuth"}});
-    return {pem_of(ca.get()), pem_of(server.get()), pem_of(server_key.get()), pem_of(client.get()),
-            pem_of(client_key.get())};
+        make_certificate(client_name, client_key.get(), ca.get(), ca_key.get(), {{NID_ext_key_usage, "clientAuth"}});
+    certificates.client_certificate = pem_of(client.get());
+    certificates.client_key = pem_of(client_key.get());
+    return certificates;
 }
 
 class Stream {
@@ -217,8 +228,11 @@ Server::Server(Security security, Behaviour behaviour, Certificates certificates
         SSL_CTX_use_certificate(context, x509.get());
         SSL_CTX_use_PrivateKey(context, private_key.get());
         X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get());
-        if (security_ == Security::tls_with_client_certificate)
+        if (security_ == Security::tls_with_client_certificate) {
             SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+            SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char *>("test"),
+                                           4); // else none is resumed
+        }
         if (security_ == Security::tls_http2)
             SSL_CTX_set_alpn_select_cb(
                 context,

@@ -15,11 +15,14 @@ namespace dbnet::test {
 
 // PEM texts. The server's certificate is valid for 127.0.0.1 unless it is given another name.
 struct Certificates {
-    std::string ca;
+    std::string ca, ca_key;
     std::string server_certificate, server_key;
     std::string client_certificate, client_key; // CN=tester
 };
 Certificates make_certificates(const std::string &server_name = "127.0.0.1");
+
+// The same with another client certificate and key.
+Certificates with_client(Certificates certificates, const std::string &client_name);
 
 class Stream; // a socket with or without TLS
 

@@ -1,5 +1,6 @@
 // Prepares curl handles for one API server: TLS, credentials, headers, time limits; see transport_handle.hpp. Runs in
 // the mirror worker and in backends.
+#include "kubernetes/credentials/certificate_pair.hpp"
 #include "kubernetes/failure.hpp"
 #include "kubernetes/transport/transport_callbacks.hpp"
 #include "kubernetes/transport/transport_handle.hpp"
@@ -15,11 +16,12 @@ namespace dbnet::kubernetes {
 namespace {
 
 constexpr std::chrono::seconds token_age{60};
-constexpr size_t largest_token = 64 * 1024; // bytes
+constexpr size_t largest_token = 64 * 1024;         // bytes
+constexpr size_t largest_certificate = 1024 * 1024; // bytes; with its chain, or its key
 constexpr size_t most_idle_handles = 256;
 constexpr long connect_timeout_ms = 10'000;
-constexpr long idle_connection_age = 60;        // s; servers close idle connections after 90
-constexpr long connection_age_with_files = 300; // s: certificate files are read when a connection begins
+constexpr long idle_connection_age = 60; // s; servers close idle connections after 90
+constexpr long authorities_age = 300;    // s: how long those that are no file of ours need not be read again
 
 template<class Value> void option(CURL *handle, CURLoption which, Value value) {
     if (const CURLcode code = curl_easy_setopt(handle, which, value); code == CURLE_OUT_OF_MEMORY)
@@ -45,6 +47,15 @@ void check_readable(const std::string &path, const char *what) {
     if (!path.empty() && !std::ifstream(path))
         throw Failure(std::string("cannot read ") + what + " file \"" + path + "\": " + std::strerror(errno),
                       "The server process must be able to read it.");
+}
+
+// Nothing when it cannot be read.
+std::string content(const std::string &path, size_t most) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text(most, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<size_t>(file.gcount()));
+    return text;
 }
 
 struct UrlParts {
@@ -103,8 +114,8 @@ Endpoint::Endpoint(Connection connection) : connection_(std::move(connection)) {
             throw std::bad_alloc();
     }
     token_ = connection_.token;
-    client_cert_pem_ = connection_.client_cert_pem;
-    client_key_pem_ = connection_.client_key_pem;
+    if (!read_certificate() && !(connection_.client_cert_pem + connection_.client_cert_file).empty())
+        throw Failure("the file of the client certificate or of its key is empty");
     if (connection_.exec)
         program_ = std::make_unique<ExecCredentials>(connection_);
     if (!connection_.token_file.empty() && !read_token_file() && token_.empty())
@@ -118,10 +129,7 @@ bool Transfer::shares_connection() const noexcept {
 
 bool Endpoint::read_token_file() {
     token_read_at_ = Clock::now();
-    std::ifstream file(connection_.token_file, std::ios::binary);
-    std::string text(largest_token, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<size_t>(file.gcount()));
+    std::string text = content(connection_.token_file, largest_token);
     const size_t begin = text.find_first_not_of(" \t\r\n");
     if (begin == std::string::npos)
         return false; // keep what we have: the file may be just being replaced
@@ -131,6 +139,40 @@ bool Endpoint::read_token_file() {
     token_ = std::move(text);
     header_lists_.clear();
     return true;
+}
+
+bool Endpoint::read_certificate() {
+    read_files_ = seen_files_ = look_again({{connection_.client_cert_file, {}}, {connection_.client_key_file, {}}});
+    const auto text = [](const std::string &pem, const std::string &file) {
+        return pem.empty() && !file.empty() ? content(file, largest_certificate) : pem;
+    };
+    ClientCertificate read{text(connection_.client_cert_pem, connection_.client_cert_file),
+                           text(connection_.client_key_pem, connection_.client_key_file)};
+    if (read.certificate_pem.empty() || read.key_pem.empty())
+        return false; // keep what we have: a file may be just being replaced
+    if (certificates_ > 0 && !is_certificate_pair(read.certificate_pem, read.key_pem))
+        return false; // one of two has been
+    own_certificate_ = std::move(read);
+    return take_certificate();
+}
+
+bool Endpoint::take_certificate() {
+    const ClientCertificate &newest =
+        programs_certificate_.certificate_pem.empty() ? own_certificate_ : programs_certificate_;
+    if (newest == certificate_)
+        return false;
+    certificate_ = newest;
+    certificates_++;
+    idle_.clear(); // they have the one before
+    return true;
+}
+
+void Endpoint::look_at_files() {
+    FileStamps files = look_again(seen_files_);
+    const bool is_complete = files == seen_files_; // nobody is writing
+    seen_files_ = std::move(files);
+    if (is_complete && seen_files_ != read_files_)
+        read_certificate();
 }
 
 bool Endpoint::has_credentials() {
@@ -144,20 +186,34 @@ bool Endpoint::has_credentials() {
     case ExecCredentials::State::ready:
         break;
     }
-    if (program_->generation() != credentials_)
-        take_over(program_->current());
-    credentials_ = program_->generation();
+    take_over();
     return true;
 }
 
-void Endpoint::take_over(const ExecCredential &credential) {
+void Endpoint::take_over() {
+    if (program_->generation() == credentials_)
+        return;
+    const ExecCredential &credential = program_->current();
     token_ = credential.token;
     header_lists_.clear();
-    if (credential.client_certificate_pem.empty() || credential.client_certificate_pem == client_cert_pem_)
-        return;
-    client_cert_pem_ = credential.client_certificate_pem;
-    client_key_pem_ = credential.client_key_pem;
-    idle_.clear(); // they have the one before
+    programs_certificate_ = {credential.client_certificate_pem, credential.client_key_pem};
+    take_certificate();
+    credentials_ = program_->generation();
+}
+
+bool Endpoint::run_program() {
+    if (!program_ || !program_->run())
+        return false;
+    take_over();
+    return true;
+}
+
+Clock::time_point Endpoint::certificate_due() const noexcept {
+    return programs_certificate_.certificate_pem.empty() ? Clock::time_point::max() : program_->due();
+}
+
+void Endpoint::renew_certificate() {
+    program_->state();
 }
 
 bool Endpoint::refresh_credentials(const Transfer &refused) {
@@ -165,7 +221,7 @@ bool Endpoint::refresh_credentials(const Transfer &refused) {
         return program_->refuse(refused.credentials);
     if (!connection_.token_file.empty() && read_token_file())
         return true;
-    return connection_.client_cert_pem.empty() && !connection_.client_cert_file.empty();
+    return read_certificate();
 }
 
 HeaderList Endpoint::headers_for(const Request &request) {
@@ -216,12 +272,14 @@ EasyHandle Endpoint::new_handle() {
         option(handle, CURLOPT_CA_CACHE_TIMEOUT, 0L);
         option(handle, CURLOPT_SSL_SESSIONID_CACHE, 0L);
     } else {
-        option(handle, CURLOPT_CA_CACHE_TIMEOUT, connection_age_with_files);
+        option(handle, CURLOPT_CA_CACHE_TIMEOUT, authorities_age);
     }
-    pem_option(handle, CURLOPT_SSLCERT_BLOB, CURLOPT_SSLCERT, client_cert_pem_, connection_.client_cert_file);
-    pem_option(handle, CURLOPT_SSLKEY_BLOB, CURLOPT_SSLKEY, client_key_pem_, connection_.client_key_file);
-    if (client_cert_pem_.empty() && !connection_.client_cert_file.empty())
-        option(handle, CURLOPT_MAXLIFETIME_CONN, connection_age_with_files);
+    // Never by name: of two certificates that were in one file libcurl would not know that they are two, and would go
+    // on with connections of the first.
+    if (!certificate_.certificate_pem.empty()) {
+        blob_option(handle, CURLOPT_SSLCERT_BLOB, certificate_.certificate_pem);
+        blob_option(handle, CURLOPT_SSLKEY_BLOB, certificate_.key_pem);
+    }
     if (connect_to_)
         option(handle, CURLOPT_CONNECT_TO, connect_to_.get());
     return owned;
@@ -232,6 +290,7 @@ void Endpoint::prepare(Transfer &transfer) {
         read_token_file();
     transfer.headers = headers_for(transfer.request);
     transfer.credentials = credentials_;
+    transfer.certificate = certificates_;
     if (idle_.empty()) {
         transfer.handle = new_handle();
     } else {
@@ -279,8 +338,9 @@ void Endpoint::prepare(Transfer &transfer) {
     }
 }
 
-void Endpoint::give_back(EasyHandle handle) noexcept {
-    if (idle_.size() >= most_idle_handles)
+void Endpoint::give_back(Transfer &transfer) noexcept {
+    EasyHandle handle = std::move(transfer.handle);
+    if (idle_.size() >= most_idle_handles || has_old_certificate(transfer))
         return;
     // Nothing that is about to be freed may stay referenced by an idle handle.
     curl_easy_setopt(handle.get(), CURLOPT_ERRORBUFFER, nullptr);

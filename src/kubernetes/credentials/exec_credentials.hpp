@@ -5,6 +5,7 @@
 #include "kubernetes/credentials/exec_credential.hpp"
 #include "kubernetes/credentials/exec_process.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -23,6 +24,10 @@ public:
     const ExecCredential &current() const noexcept { return current_; } // while ready
     const std::string &problem() const noexcept { return problem_; }    // why it failed
     uint64_t generation() const noexcept { return generation_; }        // of current(), from 1
+    // When state() starts the program although what it gave before is still good.
+    Clock::time_point due() const noexcept {
+        return process_ ? Clock::time_point::max() : std::max(renew_at_, not_before_);
+    }
 
     // The server has refused those of a generation. True: others are there or will be asked for.
     bool refuse(uint64_t generation) noexcept;

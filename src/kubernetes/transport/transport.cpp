@@ -62,6 +62,10 @@ void Transport::resume(Id id) noexcept {
     engine_->resume(id);
 }
 
+void Transport::look_at_files() {
+    engine_->look_at_files();
+}
+
 size_t Transport::in_flight() const noexcept {
     return engine_->in_flight();
 }

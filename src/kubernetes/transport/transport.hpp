@@ -58,7 +58,7 @@ public:
     // Starts a request whose answer is lines without end (watch). `on_line` sees each line of a 2xx answer; `on_end` is
     // called once when the stream is over: status 200 and no transport_error = the server ended it in order; another
     // status with its body = refused; a transport_error otherwise. Given up when the server has not ended it some time
-    // after its timeout.
+    // after its timeout. One that runs when its client certificate is replaced is over in order.
     Id stream(const Connection &connection, Request request, LineHandler on_line, EndHandler on_end);
 
     // As send(), but `on_part` sees the body of a 2xx answer while it arrives, however long it gets; the response then
@@ -72,6 +72,10 @@ public:
     // full. The time limit of a fetch runs on.
     void pause(Id id) noexcept;
     void resume(Id id) noexcept;
+
+    // Files of client certificates may have been replaced: takes those that are the same as at the last call. For
+    // whoever keeps streams, once a second or so.
+    void look_at_files(); // throws std::bad_alloc only
 
     size_t in_flight() const noexcept; // requests sent and not answered, streams not counted
     size_t queued() const noexcept;    // requests waiting for a free place

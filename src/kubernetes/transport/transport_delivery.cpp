@@ -27,6 +27,34 @@ void Transport::Engine::end_dead_streams() noexcept {
     }
 }
 
+// A stream asks for nothing while it runs. So what its certificate's program gives next is asked for in its stead; and
+// when another certificate counts, by whichever way, it is over, as if the server had ended it.
+void Transport::Engine::renew_certificates() noexcept {
+    const Clock::time_point now = Clock::now();
+    for (const Id id : streams_) {
+        const TransferPointer transfer = find(id);
+        if (!transfer || !transfer->is_stream() || !transfer->handle)
+            continue;
+        Endpoint &endpoint = *transfer->endpoint;
+        if (endpoint.certificate_due() <= now) {
+            guarded([&] { endpoint.renew_certificate(); });
+            watch_program(endpoint);
+        }
+        if (!endpoint.has_old_certificate(*transfer))
+            continue;
+        stop(*transfer);
+        transfer->response.status = 200;
+        transfer->finished = work_left_ = true;
+    }
+}
+
+void Transport::Engine::look_at_files() {
+    for (const auto &endpoint : endpoints_)
+        endpoint->look_at_files();
+    work_left_ = true;
+    wake();
+}
+
 // Hands over what has arrived of one stream or fetch, as long as its handler wants it.
 void Transport::Engine::hand_over(Transfer &transfer, bool &any) noexcept {
     const Id id = transfer.id;
@@ -94,6 +122,7 @@ void Transport::Engine::run() {
         worked |= take_credentials();
         if (!streams_.empty()) {
             end_dead_streams();
+            renew_certificates();
             worked |= deliver_parts();
         }
         worked |= start_queued();
@@ -140,8 +169,12 @@ Clock::time_point Transport::Engine::next_wake() const noexcept {
         return Clock::time_point::min();
     Clock::time_point next = curl_timer_;
     for (const Id id : streams_)
-        if (const auto found = transfers_.find(id); found != transfers_.end() && !found->second->finished)
-            next = std::min(next, found->second->dead_at);
+        if (const auto found = transfers_.find(id); found != transfers_.end() && !found->second->finished) {
+            const Transfer &transfer = *found->second;
+            next = std::min(next, transfer.dead_at);
+            if (transfer.is_stream() && transfer.handle)
+                next = std::min(next, transfer.endpoint->certificate_due());
+        }
     return next;
 }
 

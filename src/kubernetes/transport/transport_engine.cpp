@@ -154,8 +154,7 @@ void Transport::Engine::start(Transfer &transfer) noexcept {
         if (std::exchange(transfer.awaits_credentials, false))
             transfer.begun = now; // the server is not to blame for the time before
         transfer.awaits_credentials = !transfer.endpoint->has_credentials();
-        if (const int program = transfer.endpoint->program_descriptor(); program >= 0)
-            poll_.watch(program, EPOLLIN);
+        watch_program(*transfer.endpoint);
         if (transfer.awaits_credentials)
             return;
         transfer.endpoint->prepare(transfer);
@@ -180,7 +179,7 @@ void Transport::Engine::stop(Transfer &transfer) noexcept {
     if (!transfer.handle)
         return;
     curl_multi_remove_handle(multi_.get(), transfer.handle.get());
-    transfer.endpoint->give_back(std::move(transfer.handle));
+    transfer.endpoint->give_back(transfer);
     transfer.headers.reset();
     if (transfer.is_stream())
         return;
@@ -205,6 +204,11 @@ bool Transport::Engine::start_queued() noexcept {
             any = true;
         }
     return any;
+}
+
+void Transport::Engine::watch_program(const Endpoint &endpoint) noexcept {
+    if (const int program = endpoint.program_descriptor(); program >= 0)
+        poll_.watch(program, EPOLLIN);
 }
 
 bool Transport::Engine::is_program(int descriptor) const noexcept {

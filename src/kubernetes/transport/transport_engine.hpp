@@ -27,6 +27,7 @@ public:
     void cancel(Id id) noexcept;
     void pause(Id id) noexcept;
     void resume(Id id) noexcept;
+    void look_at_files();
     int descriptor() const noexcept { return poll_.descriptor(); }
     Clock::time_point next_wake() const noexcept;
     size_t in_flight() const noexcept { return running_requests_; }
@@ -52,6 +53,7 @@ private:
     void start(Transfer &transfer) noexcept;
     void stop(Transfer &transfer) noexcept;
     bool start_queued() noexcept;
+    void watch_program(const Endpoint &endpoint) noexcept;
     bool is_program(int descriptor) const noexcept;
     bool take_credentials() noexcept;
     bool move_data() noexcept;
@@ -62,6 +64,7 @@ private:
     void send_again(Transfer &transfer) noexcept;
     void fail(Transfer &transfer, std::string_view why, bool timed_out) noexcept;
     void end_dead_streams() noexcept;
+    void renew_certificates() noexcept;
     bool deliver_parts() noexcept;
     void hand_over(Transfer &transfer, bool &any) noexcept;
     bool deliver_answers() noexcept;

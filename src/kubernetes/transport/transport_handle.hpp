@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kubernetes/credentials/exec_credentials.hpp"
+#include "kubernetes/credentials/file_stamp.hpp"
 #include "kubernetes/transport/transport.hpp"
 #include "kubernetes/watch.hpp"
 
@@ -55,6 +56,7 @@ struct Transfer {
     std::chrono::milliseconds answer_margin{0};
     size_t stream_buffer = 0;
     uint64_t credentials = 0; // generation of the program's, with which it was sent
+    uint64_t certificate = 0; // the same of the endpoint's client certificate
     bool is_queued = false;   // until its server has fewer requests under way
     bool awaits_credentials = false;
     bool paused = false;           // by the user
@@ -92,14 +94,24 @@ public:
 
     // Gives the transfer a handle with everything set. Throws Failure or std::bad_alloc.
     void prepare(Transfer &transfer);
-    void give_back(EasyHandle handle) noexcept;
+    void give_back(Transfer &transfer) noexcept; // its handle
+
+    // Another client certificate counts now than the one with which the transfer was sent.
+    bool has_old_certificate(const Transfer &transfer) const noexcept { return transfer.certificate != certificates_; }
+
+    // Takes files of the client certificate that were replaced and that nobody is writing any more.
+    void look_at_files();
+
+    // When the program should be asked for another certificate, also if nothing is to be sent; and asks it.
+    Clock::time_point certificate_due() const noexcept;
+    void renew_certificate(); // throws std::bad_alloc only
 
     // After 401: reads token and certificate files again, or asks the program. True when another attempt may have other
     // credentials.
     bool refresh_credentials(const Transfer &refused);
 
     int program_descriptor() const noexcept { return program_ ? program_->descriptor() : -1; } // while it runs
-    bool run_program() { return program_ && program_->run(); }                                 // true once it is over
+    bool run_program();                                                                        // true once it is over
 
     size_t users = 0;             // transfers that point here
     size_t running = 0;           // of them, requests that curl has
@@ -113,17 +125,26 @@ private:
         auto operator<=>(const HeaderKey &) const = default;
     };
 
+    struct ClientCertificate {
+        std::string certificate_pem, key_pem;
+        bool operator==(const ClientCertificate &) const = default;
+    };
+
     EasyHandle new_handle();
     HeaderList headers_for(const Request &request);
-    bool read_token_file(); // true when the token is another one now
-    void take_over(const ExecCredential &credential);
+    bool read_token_file();  // true when the token is another one now
+    bool read_certificate(); // the connection's; true when another one counts now
+    bool take_certificate(); // the same
+    void take_over();        // what the program gave
 
     Connection connection_;
     std::unique_ptr<ExecCredentials> program_;
-    uint64_t credentials_ = 0;                     // generation of the program's that is in use
-    std::string client_cert_pem_, client_key_pem_; // the connection's, or the program's
-    std::string base_url_;                         // what paths are appended to
-    std::string host_header_;                      // set when the URL's host is the certificate's name
+    uint64_t credentials_ = 0;  // generation of the program's that is in use
+    uint64_t certificates_ = 0; // of certificate_
+    ClientCertificate certificate_, own_certificate_, programs_certificate_; // in use; the connection's
+    FileStamps read_files_, seen_files_; // of the certificate: when they were read, looked at last
+    std::string base_url_;               // what paths are appended to
+    std::string host_header_;            // set when the URL's host is the certificate's name
     std::unique_ptr<curl_slist, HeaderListCleanup> connect_to_;
     std::string token_;
     Clock::time_point token_read_at_;

@@ -102,7 +102,7 @@ struct ActuationWrite {
     std::string message;
     double latency_ms = 0;
     bool forced = false;
-    std::vector<std::string> warnings; // that came with the answer
+    std::vector<std::string> warnings;                                           // that came with the answer
     std::chrono::system_clock::time_point at = std::chrono::system_clock::now(); // when it was answered
 };
 
