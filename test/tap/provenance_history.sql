@@ -206,10 +206,10 @@ CALL net.attempt(904, 'ANALYZE net.nowhere');
 SELECT results_eq($$SELECT why.what FROM generate_series(901, 904) AS n, LATERAL dbnet.newest_event('net.one', n::text, NULL) AS e, LATERAL dbnet.why_steps(e.event) AS why WHERE why.kind = 'call' ORDER BY n$$,
     $$VALUES ('net.attempt(id => 901, statement => "COPY net.one FROM ''/nowhere''"), partly rolled back'), ('net.attempt(id => 902, statement => "TRUNCATE net.parent"), partly rolled back'),
              ('net.attempt(id => 903, statement => "SELECT 1 / 0")'), ('net.attempt(id => 904, statement => "ANALYZE net.nowhere")')$$, 'COPY and TRUNCATE, not what writes nothing');
-CREATE TABLE net.three (id int PRIMARY KEY);
-SELECT lives_ok($$SELECT dbnet.track('net.three')$$, 'another table');
-ALTER TABLE net.three DISABLE TRIGGER dbnet_track;
-ALTER TABLE net.three ENABLE ALWAYS TRIGGER dbnet_track;
-SELECT results_eq($$SELECT what FROM dbnet.timeline(tstzrange(now() - interval '1 hour', NULL), 'net.three') WHERE kind = 'ddl'$$,
-    $$VALUES ('ALTER TABLE net.three DISABLE TRIGGER dbnet_track'), ('ALTER TABLE net.three ENABLE ALWAYS TRIGGER dbnet_track')$$, 'of DDL what others did to it');
+CREATE TABLE net.told (id int PRIMARY KEY);
+SELECT lives_ok($$SELECT dbnet.track('net.told')$$, 'another table');
+ALTER TABLE net.told DISABLE TRIGGER dbnet_track;
+ALTER TABLE net.told ENABLE ALWAYS TRIGGER dbnet_track;
+SELECT results_eq($$SELECT what FROM dbnet.timeline(tstzrange(now() - interval '1 hour', NULL), 'net.told') WHERE kind = 'ddl'$$,
+    $$VALUES ('ALTER TABLE net.told DISABLE TRIGGER dbnet_track'), ('ALTER TABLE net.told ENABLE ALWAYS TRIGGER dbnet_track')$$, 'of DDL what others did to it');
 SELECT * FROM finish();

@@ -37,7 +37,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
           'unset', 'used', 'wrap_transaction'], 'functions of dbnet_ingest');
 
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
-    ARRAY['actuation', 'arming', 'current_mirror_state', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step',
+    ARRAY['actuation', 'arming', 'current_mirror_state', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step', 'outside_change',
           'paused_server', 'policy', 'policy_event', 'policy_state', 'policy_status', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
     'dbnet_operator reads no further table');
