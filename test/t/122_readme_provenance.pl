@@ -89,5 +89,9 @@ $other->wait_for(q{SELECT ready = 'True' FROM net.nodes}, 'the node is ready');
 $other->wait_for(q{SELECT clock_timestamp() > date_trunc('second', max(at)) + interval '1 s' FROM dbnet.history('net.nodes', 'web-1')}, 'the next second, by which the server tells changes apart');
 $api->expect_success($api->patch('/api/v1/nodes/web-1', { spec => { unschedulable => JSON::PP::true() } }, query => { fieldManager => 'kubectl-cordon' }));
 $other->wait_for(q{SELECT unschedulable FROM net.nodes}, 'kubectl cordons it');
-cmp_ok($shown->run_all, '>=', 25, 'all examples were found');
+my $before = sub {
+    my ($statement) = @_;
+    $other->wait_for(q{SELECT phase = 'pending' FROM dbnet.object_status}, 'the worker has seen the change') if $statement =~ /dbnet\.why_not/;
+};
+cmp_ok($shown->run_all(before => $before), '>=', 25, 'all examples were found');
 done_testing;
