@@ -50,13 +50,6 @@ DECLARE
     remover text := (SELECT m.value ->> 0 FROM jsonb_each(NEW.managers) AS m
                      WHERE m.value ->> 0 = NEW.last_manager AND m.value IS DISTINCT FROM OLD.managers -> m.key LIMIT 1);
 BEGIN
-    IF NEW.live IS NULL THEN
-        IF NEW.phase = 'absent' THEN
-            INSERT INTO dbnet.outside_change (id, at, relation, namespace, name, operation)
-                VALUES (dbnet.take_event(), clock_timestamp(), NEW.relation, NEW.namespace, NEW.name, 'delete');
-        END IF;
-        RETURN NULL;
-    END IF;
     INSERT INTO dbnet.outside_change (id, at, relation, namespace, name, operation, paths, manager)
     WITH changed AS MATERIALIZED ( -- an owner's time moves with any field of it: only values tell which
         SELECT c.path, OLD.managers -> c.path AS old_owner, NEW.managers -> c.path AS new_owner, f.new IS NULL AS is_removed
@@ -66,14 +59,16 @@ BEGIN
     change AS (
         SELECT 'set' AS operation, path, new_owner ->> 0 AS manager, (new_owner ->> 1)::timestamptz AS at FROM changed WHERE NOT is_removed
         UNION ALL
-        SELECT 'remove', path, remover, NULL FROM changed WHERE is_removed AND (old_owner ->> 0 IS DISTINCT FROM ours OR path = ANY (NEW.claimed))
+        SELECT 'remove', path, remover, NULL FROM changed WHERE is_removed AND NEW.live IS NOT NULL AND (old_owner ->> 0 IS DISTINCT FROM ours OR path = ANY (NEW.claimed))
+        UNION ALL
+        SELECT 'delete', NULL, NULL, NULL WHERE NEW.live IS NULL AND NEW.phase = 'absent'
         UNION ALL
         -- Until now dbnet.object alone has told who set it before.
         SELECT 'set', path, old_owner ->> 0, (old_owner ->> 1)::timestamptz FROM changed AS c
         WHERE before IS NOT NULL AND old_owner ->> 1 IS NOT NULL AND NOT EXISTS (
             SELECT FROM dbnet.outside_change AS o WHERE o.relation = NEW.relation AND o.namespace = NEW.namespace AND o.name = NEW.name AND c.path = ANY (o.paths)))
     SELECT dbnet.take_event(), coalesce(g.at, clock_timestamp()), NEW.relation, NEW.namespace, NEW.name, g.operation, g.paths, g.manager
-    FROM (SELECT c.operation, c.manager, c.at, array_agg(c.path ORDER BY c.path) AS paths FROM change AS c
+    FROM (SELECT c.operation, c.manager, c.at, array_agg(c.path ORDER BY c.path) FILTER (WHERE c.path IS NOT NULL) AS paths FROM change AS c
           WHERE c.manager IS DISTINCT FROM ours GROUP BY c.operation, c.manager, c.at) AS g ORDER BY g.at;
     RETURN NULL;
 END

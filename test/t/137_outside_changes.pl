@@ -78,6 +78,12 @@ $node->wait_for(q{SELECT count(*) = 0 FROM net.configs WHERE name = 'b'}, 'delet
 $node->query_is(timeline('b', 'outside') =~ s/WHERE kind/WHERE what !~ '^metadata' AND kind/r, "outside|net.configs b|data removed|helm\noutside|net.configs b|data removed|\noutside|net.configs b|data set|helm\noutside|net.configs b|data set|helm\noutside|net.configs b|deleted|",
     'after its end everything is still there');
 
+set_by('helm', 'c', data => { x => '1' });
+$node->wait_for(q{SELECT count(*) = 1 FROM net.configs WHERE name = 'c'}, 'an object that nobody changes');
+$api->expect_success($api->delete("$configs/c"));
+$node->wait_for(q{SELECT count(*) = 0 FROM net.configs WHERE name = 'c'}, 'until it is deleted');
+$node->query_is(timeline('c', 'outside'), "outside|net.configs c|data, metadata.labels set|helm\noutside|net.configs c|deleted|", 'who made it is known then, too');
+
 # --- an update of what nobody maps is none, nor is ours ---
 my $seen = $node->safe_psql('postgres', 'SELECT count(*) FROM dbnet.outside_change');
 $node->psql_ok($mirrors->config_row('mine', { x => '1' }), 'an object of ours');
