@@ -83,6 +83,19 @@ TEST(Observed, TheStampIsOursOnlyIfOurManagerPutItThere) {
     EXPECT_EQ(seen_in(copied, mirror.mapping, ours).stamp, "");
 }
 
+TEST(Observed, WhatIsNoTimeIsNone) {
+    Mirror mirror = dbnet::test::node_mirror();
+    for (const char *time :
+         {"yesterday", "2026-02-30T08:44:46Z", "2026-11-23T24:30:00Z", "2026-11-23T08:44:46+20:00", ""}) {
+        Json body = node();
+        for (Json &entry : body["metadata"]["managedFields"])
+            entry["time"] = time;
+        EXPECT_EQ(seen_in(body, mirror.mapping, ours).managers["spec.unschedulable"],
+                  (Json{"dbnet-0123456789abcdef", nullptr}))
+            << time;
+    }
+}
+
 TEST(Observed, OwnedIsWhatOurManagerHasAnyPartOf) {
     Mirror mirror = dbnet::test::node_mirror();
     mirror.mapping.columns.push_back(

@@ -73,6 +73,13 @@ void forget_stamp(Json &metadata) {
         }
 }
 
+// In the form in which the API writes it, which PostgreSQL reads; whatever else a server may say is no time.
+Json time_of(const kubernetes::FieldOwner &owner) {
+    const std::string &time = owner.time;
+    const bool is_plain = time.size() == 20 && time.compare(11, 2, "24") < 0 && kubernetes::parse_instant(time);
+    return is_plain ? Json(time) : Json();
+}
+
 void take_owners(Observed &seen, const Json &body, const Mapping &mapping, const std::string &field_manager) {
     for (const Column &column : mapping.columns) {
         if (column.role == Role::key)
@@ -86,7 +93,7 @@ void take_owners(Observed &seen, const Json &body, const Mapping &mapping, const
         if (named == owners.end())
             named = owners.begin();
         if (!owners.empty())
-            seen.managers[column.path] = {named->manager, named->time.empty() ? Json() : Json(named->time)};
+            seen.managers[column.path] = {named->manager, time_of(*named)};
         if (std::string other = kubernetes::co_owner_of(body, column.field, field_manager); !other.empty())
             seen.managers[column.path].push_back(std::move(other));
         if (column.role != Role::status && std::any_of(owners.begin(), owners.end(), [&](const auto &owner) {
