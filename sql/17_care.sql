@@ -2,21 +2,35 @@
 
 -- What the table holds is read by the caller; what is on record of it comes from the extension.
 CREATE FUNCTION dbnet.newest(number integer)
-    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
+    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_newest';
 COMMENT ON FUNCTION dbnet.newest(integer) IS 'Internal: the rows of dbnet.newest_versions(), by tracked_relation.number, for whoever may ask';
 CREATE FUNCTION dbnet.newest_versions(relation regclass)
-    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
+    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.newest_versions(regclass) IS
-    'Internal, for dbnet.gaps(): of each row on record its newest version and what its columns hold by that. Errors: 42704 not tracked, 42501 no right to read it';
+    'Internal, for dbnet.gaps(): of each row on record its newest version. Errors: 42704 not tracked, 42501 no right to read it';
 CREATE FUNCTION dbnet.answer_newest_versions(caller oid, relation regclass)
-    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid, known jsonb)
+    RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT n.* FROM dbnet.newest(dbnet.tracked_number(caller, answer_newest_versions.relation)) AS n
     $$;
 COMMENT ON FUNCTION dbnet.answer_newest_versions(oid, regclass) IS 'Internal: answers dbnet.newest_versions()';
+
+CREATE FUNCTION dbnet.known(number integer, hashes bigint[]) RETURNS TABLE (hash bigint, "values" jsonb)
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_known_values';
+COMMENT ON FUNCTION dbnet.known(integer, bigint[]) IS 'Internal: the rows of dbnet.known_values(), by tracked_relation.number, for whoever may ask';
+CREATE FUNCTION dbnet.known_values(relation regclass, hashes bigint[]) RETURNS TABLE (hash bigint, "values" jsonb)
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.known_values(regclass, bigint[]) IS
+    'Internal, for dbnet.gaps(): what the columns of rows hold by their versions on record, of which the newest is no end. Arguments: tracked table; dbnet.key_hash() of keys. Errors: 42704 not tracked, 42501 no right to read it';
+CREATE FUNCTION dbnet.answer_known_values(caller oid, relation regclass, hashes bigint[]) RETURNS TABLE (hash bigint, "values" jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT k.* FROM dbnet.known(dbnet.tracked_number(caller, answer_known_values.relation), answer_known_values.hashes) AS k
+    $$;
+COMMENT ON FUNCTION dbnet.answer_known_values(oid, regclass, bigint[]) IS 'Internal: answers dbnet.known_values()';
 
 CREATE FUNCTION dbnet.configuration_gaps() RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
@@ -44,8 +58,9 @@ CREATE FUNCTION dbnet.answer_configuration_gaps(caller oid) RETURNS TABLE (relat
     $$;
 COMMENT ON FUNCTION dbnet.answer_configuration_gaps(oid) IS 'Internal: answers dbnet.configuration_gaps()';
 
+-- Without JIT, which took more time than it saved: estimates of how many rows there are say nothing here.
 CREATE FUNCTION dbnet.gaps(wanted regclass DEFAULT NULL) RETURNS TABLE (relation regclass, key text, gap text, since timestamptz, event bigint)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET jit = off SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     tracked record;
@@ -64,22 +79,24 @@ BEGIN
         END IF;
         -- By content, so that an update that changed nothing is none; and by who wrote it where nothing is known of the content.
         RETURN QUERY EXECUTE format($query$
-            WITH present AS (SELECT %2$s AS line, t.xmin AS writer FROM %1$s AS t),
-                 seen AS MATERIALIZED (SELECT * FROM dbnet.newest_versions($1))
+            WITH present AS MATERIALIZED (SELECT t.line, t.writer, dbnet.key_hash($2, t.line) AS hash FROM (SELECT %2$s AS line, t.xmin AS writer FROM %1$s AS t OFFSET 0) AS t),
+                 seen AS MATERIALIZED (SELECT * FROM dbnet.newest_versions($1)),
+                 known AS MATERIALIZED (
+                    SELECT * FROM dbnet.known_values($1, ARRAY(SELECT s.hash FROM present AS p JOIN seen AS s USING (hash) WHERE s.operation NOT IN ('D', 'R') AND s.row_transaction IS DISTINCT FROM p.writer)))
             SELECT $1, dbnet.key_text(coalesce(s.key, (SELECT jsonb_object_agg(c, p.line -> c) FROM unnest($2::text[]) AS c)), $2),
                    CASE WHEN s.event IS NULL THEN 'written without a record, by transaction ' || p.writer::text
                         WHEN p.line IS NULL THEN 'deleted without a record'
                         WHEN s.operation IN ('D', 'R') THEN 'came back without a record, by transaction ' || p.writer::text
                         ELSE 'changed without a record, by transaction ' || p.writer::text || ': ' || (
-                            SELECT string_agg(f.key, ', ' ORDER BY f.key) FROM jsonb_each(s.known) AS f WHERE dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END,
+                            SELECT string_agg(f.key, ', ' ORDER BY f.key) FROM jsonb_each(k.values) AS f WHERE dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END,
                    dbnet.event_time(s.event), s.event
-            FROM present AS p FULL JOIN seen AS s ON s.hash = dbnet.key_hash($2, p.line)
+            FROM present AS p FULL JOIN seen AS s ON s.hash = p.hash LEFT JOIN known AS k ON k.hash = s.hash
             -- Rows from before the first record are no gap.
             WHERE CASE WHEN s.event IS NULL THEN age(p.writer) < age(coalesce((SELECT first.row_transaction FROM seen AS first WHERE first.row_transaction IS NOT NULL ORDER BY first.event LIMIT 1), '3'))
                        WHEN p.line IS NULL THEN s.operation NOT IN ('D', 'R')
                        WHEN s.operation IN ('D', 'R') THEN true
                        ELSE s.row_transaction IS DISTINCT FROM p.writer AND EXISTS (
-                            SELECT FROM jsonb_each(s.known) AS f WHERE p.line ? f.key AND dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END
+                            SELECT FROM jsonb_each(k.values) AS f WHERE p.line ? f.key AND dbnet.utc(p.line -> f.key, f.value) IS DISTINCT FROM f.value AND f.key <> ALL ($3::text[])) END
             $query$, tracked.table_id, dbnet.row_document(tracked.table_id)) USING tracked.table_id, tracked.key_columns, tracked.redacted_columns;
     END LOOP;
 END

@@ -1,5 +1,11 @@
 -- dbnet.gaps: what escaped the record. dbnet.verify and digest: what was changed, removed, added or put in another order.
 SELECT no_plan();
+-- What is sealed, and when, is this test's to say: the mirror worker seals nothing here.
+CREATE FUNCTION public.is_by_client() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN CASE (SELECT backend_type FROM pg_stat_activity WHERE pid = pg_backend_pid()) WHEN 'client backend' THEN NEW END;
+END $$;
+CREATE TRIGGER is_by_client BEFORE INSERT ON dbnet.provenance_block FOR EACH ROW EXECUTE FUNCTION public.is_by_client();
 CREATE SCHEMA net;
 CREATE TABLE net.gap (id int PRIMARY KEY, a text, n numeric, at timestamptz);
 CREATE TABLE net.chain (id int PRIMARY KEY, a int);
@@ -56,6 +62,37 @@ SELECT lives_ok($$SELECT dbnet.untrack('net.chain')$$, 'untrack');
 SELECT results_eq($$SELECT relation::text, gap FROM dbnet.gaps('net.chain') WHERE event IS NULL$$, $$VALUES ('net.chain', 'tracked no more')$$, 'tracked no more');
 SELECT lives_ok($$SELECT dbnet.track('net.chain')$$, 'and again');
 SELECT throws_ok($$SELECT * FROM dbnet.gaps('pg_class')$$, '42704', 'table pg_class is not tracked', 'a table that is not tracked');
+
+-- What is read for that: of each row its newest version, and more of those only that somebody else has written.
+CREATE TABLE net.often (id int PRIMARY KEY, a int, b int DEFAULT 7, c text DEFAULT 'c');
+SELECT lives_ok($$SELECT dbnet.track('net.often')$$, 'a table');
+INSERT INTO net.often SELECT generate_series(1, 20);
+DO $$ BEGIN FOR i IN 1..200 LOOP UPDATE net.often SET a = i; END LOOP; END $$;
+CREATE FUNCTION pg_temp.versions_read(question text) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    counted text := 'SELECT sum(idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE schemaname = ''dbnet'' AND relname ~ ''^entity_version''';
+    before numeric;
+    after numeric;
+BEGIN
+    EXECUTE counted INTO before;
+    EXECUTE question;
+    EXECUTE counted INTO after;
+    RETURN after - before;
+END $$;
+SELECT is_empty($$SELECT * FROM dbnet.gaps('net.often')$$, 'rows that changed often');
+SELECT cmp_ok(pg_temp.versions_read($$SELECT * FROM dbnet.gaps('net.often')$$), '<', 50::numeric, 'of each its newest version is read');
+SET dbnet.provenance = off;
+UPDATE net.often SET c = 'd' WHERE id = 3;
+UPDATE net.often SET a = a WHERE id = 4;
+RESET dbnet.provenance;
+SELECT results_eq($$SELECT key, regexp_replace(gap, 'transaction \d+', 'transaction n') FROM dbnet.gaps('net.often')$$, $$VALUES ('3', 'changed without a record, by transaction n: c')$$, 'what somebody has changed, by what is known since the INSERT');
+SELECT cmp_ok(pg_temp.versions_read($$SELECT * FROM dbnet.gaps('net.often')$$), '<', 500::numeric, 'of these two all versions are read');
+SET dbnet.provenance = off;
+UPDATE net.often SET b = 8;
+RESET dbnet.provenance;
+SELECT results_eq($$SELECT count(*), count(*) FILTER (WHERE gap ~ ': b, c$'), count(*) FILTER (WHERE gap ~ ': b$') FROM dbnet.gaps('net.often')$$, 'VALUES (20::bigint, 1::bigint, 19::bigint)', 'all of them: the record is read as a whole');
+INSERT INTO net.often SELECT generate_series(21, 3000);
+SELECT is((SELECT count(*) FROM dbnet.gaps('net.often')), 20::bigint, 'more rows than versions to be passed over');
 
 -- The chain ------------------------------------------------------------------------------------------------------------------------------------
 SELECT is_empty('SELECT * FROM dbnet.verify()', 'nothing was tampered with');

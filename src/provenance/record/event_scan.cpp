@@ -29,16 +29,24 @@ ScanKeyData condition(AttrNumber column, StrategyNumber strategy, RegProcedure c
 
 EventScan::EventScan(EventTable source, EventId first, ScanDirection direction)
     : EventScan(source, first, direction, "id_idx",
-                condition(column_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first))) {}
+                {condition(column_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first))}) {}
 
 EventScan EventScan::newest_first(int32 relation) {
     return EventScan(EventTable::entity_version, 0, BackwardScanDirection, "relation_key_hash_id_idx",
-                     condition(version_column::relation, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(relation)));
+                     {condition(version_column::relation, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(relation))});
+}
+
+EventScan EventScan::newest_first(int32 relation, int64 key_hash) {
+    return EventScan(EventTable::entity_version, 0, BackwardScanDirection, "relation_key_hash_id_idx",
+                     {condition(version_column::relation, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(relation)),
+                      condition(version_column::key_hash, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key_hash))});
 }
 
 EventScan::EventScan(EventTable source, EventId first, ScanDirection direction, const char *index,
-                     const ScanKeyData &wanted)
-    : source_(source), direction_(direction), index_name_(index), wanted_(wanted), memory_(CurrentMemoryContext) {
+                     std::initializer_list<ScanKeyData> wanted)
+    : source_(source), direction_(direction), index_name_(index), wanted_count_(static_cast<int>(wanted.size())),
+      memory_(CurrentMemoryContext) {
+    std::copy(wanted.begin(), wanted.end(), wanted_);
     // At most once around the ring: what is older has been emptied.
     const EventId now = next_event();
     const int64 newest = now == 0 ? ring_places - 1 : now >> stretch_bits;
@@ -57,8 +65,21 @@ void EventScan::open() {
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "a table of DBNet's provenance is not there");
     table_ = table_open(table, AccessShareLock);
     index_ = index_open(index, AccessShareLock);
-    ScanKeyData key = wanted_; // it is changed
-    scan_ = systable_beginscan_ordered(table_, index_, GetActiveSnapshot(), 1, &key);
+    begin(wanted_count_);
+}
+
+void EventScan::begin(int conditions) {
+    ScanKeyData keys[std::size(wanted_)]; // they are changed
+    std::copy_n(wanted_, conditions, keys);
+    scan_ = systable_beginscan_ordered(table_, index_, GetActiveSnapshot(), conditions, keys);
+}
+
+void EventScan::skip_row(int64 key_hash) {
+    systable_endscan_ordered(scan_);
+    wanted_[1] = condition(version_column::key_hash, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(key_hash));
+    const MemoryContext before = MemoryContextSwitchTo(memory_);
+    begin(2);
+    MemoryContextSwitchTo(before);
 }
 
 void EventScan::close_partition() {
