@@ -540,10 +540,12 @@ provenance();
 telemetry_ingest();
 policies();
 import_objects();
+# What follows has servers of its own, and would wait for the cores and the disk that these still want.
+$node->stop;
+$api->stop;
 Bench::Scale::run(wanted => \&wanted, result => \&result, median => \&median);
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
 Bench::RollOver::run(wanted => \&wanted, result => \&result, median => \&median);
 telemetry_decode();
-$node->stop;
 open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";
 print $out JSON::PP->new->canonical->pretty->encode(\@results);
