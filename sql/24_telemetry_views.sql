@@ -110,8 +110,12 @@ CREATE FUNCTION otel.trace_tree(wanted otel.trace_id) RETURNS TABLE (span text, 
         SELECT s.*, 0 AS depth, ARRAY[ROW(s.start, s.span_id::text)] AS path FROM spans AS s
         WHERE s.parent_span_id IS NULL OR NOT EXISTS (SELECT FROM spans AS p WHERE p.span_id = s.parent_span_id)
         UNION ALL
-        SELECT s.*, t.depth + 1, t.path || ROW(s.start, s.span_id::text) FROM tree AS t JOIN spans AS s ON s.parent_span_id = t.span_id WHERE t.depth < 1000)
-    SELECT repeat('  ', depth) || title, (start - (SELECT min(start) FROM spans)) / 1e6::double precision, duration_nano / 1e6::double precision, status, tree.span_id FROM tree ORDER BY path
+        SELECT s.*, t.depth + 1, t.path || ROW(s.start, s.span_id::text) FROM tree AS t JOIN spans AS s ON s.parent_span_id = t.span_id WHERE t.depth < 1000),
+    shown AS (
+        SELECT * FROM tree
+        -- Of those that are their own ancestors nobody is the first: each by itself, with those below that are too deep.
+        UNION ALL SELECT s.*, 0, ARRAY[ROW(s.start, s.span_id::text)] FROM spans AS s WHERE NOT EXISTS (SELECT FROM tree AS t WHERE t.span_id = s.span_id))
+    SELECT repeat('  ', depth) || title, (start - (SELECT min(start) FROM spans)) / 1e6::double precision, duration_nano / 1e6::double precision, status, shown.span_id FROM shown ORDER BY path
     $$;
 COMMENT ON FUNCTION otel.trace_tree(otel.trace_id) IS 'A trace to be read: each span below the one within which it ran. Argument: trace id in hexadecimal. Rows: service and operation; when it began after the first one, and how long it took, in milliseconds; status';
 

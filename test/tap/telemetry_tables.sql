@@ -194,5 +194,12 @@ RESET ROLE;
 SELECT throws_ok($$SELECT otel.ingest_traces('\xff'::bytea)$$, '22P03', NULL, 'what is no request is told');
 SELECT throws_ok($$SELECT otel.ingest_traces('[]'::jsonb)$$, '22P02', NULL, 'in JSON, too');
 
+-- Whoever sends spans says what is above what, in circles, too: all of them are shown.
+SELECT lives_ok(format($$SELECT otel.ingest_traces(%L::jsonb)$$, pg_temp.request('loop', 'n1', (
+    SELECT jsonb_agg(pg_temp.span(id, parent, id, now() + number * interval '1 ms', '1 ms') || '{"traceId": "000000000000000000000000000000aa"}' ORDER BY number)
+    FROM (VALUES (1, '00000000000000a1', '00000000000000a1'), (2, '00000000000000a2', '00000000000000a3'), (3, '00000000000000a3', '00000000000000a2'),
+                 (4, '00000000000000a4', '00000000000000a3'), (5, '00000000000000a5', ''), (6, '00000000000000a6', '00000000000000a5')) AS v(number, id, parent)))), 'spans in circles');
+SELECT is((SELECT string_agg(span, E'\n') FROM otel.trace_tree('000000000000000000000000000000aa')),
+    E'loop: 00000000000000a1\nloop: 00000000000000a2\nloop: 00000000000000a3\nloop: 00000000000000a4\nloop: 00000000000000a5\n  loop: 00000000000000a6', 'each is there once');
 SELECT * FROM finish();
 ROLLBACK;
