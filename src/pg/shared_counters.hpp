@@ -1,5 +1,5 @@
-// What the processes of a database count in shared memory, for /metrics of its gateway worker: since the server's start,
-// or since the extension is there. Plain data: no pointers, no descriptors, no std::.
+// What the processes of a database count in shared memory, for /metrics of its gateway worker: since the server's
+// start, or since the extension is there. Plain data: no pointers, no descriptors, no std::.
 #pragma once
 
 #include "durations.hpp"
@@ -24,8 +24,8 @@ struct SharedDurations {
 };
 
 struct SharedCounters {
-    pg_atomic_uint64 watch_events[5];   // as watches brought them, by kubernetes::Event::Type
-    SharedDurations watch_records;      // from such an event, or the first of its object that waits, to its record's commit
+    pg_atomic_uint64 watch_events[5]; // as watches brought them, by kubernetes::Event::Type
+    SharedDurations watch_records; // from such an event, or the first of its object that waits, to its record's commit
     pg_atomic_uint64 provenance_events; // written by transactions
     SharedDurations provenance_writes;  // for each transaction
 };

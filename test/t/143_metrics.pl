@@ -9,9 +9,8 @@ use DBNet::Mirrors;
 use DBNet::Wait qw(wait_until);
 use Test::More;
 
-my $api     = DBNet::Api->start;
-my $node    = DBNet::Cluster->started('metrics');
-my $mirrors = DBNet::Mirrors->new($node, $api);
+my $api = DBNet::Api->start;
+my $node = DBNet::Cluster->started('metrics');
 my $gateway = DBNet::Gateway->open($node);
 
 # All samples: {series => value}.
@@ -30,6 +29,20 @@ sub grows {
     wait_until(sub { $now = metrics(); return $grown->() eq $wanted });
     return is($grown->(), $wanted, $name);
 }
+
+# Before there are mirrors: what these record comes at any time.
+subtest 'what is put on record' => sub {
+    $node->psql_ok(q{CREATE TABLE notes (id int PRIMARY KEY); SELECT dbnet.track('notes')}, 'a table');
+    my $before = metrics();
+    my $newest = $node->safe_psql('postgres', 'SELECT max(id) FROM dbnet.transaction');
+    $node->psql_ok('INSERT INTO notes SELECT generate_series(1, 100)', 'a hundred rows');
+    $node->psql_ok('BEGIN; INSERT INTO notes VALUES (0); ROLLBACK', 'one that is not committed');
+    my $events = $node->safe_psql('postgres', "SELECT events FROM dbnet.transaction WHERE id > $newest");
+    cmp_ok($events, '>=', 100, 'are on record in one transaction');
+    grows($before, 'counted', dbnet_provenance_events_total => $events, dbnet_provenance_write_duration_seconds_count => 1, dbnet_provenance_failures_total => 0);
+};
+
+my $mirrors = DBNet::Mirrors->new($node, $api);
 
 sub watch { my (%counts) = @_; return map { (qq{dbnet_watch_events_total{type="$_"}} => $counts{$_} // 0) } qw(added modified deleted) }
 
@@ -66,17 +79,6 @@ subtest 'calls to devices' => sub {
     is($mirrors->wait_synced, '', 'is sent');
     my $labels = '{operation="apply",status="201"}';
     grows($before, 'counted', "dbnet_actuations_total$labels" => 1, "dbnet_actuation_duration_seconds_count$labels" => 1);
-};
-
-subtest 'what is put on record' => sub {
-    $node->psql_ok(q{CREATE TABLE net.notes (id int PRIMARY KEY); SELECT dbnet.track('net.notes')}, 'a table');
-    my $before = metrics();
-    my $newest = $node->safe_psql('postgres', 'SELECT max(id) FROM dbnet.transaction');
-    $node->psql_ok('INSERT INTO net.notes SELECT generate_series(1, 100)', 'a hundred rows');
-    $node->psql_ok('BEGIN; INSERT INTO net.notes VALUES (0); ROLLBACK', 'one that is not committed');
-    my $events = $node->safe_psql('postgres', "SELECT events FROM dbnet.transaction WHERE id > $newest");
-    cmp_ok($events, '>=', 100, 'are on record in one transaction');
-    grows($before, 'counted', dbnet_provenance_events_total => $events, dbnet_provenance_write_duration_seconds_count => 1, dbnet_provenance_failures_total => 0);
 };
 
 subtest 'as Prometheus wants it' => sub {
