@@ -106,6 +106,23 @@ CALL pg_temp.skip();
 -- To where a row of the key was deleted by the same transaction.
 BEGIN; DELETE FROM net.parts WHERE id = 3; UPDATE net.parts SET part = 1, id = 3 WHERE id = 1; COMMIT;
 SELECT is(pg_temp.versions('net.parts'), 'D 3/1 {"a": 0, "id": 3, "part": 1}, U 3/1 {"id": 1, "part": 2} {"id": 3, "part": 1}, R 1/2', 'into the place of another row');
+-- Keys that one statement exchanges ----------------------------------------------------------------------------------------------------------
+CREATE TABLE net.turn (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, a text);
+SELECT lives_ok($$SELECT dbnet.track('net.turn')$$, 'keys that are checked at the commit');
+INSERT INTO net.turn VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');
+SELECT max(id) + 1023 AS before FROM dbnet.transaction \gset
+CALL pg_temp.skip();
+UPDATE net.turn SET id = id % 3 + 1 WHERE id < 4;
+SELECT is(pg_temp.versions('net.turn'), 'R 2, U 2 {"id": 1} {"id": 2}, R 1, R 3, U 3 {"id": 2} {"id": 3}, U 1 {"id": 3} {"id": 1}', 'a row leaves its key before another one comes');
+SELECT is_empty($$SELECT * FROM dbnet.gaps('net.turn')$$, 'no row has escaped');
+SELECT results_eq('SELECT * FROM net.turn ORDER BY id', $$VALUES (1, 'c'), (2, 'a'), (3, 'b'), (4, 'd')$$, 'as it is');
+UPDATE net.turn SET a = a || id;
+MERGE INTO net.turn AS t USING (VALUES (1), (4)) AS n(id) ON t.id = n.id WHEN MATCHED AND n.id = 1 THEN UPDATE SET id = 4 WHEN MATCHED THEN DELETE;
+SELECT results_eq('SELECT * FROM net.turn ORDER BY id', $$VALUES (2, 'a2'), (3, 'b3'), (4, 'c1')$$, 'one into the place of another that is deleted');
+SELECT is_empty($$SELECT * FROM dbnet.gaps('net.turn')$$, 'no row has escaped');
+SELECT results_eq(format('SELECT * FROM dbnet.as_of(NULL::net.turn, %s) ORDER BY id', :before), $$VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')$$, 'as it was before');
+SELECT results_eq($$SELECT operation, old ->> 'id', new ->> 'a' FROM dbnet.history('net.turn', '2')$$,
+    $$VALUES ('UPDATE', NULL, 'a2'), ('UPDATE', '1', NULL), ('new key', NULL, NULL), ('INSERT', NULL, 'b')$$, 'history of a key: newest first');
 SELECT is_empty($$SELECT * FROM dbnet.gaps('net.parts') WHERE key IS NOT NULL$$, 'no row has escaped');
 SELECT is_empty($$SELECT * FROM dbnet.gaps('net.rows') WHERE key IS NOT NULL$$, 'nor here');
 SELECT is_empty('SELECT * FROM dbnet.verify()', 'the chain of hashes holds');

@@ -41,6 +41,7 @@ struct Replay {
     TrackedTable table; // keys alone
     MemoryContext memory;
     HTAB *slots;
+    HTAB *leaving; // rows that have left their key for another row, by the event that gives them their new one
     PastRow *rows = nullptr;
     EventId truncated = 0; // a TRUNCATE whose rows are not on record
 };
@@ -124,7 +125,19 @@ Jsonb *old_key(const Replay &replay, const Jsonb *key, const Jsonb *old) {
     return make_object(fields, replay.table.key_count);
 }
 
-void take_back(Replay &replay, EventId event, char operation, int64 hash, const Jsonb *key, const Jsonb *old) {
+// The row that the update gives another key, taken from the one that it had.
+PastRow &leaving_row(Replay &replay, EventId event, int64 left) {
+    bool is_found = false;
+    if (const auto *before = static_cast<Slot *>(hash_search(replay.leaving, &event, HASH_FIND, nullptr));
+        before != nullptr)
+        return *before->row;
+    PastRow &row = row_at(replay, left);
+    slot_of(replay, left, is_found)->row = nullptr;
+    return row;
+}
+
+void take_back(Replay &replay, EventId event, char operation, int64 hash, const Jsonb *key, const Jsonb *old,
+               EventId pair) {
     bool is_found = false;
     switch (operation) {
     case 'I':
@@ -132,10 +145,8 @@ void take_back(Replay &replay, EventId event, char operation, int64 hash, const 
         break;
     case 'U':
         if (const Jsonb *before = old != nullptr ? old_key(replay, key, old) : nullptr; before != nullptr) {
-            const int64 left = key_hash(replay.table, before);
-            PastRow &row = row_at(replay, left);
+            PastRow &row = leaving_row(replay, event, key_hash(replay.table, before));
             remember(replay, row, old);
-            slot_of(replay, left, is_found)->row = nullptr;
             row.place = hash;
             slot_of(replay, hash, is_found)->row = &row;
         } else {
@@ -153,7 +164,14 @@ void take_back(Replay &replay, EventId event, char operation, int64 hash, const 
         if (old != nullptr)
             replay.truncated = event;
         break;
-    default: // R: told with the update that gave the row its new key
+    case 'R': // told with the update that gave the row its new key; but first where another row came in its place
+        if (pair > event) {
+            PastRow &row = row_at(replay, hash);
+            slot_of(replay, hash, is_found)->row = nullptr;
+            static_cast<Slot *>(hash_search(replay.leaving, &pair, HASH_ENTER, nullptr))->row = &row;
+        }
+        break;
+    default:
         break;
     }
 }
@@ -169,10 +187,13 @@ void read_events(Replay &replay, int32 number, EventId since) {
             continue;
         const MemoryContext before = MemoryContextSwitchTo(event_memory);
         const Datum old = value(version_column::old_row, no_old);
+        bool no_pair = false;
+        const Datum pair = value(version_column::pair, no_pair);
         take_back(replay, DatumGetInt64(value(version_column::id, is_null)),
                   DatumGetChar(value(version_column::operation, is_null)),
                   DatumGetInt64(value(version_column::key_hash, is_null)),
-                  DatumGetJsonbP(value(version_column::key, is_null)), no_old ? nullptr : DatumGetJsonbP(old));
+                  DatumGetJsonbP(value(version_column::key, is_null)), no_old ? nullptr : DatumGetJsonbP(old),
+                  no_pair ? 0 : DatumGetInt64(pair));
         MemoryContextSwitchTo(before);
         MemoryContextReset(event_memory);
     }
@@ -215,6 +236,7 @@ DBNET_FUNCTION(dbnet_replay) {
         control.entrysize = sizeof(Slot);
         control.hcxt = CurrentMemoryContext;
         replay.slots = hash_create("DBNet replay", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+        replay.leaving = hash_create("DBNet rows that leave", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
         read_events(replay, PG_GETARG_INT32(0), PG_GETARG_INT64(2));
         if (replay.truncated != 0)
             throw pg::error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

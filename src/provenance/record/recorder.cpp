@@ -121,6 +121,13 @@ uint64 version_key(int32 relation, int64 key_hash) noexcept {
     return static_cast<uint64>(key_hash) ^ (static_cast<uint64>(relation) * UINT64CONST(0x9e3779b97f4a7c15));
 }
 
+// Where one statement exchanges keys, a row leaves its key before another one comes under it, whichever was met first.
+bool goes_before(const Version &version, const Version &other) noexcept {
+    const bool leaves = version.operation == 'R' || version.operation == 'D';
+    const bool arrives = other.operation == 'I' || (other.operation == 'U' && other.pair != 0);
+    return other.command > version.command || (other.command == version.command && leaves && arrives);
+}
+
 // Into the chain of versions of its key, newest first. A trigger of the row that ran before ours, or one of another row
 // of the same statement, may have changed it again: that is recorded first and was made by a later command.
 void link_version(RecordNumber number) {
@@ -129,8 +136,7 @@ void link_version(RecordNumber number) {
     RecordNumber later = 0;
     auto before = static_cast<RecordNumber>(records->keys.find(key));
     while (before > records->flushed && version.command != InvalidCommandId &&
-           record_at(before).version.command != InvalidCommandId &&
-           record_at(before).version.command > version.command) {
+           record_at(before).version.command != InvalidCommandId && goes_before(version, record_at(before).version)) {
         later = before;
         before = record_at(before).version.previous;
     }
