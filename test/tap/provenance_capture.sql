@@ -123,6 +123,31 @@ SELECT is_empty($$SELECT * FROM dbnet.gaps('net.turn')$$, 'no row has escaped');
 SELECT results_eq(format('SELECT * FROM dbnet.as_of(NULL::net.turn, %s) ORDER BY id', :before), $$VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')$$, 'as it was before');
 SELECT results_eq($$SELECT operation, old ->> 'id', new ->> 'a' FROM dbnet.history('net.turn', '2')$$,
     $$VALUES ('UPDATE', NULL, 'a2'), ('UPDATE', '1', NULL), ('new key', NULL, NULL), ('INSERT', NULL, 'b')$$, 'history of a key: newest first');
+-- Functions that are replaced: each call with the source that ran -----------------------------------------------------------------------------
+CREATE FUNCTION net.twice() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.seen (what) VALUES ('first'); END $$;
+CREATE FUNCTION net.itself() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN
+    CREATE OR REPLACE FUNCTION net.itself() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.seen (what) VALUES ('the next'); END $$;
+    PERFORM net.itself();
+    INSERT INTO net.seen (what) VALUES ('the old one');
+END $f$;
+CREATE PROCEDURE net.on_and_on() LANGUAGE plpgsql AS $f$ BEGIN
+    CREATE OR REPLACE PROCEDURE net.on_and_on() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.seen (what) VALUES ('never'); END $$;
+    INSERT INTO net.seen (what) VALUES ('before');
+    COMMIT;
+    INSERT INTO net.seen (what) VALUES ('after');
+END $f$;
+CALL pg_temp.skip();
+BEGIN;
+SELECT net.twice();
+CREATE OR REPLACE FUNCTION net.twice() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.seen (what) VALUES ('second'); END $$;
+SELECT net.twice();
+COMMIT;
+SELECT net.itself();
+CALL net.on_and_on();
+SELECT results_eq($$SELECT v.new ->> 'what', c.source ~ ('''' || (v.new ->> 'what') || '''')
+        FROM dbnet.entity_version AS v JOIN dbnet.activity AS s ON s.id = v.activity JOIN dbnet.activity AS f ON f.id = s.parent JOIN dbnet.code AS c ON c.id = f.code
+        WHERE v.relation = pg_temp.number('net.seen') AND v.id > (SELECT event FROM pg_temp.seen) ORDER BY v.id$$,
+    $$VALUES ('first', true), ('second', true), ('the next', true), ('the old one', true), ('before', true), ('after', true)$$, 'the source that ran has it');
 SELECT is_empty($$SELECT * FROM dbnet.gaps('net.parts') WHERE key IS NOT NULL$$, 'no row has escaped');
 SELECT is_empty($$SELECT * FROM dbnet.gaps('net.rows') WHERE key IS NOT NULL$$, 'nor here');
 SELECT is_empty('SELECT * FROM dbnet.verify()', 'the chain of hashes holds');

@@ -54,8 +54,8 @@ Configuration of_mapping(const char *done, const char *verb, const RoleSpec *use
     appendStringInfo(&text, "%s USER MAPPING FOR %s SERVER %s", verb, name_of(user), quote_identifier(server));
     for (int place = 0; place < list_length(options); ++place) {
         const auto *option = static_cast<const DefElem *>(list_nth(options, place));
-        appendStringInfo(&text, "%s%s%s", place == 0 ? " OPTIONS (" : ", ", option->defaction == DEFELEM_DROP ? "DROP " : "",
-                         quote_identifier(option->defname));
+        appendStringInfo(&text, "%s%s%s", place == 0 ? " OPTIONS (" : ", ",
+                         option->defaction == DEFELEM_DROP ? "DROP " : "", quote_identifier(option->defname));
     }
     if (options != NIL)
         appendStringInfoChar(&text, ')');
@@ -81,17 +81,17 @@ Configuration configuration_of(const Node *statement) {
                        "created", "server");
     }
     case T_AlterForeignServerStmt:
-        return if_ours(is_name_of_ours(reinterpret_cast<const AlterForeignServerStmt *>(statement)->servername), "altered",
-                       "server");
+        return if_ours(is_name_of_ours(reinterpret_cast<const AlterForeignServerStmt *>(statement)->servername),
+                       "altered", "server");
     case T_RenameStmt: {
         const auto *rename = reinterpret_cast<const RenameStmt *>(statement);
-        return if_ours(rename->renameType == OBJECT_FOREIGN_SERVER && is_name_of_ours(strVal(rename->object)), "altered",
-                       "server");
+        return if_ours(rename->renameType == OBJECT_FOREIGN_SERVER && is_name_of_ours(strVal(rename->object)),
+                       "altered", "server");
     }
     case T_AlterOwnerStmt: {
         const auto *change = reinterpret_cast<const AlterOwnerStmt *>(statement);
-        return if_ours(change->objectType == OBJECT_FOREIGN_SERVER && is_name_of_ours(strVal(change->object)), "altered",
-                       "server");
+        return if_ours(change->objectType == OBJECT_FOREIGN_SERVER && is_name_of_ours(strVal(change->object)),
+                       "altered", "server");
     }
     case T_GrantStmt: {
         const auto *grant = reinterpret_cast<const GrantStmt *>(statement);
@@ -99,8 +99,7 @@ Configuration configuration_of(const Node *statement) {
     }
     case T_DropStmt: {
         const auto *drop = reinterpret_cast<const DropStmt *>(statement);
-        return if_ours(drop->removeType == OBJECT_FOREIGN_SERVER && is_any_of_ours(drop->objects), "dropped",
-                       "server");
+        return if_ours(drop->removeType == OBJECT_FOREIGN_SERVER && is_any_of_ours(drop->objects), "dropped", "server");
     }
     case T_CreateUserMappingStmt: {
         const auto *create = reinterpret_cast<const CreateUserMappingStmt *>(statement);

@@ -15,6 +15,7 @@ extern "C" {
 namespace dbnet::provenance {
 
 struct FunctionInfo; // function_info.hpp
+struct FunctionVersion;
 
 enum class ActivityKind : char { statement = 'S', call = 'C', activation = 'G', report = 'R', ddl = 'D' };
 
@@ -62,6 +63,7 @@ struct Frame {
 
     // Calls and activations.
     FunctionInfo *function = nullptr;
+    const FunctionVersion *version = nullptr; // of it that runs
     FmgrInfo *manager = nullptr;
     PGFunction original = nullptr;
     FunctionCallInfo call = nullptr; // while it runs

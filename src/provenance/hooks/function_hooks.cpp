@@ -112,7 +112,7 @@ Jsonb *activation_detail(const TriggerData &fired, const FunctionInfo &function,
             get_namespace_name(RelationGetNamespace(fired.tg_relation)), RelationGetRelationName(fired.tg_relation))));
     if (did.changed != nullptr)
         add("changed").set(did.changed);
-    add("function").set(std::string_view(function.name));
+    add("function").set(std::string_view(function.version->name));
     if (did.is_suppressed)
         add("suppressed").set(true);
     return make_object(fields, count);
@@ -264,6 +264,7 @@ void start_call(State *state, FmgrInfo *manager) {
     }
     Frame *frame = new_frame(ActivityKind::call);
     frame->function = function_info(manager->fn_oid);
+    frame->version = frame->function->version;
     frame->manager = manager;
     frame->original = state->original;
     push_frame(frame);

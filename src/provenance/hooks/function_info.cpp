@@ -206,11 +206,11 @@ const char *source_of(const HeapTuple tuple, bool is_c) {
     return is_null ? body : psprintf("%s, %s", TextDatumGetCString(library), body);
 }
 
-int64 code_of(const FunctionInfo &info) {
+int64 code_of(const FunctionVersion &version) {
     Sha256 hash;
-    hash.add(std::string_view(info.language, strlen(info.language) + 1));
-    hash.add(std::string_view(info.name, strlen(info.name) + 1));
-    hash.add(info.source);
+    hash.add(std::string_view(version.language, strlen(version.language) + 1));
+    hash.add(std::string_view(version.name, strlen(version.name) + 1));
+    hash.add(version.source);
     return hash.start_of_digest();
 }
 
@@ -263,22 +263,24 @@ FunctionInfo *function_info(Oid function) {
     FunctionInfo fresh;
     fresh.function = function;
     fresh.is_wanted = info.is_wanted;
+    auto *version = static_cast<FunctionVersion *>(palloc0(sizeof(FunctionVersion)));
+    fresh.version = version;
     const HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
     if (HeapTupleIsValid(tuple)) {
         const auto *proc = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
-        fresh.name = signature_of(proc);
-        fresh.language = get_language_name(proc->prolang, true);
-        fresh.source = source_of(tuple, proc->prolang == ClanguageId);
+        version->name = signature_of(proc);
+        version->language = get_language_name(proc->prolang, true);
+        version->source = source_of(tuple, proc->prolang == ClanguageId);
         fill_arguments(fresh, tuple, context);
         ReleaseSysCache(tuple);
     }
-    if (fresh.name == nullptr)
-        fresh.name = psprintf("function %u", function);
-    if (fresh.language == nullptr)
-        fresh.language = "";
-    if (fresh.source == nullptr)
-        fresh.source = "";
-    fresh.code = code_of(fresh);
+    if (version->name == nullptr)
+        version->name = psprintf("function %u", function);
+    if (version->language == nullptr)
+        version->language = "";
+    if (version->source == nullptr)
+        version->source = "";
+    version->code = code_of(*version);
     fresh.is_tracked = is_tracked(function);
     MemoryContextSwitchTo(before);
     // The old details may still be in use by calls that are running: they go with the transaction.

@@ -6,15 +6,21 @@
 
 namespace dbnet::provenance {
 
-struct FunctionInfo {
-    Oid function = InvalidOid;
-    bool is_wanted = false;     // calls get a frame
-    bool is_tracked = false;    // every call is recorded (dbnet.tracked_function)
+// A definition, which another one may replace while calls of it are on record or running. Valid until the end of the
+// transaction in which it is replaced.
+struct FunctionVersion {
     const char *name = nullptr; // schema.name(argument types)
     const char *language = nullptr;
     const char *source = nullptr; // of C functions library and symbol
     int64 code = 0;               // dbnet.code.id: start of the SHA-256 of language, name and source
-    Oid stored_in = InvalidOid;   // the table that is known to hold the source: dbnet.code
+};
+
+struct FunctionInfo {
+    Oid function = InvalidOid;
+    bool is_wanted = false;  // calls get a frame
+    bool is_tracked = false; // every call is recorded (dbnet.tracked_function)
+    const FunctionVersion *version = nullptr;
+    Oid stored_in = InvalidOid; // the table that is known to hold the version's source: dbnet.code
     int argument_count = 0;
     int16 *argument_lengths = nullptr; // as pg_type.typlen; 0: polymorphic
     ValueForm *argument_forms = nullptr;

@@ -203,7 +203,8 @@ void describe(Activity &activity, Frame *frame) {
     activity.started_at = frame->started_at;
     if (frame->function != nullptr) {
         activity.function = frame->function;
-        activity.name = frame->function->name;
+        activity.version = frame->version;
+        activity.name = frame->version->name;
         describe_call(activity, *frame);
         return;
     }
@@ -366,6 +367,10 @@ void release_frames() noexcept {
 }
 
 void forget_transaction() noexcept {
+    // Definitions that were replaced end with the transaction, calls of them need not.
+    for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
+        if (frame->function != nullptr)
+            frame->version = frame->function->version;
     if (records != nullptr) {
         release_frames();
         MemoryContextReset(records->part);

@@ -28,7 +28,8 @@ struct Activity {
     int text_length;
     Jsonb *arguments, *detail;
     FunctionInfo *function;
-    Frame *frame; // while it is running
+    const FunctionVersion *version; // of it
+    Frame *frame;                   // while it is running
     TimestampTz started_at;
     int64 duration, rows; // -1: unknown
 };

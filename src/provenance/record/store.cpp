@@ -120,6 +120,7 @@ const Session &session_on_record(EventId transaction, Oid user) {
 
 struct StoredSource {
     FunctionInfo *function;
+    const FunctionVersion *version;
     Oid table;
     StoredSource *next;
 };
@@ -137,28 +138,29 @@ bool is_stored(Oid table, int64 code) {
     return is_found;
 }
 
-void store_source(FunctionInfo &function) {
-    if (OidIsValid(function.stored_in) && function.stored_in == own_table_if_known(OwnTable::code))
+void store_source(FunctionInfo &function, const FunctionVersion &version) {
+    const bool is_current = &version == function.version;
+    if (is_current && OidIsValid(function.stored_in) && function.stored_in == own_table_if_known(OwnTable::code))
         return;
     const Oid table = own_table(OwnTable::code);
-    if (!OidIsValid(table) || function.stored_in == table)
+    if (!OidIsValid(table) || (is_current && function.stored_in == table))
         return;
     for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
-        if (stored->function == &function)
+        if (stored->version == &version)
             return;
-    if (!is_stored(table, function.code)) {
+    if (!is_stored(table, version.code)) {
         OwnRow row = row_of(code_types);
-        row.add(function.code);
-        row.add(function.name);
-        row.add(function.language);
-        row.add(function.source);
+        row.add(version.code);
+        row.add(version.name);
+        row.add(version.language);
+        row.add(version.source);
         row.add(GetCurrentTimestamp());
         OwnHeap heap(table, code_types);
         heap.insert(row);
         heap.close();
     }
     auto *stored = static_cast<StoredSource *>(MemoryContextAlloc(TopTransactionContext, sizeof(StoredSource)));
-    *stored = {&function, table, stored_sources};
+    *stored = {&function, &version, table, stored_sources};
     stored_sources = stored;
 }
 
@@ -208,7 +210,7 @@ void fill_activity(OwnRow &row, const Record &record, EventId transaction, const
         row.add(std::string_view(activity.text, activity.text_length));
     row.add(activity.is_withheld ? nullptr : activity.arguments);
     row.add(detail_of(activity, first));
-    row.add_if(activity.function != nullptr ? activity.function->code : 0, activity.function != nullptr);
+    row.add_if(activity.version != nullptr ? activity.version->code : 0, activity.version != nullptr);
     row.add(activity.started_at);
     row.add_if(activity.duration, activity.duration >= 0);
     row.add_if(activity.rows, activity.rows >= 0);
@@ -371,7 +373,7 @@ void store(EventId transaction, uint32 count) {
         for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
             const Record &record = record_at(number);
             if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
-                store_source(*record.activity.function);
+                store_source(*record.activity.function, *record.activity.version);
         }
         who = &session_on_record(transaction, record_at(order[0]).activity.session_user);
     } catch (const pg::error &) {
@@ -395,7 +397,8 @@ void store_ended(bool is_committed) noexcept {
         if (session_to_be.id != 0)
             session = session_to_be;
         for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
-            stored->function->stored_in = stored->table;
+            if (stored->version == stored->function->version)
+                stored->function->stored_in = stored->table;
     }
     session_to_be.id = 0;
     stored_sources = nullptr;
