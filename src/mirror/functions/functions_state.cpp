@@ -44,8 +44,7 @@ std::string text_of(TimestampTz at) {
 DBNET_FUNCTION(dbnet_mirroring) {
     using namespace dbnet;
     mirror::RowWriter rows(fcinfo);
-    const mirror::Arming arming =
-        pg::in_spi([] { return mirror::as_extension([] { return mirror::load_arming(); }); });
+    const mirror::Arming arming = pg::in_spi([] { return mirror::as_extension([] { return mirror::load_arming(); }); });
     if (!arming.armed && !arming.disarmed_reason.empty()) {
         rows.add({"disarmed", arming.disarmed_reason, std::nullopt});
     } else if (RecoveryInProgress()) {
