@@ -1,5 +1,5 @@
 // Credentials from a program: what it is told, what is made of what it says, and how the transport waits for it, asks
-// it again, and gets rid of it.
+// it again, and gets rid of it. Client certificates that are replaced, by a program or in their files.
 #include "kubernetes/credentials/exec_credential.hpp"
 #include "kubernetes/failure.hpp"
 #include "test/unit/kubernetes_transport_support.hpp"
@@ -298,6 +298,47 @@ TEST_F(KubernetesExec, AStreamMovesToTheNextCertificateBeforeItsOwnExpires) {
     pump(transport, [&] { return !client.empty(); });
     EXPECT_EQ(client, "renewed");
     EXPECT_EQ(runs(), 2U);
+}
+
+TEST_F(KubernetesExec, ACertificateThatIsReplacedInItsFilesCountsForAll) {
+    Server server(Security::tls_with_client_certificate, [](Exchange &exchange) {
+        if (!exchange.target.starts_with("/watch"))
+            return exchange.answer(200, exchange.client);
+        exchange.begin_stream();
+        exchange.chunk(exchange.client + "\n");
+        exchange.wait_closed();
+    });
+    Connection connection = to(server);
+    const auto write = [&](const dbnet::test::Certificates &certificates) {
+        std::ofstream(connection.client_cert_file = directory_ + "/client.pem") << certificates.client_certificate;
+        std::ofstream(connection.client_key_file = directory_ + "/key.pem") << certificates.client_key;
+    };
+    write(server.certificates());
+    Transport transport;
+    std::string watcher;
+    bool is_over = false;
+    transport.stream(
+        connection, get("/watch"), [&](std::string_view line) { watcher = line; },
+        [&](Response &&response) { is_over = response.status == 200 && response.transport_error.empty(); });
+    pump(transport, [&] { return !watcher.empty(); });
+    EXPECT_EQ(watcher, "tester");
+    EXPECT_EQ(exchange(transport, connection, get()).body, "tester");
+    const dbnet::test::Certificates renewed = with_client(server.certificates(), "renewed");
+    std::ofstream(connection.client_cert_file) << renewed.client_certificate;
+    for (int i = 0; i < 3; i++)
+        transport.look_at_files();
+    EXPECT_EQ(exchange(transport, connection, get()).body, "tester"); // a key of its own is to follow
+    write(renewed);
+    transport.look_at_files(); // somebody may still be writing
+    EXPECT_EQ(exchange(transport, connection, get()).body, "tester");
+    EXPECT_FALSE(is_over);
+    transport.look_at_files();
+    EXPECT_EQ(exchange(transport, connection, get()).body, "renewed");
+    pump(transport, [&] { return is_over; });
+    std::filesystem::remove(connection.client_key_file);
+    for (int i = 0; i < 3; i++)
+        transport.look_at_files();
+    EXPECT_EQ(exchange(transport, connection, get()).body, "renewed"); // as long as there is no other
 }
 
 TEST_F(KubernetesExec, FailuresSayWhy) {

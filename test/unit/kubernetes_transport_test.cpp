@@ -196,50 +196,6 @@ TEST_F(KubernetesTransport, ShowsItsCertificate) {
     std::filesystem::remove_all(pattern);
 }
 
-TEST_F(KubernetesTransport, ACertificateThatIsReplacedInItsFilesCountsForAll) {
-    Server server(Security::tls_with_client_certificate, [](Exchange &exchange) {
-        if (!exchange.target.starts_with("/watch"))
-            return exchange.answer(200, exchange.client);
-        exchange.begin_stream();
-        exchange.chunk(exchange.client + "\n");
-        exchange.wait_closed();
-    });
-    std::string directory = testing::TempDir() + "transport.XXXXXX";
-    ASSERT_NE(mkdtemp(directory.data()), nullptr);
-    Connection connection = to(server);
-    const auto write = [&](const dbnet::test::Certificates &certificates) {
-        std::ofstream(connection.client_cert_file = directory + "/client.pem") << certificates.client_certificate;
-        std::ofstream(connection.client_key_file = directory + "/key.pem") << certificates.client_key;
-    };
-    write(server.certificates());
-    Transport transport;
-    std::string watcher;
-    bool is_over = false;
-    transport.stream(
-        connection, get("/watch"), [&](std::string_view line) { watcher = line; },
-        [&](Response &&response) { is_over = response.status == 200 && response.transport_error.empty(); });
-    pump(transport, [&] { return !watcher.empty(); });
-    EXPECT_EQ(watcher, "tester");
-    EXPECT_EQ(exchange(transport, connection, get()).body, "tester");
-    const dbnet::test::Certificates renewed = with_client(server.certificates(), "renewed");
-    std::ofstream(connection.client_cert_file) << renewed.client_certificate;
-    for (int i = 0; i < 3; i++)
-        transport.look_at_files();
-    EXPECT_EQ(exchange(transport, connection, get()).body, "tester"); // a key of its own is to follow
-    write(renewed);
-    transport.look_at_files(); // somebody may still be writing
-    EXPECT_EQ(exchange(transport, connection, get()).body, "tester");
-    EXPECT_FALSE(is_over);
-    transport.look_at_files();
-    EXPECT_EQ(exchange(transport, connection, get()).body, "renewed");
-    pump(transport, [&] { return is_over; });
-    std::filesystem::remove(connection.client_key_file);
-    for (int i = 0; i < 3; i++)
-        transport.look_at_files();
-    EXPECT_EQ(exchange(transport, connection, get()).body, "renewed"); // as long as there is no other
-    std::filesystem::remove_all(directory);
-}
-
 TEST_F(KubernetesTransport, AServerThatHangsDelaysNoOther) {
     Server hangs(Security::tls, [](Exchange &exchange) { exchange.wait_closed(); }), answers(Security::tls, answer_ok);
     TransportLimits limits;
