@@ -1,6 +1,6 @@
 // The object of a row whose DELETE is taken back (dbnet.undo): made again as it was, fields of which no column tells
-// included. It is made under a field manager of its own, so that those fields are nobody's claim afterwards, as they were
-// before; the row's claims are applied to it as to any other object. Pure C++; mirror worker.
+// included. It is made under a field manager of its own, so that those fields are nobody's claim afterwards, as they
+// were before; the row's claims are applied to it as to any other object. Pure C++; mirror worker.
 #pragma once
 
 #include <string>
