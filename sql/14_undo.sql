@@ -82,7 +82,11 @@ BEGIN
         later := (SELECT min(v.id) FROM dbnet.entity_version AS v
                   WHERE v.relation = version.relation AND v.key_hash = version.key_hash AND v.id > version.id
                   AND v.id <> ALL (ids)
-                  AND (v.operation IN ('I', 'D', 'R') OR version.operation = 'I' OR EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new ? c)));
+                  AND CASE WHEN v.operation IN ('I', 'D', 'R') THEN true
+                           -- What a device has added to a row that was inserted, its status above all, goes with it.
+                           WHEN version.operation = 'I' THEN EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new -> c <> 'null')
+                               OR NOT EXISTS (SELECT FROM dbnet.activity_by_id(v.activity) AS a WHERE a.kind = 'R')
+                           ELSE EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new ? c) END);
         redacted := EXISTS (SELECT FROM unnest(tracked.redacted_columns) AS c WHERE coalesce(version.old, '{}') ? c::text);
         RETURN NEXT;
     END LOOP;
@@ -158,8 +162,8 @@ COMMENT ON FUNCTION dbnet.restore_object(bigint) IS
 
 CREATE FUNCTION dbnet.undo_obstacles(event bigint, activity bigint, transaction xid8) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.operation), s.key), E'\n' ORDER BY s.step)
-          FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL $$;
+    AS $$ SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(v.operation), s.key), E'\n' ORDER BY s.step)
+          FROM dbnet.undo_steps(event, activity, transaction) AS s, dbnet.version_by_id(s.later) AS v WHERE s.later IS NOT NULL $$;
 COMMENT ON FUNCTION dbnet.undo_obstacles(bigint, bigint, xid8) IS 'Internal, for dbnet.undo(): later changes of what is to be taken back, a line each; NULL = none';
 
 -- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers, which find names

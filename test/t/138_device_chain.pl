@@ -167,5 +167,12 @@ postgres, APPLICATION, from this machine, transaction T
 END
 $node->query_is(q{SELECT operation, name, http_status FROM dbnet.actuation WHERE name = 'barrier' ORDER BY id}, "apply|barrier|201\napply|barrier|200\napply|barrier|200", 'by a call each');
 
+my $provisioned = "(SELECT min(event) FROM dbnet.history('net.nodes', '$web'))";
+$node->query_is("SELECT count(*) > 1 FROM dbnet.history('net.nodes', '$web')", 't', 'a node that was provisioned, and has reported since');
+$node->query_is("SELECT relation, key, outcome FROM dbnet.undo(event => $provisioned, dry_run => false)", "net.nodes|$web|done", 'is taken back all the same');
+$api->wait_for_object("/api/v1/nodes/$web", sub { $_[0]{status} == 404 });
+is($mirrors->wait_synced, '', 'settled');
+$node->query_is(q{SELECT relation, gap FROM dbnet.gaps() WHERE relation IN ('net.nodes'::regclass, 'net.configs'::regclass)}, '', 'and nothing of it has escaped the record');
+
 $node->no_crash_in_log;
 done_testing;
