@@ -107,7 +107,7 @@ BEGIN
         SELECT c.column_name, CASE WHEN version.operation = 'I' AND version.new IS NULL THEN version.id END,
                CASE WHEN c.role = 'key' THEN key_document -> c.column_name::text WHEN c.column_name <> ALL (tracked.redacted_columns) THEN device.base -> c.path END
         FROM dbnet.mirrored_column AS c WHERE c.relation = answer_blame.relation AND c.column_name <> ALL (known) AND device.base ? c.path)
-    SELECT k.name, coalesce(v.new -> k.name, k.value), dbnet.event_time(v.id), CASE WHEN a.kind <> 'R' THEN a.role END, s.session_user_name, s.application_name,
+    SELECT k.name, coalesce(v.new -> k.name, k.value), dbnet.event_time(v.id), CASE WHEN a.kind <> 'R' THEN a.role END, coalesce(a.detail ->> 'session_user', s.session_user_name), s.application_name,
            CASE WHEN a.text IS NULL OR dbnet.hides_text(unreadable, t.id, t.events) THEN a.name ELSE a.text END, v.id,
            device.managers -> c.path ->> 0, (device.managers -> c.path ->> 1)::timestamptz
     FROM setter AS k

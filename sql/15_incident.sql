@@ -84,7 +84,7 @@ BEGIN
         SELECT dbnet.event_time(v.id), CASE WHEN a.kind = 'R' THEN 'report' ELSE 'change' END,
                concat(dbnet.table_text(v.relation), ' ' || dbnet.key_text(v.key, t.key_columns)),
                concat(dbnet.operation_word(v.operation), ': ' || nullif(dbnet.change_text(v.operation, v.key, v.old, v.new), '')),
-               CASE WHEN a.kind = 'R' THEN 'device' ELSE dbnet.who_text(first_of, s) END, v.id
+               CASE WHEN a.kind = 'R' THEN 'device' ELSE dbnet.who_text(first_of, s, a) END, v.id
         FROM (SELECT * FROM dbnet.entity_version AS e
               WHERE e.id BETWEEN first AND last AND e.relation = ANY (readable) AND (tracked IS NULL OR e.relation = tracked) AND (hash IS NULL OR e.key_hash = hash)
               ORDER BY e.id DESC LIMIT most) AS v
