@@ -127,8 +127,8 @@ StoredPtr Api::insert(Write &write, json object, bool is_apply) {
     uint64_t ignored;
     if (is_apply && !revision.empty() && !parse_revision(revision, ignored))
         throw bad_revision(revision);
-    for (const char *name : {"resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"})
-        metadata.erase(name);
+    for (const char *field : {"resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"})
+        metadata.erase(field);
     metadata["uid"] = new_uid();
     metadata["creationTimestamp"] = rfc3339_now();
     if (kind.behaviour.prepare_create)

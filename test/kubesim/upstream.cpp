@@ -128,7 +128,7 @@ void Upstream::send(std::shared_ptr<const Request> request, const std::shared_pt
     // Neither may be done at once: libcurl's functions are on the stack when an answer tells of itself.
     const auto later = [this, weak = std::weak_ptr<Transfer>(transfer)](auto what) {
         return [this, weak, what] {
-            if (auto transfer = weak.lock())
+            if (!weak.expired())
                 loop_.after(std::chrono::microseconds(0), [weak, what] {
                     if (auto transfer = weak.lock())
                         what(*transfer);
