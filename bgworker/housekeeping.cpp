@@ -174,7 +174,7 @@ void Housekeeping::remove_old() {
             pg::execute_once("TRUNCATE " + events);
         }
         pg::execute(remove_uses, removed);
-        pg::execute(remove_outside_changes, removed);
+        pg::execute(remove_outside_changes, oldest_event);
         pg::execute(remove_sessions, removed - day);
         pg::execute(remove_blocks);
         pg::execute(remove_bodies, settings::provenance_retention);

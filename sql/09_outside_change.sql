@@ -25,7 +25,7 @@ CREATE TABLE dbnet.outside_change (
 );
 CREATE INDEX outside_change_id ON dbnet.outside_change (id);
 CREATE INDEX outside_change_at ON dbnet.outside_change (at);
-CREATE INDEX outside_change_key ON dbnet.outside_change (relation, namespace, name);
+CREATE INDEX outside_change_key ON dbnet.outside_change (relation, namespace, name, id);
 COMMENT ON INDEX dbnet.outside_change_id IS 'What is old';
 COMMENT ON INDEX dbnet.outside_change_at IS 'A span of time';
 COMMENT ON INDEX dbnet.outside_change_key IS 'Changes of one object';
@@ -63,10 +63,11 @@ BEGIN
         UNION ALL
         SELECT 'delete', NULL, NULL, NULL WHERE NEW.live IS NULL AND NEW.phase = 'absent'
         UNION ALL
-        -- Until now dbnet.object alone has told who set it before.
+        -- Until now dbnet.object alone has told who set it before; of an object that never rests not all of what is known is looked at.
         SELECT 'set', path, old_owner ->> 0, (old_owner ->> 1)::timestamptz FROM changed AS c
         WHERE before IS NOT NULL AND old_owner ->> 1 IS NOT NULL AND NOT EXISTS (
-            SELECT FROM dbnet.outside_change AS o WHERE o.relation = NEW.relation AND o.namespace = NEW.namespace AND o.name = NEW.name AND c.path = ANY (o.paths)))
+            SELECT FROM (SELECT o.paths FROM dbnet.outside_change AS o WHERE o.relation = NEW.relation AND o.namespace = NEW.namespace AND o.name = NEW.name
+                         ORDER BY o.relation DESC, o.namespace DESC, o.name DESC, o.id DESC LIMIT 200) AS o WHERE c.path = ANY (o.paths)))
     SELECT dbnet.take_event(), coalesce(g.at, clock_timestamp()), NEW.relation, NEW.namespace, NEW.name, g.operation, g.paths, g.manager
     FROM (SELECT c.operation, c.manager, c.at, array_agg(c.path ORDER BY c.path) FILTER (WHERE c.path IS NOT NULL) AS paths FROM change AS c
           WHERE c.manager IS DISTINCT FROM ours GROUP BY c.operation, c.manager, c.at) AS g ORDER BY g.at;

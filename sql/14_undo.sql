@@ -2,13 +2,13 @@
 
 -- What has to be done, in order; for who may read the tables.
 CREATE FUNCTION dbnet.undo_steps(event bigint, activity bigint, transaction xid8)
-    RETURNS TABLE (step integer, undone bigint, relation regclass, key jsonb, operation "char", old jsonb, new jsonb, later bigint, redacted boolean)
+    RETURNS TABLE (step integer, undone bigint, relation regclass, key jsonb, operation "char", old jsonb, new jsonb, later bigint, later_operation "char", redacted boolean)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.undo_steps(bigint, bigint, xid8) IS
-    'Internal, for dbnet.undo(): the versions to be taken back, newest first; later: an event that changed the same columns since, and stands in the way; redacted: a value is not on record';
+    'Internal, for dbnet.undo(): the versions to be taken back, newest first; later: an event that changed the same columns since, and stands in the way, and what it did; redacted: a value is not on record';
 
 CREATE FUNCTION dbnet.answer_undo_steps(caller oid, event bigint, activity bigint, transaction xid8)
-    RETURNS TABLE (step integer, undone bigint, relation regclass, key jsonb, operation "char", old jsonb, new jsonb, later bigint, redacted boolean)
+    RETURNS TABLE (step integer, undone bigint, relation regclass, key jsonb, operation "char", old jsonb, new jsonb, later bigint, later_operation "char", redacted boolean)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_variable
@@ -79,14 +79,15 @@ BEGIN
         old := version.old;
         new := version.new;
         -- What has been taken back in the steps before does not stand in the way.
-        later := (SELECT min(v.id) FROM dbnet.entity_version AS v
+        SELECT v.id, v.operation INTO later, later_operation FROM dbnet.entity_version AS v
                   WHERE v.relation = version.relation AND v.key_hash = version.key_hash AND v.id > version.id
                   AND v.id <> ALL (ids)
                   AND CASE WHEN v.operation IN ('I', 'D', 'R') THEN true
                            -- What a device has added to a row that was inserted, its status above all, goes with it.
                            WHEN version.operation = 'I' THEN EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new -> c <> 'null')
                                OR NOT EXISTS (SELECT FROM dbnet.activity_by_id(v.activity) AS a WHERE a.kind = 'R')
-                           ELSE EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new ? c) END);
+                           ELSE EXISTS (SELECT FROM jsonb_object_keys(v.new) AS c WHERE version.new ? c) END
+                  ORDER BY v.id LIMIT 1;
         redacted := EXISTS (SELECT FROM unnest(tracked.redacted_columns) AS c WHERE coalesce(version.old, '{}') ? c::text);
         RETURN NEXT;
     END LOOP;
@@ -162,8 +163,8 @@ COMMENT ON FUNCTION dbnet.restore_object(bigint) IS
 
 CREATE FUNCTION dbnet.undo_obstacles(event bigint, activity bigint, transaction xid8) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(v.operation), s.key), E'\n' ORDER BY s.step)
-          FROM dbnet.undo_steps(event, activity, transaction) AS s, dbnet.version_by_id(s.later) AS v WHERE s.later IS NOT NULL $$;
+    AS $$ SELECT string_agg(format('event %s at %s: %s of %s', s.later, dbnet.event_time(s.later), dbnet.operation_word(s.later_operation), s.key), E'\n' ORDER BY s.step)
+          FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL $$;
 COMMENT ON FUNCTION dbnet.undo_obstacles(bigint, bigint, xid8) IS 'Internal, for dbnet.undo(): later changes of what is to be taken back, a line each; NULL = none';
 
 -- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers, which find names

@@ -2,6 +2,7 @@
 # are gone, queries that say anything, very many groups, and a backtest beside what has really happened.
 use strict;
 use warnings FATAL => 'all';
+use DBNet::Api;
 use DBNet::Cluster;
 use DBNet::Policies;
 use Test::More;
@@ -57,10 +58,13 @@ subtest 'mirrors that are not fresh, and objects that settle' => sub {
     $policies->create(sprintf(qq{'reads', 'query', threshold => 1, repeat_interval => '100 ms', settle_interval => '1 hour', $query, $act}, 'absent'));
     $node->psql_ok(q{UPDATE dbnet.policy SET reads = '{net.read}', query = replace(query, 'absent', 'reads'), version = nextval('dbnet.generation') WHERE name = 'reads'}, 'reads it');
     $node->wait_for(decisions('reads'), 'nobody has heard from it', expected => 'not acting:stale mirror');
-    $node->psql_ok(q{INSERT INTO dbnet.mirror_state (relation, state, last_event_at) VALUES ('net.read', 'synced', 'infinity')}, 'it is fresh');
+    my $api = DBNet::Api->start(controllers => 0);
+    $node->psql_ok($api->create_server('prod') . 'GRANT USAGE ON FOREIGN SERVER prod TO policy_owner;'
+          . sprintf(q{SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.read', '{"name": "metadata.name"}', namespace => '%s')}, $api->namespace), 'it is a mirror, and soon fresh');
     $node->wait_for(decisions('reads'), 'acts, and not again', expected => 'not acting:stale mirror act not acting:settling');
     $node->query_is(q{SELECT count(*) FROM net.done WHERE policy = 'reads'}, '1', 'once');
     owner(q{SELECT dbnet.drop_policy('reads')}, 'drop it');
+    $node->psql_ok(q{SELECT dbnet.unmirror('net.read')}, 'and the mirror');
 };
 
 subtest 'what waits is not run in shadow mode, nor twice after it' => sub {
