@@ -389,6 +389,8 @@ void Watcher::find_absent(Entry &entry) {
             else if (what == Unlisted::unknown)
                 watch.look_up(object.key, object.uid);
         }
+    else
+        entry.searched_to = {};
     if (entry.searched_to.name.empty()) {
         entry.search_absent = false;
         entry.is_new = false;

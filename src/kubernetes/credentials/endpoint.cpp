@@ -55,6 +55,7 @@ std::string content(const std::string &path, size_t most) {
     std::string text(most, '\0');
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<size_t>(file.gcount()));
+    text.shrink_to_fit();
     return text;
 }
 
@@ -219,6 +220,8 @@ void Endpoint::renew_certificate() {
 bool Endpoint::refresh_credentials(const Transfer &refused) {
     if (program_)
         return program_->refuse(refused.credentials);
+    if (has_old_certificate(refused))
+        return true;
     if (!connection_.token_file.empty() && read_token_file())
         return true;
     return read_certificate();
