@@ -47,6 +47,8 @@ size_t start_of_comments(std::string_view text) noexcept {
     size_t start = text.size();
     for (std::string_view before = text;;) {
         before = before.substr(0, before.find_last_not_of(" \t\r\n") + 1);
+        if (!before.ends_with("*/")) // nearly always: all that was sent before is not looked through then
+            return start;
         const size_t open = before.rfind("/*");
         if (open == before.npos || open + 4 > before.size() || before.find("*/", open + 2) != before.size() - 2)
             return start;

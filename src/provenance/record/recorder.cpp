@@ -173,13 +173,23 @@ const char *copied(const char *text, int length) {
 }
 
 // What a client asked for names its trace in a comment /*traceparent='…'*/: in the statement, else elsewhere in the
-// string of statements that it sent.
+// string of statements that it sent. A string that has none is searched for its first statement alone: it may be long,
+// and so may be the list of its statements. Another one may be at the same address later.
 void note_traceparent(const Frame *frame) {
+    static const char *vain = nullptr;
+    static TimestampTz vain_at = 0;
     if (note.traceparent != nullptr || frame->text == nullptr)
         return;
     std::string_view found = find_traceparent({frame->text, static_cast<size_t>(frame->text_length)});
-    if (found.empty() && debug_query_string != nullptr)
-        found = find_traceparent(debug_query_string);
+    const TimestampTz sent_at = GetCurrentStatementStartTimestamp();
+    if (found.empty() && debug_query_string != nullptr && (vain != debug_query_string || vain_at != sent_at)) {
+        const bool is_start = frame->text == debug_query_string;
+        found = find_traceparent(debug_query_string + (is_start ? frame->text_length : 0));
+        if (found.empty()) {
+            vain = debug_query_string;
+            vain_at = sent_at;
+        }
+    }
     if (!found.empty())
         note.traceparent = copied_for_transaction(found);
 }
