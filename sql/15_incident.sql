@@ -112,7 +112,8 @@ BEGIN
         SELECT c.at, 'outside', dbnet.object_text(c.relation, c.namespace, c.name),
                CASE c.operation WHEN 'delete' THEN 'deleted' ELSE concat(array_to_string(c.paths, ', '), CASE c.operation WHEN 'set' THEN ' set' ELSE ' removed' END) END, c.manager, NULL
         FROM dbnet.outside_change AS c
-        WHERE c.at <@ during AND dbnet.may_read_history(caller, c.relation) AND (relation IS NULL OR c.relation = relation)
+        WHERE c.at <@ during AND c.at >= coalesce(lower(during), '-infinity') AND c.at <= coalesce(upper(during), 'infinity') -- for the index
+        AND dbnet.may_read_history(caller, c.relation) AND (relation IS NULL OR c.relation = relation)
         AND (object_name IS NULL OR c.name = object_name AND (object_namespace IS NULL OR c.namespace = object_namespace))
         UNION ALL
         -- Of fields that nobody was seen to change the object alone tells who set them.

@@ -24,7 +24,7 @@ COMMENT ON FUNCTION dbnet.known(integer, bigint[]) IS 'Internal: the rows of dbn
 CREATE FUNCTION dbnet.known_values(relation regclass, hashes bigint[]) RETURNS TABLE (hash bigint, "values" jsonb)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.known_values(regclass, bigint[]) IS
-    'Internal, for dbnet.gaps(): what the columns of rows hold by their versions on record, of which the newest is no end. Arguments: tracked table; dbnet.key_hash() of keys. Errors: 42704 not tracked, 42501 no right to read it';
+    'Internal, for dbnet.gaps(): what the columns of rows hold by their versions on record, whose newest version is not a DELETE. Arguments: tracked table; dbnet.key_hash() of keys. Errors: 42704 not tracked, 42501 no right to read it';
 CREATE FUNCTION dbnet.answer_known_values(caller oid, relation regclass, hashes bigint[]) RETURNS TABLE (hash bigint, "values" jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -122,7 +122,7 @@ CREATE FUNCTION dbnet.verify(since timestamptz DEFAULT '-infinity', until timest
     RETURNS TABLE (block bigint, transaction bigint, event bigint, finding text)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.verify(timestamptz, timestamptz) IS
-    'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing, at the old end of the record also, but for what dbnet.provenance_retention has removed (dbnet.provenance_block.removed_before). Transactions of the last half minute are not sealed yet: they are checked by their own roots. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
+    'Checks the hash chain over what is on record. Arguments: of which time. Rows, none if all is well: block; transaction; event, where it is known; what: a record was changed, removed or added, a transaction or a block is not as it was sealed or is missing, at the old end of the record also, but for what dbnet.provenance_retention has removed (dbnet.provenance_block.removed_before). Transactions of the last half minute are not sealed yet: they are checked by their own roots. In a transaction whose snapshot is older than a removal by retention (REPEATABLE READ, a dump) what was removed since is reported as removed: ask again in a new transaction. What an adversary could not have rewritten is proved with a digest that was kept elsewhere: dbnet.digest()';
 CREATE FUNCTION dbnet.altered_transactions(start bigint, first bigint, last bigint, oldest bigint) RETURNS TABLE (transaction bigint, event bigint, finding text)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_altered_transactions';
 COMMENT ON FUNCTION dbnet.altered_transactions(bigint, bigint, bigint, bigint) IS

@@ -328,7 +328,7 @@ BEGIN
         UPDATE dbnet.policy_state AS s SET has_acted = false, acted_at = NULL FROM dbnet.policy AS before
             WHERE s.policy = p.name AND before.name = p.name AND before.mode = 'shadow' AND p.mode = 'act';
         -- What is yet to be done is not: it would be done twice, when the policy acts again.
-        UPDATE dbnet.policy_event AS e SET action_state = 'failed', error = 'the policy acts no more: mode shadow', finished_at = now(), next_attempt_at = NULL
+        UPDATE dbnet.policy_event AS e SET action_state = 'failed', error = 'the policy no longer acts (mode shadow)', finished_at = now(), next_attempt_at = NULL
             WHERE e.policy = p.name AND e.action_state = 'waiting' AND p.mode = 'shadow';
         UPDATE dbnet.policy AS x SET (mode, source, match, group_by, time_window, aggregate, operator, threshold, clear_threshold, minimum_count, hold_time, keep_firing_for, cooldown, repeat_interval, max_actions,
                 max_actions_interval, settle_interval, only_if, action, action_owner, action_timeout, query, every, schedule, time_zone, reads, max_staleness, version)

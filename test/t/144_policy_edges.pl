@@ -83,7 +83,7 @@ SQL
     $policies->create(sprintf(qq{'dropped', 'query', threshold => 1, $query, $guarded}, 'dropped'));
     $node->wait_for(qq{SELECT bool_and(attempts > 0 AND action_state = 'waiting') AND count(*) = 2 FROM dbnet.policy_event WHERE policy IN ('guarded', 'dropped')}, 'both fail and wait');
     owner(q{SELECT dbnet.alter_policy('guarded', mode => 'shadow')}, 'shadow');
-    $node->query_is(q{SELECT action_state, error FROM dbnet.policy_event WHERE policy = 'guarded'}, 'failed|the policy acts no more: mode shadow', 'what waited is given up');
+    $node->query_is(q{SELECT action_state, error FROM dbnet.policy_event WHERE policy = 'guarded'}, 'failed|the policy no longer acts (mode shadow)', 'what waited is given up');
     owner(q{SELECT dbnet.drop_policy('dropped')}, 'another is dropped');
     $node->query_is(q{SELECT action_state, error FROM dbnet.policy_event WHERE policy = 'dropped'}, 'failed|the policy was dropped', 'what waited of it is given up, too');
     owner(q{DELETE FROM net.gate; SELECT dbnet.alter_policy('guarded', mode => 'act')}, 'acts again');
