@@ -49,7 +49,8 @@ std::string_view bytes_of(const Sha256::Digest &digest) noexcept {
 // ---- the session ----
 
 struct Session {
-    EventId id = 0; // 0: not on record
+    EventId id = 0;         // 0: not on record
+    Oid table = InvalidOid; // that has it: the extension may be made anew
     Oid user = InvalidOid;
     char application[NAMEDATALEN]{};
     RemoteClient remote;
@@ -80,15 +81,16 @@ const Session &session_on_record(EventId transaction, Oid user) {
     const char *application = is_remote                     ? remote_client.application
                               : application_name != nullptr ? application_name
                                                             : "";
-    if (session.id != 0 && session.user == user && transaction - session.id < day &&
-        strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
-        strcmp(session.remote.address, remote_client.address) == 0)
-        return session;
     const Oid table = own_table(OwnTable::session);
     if (!OidIsValid(table))
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "table dbnet.session is not there");
+    if (session.id != 0 && session.table == table && session.user == user && transaction - session.id < day &&
+        strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
+        strcmp(session.remote.address, remote_client.address) == 0)
+        return session;
     session_to_be = Session{};
     session_to_be.id = transaction;
+    session_to_be.table = table;
     session_to_be.user = user;
     strlcpy(session_to_be.application, application, NAMEDATALEN);
     session_to_be.remote = remote_client;
