@@ -96,10 +96,21 @@ CREATE SERVER lab FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url 'https:
 ALTER SERVER lab OPTIONS (SET api_url 'https://127.0.0.1:6444');
 GRANT USAGE ON FOREIGN SERVER lab TO tap_day;
 CREATE USER MAPPING FOR tap_day SERVER lab OPTIONS (token 'hunter2');
+CREATE USER MAPPING IF NOT EXISTS FOR tap_day SERVER lab OPTIONS (token 'hunter7');
 ALTER USER MAPPING FOR tap_day SERVER lab OPTIONS (SET token 'hunter3', ADD client_key_file '/k', ADD client_cert_file '/c');
 DO $$ BEGIN CREATE USER MAPPING FOR PUBLIC SERVER lab OPTIONS (token 'hunter4'); END $$;
 DO $$ BEGIN CREATE ROLE tap_secret PASSWORD 'hunter5'; UPDATE net.nodes SET n = 20 WHERE name = 'a'; END $$;
 DROP USER MAPPING FOR tap_day SERVER lab;
+DROP USER MAPPING IF EXISTS FOR tap_day SERVER lab;
+CREATE USER MAPPING IF NOT EXISTS FOR PUBLIC SERVER lab OPTIONS (token 'hunter7');
+SET client_min_messages = error;
+DO $$ BEGIN
+    CREATE SUBSCRIPTION tap_copy CONNECTION 'dbname=none password=hunter8' PUBLICATION none WITH (connect = false, slot_name = NONE);
+    UPDATE net.nodes SET n = 22 WHERE name = 'a';
+END $$;
+DO $$ BEGIN ALTER SUBSCRIPTION tap_copy CONNECTION 'dbname=none password=hunter9'; UPDATE net.nodes SET n = 23 WHERE name = 'a'; END $$;
+RESET client_min_messages;
+DROP SUBSCRIPTION tap_copy;
 ALTER SERVER lab RENAME TO laboratory;
 ALTER SERVER laboratory OWNER TO CURRENT_USER;
 DROP SERVER laboratory CASCADE;
@@ -146,9 +157,19 @@ SELECT results_eq(format($$SELECT name, replace(text, %L, 'here'), detail::text 
     ('ALTER ROLE', 'ALTER ROLE tap_day SET dbnet.provenance = on', '{"altered": "setting"}'),
     ('ALTER SYSTEM', 'ALTER SYSTEM SET dbnet.hold_objects = 51', '{"altered": "setting"}'),
     ('ALTER SYSTEM', 'ALTER SYSTEM RESET dbnet.hold_objects', '{"altered": "setting"}')$$, 'who configured what, without values of credentials; what others configure is not there');
-SELECT is_empty($$SELECT text FROM dbnet.activity WHERE concat(text, arguments, detail) ~ 'hunter[2-6]'$$, 'no credential is on record, nor what held one');
+SELECT is_empty($$SELECT text FROM dbnet.activity WHERE concat(text, arguments, detail) ~ 'hunter[2-9]'$$, 'no credential is on record, nor what held one');
 SELECT results_eq($$SELECT kind, what FROM dbnet.timeline(tstzrange(now() - interval '1 hour', NULL)) AS t WHERE what ~ 'MAPPING FOR PUBLIC'$$,
     $$VALUES ('ddl', 'CREATE USER MAPPING FOR PUBLIC SERVER lab OPTIONS (token)')$$, 'the timeline tells of it');
+SELECT is_empty('SELECT * FROM dbnet.verify()', 'the chain of hashes holds');
+
+-- The extension anew, in the same session ---------------------------------------------------------------------------------------------------------
+SET client_min_messages = warning;
+DROP EXTENSION dbnet CASCADE;
+RESET client_min_messages;
+CREATE EXTENSION dbnet;
+SELECT lives_ok($$SELECT dbnet.track('net.nodes')$$, 'made anew');
+UPDATE net.nodes SET n = 30 WHERE name = 'a';
+SELECT results_eq($$SELECT session_user_name = session_user, new FROM dbnet.history('net.nodes', 'a')$$, $$VALUES (true, '{"n": 30}'::jsonb)$$, 'who it was is on record again');
 SELECT is_empty('SELECT * FROM dbnet.verify()', 'the chain of hashes holds');
 DROP OWNED BY tap_day, tap_night;
 DROP ROLE tap_day, tap_night, tap_owner, tap_secret;

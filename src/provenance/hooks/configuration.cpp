@@ -5,7 +5,9 @@ extern "C" {
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/syscache.h"
 }
 
 namespace dbnet::provenance {
@@ -42,6 +44,14 @@ const char *name_of(const RoleSpec *role) noexcept {
     default:
         return "CURRENT_USER";
     }
+}
+
+bool has_mapping(const RoleSpec *user, const char *server_name) {
+    const ForeignServer *server = GetForeignServerByName(server_name, true);
+    const bool is_public = user->roletype == ROLESPEC_PUBLIC;
+    const Oid role = is_public ? InvalidOid : get_rolespec_oid(user, true);
+    return server != nullptr && (is_public || OidIsValid(role)) &&
+           SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server->serverid));
 }
 
 // The statement without the values of its options.
@@ -103,6 +113,8 @@ Configuration configuration_of(const Node *statement) {
     }
     case T_CreateUserMappingStmt: {
         const auto *create = reinterpret_cast<const CreateUserMappingStmt *>(statement);
+        if (has_mapping(create->user, create->servername))
+            return {}; // IF NOT EXISTS, or it fails
         return of_mapping("created", "CREATE", create->user, create->servername, create->options);
     }
     case T_AlterUserMappingStmt: {
@@ -111,6 +123,8 @@ Configuration configuration_of(const Node *statement) {
     }
     case T_DropUserMappingStmt: {
         const auto *drop = reinterpret_cast<const DropUserMappingStmt *>(statement);
+        if (!has_mapping(drop->user, drop->servername))
+            return {}; // IF EXISTS, or it fails
         return of_mapping("dropped", "DROP", drop->user, drop->servername, NIL);
     }
     case T_AlterSystemStmt:
@@ -132,6 +146,8 @@ bool holds_secret(const Node *statement) noexcept {
     switch (nodeTag(statement)) {
     case T_CreateUserMappingStmt:
     case T_AlterUserMappingStmt:
+    case T_CreateSubscriptionStmt: // CONNECTION
+    case T_AlterSubscriptionStmt:
         return true;
     case T_CreateRoleStmt:
         options = reinterpret_cast<const CreateRoleStmt *>(statement)->options;
