@@ -71,10 +71,11 @@ CREATE FUNCTION dbnet.unreadable_tables(caller oid) RETURNS integer[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    RETURN ARRAY(SELECT t.number FROM dbnet.tracked_relation AS t WHERE NOT dbnet.may_read_history(caller, t.relation));
+    RETURN ARRAY(SELECT t.number FROM dbnet.tracked_relation AS t WHERE NOT dbnet.may_read_history(caller, t.relation)
+                 UNION ALL SELECT 0 WHERE NOT pg_has_role(caller, 'dbnet_operator', 'USAGE'));
 END
 $$;
-COMMENT ON FUNCTION dbnet.unreadable_tables(oid) IS 'Internal: numbers of the tables whose history a role may not read';
+COMMENT ON FUNCTION dbnet.unreadable_tables(oid) IS 'Internal: numbers of the tables whose history a role may not read; 0: statements that configure DBNet and change no table, which are for dbnet_operator';
 
 CREATE FUNCTION dbnet.hides_text(unreadable integer[], transaction bigint, events integer) RETURNS boolean
     LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp
@@ -91,6 +92,7 @@ BEGIN
         SELECT FROM part AS p JOIN dbnet.entity_version AS v ON v.id >= p.id AND v.id < p.id + p.events WHERE v.relation = ANY (unreadable)
         UNION ALL
         SELECT FROM part AS p JOIN dbnet.activity AS a ON a.id >= p.id AND a.id < p.id + p.events WHERE a.relation = ANY (unreadable)
+            OR a.kind = 'D' AND a.relation IS NULL AND 0 = ANY (unreadable)
             OR a.status IN ('f', 'b', 'p') -- of what was rolled back no version tells
             OR EXISTS (SELECT FROM dbnet.used_version AS u WHERE u.activity = a.id AND u.relation = ANY (unreadable)));
 END
@@ -232,7 +234,7 @@ DECLARE
     decision record; -- a step of dbnet.decision_steps()
 BEGIN
     IF start IS NULL THEN
-        RAISE EXCEPTION 'the event is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'What was to find it has found none.';
+        RAISE EXCEPTION 'the event is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'The query that was to find the event returned nothing.';
     END IF;
     step := 0;
     WHILE cardinality(waiting) > 0 AND step < most LOOP
@@ -433,7 +435,7 @@ DECLARE
     following bigint[];
 BEGIN
     IF start IS NULL THEN
-        RAISE EXCEPTION 'the event is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'What was to find it has found none.';
+        RAISE EXCEPTION 'the event is NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'The query that was to find the event returned nothing.';
     END IF;
     step := 0;
     WHILE cardinality(waiting) > 0 AND step < most LOOP

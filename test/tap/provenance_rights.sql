@@ -45,8 +45,10 @@ CALL net.try(1, 'canary-4');
 DO $$ BEGIN BEGIN INSERT INTO net.hidden VALUES (1, 'canary-5'); EXCEPTION WHEN unique_violation THEN INSERT INTO net.open VALUES (202, 'tried'); END; COMMIT; END $$;
 SELECT is((SELECT string_agg(what, ', ' ORDER BY step) FROM dbnet.why_steps((SELECT event FROM dbnet.history('net.open', '203'))) WHERE kind = 'call'), 'net.try(id => 3, value => "canary-3"), partly rolled back',
     'who may read everything is told of what was tried');
-CREATE TABLE net.kept (at_open bigint, at_hidden bigint, at_protected bigint);
+CREATE TABLE net.kept (at_open bigint, at_hidden bigint, at_protected bigint, at_setting bigint);
 INSERT INTO net.kept SELECT (SELECT event FROM dbnet.history('net.open', '101')), (SELECT event FROM dbnet.history('net.hidden', '1')), (SELECT event FROM dbnet.history('net.protected', '1'));
+ALTER ROLE tap_bypass SET dbnet.provenance = on;
+UPDATE net.kept SET at_setting = (SELECT max(id) FROM dbnet.activity WHERE kind = 'D' AND relation IS NULL);
 GRANT SELECT ON net.kept TO PUBLIC;
 
 CREATE FUNCTION pg_temp.error(statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -93,6 +95,8 @@ FROM unnest(ARRAY[$$SELECT dbnet.as_of('net.hidden'::regclass, now())$$, $$SELEC
 SELECT is_empty($$SELECT * FROM dbnet.timeline(NULL) AS t WHERE t.object !~ '^net.open'$$, 'timeline of what it may read');
 SELECT isnt_empty($$SELECT * FROM dbnet.timeline(NULL) AS t WHERE t.object = 'net.open 1'$$, 'of that all');
 SELECT is_empty($$SELECT * FROM dbnet.gaps()$$, 'gaps of what it may read');
+SELECT results_eq($$SELECT s.what, s.detail FROM net.kept, LATERAL (SELECT * FROM dbnet.why_steps(at_setting) UNION ALL SELECT * FROM dbnet.impact_steps(at_setting)) AS s WHERE s.kind = 'ddl'$$,
+    $$VALUES ('ALTER ROLE', NULL::jsonb), ('ALTER ROLE', NULL)$$, 'how DBNet is configured is not for viewers');
 SELECT is_empty($$SELECT * FROM net.kept AS k, LATERAL (VALUES (dbnet.graph(k.at_open, 'prov-json')), (dbnet.graph(k.at_open)),
     ((SELECT string_agg(s::text, '') FROM dbnet.why_steps(k.at_hidden) AS s)), ((SELECT string_agg(s::text, '') FROM dbnet.impact_steps(k.at_hidden) AS s)),
     ((SELECT string_agg(t::text, '') FROM dbnet.timeline(NULL) AS t)), ((SELECT string_agg(h::text, '') FROM dbnet.history('net.open', '1') AS h)),
@@ -119,6 +123,8 @@ SELECT is((SELECT count(*) FROM dbnet.history('net.protected', '1')), 1::bigint,
 SET ROLE tap_operator;
 SELECT is(left(pg_temp.error($$SELECT dbnet.history('net.protected', '1')$$), 5), '42501', 'an operator reads no more than a viewer');
 SELECT is_empty('SELECT * FROM dbnet.verify()', 'but may verify');
+SELECT results_eq($$SELECT s.what, s.detail ->> 'text' FROM net.kept, LATERAL (SELECT * FROM dbnet.why_steps(at_setting) UNION ALL SELECT * FROM dbnet.impact_steps(at_setting)) AS s WHERE s.kind = 'ddl'$$,
+    $$SELECT t, t FROM unnest(ARRAY['ALTER ROLE tap_bypass SET dbnet.provenance = on', 'ALTER ROLE tap_bypass SET dbnet.provenance = on']) AS t$$, 'and see how DBNet is configured');
 SELECT is_empty('SELECT * FROM dbnet.digest()', 'and keep the digest');
 SELECT is_empty('SELECT * FROM dbnet.gaps()', 'gaps passes over what it may not read');
 SET ROLE tap_admin;
