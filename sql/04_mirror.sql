@@ -376,7 +376,7 @@ COMMENT ON COLUMN dbnet.deleted_object.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.deleted_object.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.deleted_object.name IS 'metadata.name';
 COMMENT ON COLUMN dbnet.deleted_object.transaction IS 'transaction that deleted the row';
-COMMENT ON COLUMN dbnet.deleted_object.last_body IS 'the object as last seen; values of Secrets are digests unless the mirror was made with secret_values plain';
+COMMENT ON COLUMN dbnet.deleted_object.last_body IS 'the object as last seen; of a Secret without data and stringData';
 COMMENT ON COLUMN dbnet.deleted_object.at IS 'when the row was deleted';
 
 -- A ring of 8 partitions, each for 2^39 microseconds (6.4 days) of ids, which are event ids (08_provenance.sql): no table is made or

@@ -120,8 +120,8 @@ $$;
 COMMENT ON FUNCTION dbnet.undo_outcome(regclass, jsonb, jsonb) IS
     'Internal, for dbnet.undo(): whether a row is as it was to be, or what triggers have made of it. Arguments: table; key; values of columns, NULL = no row';
 
--- The request is read with the row, so both go into one transaction. It gives nobody more than the row does: what is made is what was
--- there when the row was.
+-- The request is read with the row, so both go into one transaction. The object may say more than the row: what no column tells of, and what
+-- the row's own writer could not have set. So it is for who may decide on the table, for others the row is all that comes back.
 CREATE FUNCTION dbnet.answer_restore_object(caller oid, event bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
@@ -130,8 +130,9 @@ DECLARE
     deleted record;
     body bigint;
 BEGIN
-    SELECT t.relation, t.key_columns, coalesce(m.namespace, '') AS namespace, v.key, f.transaction_number AS transaction INTO deleted
-        FROM dbnet.version_by_id(event) AS v JOIN dbnet.tracked_relation AS t ON t.number = v.relation JOIN dbnet.mirrored_relation AS m ON m.relation = t.relation,
+    SELECT t.relation, c.relowner AS owner, t.key_columns, coalesce(m.namespace, '') AS namespace, v.key, f.transaction_number AS transaction INTO deleted
+        FROM dbnet.version_by_id(event) AS v JOIN dbnet.tracked_relation AS t ON t.number = v.relation JOIN dbnet.mirrored_relation AS m ON m.relation = t.relation
+             JOIN pg_class AS c ON c.oid = t.relation,
              dbnet.activity_by_id(v.activity) AS a, dbnet.activity_by_id(a.transaction) AS f
         WHERE v.operation = 'D';
     IF NOT FOUND THEN
@@ -140,11 +141,16 @@ BEGIN
     IF NOT has_table_privilege(caller, deleted.relation, 'INSERT') THEN
         RAISE EXCEPTION 'permission denied for table %', deleted.relation USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF NOT pg_has_role(caller, deleted.owner, 'USAGE')
+       AND NOT (pg_has_role(caller, 'dbnet_operator', 'USAGE') AND dbnet.may_read_history(caller, deleted.relation)) THEN
+        RETURN;
+    END IF;
     WITH object AS (SELECT CASE cardinality(deleted.key_columns) WHEN 1 THEN deleted.namespace ELSE deleted.key ->> deleted.key_columns[1]::text END AS namespace,
                            deleted.key ->> deleted.key_columns[cardinality(deleted.key_columns)]::text AS name),
     going AS ( -- not gone yet
         INSERT INTO dbnet.deleted_object (relation, namespace, name, transaction, last_body, at)
-        SELECT t.relation, t.namespace, t.name, t.transaction, t.last_body, t.at FROM dbnet.tombstone AS t, object AS o
+        SELECT t.relation, t.namespace, t.name, t.transaction, CASE WHEN m.api_version = 'v1' AND m.kind = 'Secret' THEN t.last_body - '{data,stringData}'::text[] ELSE t.last_body END, t.at
+        FROM dbnet.tombstone AS t JOIN dbnet.mirrored_relation AS m ON m.relation = t.relation, object AS o
         WHERE t.relation = deleted.relation AND t.namespace = o.namespace AND t.name = o.name AND t.transaction = deleted.transaction AND t.last_body IS NOT NULL
         ORDER BY t.id DESC LIMIT 1 RETURNING id)
     INSERT INTO dbnet.ownership_request (relation, namespace, name, operation, value)
@@ -159,7 +165,7 @@ $$;
 COMMENT ON FUNCTION dbnet.answer_restore_object(oid, bigint) IS 'Internal: does what dbnet.restore_object() asks for';
 CREATE FUNCTION dbnet.restore_object(event bigint) RETURNS void LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'dbnet_request';
 COMMENT ON FUNCTION dbnet.restore_object(bigint) IS
-    'Internal, for dbnet.undo(): the object of a row that is inserted again is to be made as it was, with fields of which no column tells. Argument: event of the DELETE; of one that is none of a mirror''s, or of an object that was never seen, nothing happens. Errors: 42501 no right to insert rows';
+    'Internal, for dbnet.undo(): the object of a row that is inserted again is to be made as it was, with fields of which no column tells. Argument: event of the DELETE; of one that is none of a mirror''s, or of an object that was never seen, nothing happens, nor for who neither owns the table nor is a dbnet_operator that may read its history. Errors: 42501 no right to insert rows';
 
 CREATE FUNCTION dbnet.undo_obstacles(event bigint, activity bigint, transaction xid8) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -290,7 +296,7 @@ CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NU
         FROM dbnet.undo_within(pg_catalog.current_setting('search_path'), event, activity, transaction, dry_run) AS u;
     END;
 COMMENT ON FUNCTION dbnet.undo(bigint, bigint, xid8, boolean) IS
-    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change; the object of a mirror''s row that was deleted is made again as it was, also where no column tells of it (but for Secret data; if the server refuses that, of the row alone). Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but ... (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
+    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change; the object of a mirror''s row that was deleted is made again as it was, also where no column tells of it, for the table''s owner or a dbnet_operator that may read its history (but for Secret data; if the server refuses that, of the row alone). Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but ... (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
 
 CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value jsonb) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

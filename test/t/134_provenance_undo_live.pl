@@ -93,5 +93,31 @@ $node->query_is(q{SELECT count(*) FROM dbnet.ownership_request}, '0', 'nothing i
 # What may be done: the right to insert rows.
 $node->psql_ok(q{CREATE ROLE reader; GRANT dbnet_viewer TO reader; GRANT USAGE ON SCHEMA net TO reader; GRANT SELECT ON net.configs TO reader}, 'who may read');
 $node->fails_like(q{SET ROLE reader; SELECT dbnet.restore_object((SELECT max(event) FROM dbnet.history('net.configs', 'b') WHERE operation = 'DELETE'))}, '42501', qr/permission denied for table net.configs/, 'makes nothing');
+
+# Who may insert rows and does not decide on the table gets the row back, without what no column tells of.
+$node->psql_ok('CREATE ROLE writer; GRANT dbnet_viewer TO writer; GRANT USAGE ON SCHEMA net TO writer; GRANT SELECT, INSERT ON net.configs TO writer', 'who may write');
+
+sub undone_by_writer {
+    my ($what, $binary_data) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    deleted('c');
+    # What undo() does, in one transaction.
+    $node->psql_ok(q{SET ROLE writer; BEGIN; INSERT INTO net.configs (name, data) VALUES ('c', '{"z": "3"}');
+        SELECT dbnet.restore_object((SELECT event FROM dbnet.history('net.configs', 'c', most => 1))); COMMIT}, $what);
+    is($mirrors->wait_synced, '', 'settled');
+    return is_deeply([ @{ $mirrors->config('c') }{qw(data binaryData)} ], [ { z => '3' }, $binary_data ], 'is made by it');
+}
+sub set_by_others {
+    $api->expect_success($api->patch($mirrors->config_path('c'), { binaryData => { y => 'AAEC' } }, query => { fieldManager => 'kubectl' }));
+    return $node->wait_for(q{SELECT live -> 'binaryData' ->> 'y' = 'AAEC' FROM dbnet.object WHERE name = 'c'}, 'it was seen');
+}
+$node->psql_ok($mirrors->config_row('c', { z => '3' }), 'a row');
+is($mirrors->wait_synced, '', 'settled');
+set_by_others();
+undone_by_writer('INSERT alone: the row', undef);
+set_by_others();
+$node->psql_ok('GRANT dbnet_operator TO writer', 'an operator');
+undone_by_writer('the object as it was', { y => 'AAEC' });
+
 $node->no_crash_in_log;
 done_testing();

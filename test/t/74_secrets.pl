@@ -94,6 +94,19 @@ $node->query_is(qq{SELECT count(*) FROM dbnet.actuation WHERE actuation::text LI
 $node->query_is(q{SELECT redacted_columns, enabled FROM dbnet.tracked_relation WHERE relation = 'net.secrets'::regclass}, '{data,annotations}|t', 'what becomes of the rows is on record without them');
 $node->query_is(q{SELECT v.operation, v.old ->> 'data' ~ '^hmac-sha256:', v.new ->> 'data' ~ '^hmac-sha256:' FROM dbnet.entity_version AS v JOIN dbnet.tracked_relation AS t ON t.number = v.relation
                   WHERE t.relation = 'net.secrets'::regclass AND key ->> 'name' IN ('plain', 'db') AND v.new ? 'data' ORDER BY v.id DESC LIMIT 2}, "U|t|t\nI||t", 'a digest stands for them');
+sub others_settled { my ($name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s') WHERE key !~ 'bad key'}, '', $name) }
+# What undo() keeps of an object has none either: of one that is still going, and of one that is gone.
+$node->psql_ok(qq{
+    SELECT dbnet.pause('net.secrets', 'a look');
+    DELETE FROM net.secrets WHERE name = 'plain';
+    SELECT dbnet.restore_object((SELECT event FROM dbnet.history('net.secrets', 'plain', most => 1)));
+    INSERT INTO net.secrets (name, data) VALUES ('plain', '{"key": "$encoded"}');
+    SELECT dbnet.resume('net.secrets')}, 'a Secret that is made again');
+others_settled('at once');
+is($api->get("$secrets/plain")->{body}{data}{key}, $encoded, 'from the row');
+$node->psql_ok(q{DELETE FROM net.secrets WHERE name = 'plain'}, 'is deleted');
+others_settled('and gone');
+$node->query_is(q{SELECT last_body ->> 'kind', last_body ? 'type', last_body ?| '{data,stringData}' FROM dbnet.deleted_object WHERE name = 'plain' ORDER BY id}, "Secret|t|f\nSecret|t|f", 'kept without values');
 $node->query_is(qq{SELECT (SELECT count(*) FROM dbnet.entity_version AS v WHERE v::text ~ '$encoded|$other') + (SELECT count(*) FROM dbnet.activity AS a WHERE a::text ~ '$encoded|$other|$canary')},
     '0', 'no value is on record, nor a statement that holds one');
 $node->psql_ok(q{CHECKPOINT}, 'all is on disk');

@@ -172,13 +172,16 @@ pg::Statement settle_held{"DELETE FROM dbnet.held_change AS h USING " DBNET_KEYS
 
 #undef DBNET_KEYS
 
-// The last body stays for dbnet.undo().
+// The last body stays for dbnet.undo(), which gives no Secret its values back.
 pg::Statement remove_tombstones{R"sql(
     WITH gone AS (
         DELETE FROM dbnet.tombstone AS t USING unnest($1::oid[], $2, $3, $4::bigint[]) AS w (relation, namespace, name, id)
         WHERE t.relation = w.relation AND t.namespace = w.namespace AND t.name = w.name AND t.id <= w.id
         RETURNING t.relation, t.namespace, t.name, t.transaction, t.last_body, t.at)
-    INSERT INTO dbnet.deleted_object (relation, namespace, name, transaction, last_body, at) SELECT * FROM gone WHERE last_body IS NOT NULL)sql"};
+    INSERT INTO dbnet.deleted_object (relation, namespace, name, transaction, last_body, at)
+    SELECT g.relation, g.namespace, g.name, g.transaction,
+           CASE WHEN m.api_version = 'v1' AND m.kind = 'Secret' THEN g.last_body - '{data,stringData}'::text[] ELSE g.last_body END, g.at
+    FROM gone AS g LEFT JOIN dbnet.mirrored_relation AS m ON m.relation = g.relation WHERE g.last_body IS NOT NULL)sql"};
 
 pg::Statement remove_requests{R"sql(
     DELETE FROM dbnet.ownership_request AS r USING unnest($1::oid[], $2, $3, $4, $5::bigint[]) AS w (relation, namespace, name, operation, id)
