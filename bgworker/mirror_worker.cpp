@@ -259,6 +259,9 @@ private:
         watcher_.answered(key, resource_version, row_may_differ);
         operations_.touch(key);
     }
+    void await_version(const mirror::Key &key, const std::string &resource_version) override {
+        watcher_.await_version(key, resource_version);
+    }
     void forget(const mirror::Key &key, const std::string &uid) override { watcher_.forget(key, uid); }
     void look_up(const mirror::Key &key, const std::string &uid) override { watcher_.look_up(key, uid); }
     void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) override {

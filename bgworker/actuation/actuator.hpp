@@ -37,6 +37,8 @@ struct ActuatorClient {
     // The request for the object is over and its answer is in dbnet.object. `resource_version`: of the object that the
     // answer showed, "" when it showed none; `row_may_differ`: the row is to be compared with the record.
     virtual void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ) = 0;
+    // The object is in this version, or in a newer one, and its record is not: events of older ones are old.
+    virtual void await_version(const mirror::Key &key, const std::string &resource_version) = 0;
     // The object of this uid is gone; late events of it count for nothing.
     virtual void forget(const mirror::Key &key, const std::string &uid) = 0;
     // Why the mirror's server is not ours to write to now; empty: it is.
@@ -118,7 +120,8 @@ private:
         int64_t expectation_id = 0;
         std::string expected_version; // the only one that may be changed; empty: any
         std::string rival;            // of what is put back only: the manager that changed it
-        nlohmann::json patch;         // of a release, once the object has been looked at
+        bool is_made_again = false;   // by a request of ours, this one or an earlier one
+        nlohmann::json patch;         // that lets go of fields, once the object is known that it is made from
         bool has_hold = false;        // held changes of the object are on record
         bool fresh = false;           // nothing of the old record stays
         std::string gone_uid;         // incarnation that does not exist any more; empty: none
@@ -137,7 +140,8 @@ private:
         mirror::ObjectWrite write;
         Verdict::Next next = Verdict::Next::accepted;
         int64_t delay_ms = 0;
-        std::string forgotten_uid; // of an object that is known to be gone
+        std::string forgotten_uid;   // of an object that is known to be gone
+        std::string awaited_version; // that an answer tells without showing the object
         bool row_may_differ = true;
         bool is_saved = true;
     };
@@ -204,6 +208,7 @@ private:
     bool may_go_on(const Plan &plan, const mirror::Mirror &mirror) const;
     void answer_rehearsal(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void answer_look(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
+    static bool disowns(Plan &plan, const mirror::Mirror &mirror, const std::string &answer);
     void answer_restored(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mirror, kubernetes::Response &response);
     void accept_release(Finished &finished, const Plan &plan, const mirror::Mirror &mirror, nlohmann::json &&body,

@@ -109,6 +109,9 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
                           ? kubernetes::get_request(mirror.resource, key.name_space, key.name)
                           : kubernetes::merge_patch_request(mirror.resource, key.name_space, key.name,
                                                             mirror.field_manager, std::exchange(plan.patch, nullptr));
+        } else if (!plan.patch.is_null()) {
+            request = kubernetes::merge_patch_request(mirror.resource, key.name_space, key.name, mirror.field_manager,
+                                                      plan.patch);
         } else if (!plan.restored.is_null()) {
             plan.stamp = mirror::format(stamp_for(plan.cause));
             request = kubernetes::create_request(mirror.resource, key.name_space,
@@ -232,6 +235,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
 
     const kubernetes::Outcome outcome = kubernetes::classify(response, mirror.resource.plural);
     Attempt attempt;
+    attempt.release = !std::exchange(plan.patch, nullptr).is_null();
     attempt.remove = plan.decision.action == Action::remove;
     attempt.update = plan.decision.action == Action::update;
     attempt.forced = plan.forced;
@@ -251,13 +255,16 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     mirror::ActuationWrite line = line_for(entry, plan, verdict, response);
     if (attempt.remove)
         line.operation = "delete";
-    for (const auto &[path, value] : plan.part.fields)
-        line.paths.push_back(path);
-    line.forced = plan.forced;
+    if (attempt.release)
+        line.operation = "release";
+    else
+        for (const auto &[path, value] : plan.part.fields)
+            line.paths.push_back(path);
+    line.forced = plan.forced && !attempt.release;
     log_.push_back(std::move(line));
 
     // The watch tells what became of it, unless it lost the event.
-    if (outcome.kind == kubernetes::Outcome::uid_mismatch && !attempt.remove && attempt.number > 1)
+    if (outcome.kind == kubernetes::Outcome::uid_mismatch && attempt.update && attempt.number > 1)
         client_.look_up(key, plan.decision.uid);
     if (verdict.next == Next::force) {
         if (!may_go_on(plan, mirror))
@@ -266,6 +273,10 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts++;
         return send(entry, plan, mirror);
     }
+
+    if (outcome && disowns(plan, mirror, response.body))
+        return may_go_on(plan, mirror) ? send(entry, plan, mirror)
+                                       : try_again(entry, plan, Phase::pending, verdict.message, 0);
 
     if (!verdict.outdated.empty()) {
         Outdated &known = outdated_[key.relation];
@@ -347,14 +358,35 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     finish(entry, std::move(finished));
 }
 
+// The object was made again, by a manager that would keep what the row drops: now that the row's claims are applied it
+// lets go of everything. Not before: a server counts what is there as others' when it applies to what nobody owns.
+bool Actuator::disowns(Plan &plan, const mirror::Mirror &mirror, const std::string &answer) {
+    const std::string manager = mirror::restoring_manager(mirror.field_manager);
+    if (plan.decision.action == Action::remove || !plan.part.subresource.empty() ||
+        answer.find(manager) == std::string::npos)
+        return false;
+    const nlohmann::json body = kubernetes::parse_json(answer);
+    nlohmann::json kept = kubernetes::without_ownership(body, manager, {kubernetes::FieldPath()});
+    if (kept.is_null())
+        return false;
+    const nlohmann::json *metadata = kubernetes::member(&body, "metadata");
+    plan.is_made_again = true;
+    plan.patch["metadata"] = {{"uid", kubernetes::text_member(metadata, "uid")},
+                              {"resourceVersion", kubernetes::text_member(metadata, "resourceVersion")},
+                              {"managedFields", std::move(kept)}};
+    return true;
+}
+
 // A 2xx answer: the object, or what became of it.
 void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror &mirror,
                       kubernetes::Response &response) {
     mirror::ObjectWrite &write = finished.write;
     const bool remove = plan.decision.action == Action::remove;
-    if (plan.part.subresource == "scale")
-        return record_applied(finished, plan); // the answer is a Scale: the object comes by the watch
     nlohmann::json body = kubernetes::parse_json(response.body);
+    if (plan.part.subresource == "scale") { // the answer is a Scale in the object's version: that comes by the watch
+        finished.awaited_version = kubernetes::text_member(kubernetes::member(&body, "metadata"), "resourceVersion");
+        return record_applied(finished, plan);
+    }
     if (remove && !body.is_discarded() && kubernetes::is_gone(body)) {
         finished.next = Next::gone;
         return;
@@ -383,7 +415,7 @@ void Actuator::accept(Finished &finished, const Plan &plan, const mirror::Mirror
         return;
     }
     // 200 may be the second answer to a create; the first one was lost.
-    write.created = response.status == 201 || (plan.fresh && write.seen->is_created_by_us);
+    write.created = response.status == 201 || plan.is_made_again || (plan.fresh && write.seen->is_created_by_us);
     write.fresh = plan.fresh;
     if (plan.fresh && !plan.has_status && !plan.is_base_old) // nothing is news to the row that the object was made from
         for (const mirror::Column &column : mirror.mapping.columns)

@@ -260,6 +260,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             queue_.retry_at(*entry, now_ms + one.delay_ms);
         else
             queue_.stopped(*entry);
+        if (!one.awaited_version.empty())
+            client_.await_version(key, one.awaited_version);
         client_.answered(key, one.write.seen ? one.write.seen->resource_version : std::string(), one.row_may_differ);
     }
     for (Outcome &outcome : outcomes_) {

@@ -484,6 +484,11 @@ void Watcher::answered(const mirror::Key &key, const std::string &resource_versi
         report_.follow(key, monotonic_now());
 }
 
+void Watcher::await_version(const mirror::Key &key, const std::string &resource_version) {
+    if (auto entry = entries_.find(key.relation); entry != entries_.end())
+        entry->second.watch->await_version(key, resource_version);
+}
+
 void Watcher::forget(const mirror::Key &key, const std::string &uid) {
     if (auto entry = entries_.find(key.relation); entry != entries_.end())
         entry->second.watch->forget(key, uid);

@@ -59,6 +59,8 @@ public:
     // A request for the object is over and its answer is recorded: its events go on, but for the one of the version
     // that the answer showed ("": none). `row_may_differ`: the row follows the record.
     void answered(const mirror::Key &key, const std::string &resource_version, bool row_may_differ);
+    // The object is in this version or a newer one: late events of older ones must not bring them back.
+    void await_version(const mirror::Key &key, const std::string &resource_version);
     // The incarnation `uid` is known to be gone: late events must not bring it back.
     void forget(const mirror::Key &key, const std::string &uid);
     // The server says that the object of this uid is not there: what is, comes as an event.

@@ -4,6 +4,7 @@
 #include "kubernetes/api.hpp"
 #include "kubernetes/failure.hpp"
 #include "kubernetes/json_access.hpp"
+#include "kubernetes/object/resource_version.hpp"
 #include "mirror/decision/scope.hpp"
 
 #include <algorithm>
@@ -121,7 +122,15 @@ void MirrorWatch::resync() {
     reflector_.resync();
 }
 
+void MirrorWatch::await_version(const mirror::Key &key, const std::string &resource_version) {
+    queue_.drop_older(key, resource_version);
+    if (awaited_.size() >= recorded_limit)
+        awaited_.clear();
+    awaited_[key] = resource_version;
+}
+
 void MirrorWatch::forget(const mirror::Key &key, const std::string &uid) {
+    awaited_.erase(key);
     if (uid.empty())
         return;
     queue_.drop_gone(key, uid);
@@ -289,6 +298,8 @@ void MirrorWatch::on_list_end(kubernetes::Response &&response) {
         last_event_at_ = std::time(nullptr);
         complete_ = what == Reflector::Page::last;
         first_list_ = first_list_ && !complete_;
+        if (complete_ && reflector_.is_rewound())
+            awaited_.clear();
         if (complete_ && unordered_ && reflector_.is_rewound()) {
             first_list_ = true; // its items went in as if their versions counted: once more, as they are
             resync();
@@ -316,6 +327,7 @@ void MirrorWatch::on_cluster(kubernetes::Response &&response) {
     if (former_cluster_.empty())
         return;
     first_list_ = true;
+    awaited_.clear();
     queue_.clear();
     resync();
 }
@@ -405,9 +417,12 @@ void MirrorWatch::push_present(nlohmann::json object, std::string_view text, boo
     // What has no name cannot be a row, and must not cost the others of its page.
     if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
         return;
-    if (auto recorded = recorded_.find({mirror_->relation, text_at(object, "namespace"), text_at(object, "name")});
-        recorded != recorded_.end()) {
-        bool is_same = recorded->second == text_at(object, "resourceVersion");
+    const mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
+    const std::string version = text_at(object, "resourceVersion");
+    if (is_awaited_newer(key, version, !authoritative && as_of.empty()))
+        return;
+    if (auto recorded = recorded_.find(key); recorded != recorded_.end()) {
+        bool is_same = recorded->second == version;
         recorded_.erase(recorded);
         if (is_same && !authoritative)
             return;
@@ -422,8 +437,20 @@ void MirrorWatch::push_present(nlohmann::json object, std::string_view text, boo
     queue_.push(std::move(event));
 }
 
+// What was read on purpose counts whatever its version.
+bool MirrorWatch::is_awaited_newer(const mirror::Key &key, const std::string &resource_version, bool is_of_watch) {
+    const auto awaited = awaited_.find(key);
+    if (awaited == awaited_.end())
+        return false;
+    const bool is_newer = kubernetes::is_older(resource_version, awaited->second);
+    if (!is_newer)
+        awaited_.erase(awaited);
+    return is_newer && is_of_watch;
+}
+
 void MirrorWatch::on_removed(const nlohmann::json &object) {
     mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
+    awaited_.erase(key);
     // Of a watch with a selector it may only mean that the object does not match any more.
     if (!mirror_->label_selector.empty())
         return look_up(key, text_at(object, "uid"));
@@ -432,6 +459,7 @@ void MirrorWatch::on_removed(const nlohmann::json &object) {
 }
 
 void MirrorWatch::push_removed(const LookUps::Object &object) {
+    awaited_.erase(object.key);
     QueuedEvent event = removed_event(object.key, object.uid);
     event.is_repair = !object.as_of.empty();
     queue_.push(std::move(event));

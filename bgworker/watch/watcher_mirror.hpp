@@ -70,6 +70,10 @@ public:
     // The object is known to be gone: what a list or watch still shows of it, or has shown, is old.
     void forget(const mirror::Key &key, const std::string &uid);
 
+    // The object is in this version or a newer one, which is not recorded: what the watch still tells, or has told, of
+    // older ones is old.
+    void await_version(const mirror::Key &key, const std::string &resource_version);
+
     // This version of the object is recorded: the watch's event of it tells nothing new.
     void note_recorded(const mirror::Key &key, const std::string &resource_version);
 
@@ -123,6 +127,7 @@ private:
     void push_present(nlohmann::json object, std::string_view text, bool authoritative = false,
                       const std::string &as_of = {}, bool is_repair = false);
     void push_removed(const LookUps::Object &object);
+    bool is_awaited_newer(const mirror::Key &key, const std::string &resource_version, bool is_of_watch);
     void on_removed(const nlohmann::json &object);
     void start_lookups(Milliseconds now);
     void drop_lookup(const mirror::Key &key);
@@ -156,6 +161,7 @@ private:
     // Versions that answers showed and the running watch has not. Empty whenever no watch runs: a server that was
     // rewound gives versions a second time.
     std::unordered_map<mirror::Key, std::string, mirror::KeyHash> recorded_;
+    std::unordered_map<mirror::Key, std::string, mirror::KeyHash> awaited_; // versions; see await_version()
     std::unordered_set<std::string> gone_;
     std::deque<std::string> gone_order_;
     int64_t last_event_at_ = 0;

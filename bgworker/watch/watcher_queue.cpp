@@ -1,6 +1,7 @@
 // Implementation of watcher_queue.hpp. Runs in the mirror worker.
 #include "bgworker/watch/watcher_queue.hpp"
 
+#include "kubernetes/object/resource_version.hpp"
 #include "mirror/decision/scope.hpp"
 
 #include <utility>
@@ -45,13 +46,25 @@ void EventQueue::push(QueuedEvent event) {
     by_key_.emplace(place->key, place);
 }
 
-bool EventQueue::drop(const mirror::Key &key, const std::string &resource_version) {
+EventQueue::Places::iterator EventQueue::find_of_watch(const mirror::Key &key) {
     const auto known = by_key_.find(key);
-    if (known == by_key_.end() || known->second->kind != QueuedEvent::Kind::present || known->second->authoritative ||
-        !known->second->as_of.empty() || known->second->resource_version != resource_version)
+    const bool is_of_watch = known != by_key_.end() && known->second->kind == QueuedEvent::Kind::present &&
+                             !known->second->authoritative && known->second->as_of.empty();
+    return is_of_watch ? known : by_key_.end();
+}
+
+bool EventQueue::drop(const mirror::Key &key, const std::string &resource_version) {
+    const auto known = find_of_watch(key);
+    if (known == by_key_.end() || known->second->resource_version != resource_version)
         return false;
     erase(known);
     return true;
+}
+
+void EventQueue::drop_older(const mirror::Key &key, const std::string &resource_version) {
+    const auto known = find_of_watch(key);
+    if (known != by_key_.end() && kubernetes::is_older(known->second->resource_version, resource_version))
+        erase(known);
 }
 
 void EventQueue::drop_gone(const mirror::Key &key, const std::string &uid) {

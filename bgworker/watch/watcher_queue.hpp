@@ -60,6 +60,9 @@ public:
     // row may be gone, by a TRUNCATE say, though the version is recorded.
     bool drop(const mirror::Key &key, const std::string &resource_version);
 
+    // Drops the object's event of a watch if it shows an older version than this.
+    void drop_older(const mirror::Key &key, const std::string &resource_version);
+
     // Drops the object's event if it shows this incarnation, which is known to be gone.
     void drop_gone(const mirror::Key &key, const std::string &uid);
 
@@ -75,6 +78,7 @@ public:
 private:
     static size_t size_of(const QueuedEvent &event);
     using Places = std::unordered_map<mirror::Key, std::list<QueuedEvent>::iterator, mirror::KeyHash>;
+    Places::iterator find_of_watch(const mirror::Key &key); // end: the object's event is none of a watch
     void erase(Places::iterator known);
 
     Limits limits_;

@@ -1,6 +1,7 @@
-// What there is of a mirror's objects and in which version, asked of the server's store beside the running watch:
-// names, uids and versions alone, page by page. What is done with a page is the watcher's business. Knows nothing of
-// the database. Runs in the mirror worker; handlers are called from Transport::run().
+// What there is of a mirror's objects and in which version, asked of the server's store beside the running watch: as
+// PartialObjectMetadata, which carries all of an object's metadata and nothing else, page by page; names, uids and
+// versions are kept. What is done with a page is the watcher's business. Knows nothing of the database. Runs in the
+// mirror worker; handlers are called from Transport::run().
 #pragma once
 
 #include "bgworker/watch/watcher_keys.hpp"

@@ -18,6 +18,11 @@ sub undo {
     return is($mirrors->wait_synced, '', 'settled');
 }
 
+sub managers {
+    my ($name) = @_;
+    return join ' ', map { $_->{manager} } @{ $mirrors->config($name)->{metadata}{managedFields} };
+}
+
 sub deleted {
     my ($name) = @_;
     $node->psql_ok("DELETE FROM net.configs WHERE name = '$name'", 'DELETE');
@@ -46,10 +51,11 @@ isnt($again->{metadata}{uid}, $first, 'another object');
 is_deeply([ @$again{qw(data binaryData)}, $again->{metadata}{annotations}{team} ], [ { x => '1' }, { y => 'AAEC' }, 'blue' ], 'as it was, with what no column tells of');
 $node->query_is(q{SELECT data, labels ->> (SELECT jsonb_object_keys(labels) LIMIT 1) IS NOT NULL FROM net.configs WHERE name = 'a'}, '{"x": "1"}|t', 'the row, too');
 $node->query_is(q{SELECT string_agg(operation || ' ' || http_status, ', ' ORDER BY id) FROM dbnet.actuation WHERE name = 'a' AND id > (SELECT max(id) FROM dbnet.actuation WHERE name = 'a' AND operation = 'delete')},
-    'restore 201, apply 200', 'made again, then claimed');
+    'restore 201, apply 200, release 200', 'made again, then claimed, by the row alone');
+unlike(managers('a'), qr/-restore/, 'what made it owns nothing of it');
 $node->query_is(q{SELECT created_by_us, phase FROM dbnet.object WHERE name = 'a'}, 't|synced', 'and counts as made by DBNet');
 $node->query_is('SELECT count(*) FROM dbnet.ownership_request', '0', 'nothing is left to be done');
-$node->query_is(q{SELECT c.operation, v.operation FROM dbnet.actuation AS c JOIN dbnet.entity_version AS v ON v.id = c.cause WHERE c.name = 'a' ORDER BY c.id DESC LIMIT 1}, 'apply|I', 'because of the row');
+$node->query_is(q{SELECT c.operation, v.operation FROM dbnet.actuation AS c JOIN dbnet.entity_version AS v ON v.id = c.cause WHERE c.name = 'a' ORDER BY c.id DESC LIMIT 1}, 'release|I', 'because of the row');
 
 # It goes on as any other: the claims are the row's, the rest is nobody's.
 $node->psql_ok(q{UPDATE net.configs SET data = '{"x": "3"}' WHERE name = 'a'}, 'UPDATE');
@@ -74,6 +80,16 @@ $node->psql_ok(q{BEGIN;
     COMMIT}, 'taken back and changed in one transaction');
 is($mirrors->wait_synced, '', 'settled');
 is_deeply([ @{ $mirrors->config('a') }{qw(data binaryData)} ], [ { z => '3' }, { y => 'AAEC' } ], 'the row goes before what was there');
+
+# --- a key that is dropped first of all ---
+$node->psql_ok(q{UPDATE net.configs SET data = '{"kept": "1", "dropped": "1"}' WHERE name = 'a'}, 'two keys');
+is($mirrors->wait_synced, '', 'settled');
+deleted('a');
+undo('a', 'undo');
+unlike(managers('a'), qr/-restore/, 'what made it owns nothing of it');
+$node->psql_ok(q{UPDATE net.configs SET data = '{"kept": "1"}' WHERE name = 'a'}, 'one of them goes');
+is($mirrors->wait_synced, '', 'settled');
+is_deeply([ @{ $mirrors->config('a') }{qw(data binaryData)} ], [ { kept => '1' }, { y => 'AAEC' } ], 'at the server, too');
 
 # --- an INSERT ---
 $node->psql_ok($mirrors->config_row('b', { x => '1' }), 'another row');

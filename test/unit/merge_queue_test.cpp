@@ -70,6 +70,29 @@ TEST(EventQueue, DropsOnlyTheVersionThatIsRecorded) {
     EXPECT_EQ(queue.bytes(), 0u);
 }
 
+TEST(EventQueue, DropsWhatIsOlderOfAWatchAlone) {
+    EventQueue queue;
+    for (const char *name : {"as it is", "listed", "rewound"}) {
+        QueuedEvent event = queued(name, "9");
+        event.as_of = name == std::string("listed") ? "9" : "";
+        event.authoritative = name == std::string("rewound");
+        queue.push(std::move(event));
+    }
+    queue.push(dbnet::bgworker::removed_event({7, "", "gone"}, "uid"));
+    queue.push(queued("opaque", "a9"));
+    const auto drop_all_older = [&](const char *version) {
+        for (const char *name : {"as it is", "listed", "rewound", "gone", "opaque", "none"})
+            queue.drop_older({7, "", name}, version);
+        return queue.size();
+    };
+    EXPECT_EQ(drop_all_older("8"), 5u);
+    EXPECT_EQ(drop_all_older("9"), 5u);
+    EXPECT_EQ(drop_all_older("b1"), 5u) << "these do not order";
+    EXPECT_EQ(drop_all_older("10"), 4u);
+    EXPECT_EQ(versions(queue.take(10, nobody)), (std::vector<std::string>{"listed9", "rewound9", "gone", "opaquea9"}));
+    EXPECT_EQ(queue.bytes(), 0u);
+}
+
 TEST(EventQueue, DropsWhatWasShownOfAnObjectThatIsGone) {
     EventQueue queue;
     for (const char *name : {"a", "b", "c"}) {

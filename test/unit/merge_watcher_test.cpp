@@ -322,6 +322,58 @@ TEST_F(MirrorWatchTest, WhatIsFoundByStocktakingIsARepairUnlessTheWatchHasToldOf
     EXPECT_EQ(events[0].as_of, "120");
 }
 
+// As after a change by a subresource, whose answer tells the object's version alone.
+TEST_F(MirrorWatchTest, EventsOlderThanAnAwaitedVersionCountForNothing) {
+    std::atomic<int> told{0};
+    const auto version_of_n1 = [](int version) {
+        return R"({"metadata":{"name":"n1","uid":"u1","resourceVersion":")" + std::to_string(version) + "\"}}";
+    };
+    const auto event = [](const char *type, const std::string &object) {
+        return std::string(R"({"type":")") + type + R"(","object":)" + object + "}\n";
+    };
+    // Each time the object, and another one that tells that it has arrived.
+    const std::vector<std::string> objects = {version_of_n1(201), version_of_n1(205), version_of_n1(210),
+                                              version_of_n1(206), version_of_n1(220)};
+    begin([&](Exchange &exchange) {
+        if (exchange.target.find("watch=true") == std::string::npos)
+            return exchange.answer(200, exchange.target.find("/nodes/n1?") == std::string::npos
+                                            ? page(metadata("200"), nodes(1, 2))
+                                            : version_of_n1(203));
+        exchange.begin_stream();
+        for (int sent = 0; sent < static_cast<int>(objects.size()); ++sent) {
+            while (told <= sent)
+                std::this_thread::yield();
+            exchange.chunk(event("MODIFIED", objects[static_cast<size_t>(sent)]));
+            exchange.chunk(event("MODIFIED", node(2)));
+        }
+        exchange.wait_closed();
+    });
+    pump([&] { return watch->reflector().is_watching(); });
+    const mirror::Key key{watch->mirror().relation, "", "n1"}, other{watch->mirror().relation, "", "n2"};
+    watch->await_version(key, "210");
+    EXPECT_EQ(take().size(), 2u) << "what a list has shown stays";
+    const auto next = [&] { // version of n1 that the next pair of events leaves in the queue
+        take();
+        ++told;
+        pump([&] { return watch->queue().contains(other); });
+        for (const QueuedEvent &queued : take())
+            if (queued.key == key)
+                return queued.resource_version;
+        return std::string();
+    };
+    EXPECT_EQ(next(), "");
+    watch->look_up(key, "u1", 0, "204");
+    pump([&] { return watch->queue().contains(key); });
+    EXPECT_EQ(take()[0].resource_version, "203") << "as what was asked for does";
+    EXPECT_EQ(next(), "");
+    EXPECT_EQ(next(), "210");
+    EXPECT_EQ(next(), "206") << "it is awaited no more";
+
+    watch->await_version(key, "230");
+    watch->forget(key, "u0");
+    EXPECT_EQ(next(), "220") << "another object of its name is not awaited";
+}
+
 TEST_F(MirrorWatchTest, WhatIsNoListDegradesTheMirror) {
     for (const char *body : {"<html>", "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[1]}", "{\"items\":[]}",
                              "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"metadata\":{}}]}"}) {

@@ -21,6 +21,11 @@ std::optional<std::strong_ordering> compare_resource_versions(std::string_view l
     return left < right ? std::strong_ordering::less : std::strong_ordering::greater;
 }
 
+bool is_older(std::string_view version, std::string_view than) noexcept {
+    const auto order = compare_resource_versions(version, than);
+    return order && *order < 0;
+}
+
 bool is_not_newer(std::string_view version, std::string_view than) noexcept {
     const auto order = compare_resource_versions(version, than);
     return order && *order <= 0;

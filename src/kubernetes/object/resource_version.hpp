@@ -12,6 +12,9 @@ namespace dbnet::kubernetes {
 // equal).
 std::optional<std::strong_ordering> compare_resource_versions(std::string_view left, std::string_view right) noexcept;
 
+// True when `version` is known to be older than `than`.
+bool is_older(std::string_view version, std::string_view than) noexcept;
+
 // True when `version` is known to be the same as `than` or older.
 bool is_not_newer(std::string_view version, std::string_view than) noexcept;
 
