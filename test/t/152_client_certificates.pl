@@ -67,7 +67,7 @@ sub give_by_program {
     return write_file('credential', JSON::PP::encode_json({ apiVersion => 'client.authentication.k8s.io/v1', kind => 'ExecCredential',
                 status => { clientCertificateData => $certificate, clientKeyData => $key, expirationTimestamp => POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time + $seconds)) } }));
 }
-give_by_program('third', 30);
+give_by_program('third', 90);
 my $program = write_file('get-certificate', "#!/bin/sh\ncat $directory/credential\n", 0700);
 my $kubeconfig = write_file('with-program', <<"KUBECONFIG");
 apiVersion: v1
@@ -85,7 +85,7 @@ $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'a row is sent')
 $api->wait_until(sub { watches('third', 'byprogram') }, 'the first certificate watches');
 $lists = lists('byprogram');
 give_by_program('fourth', 3600);
-$api->wait_until(sub { watches('fourth', 'byprogram') }, 'before it expires the next one does', 120);
+$api->wait_until(sub { watches('fourth', 'byprogram') }, 'before it expires the next one does', 180);
 $node->psql_ok(q{UPDATE net.byprogram SET data = '{"turn": "1"}'}, 'a change');
 $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'is sent');
 is(scalar(() = writes('fourth')), 1, 'with the next one');

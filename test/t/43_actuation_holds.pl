@@ -27,6 +27,19 @@ sub held_at_first_sight {
         SELECT current_setting('test.objects')});
 }
 
+# Stops a process where it waits for something to do: within a transaction it would keep others waiting for its locks.
+sub stopped_at_rest {
+    my ($pid) = @_;
+    my $deadline = time + 60;
+    while (time < $deadline) {
+        kill('STOP', $pid) or die "STOP $pid: $!";
+        return 1 if $node->safe_psql('postgres', "SELECT xact_start IS NULL AND wait_event_type IN ('Activity', 'Extension') FROM pg_stat_activity WHERE pid = $pid") eq 't';
+        kill 'CONT', $pid;
+        $node->worker_pid('mirror worker'); # it goes on for as long as this takes
+    }
+    return 0;
+}
+
 # Creates destroy nothing.
 $node->psql_ok(join('', 'BEGIN;', (map { $mirrors->config_row("c$_", { v => '1' }) } 10 .. 29), 'COMMIT;'), 'insert 20 rows');
 is($mirrors->wait_synced, '', 'none is held');
@@ -115,7 +128,7 @@ $node->replace_worker('mirror worker', 'TERM');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"v": "5"}'}, 'update them again');
 $node->wait_for('SELECT objects = 9 FROM dbnet.held', 'held');
 my $worker = $node->worker_pid('mirror worker');
-kill 'STOP', $worker;
+ok(stopped_at_rest($worker), 'the worker stands still');
 $node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '9', 'reject, while the worker stands still');
 $node->psql_ok(q{UPDATE net.configs SET labels = labels || '{"team": "storage"}' WHERE name = 'c22'}, 'a column that was not rejected');
 $node->psql_ok(q{UPDATE net.configs SET data = '{"v": "6"}' WHERE name = 'c23'}, 'one that was');

@@ -341,6 +341,37 @@ TEST_F(KubernetesExec, ACertificateThatIsReplacedInItsFilesCountsForAll) {
     EXPECT_EQ(exchange(transport, connection, get()).body, "renewed"); // as long as there is no other
 }
 
+TEST_F(KubernetesExec, WhatIsReplacedInFilesCountsForAllRequestsUnderWay) {
+    for (const bool with_token : {false, true}) {
+        std::atomic<int> refused{0};
+        Server server(Security::tls_with_client_certificate, [&](Exchange &exchange) {
+            if (with_token ? exchange.header("authorization") == "Bearer new" : exchange.client == "renewed")
+                return exchange.answer(200, exchange.target);
+            ++refused;
+            while (refused < 2)
+                usleep(1000);
+            exchange.answer(401, "{}");
+        });
+        Connection connection = to(server);
+        const auto write = [&](const dbnet::test::Certificates &certificates, const char *token) {
+            std::ofstream(connection.client_cert_file = directory_ + "/client.pem") << certificates.client_certificate;
+            std::ofstream(connection.client_key_file = directory_ + "/key.pem") << certificates.client_key;
+            if (with_token)
+                std::ofstream(connection.token_file = directory_ + "/token") << token;
+        };
+        write(server.certificates(), "old");
+        Transport transport;
+        std::vector<Response> answers;
+        for (const char *path : {"/a", "/b"})
+            transport.send(connection, get(path), [&](Response &&answer) { answers.push_back(std::move(answer)); });
+        write(with_token ? server.certificates() : with_client(server.certificates(), "renewed"), "new");
+        pump(transport, [&] { return answers.size() == 2; });
+        EXPECT_EQ(answers[0].status, 200) << with_token;
+        EXPECT_EQ(answers[1].status, 200) << with_token;
+        EXPECT_EQ(refused, 2) << with_token;
+    }
+}
+
 TEST_F(KubernetesExec, FailuresSayWhy) {
     Server server(Security::tls, answer_ok);
     const auto error = [&](const Connection &connection) {

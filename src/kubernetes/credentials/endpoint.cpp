@@ -220,8 +220,8 @@ void Endpoint::renew_certificate() {
 bool Endpoint::refresh_credentials(const Transfer &refused) {
     if (program_)
         return program_->refuse(refused.credentials);
-    if (has_old_certificate(refused))
-        return true;
+    if (has_old_certificate(refused) || refused.headers != headers_for(refused.request))
+        return true; // they have been replaced since it was sent
     if (!connection_.token_file.empty() && read_token_file())
         return true;
     return read_certificate();
