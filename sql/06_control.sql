@@ -159,4 +159,4 @@ CREATE FUNCTION dbnet.reject(id text) RETURNS bigint
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_reject';
 COMMENT ON FUNCTION dbnet.reject(text) IS
-    'Gives held changes up: the rows get back what the devices have, but for columns that somebody writes after that. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';
+    'Gives held changes up: the rows get back what the devices have, but for columns that somebody writes after that; columns of a type that is not one of PostgreSQL''s own, an enum say, go back whoever wrote them. Argument: id in dbnet.held. Returns the number of objects. Errors: 42704 nothing is held under the id, 22023 not an id';

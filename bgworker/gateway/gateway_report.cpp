@@ -18,10 +18,9 @@ const pg::Statement select_calls{
     " pg_catalog.width_bucket(latency_ms / 1000, $2::double precision[])"
     " FROM dbnet.actuation WHERE id > $1 GROUP BY 2, 3, 6"};
 const pg::Statement select_workers{"SELECT process, (state = 'running')::integer, restarts, lag FROM dbnet.worker"};
-const pg::Statement select_mirrors{
-    "SELECT relation::text, (state = 'synced')::integer, coalesce(listed, 0),"
-    " extract(epoch FROM last_event_at)::bigint, coalesce(repaired, 0)"
-    " FROM dbnet.current_mirror_state ORDER BY 1"};
+const pg::Statement select_mirrors{"SELECT relation::text, (state = 'synced')::integer, coalesce(listed, 0),"
+                                   " extract(epoch FROM last_event_at)::bigint, coalesce(repaired, 0)"
+                                   " FROM dbnet.current_mirror_state ORDER BY 1"};
 const pg::Statement select_held{"SELECT count(*) FROM dbnet.held_change WHERE decision IS NULL"};
 
 std::string bounds_as_array() {
@@ -84,8 +83,8 @@ void write_mirrors(MetricsText &text) {
     write("dbnet_mirror_up", "1: the mirror is in step with its server.", 1);
     write("dbnet_mirror_listed_objects", "Objects seen by the running or last list.", 2);
     write("dbnet_mirror_last_event_timestamp_seconds", "Last sign of life of the mirror's watch.", 3);
-    write("dbnet_watch_drift_repaired_total", "Objects of which the watch had not told, found by compares.", 4,
-          "counter");
+    write("dbnet_watch_drift_repaired_total",
+          "Objects whose changes the watch missed, or told late, and a compare found.", 4, "counter");
     text.family("dbnet_held_changes", "gauge", "Changes that wait for dbnet.approve or dbnet.reject.");
     text.sample({}, static_cast<double>(pg::execute(select_held).integer(0, 0)));
 }

@@ -55,6 +55,12 @@ TEST(Restored, HoldsWhatCanBeMadeAgain) {
         "metadata": {"name": "a", "namespace": "net", "labels": {"l": "1"}, "annotations": {"team": "blue", "dbnet.io/stamp": "new"}}})"));
 }
 
+TEST(Restored, KeepsWhatAKindOfTheNameInAnotherGroupHolds) {
+    const Json last = Json::parse(
+        R"({"apiVersion": "example.com/v1", "kind": "Secret", "data": {"x": "1"}, "metadata": {"name": "a"}})");
+    EXPECT_EQ(restored_body(last, "s")["data"], last["data"]);
+}
+
 TEST(Restored, MakesNoValueOfASecretsDigest) {
     const Json last = Json::parse(
         R"({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"x": "digest"}, "stringData": {}, "metadata": {"name": "a"}})");

@@ -2,6 +2,7 @@
 #include "mirror/decision/restored.hpp"
 
 #include "mirror/decision/stamp.hpp"
+#include "mirror/values/secret_values.hpp"
 
 namespace dbnet::mirror {
 
@@ -11,7 +12,9 @@ std::string restoring_manager(const std::string &field_manager) {
 
 Json restored_body(Json last_body, const std::string &stamp) {
     last_body.erase("status");
-    if (last_body.value("kind", "") == "Secret")
+    const std::string version = last_body.value("apiVersion", ""); // of the core group it is the version alone
+    const std::string group = version.substr(0, version.find('/') == std::string::npos ? 0 : version.find('/'));
+    if (holds_secrets(group, last_body.value("kind", "")))
         for (const char *member : {"data", "stringData"})
             last_body.erase(member);
     Json &metadata = last_body["metadata"];
