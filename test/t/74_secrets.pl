@@ -106,7 +106,7 @@ others_settled('at once');
 is($api->get("$secrets/plain")->{body}{data}{key}, $encoded, 'from the row');
 $node->psql_ok(q{DELETE FROM net.secrets WHERE name = 'plain'}, 'is deleted');
 others_settled('and gone');
-$node->query_is(q{SELECT last_body ->> 'kind', last_body ? 'type', last_body ?| '{data,stringData}' FROM dbnet.deleted_object WHERE name = 'plain' ORDER BY id}, "Secret|t|f\nSecret|t|f", 'kept without values');
+$node->query_is(q{SELECT count(*) > 1, bool_and(last_body ->> 'kind' = 'Secret' AND last_body ? 'type'), bool_or(last_body ?| '{data,stringData}') FROM dbnet.deleted_object WHERE name = 'plain'}, 't|t|f', 'kept without values');
 $node->query_is(qq{SELECT (SELECT count(*) FROM dbnet.entity_version AS v WHERE v::text ~ '$encoded|$other') + (SELECT count(*) FROM dbnet.activity AS a WHERE a::text ~ '$encoded|$other|$canary')},
     '0', 'no value is on record, nor a statement that holds one');
 $node->psql_ok(q{CHECKPOINT}, 'all is on disk');
