@@ -68,6 +68,7 @@ CREATE TABLE net.nodes (name text PRIMARY KEY);
 UPDATE dbnet.policy SET reads = '{net.nodes}', settle_interval = '10 s' WHERE name = 'clock';
 CREATE FUNCTION pg_temp.obstacle() RETURNS text LANGUAGE sql AS $$ SELECT dbnet.policy_obstacle(p, '{}') FROM dbnet.policy AS p WHERE p.name = 'clock' $$;
 SELECT is(pg_temp.obstacle(), 'stale mirror', 'a mirror that is not fresh');
+BEGIN; -- the mirror worker is not to see it
 INSERT INTO dbnet.mirrored_relation (relation, server, api_version, kind, resource, namespaced, field_manager) VALUES ('net.nodes', 'none', 'v1', 'Node', 'nodes', false, 'dbnet-0123456789abcdef');
 DO $$ BEGIN WHILE EXISTS (SELECT FROM dbnet.mirroring() WHERE state IS NOT NULL) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$; -- until the mirror worker runs
 INSERT INTO dbnet.mirror_state (relation, state, last_event_at) VALUES ('net.nodes', 'synced', now());
@@ -87,6 +88,8 @@ UPDATE dbnet.object SET changed_at = now() - interval '11 s';
 SELECT is(pg_temp.obstacle(), NULL, 'ready for long enough');
 UPDATE dbnet.object SET health = 'failed', changed_at = now() - interval '11 s';
 SELECT is(pg_temp.obstacle(), NULL, 'what has failed is not waited for');
+DELETE FROM dbnet.mirrored_relation;
+COMMIT;
 -- The timeline has when the share of errors changed; a span of time may be open.
 SELECT pg_temp.pane(:'start'::timestamptz + interval '70 s', 'n1', 100, 100);
 SELECT is((SELECT count(*) FROM dbnet.timeline(tstzrange(:'start', upper)) WHERE kind = 'errors' AND object = 'shop'), 1::bigint, format('errors until %s', upper))
