@@ -103,5 +103,5 @@ ok($is_fast, 'all processes end within 2 s');
 is($all->{mirrors}->wait_synced, '', 'and what hung is done');
 is(scalar(grep { $all->{mirrors}->config("hangs-1-$_")->{data}{v} } 1 .. 40), 40, 'all of it');
 
-$node->no_crash_in_log(except => qr/dbnet.*was terminated by signal 9|server process \(PID \d+\) was terminated by signal 9/);
+$node->no_crash_in_log(except => qr/dbnet.*was terminated by signal 9|(?:server process|client backend) \(PID \d+\) was terminated by signal 9/);
 done_testing();

@@ -11,7 +11,8 @@ use Test::More;
 # A PostgreSQL tree of its own, for scripts of versions that do not exist: 0.0 is older than the library, 0.2 newer.
 my $root = PostgreSQL::Test::Utils::tempdir();
 my ($system, $bin) = $ENV{PATH} =~ m{^([^:]*/build/root)(/[^:]*)/bin:} or die "not run by test/check.pl: $ENV{PATH}";
-system('cp', '-a', "$system/usr", $root) == 0 or die 'cp';
+my ($top) = $bin =~ m{^(/[^/]+)};
+system('cp', '-a', "$system$top", $root) == 0 or die 'cp';
 chomp(my $control = `find $root -name dbnet.control`);
 my $share = $control =~ s{/dbnet\.control$}{}r;
 sub script { my ($versions, $text) = @_;
