@@ -467,7 +467,7 @@ void telemetry(const char *conninfo, const std::string &encoding, int spans, int
         bodies.push_back(is_json ? made.json(spans) : made.protobuf(spans));
     const std::string statement = "SELECT otel.ingest_traces($1::" + (is_json ? encoding : std::string("bytea")) + ")";
     PQclear(PQprepare(connection, "ingest", statement.c_str(), 0, nullptr));
-    const auto execute = [&](const char *statement) { PQclear(run(connection, statement)); };
+    const auto execute = [&](const char *command) { PQclear(run(connection, command)); };
     using Seconds = std::pair<double, double>; // that passed, that the backend computed
     const auto measured = [&](auto send_all) {
         execute("TRUNCATE otel.spans, otel.span_pane, otel.batch");
