@@ -6,7 +6,6 @@ use DBNet::Api;
 use DBNet::Cluster;
 use DBNet::Policies;
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my $node = DBNet::Cluster->started('policy_edges');
 my $policies = DBNet::Policies->new($node);

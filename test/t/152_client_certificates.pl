@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
+use DBNet::File qw(replace_file);
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64);
 use POSIX ();
@@ -16,15 +17,7 @@ my $directory = $api->directory;
 my $space = $api->namespace;
 my ($authority) = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ /certificate-authority-data: *"?([^\s"]+)/;
 
-sub write_file {
-    my ($name, $text, $mode) = @_;
-    open my $out, '>', "$directory/$name.new" or die "$name: $!";
-    print $out $text;
-    close $out or die "$name: $!";
-    chmod $mode // 0600, "$directory/$name.new" or die "$name: $!";
-    rename "$directory/$name.new", "$directory/$name" or die "$name: $!";
-    return "$directory/$name";
-}
+sub write_file { my ($name, @rest) = @_; return replace_file("$directory/$name", @rest) }
 
 # Whoever has the certificate of that name has watched, has written; the lists of all.
 sub watches { my ($name, $label) = @_; return grep { $_->{certificate} eq $name && $_->{path} =~ /[?&]watch=/ && $_->{path} =~ /$label/ } $api->requests(method => 'GET') }
@@ -68,7 +61,7 @@ sub give_by_program {
                 status => { clientCertificateData => $certificate, clientKeyData => $key, expirationTimestamp => POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time + $seconds)) } }));
 }
 give_by_program('third', 90);
-my $program = write_file('get-certificate', "#!/bin/sh\ncat $directory/credential\n", 0700);
+my $program = write_file('get-certificate', "#!/bin/sh\ncat $directory/credential\n", mode => 0700);
 my $kubeconfig = write_file('with-program', <<"KUBECONFIG");
 apiVersion: v1
 kind: Config

@@ -3,6 +3,7 @@
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Cluster;
+use DBNet::File qw(replace_file);
 use DBNet::Api;
 use DBNet::Mirrors;
 use Test::More;
@@ -14,17 +15,7 @@ my @tokens = map { $api->token('all') } 1 .. 5;
 my $directory = $api->directory;
 my ($authority) = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ /certificate-authority-data: *"?([^\s"]+)/;
 
-# Replaces the file as careful programs do (rename), or writes into it.
-sub write_file {
-    my ($name, $text, %options) = @_;
-    my $file = "$directory/$name";
-    my $written = $options{in_place} ? $file : "$file.new";
-    open my $out, '>', $written or die "$written: $!";
-    print $out $text;
-    close $out or die "$written: $!";
-    rename $written, $file or die "$file: $!" if !$options{in_place};
-    return $file;
-}
+sub write_file { my ($name, @rest) = @_; return replace_file("$directory/$name", @rest) }
 
 sub kubeconfig {
     my ($token) = @_;

@@ -5,6 +5,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
+use DBNet::File qw(replace_file);
 use DBNet::Need;
 use JSON::PP ();
 use MIME::Base64 qw(encode_base64 decode_base64);
@@ -21,15 +22,7 @@ my $maps = "/api/v1/namespaces/$space/configmaps";
 my ($authority) = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ /certificate-authority-data: *"?([^\s"]+)/;
 my $program = "$directory/get-token";
 
-sub write_file {
-    my ($name, $text, $mode) = @_;
-    open my $out, '>', "$directory/$name.new" or die "$name: $!";
-    print $out $text;
-    close $out or die "$name: $!";
-    chmod $mode // 0600, "$directory/$name.new" or die "$name: $!";
-    rename "$directory/$name.new", "$directory/$name" or die "$name: $!";
-    return "$directory/$name";
-}
+sub write_file { my ($name, @rest) = @_; return replace_file("$directory/$name", @rest) }
 
 # The program says whatever the file of this name holds, after the file `before` was run.
 sub credential { my ($status) = @_; return write_file('credential', qq({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": $status})) }
@@ -53,7 +46,7 @@ sub allow {
     return $node->wait_for(q{SELECT current_setting('dbnet.exec_plugins')}, 'is in force', expected => $list);
 }
 
-write_file('get-token', "#!/bin/sh\necho run >> $directory/runs\n. $directory/before\ncat $directory/credential\n", 0700);
+write_file('get-token', "#!/bin/sh\necho run >> $directory/runs\n. $directory/before\ncat $directory/credential\n", mode => 0700);
 before('');
 my $first = $api->token('all');
 credential(qq({"token": "$first"}));
@@ -174,7 +167,7 @@ more_of('key_in_mapping', $there, "client_cert '$pair{mapping_key}[0]', client_k
 more_of('key_inline', "kubeconfig '$with_inline_key'");
 more_of('token_inline', "kubeconfig '" . kubeconfig("token: $canary{inline}", 'kubeconfig.token') . "'");
 write_file('credential.key', JSON::PP::encode_json({ apiVersion => 'client.authentication.k8s.io/v1', kind => 'ExecCredential', status => { clientCertificateData => $pair{exec_key}[0], clientKeyData => $pair{exec_key}[1] } }));
-write_file('get-key', "#!/bin/sh\ncat $directory/credential.key\n", 0700);
+write_file('get-key', "#!/bin/sh\ncat $directory/credential.key\n", mode => 0700);
 allow("$program, $directory/get-key");
 more_of('key_by_program', "kubeconfig '" . kubeconfig('exec: {apiVersion: client.authentication.k8s.io/v1, command: get-key, interactiveMode: Never}', 'kubeconfig.program') . "'");
 $node->psql_ok("CREATE SERVER password FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '" . kubeconfig("username: bob, password: $canary{password}", 'kubeconfig.password') . "')", 'a kubeconfig with a password');
