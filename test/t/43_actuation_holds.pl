@@ -150,5 +150,23 @@ $node->query_is('SELECT dbnet.approve(id) FROM dbnet.held', '1', 'approve');
 $api->wait_for_object($mirrors->config_path('theirs'), sub { $_[0]{status} == 404 });
 pass('it is gone');
 
+# A column of a type of one's own: only the worker reads that, so it goes back whoever wrote it since.
+my ($namespace, $label) = ($api->namespace, $api->label_key);
+$node->psql_ok(qq{CREATE TYPE net.level AS ENUM ('low', 'high', 'top'); CREATE TABLE net.levels (name text PRIMARY KEY, labels jsonb DEFAULT '{"$label": "levels"}', level net.level);
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.levels', namespace => '$namespace', label_selector => '$label=levels', mode => 'manage',
+        columns => '{"name": "metadata.name", "labels": "metadata.labels", "level": "data.level"}');
+    INSERT INTO net.levels (name, level) SELECT 'l' || n, 'low' FROM generate_series(1, 9) AS n}, 'a column of an enum');
+is($mirrors->wait_synced, '', 'rows of it');
+$node->psql_ok(q{UPDATE net.levels SET level = 'high'}, 'update them');
+$node->wait_for('SELECT objects = 9 FROM dbnet.held', 'held');
+$worker = $node->worker_pid('mirror worker');
+ok(stopped_at_rest($worker), 'the worker stands still');
+$node->query_is(q{SELECT dbnet.reject(id) FROM dbnet.held}, '9', 'reject');
+$node->psql_ok(q{UPDATE net.levels SET level = 'top' WHERE name = 'l1'; UPDATE net.levels SET labels = labels || '{"team": "storage"}' WHERE name = 'l2'}, 'written afterwards');
+kill 'CONT', $worker;
+$node->wait_for(q{SELECT count(*) FROM net.levels WHERE level = 'low'}, 'all of it goes back', expected => '9');
+is($mirrors->wait_synced, '', 'all is settled');
+is($mirrors->config('l1')->{data}{level} . ' ' . $mirrors->config('l2')->{metadata}{labels}{team}, 'low storage', 'and nothing else');
+
 $node->no_crash_in_log;
 done_testing();
