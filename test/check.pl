@@ -10,6 +10,7 @@
 #
 # Up to three programs of test/t that failed beside others are run once more, alone. Those that pass then do not fail the run, but are named
 # as unsteady with what failed the first time: each is a race, in the test or in DBNet, that somebody has to mend. DBNET_STEADY=1 lets them fail.
+# What has not ended after DBNET_TEST_LIMIT seconds (default 600, with --torture six hours) is ended, and has failed.
 use strict;
 use warnings;
 use Cwd qw(getcwd abs_path);
@@ -22,6 +23,7 @@ use POSIX ();
 my ($root, $only, $torture, $bench, $demo, $valgrind) = ('', '', 0, 0, 0, 0);
 GetOptions('root=s' => \$root, 'only=s' => \$only, 'torture' => \$torture, 'bench' => \$bench, 'demo' => \$demo, 'valgrind' => \$valgrind)
   or die "usage: check.pl --root=DIR [--only=REGEX] [--torture] [--bench] [--demo] [--valgrind]\n";
+$| = 1;    # whoever sees the output only when a run was cut off sees how far it came
 my $top = abs_path(dirname(__FILE__) . '/..');
 chdir $top or die "$top: $!\n";
 my $folder = $demo ? 'build/demo' : $valgrind ? 'build/valgrind' : 'build/check';
@@ -69,6 +71,8 @@ if ($demo) {
     exec $^X, 'test/demo/run.pl' or die "test/demo/run.pl: $!\n";
 }
 
+# Before a command: TERM, so that a test tells what its servers do (DBNet::Cluster) and stops them, and KILL a minute later.
+my $limited = 'timeout --foreground --kill-after=60 ' . ($ENV{DBNET_TEST_LIMIT} // ($torture ? 6 * 3600 : 600));
 my ($passed, $failed, %skipped, @failures, @unsteady) = (0, 0);
 run_unit();
 run_fuzz();
@@ -200,7 +204,7 @@ sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; ret
 sub run_unit {
     my $log = "$work/log/unit.log";
     return if !wanted('unit/') || !-x "build/unit";
-    my $status = system("./build/unit --gtest_color=no > $log 2>&1 < /dev/null");
+    my $status = system("$limited ./build/unit --gtest_color=no > $log 2>&1 < /dev/null");
     my $text = slurp($log);
     my ($good) = $text =~ /\[  PASSED  \] (\d+) test/;
     my ($bad) = $text =~ /(\d+) FAILED TEST/;
@@ -214,7 +218,7 @@ sub run_fuzz {
     for my $name (map { /(\w+)_fuzz/ } sort glob 'test/fuzz/*_fuzz.cpp') {
         next if !wanted("fuzz/$name");
         my $log = "$work/log/fuzz_$name.log";
-        my $status = system("./build/fuzz_replay $name test/fuzz/corpus/$name > $log 2>&1 < /dev/null");
+        my $status = system("$limited ./build/fuzz_replay $name test/fuzz/corpus/$name > $log 2>&1 < /dev/null");
         report("fuzz/$name", $status == 0 ? 1 : 0, $status == 0 ? 0 : 1, $log);
     }
 }
@@ -232,7 +236,7 @@ sub run_regress {
     my $command = "$program --bindir=$bindir --inputdir=$input --outputdir=$output --temp-instance=$output/instance"
       . " $config --encoding=UTF8 --no-locale --load-extension=dbnet @tests";
     $command .= " --expecteddir=$expected" if `$program --help` =~ /--expecteddir/;
-    system("$command > $log 2>&1 < /dev/null");
+    system("$limited $command > $log 2>&1 < /dev/null");
     my $text = slurp($log);
     my ($good, $bad) = (0, 0);
     my %seen;
@@ -262,7 +266,8 @@ sub run_pgtap {
         my $log = "$work/log/tap_$name.tap";
         system("psql -XAtq -d postgres -c 'CREATE DATABASE \"$name\"' > $log 2>&1"
               . " && psql -XAtq -v ON_ERROR_STOP=1 -d $name -c 'CREATE EXTENSION pgtap' -c 'CREATE EXTENSION dbnet' >> $log 2>&1"
-              . " && psql -XAtq -v ON_ERROR_STOP=1 -P pager=off -d $name -f $file > $log 2>&1 < /dev/null");
+              . " && $limited psql -XAtq -v ON_ERROR_STOP=1 -P pager=off -d $name -f $file > $log 2>&1 < /dev/null"
+              . " && $limited psql -XAtq -d postgres -c 'DROP DATABASE \"$name\"' >> $log 2>&1");
         report_tap("tap/$name", $log, $?);
     }
     system("pg_ctl -D $data -m fast -w stop >> $work/log/pgtap.log 2>&1");
@@ -317,7 +322,7 @@ sub start_program {
     open STDIN, '<', '/dev/null';
     open STDOUT, '>', "$work/log/$place.tap";
     open STDERR, '>', "$work/log/$place.err";
-    exec $^X, $file or POSIX::_exit(127);
+    exec split(' ', $limited), $^X, $file or POSIX::_exit(127);
 }
 
 # Tells of a TAP file; returns how many passed and failed.
@@ -336,8 +341,11 @@ sub report_tap {
     $name .= " ($seconds s)" if defined $seconds;
     report($name, $good, $bad, $log, @skips);
     if ($bad) {
+        print "    It did not end within its time limit.\n" if $status >> 8 == 124 || $status >> 8 == 137;    # timeout's own
         my $errors = slurp("$log" =~ s/\.tap$/.err/r);
-        print map { "    $_\n" } grep { defined } (split /\n/, $errors)[0 .. 39] if $errors ne '' && $log =~ /\.tap$/;
+        my @lines = split /\n/, $errors;
+        splice @lines, 40, @lines - 100 if @lines > 100;
+        print map { "    $_\n" } @lines if $log =~ /\.tap$/;
         print "    $_\n" for $parser->parse_errors;
     }
     return ($good, $bad);

@@ -14,9 +14,21 @@ use DBNet::Environment;
 use DBNet::Need;
 use parent 'PostgreSQL::Test::Cluster';
 use Carp;
+use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep time);
+
+# check.pl sends TERM to a test that does not end: what its servers do then tells why.
+INIT {
+    my $test = $$;
+    $SIG{TERM} = sub {
+        POSIX::_exit(143) if $$ != $test;    # a process that the test has forked: the servers are not its own
+        diag("ended from outside, by its time limit perhaps");
+        diag($_->name . " then:\n" . $_->activity) for grep { defined $_->{_pid} } @PostgreSQL::Test::Cluster::all_nodes;
+        exit 143;
+    };
+}
 
 # Further options of init: preload (default 1), fsync (default 0), restart_after_crash (default 1), conf (text);
 # allows_streaming is on unless given, so that wal_level is 'replica' as on a user's server.
@@ -124,6 +136,14 @@ sub diagnostics {
     @lines = grep { !/LOG:  statement:/ } @lines;
     splice @lines, 0, @lines - 40 if @lines > 40;
     return $text . "end of " . $self->logfile . ":\n" . join '', map { "    $_\n" } @lines;
+}
+
+# What each process of the server does and waits for, one per line; the words of whoever could not ask.
+sub activity {
+    my ($self) = @_;
+    my $sql = q{SELECT pid, backend_type, datname, state, wait_event, pg_blocking_pids(pid), left(query, 300) FROM pg_stat_activity ORDER BY backend_start};
+    my $psql = join ' ', map { quotemeta } 'timeout', 10, 'psql', '-XAtq', '-d', $self->connstr('postgres'), '-c', $sql;
+    return `$psql 2>&1`;
 }
 
 # --- processes ---
