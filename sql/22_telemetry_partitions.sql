@@ -84,13 +84,13 @@ DECLARE
     removed integer := 0;
 BEGIN
     FOR old IN SELECT p.partition FROM otel.partitions AS p WHERE p.held_by IS NULL AND p.to_time <= at - current_setting('dbnet.telemetry_retention')::interval ORDER BY p.to_time, p.partition::text LOOP
+        EXIT WHEN removed >= most;
         BEGIN
             EXECUTE format('ALTER EXTENSION dbnet DROP TABLE %s', old);
             EXECUTE format('DROP TABLE %s', old);
             removed := removed + 1;
         EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN NULL; -- in use, or just taken into use: a minute later
         END;
-        EXIT WHEN removed = most;
     END LOOP;
     RETURN removed;
 END

@@ -87,16 +87,18 @@ CREATE FUNCTION otel.trace(wanted otel.trace_id)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, s.name, r.service_name,
-           (SELECT jsonb_agg(jsonb_build_object('key', t.key, 'value', t.value)) FROM jsonb_each(r.attributes) AS t),
-           s.start_time_unix_nano / 1e6::double precision, s.duration_nano / 1e6::double precision,
-           (SELECT jsonb_agg(jsonb_build_object('key', t.key, 'value', t.value)) FROM jsonb_each(s.attributes) AS t),
-           (SELECT jsonb_agg(jsonb_build_object('timestamp', e.time_unix_nano / 1e6::double precision, 'name', e.name,
-                'fields', (SELECT jsonb_agg(jsonb_build_object('key', t.key, 'value', t.value)) FROM jsonb_each(e.attributes) AS t)) ORDER BY e.ordinal)
-            FROM otel.span_events AS e WHERE e.trace_id = s.trace_id AND e.span_id = s.span_id AND e.bucket_time = s.bucket_time),
+           (SELECT coalesce(jsonb_agg(jsonb_build_object('key', t.key, 'value', t.value)), '[]') FROM jsonb_each(r.attributes) AS t),
+           -- Divided in two steps: 1e18 nanoseconds are more than a double holds exactly.
+           s.start_time_unix_nano / 1000 / 1e3::double precision, s.duration_nano / 1e6::double precision,
+           (SELECT coalesce(jsonb_agg(jsonb_build_object('key', t.key, 'value', t.value)), '[]') FROM jsonb_each(s.attributes) AS t),
+           (SELECT coalesce(jsonb_agg(jsonb_build_object('timestamp', e.time_unix_nano / 1000 / 1e3::double precision, 'name', e.name,
+                'fields', (SELECT coalesce(jsonb_agg(jsonb_build_object('key', t.key, 'value', t.value)), '[]') FROM jsonb_each(e.attributes) AS t)) ORDER BY e.ordinal), '[]')
+            FROM (SELECT DISTINCT ON (v.ordinal) v.* FROM otel.span_events AS v WHERE v.trace_id = s.trace_id AND v.span_id = s.span_id AND v.bucket_time = s.bucket_time ORDER BY v.ordinal) AS e),
            s.status_code
-    FROM otel.spans AS s LEFT JOIN otel.resources AS r USING (resource_id) WHERE s.trace_id = wanted ORDER BY s.start_time_unix_nano, s.span_id
+    FROM (SELECT DISTINCT ON (span_id) * FROM otel.spans WHERE trace_id = wanted ORDER BY span_id, start_time_unix_nano) AS s
+    LEFT JOIN otel.resources AS r USING (resource_id) ORDER BY s.start_time_unix_nano, s.span_id
     $$;
-COMMENT ON FUNCTION otel.trace(otel.trace_id) IS 'A trace as Grafana''s panel of that name takes it. Argument: trace id in hexadecimal. Rows: its spans; startTime in milliseconds since 1970, duration in milliseconds, tags and logs as arrays of objects';
+COMMENT ON FUNCTION otel.trace(otel.trace_id) IS 'A trace as Grafana''s panel of that name takes it. Argument: trace id in hexadecimal. Rows: its spans, each once, also when it was sent again; startTime in milliseconds since 1970, duration in milliseconds, tags and logs as arrays of objects';
 
 CREATE FUNCTION otel.trace_tree(wanted otel.trace_id) RETURNS TABLE (span text, offset_ms double precision, duration_ms double precision, status text, span_id otel.span_id)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -128,12 +130,12 @@ CREATE FUNCTION otel.search(service text DEFAULT NULL, operation text DEFAULT NU
     AS $$
     SELECT s.trace_id, s.span_id, r.service_name, s.name, s.start_time, s.duration_nano / 1e6::double precision, otel.status_name(s.status_code) || coalesce(': ' || s.status_message, '')
     FROM otel.spans AS s LEFT JOIN otel.resources AS r USING (resource_id)
-    WHERE s.bucket_time >= search.since AND s.bucket_time < search.until
+    WHERE s.bucket_time >= coalesce(search.since, '-infinity') AND s.bucket_time < coalesce(search.until, 'infinity')
         AND (search.service IS NULL OR r.service_name = search.service) AND (search.operation IS NULL OR s.name = search.operation)
-        AND (s.attributes @> search.attributes OR r.attributes @> search.attributes OR r.attributes || s.attributes @> search.attributes)
+        AND (search.attributes IS NULL OR s.attributes @> search.attributes OR r.attributes @> search.attributes OR r.attributes || s.attributes @> search.attributes)
         AND (search.min_duration IS NULL OR s.duration_nano >= extract(epoch FROM search.min_duration) * 1e9)
         AND (search.max_duration IS NULL OR s.duration_nano <= extract(epoch FROM search.max_duration) * 1e9)
-        AND (NOT search.only_errors OR s.status_code = 2)
+        AND (search.only_errors IS NOT TRUE OR s.status_code = 2)
     ORDER BY s.bucket_time DESC LIMIT search."limit"
     $$;
 COMMENT ON FUNCTION otel.search(text, text, jsonb, interval, interval, timestamptz, timestamptz, boolean, integer) IS
@@ -157,7 +159,11 @@ CREATE FUNCTION otel.red(group_by text DEFAULT 'service.name', since timestamptz
     RETURNS TABLE ("time" timestamptz, "group" text, rate double precision, error_rate double precision, p50_ms double precision, p95_ms double precision, p99_ms double precision)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    WITH counted AS (
+    WITH others AS MATERIALIZED (
+        SELECT FROM otel.span_pane AS p LEFT JOIN otel.resources AS r USING (resource_id)
+        WHERE red.group_by NOT IN ('service', 'node', 'pod') AND p.bucket >= since AND p.bucket < until AND p.rule = 0 AND p.kind IN (2, 5)
+            AND (r.attributes ? red.group_by) IS NOT TRUE LIMIT 1),
+    counted AS (
         SELECT date_bin(step, p.bucket, timestamptz '2000-01-01 00:00:00+00') AS time,
                CASE red.group_by WHEN 'service' THEN r.service_name WHEN 'node' THEN r.node WHEN 'pod' THEN r.pod ELSE r.attributes ->> red.group_by END AS "group",
                sum(p.count) AS count, sum(p.error_count) AS error_count, otel.merge(p.durations) AS durations
@@ -166,24 +172,32 @@ CREATE FUNCTION otel.red(group_by text DEFAULT 'service.name', since timestamptz
             AND (red.group_by IN ('service', 'node', 'pod') OR r.attributes ? red.group_by)
         GROUP BY 1, 2
         UNION ALL
+        -- Spans of resources that do not say it themselves; not looked at where there is none.
         SELECT date_bin(step, s.bucket_time, timestamptz '2000-01-01 00:00:00+00'), s.attributes ->> red.group_by, count(*), count(*) FILTER (WHERE s.status_code = 2),
                otel.sketch(array_agg(greatest(s.duration_nano, 0)::double precision))
-        FROM otel.spans AS s
-        WHERE s.bucket_time >= since AND s.bucket_time < until AND s.kind IN (2, 5) AND s.attributes ? red.group_by
-            AND NOT EXISTS (SELECT FROM otel.resources AS r WHERE r.attributes ? red.group_by)
-        GROUP BY 1, 2)
-    SELECT c.time, c."group", c.count::double precision / extract(epoch FROM step)::double precision, c.error_count::double precision / c.count::double precision,
-           otel.quantile(c.durations, 0.5) / 1e6, otel.quantile(c.durations, 0.95) / 1e6, otel.quantile(c.durations, 0.99) / 1e6
-    FROM counted AS c ORDER BY 1, 2
+        FROM otel.spans AS s LEFT JOIN otel.resources AS r USING (resource_id)
+        WHERE EXISTS (SELECT FROM others) AND s.bucket_time >= since AND s.bucket_time < until AND s.kind IN (2, 5)
+            AND s.attributes ? red.group_by AND (r.attributes ? red.group_by) IS NOT TRUE
+        GROUP BY 1, 2),
+    -- A group may be in both.
+    summed AS (
+        SELECT c.time, c."group", sum(c.count)::double precision AS count, sum(c.error_count)::double precision AS error_count, otel.merge(c.durations) AS durations,
+               -- Of the first and the last step only a part may lie between since and until.
+               greatest(extract(epoch FROM least(c.time + step, until) - greatest(c.time, since)), 1)::double precision AS seconds
+        FROM counted AS c GROUP BY 1, 2)
+    SELECT s.time, s."group", s.count / s.seconds, s.error_count / s.count,
+           otel.quantile(s.durations, 0.5) / 1e6, otel.quantile(s.durations, 0.95) / 1e6, otel.quantile(s.durations, 0.99) / 1e6
+    FROM summed AS s ORDER BY 1, 2
     $$;
 COMMENT ON FUNCTION otel.red(text, timestamptz, timestamptz, interval) IS
-    'Rate, errors and durations of what servers and consumers did. Arguments: what to group by: service, node, pod or any attribute of resources (from panes, at once), else an attribute of spans such as http.route (from the spans themselves); from; until; length of a step. Rows: start of the step; group; spans per second; share with an error; median, 95th and 99th percentile in milliseconds';
+    'Rate, errors and durations of what servers and consumers did. Arguments: what to group by: service, node, pod or any attribute of resources (from panes, at once); of resources that do not have it, an attribute of their spans such as http.route (from the spans themselves); from; until; length of a step. Rows: start of the step; group; spans per second, of a step that is not over, or began before, per second of what lies between from and until; share with an error; median, 95th and 99th percentile in milliseconds';
 
 CREATE FUNCTION otel.service_rate(service text, since timestamptz DEFAULT now() - interval '1 minute', until timestamptz DEFAULT now()) RETURNS double precision
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT coalesce(sum(p.count), 0)::double precision / extract(epoch FROM until - since)::double precision FROM otel.span_pane AS p JOIN otel.resources AS r USING (resource_id)
+    AS $$ SELECT CASE WHEN since < until AND isfinite(since) AND isfinite(until) THEN coalesce(sum(p.count), 0)::double precision / extract(epoch FROM until - since)::double precision END
+          FROM otel.span_pane AS p JOIN otel.resources AS r USING (resource_id)
           WHERE p.bucket >= since AND p.bucket < until AND p.rule = 0 AND p.kind IN (2, 5) AND r.service_name = service $$;
-COMMENT ON FUNCTION otel.service_rate(text, timestamptz, timestamptz) IS 'Spans per second that a service has served. Arguments: service; from; until';
+COMMENT ON FUNCTION otel.service_rate(text, timestamptz, timestamptz) IS 'Spans per second that a service has served; NULL = no time, or an endless one, lies between the two. Arguments: service; from; until';
 CREATE FUNCTION otel.service_error_rate(service text, since timestamptz DEFAULT now() - interval '1 minute', until timestamptz DEFAULT now()) RETURNS double precision
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT sum(p.error_count)::double precision / nullif(sum(p.count), 0)::double precision FROM otel.span_pane AS p JOIN otel.resources AS r USING (resource_id)
