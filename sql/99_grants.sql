@@ -34,7 +34,7 @@ GRANT EXECUTE ON FUNCTION otel.services(timestamptz, timestamptz), otel.operatio
     otel.search(text, text, jsonb, interval, interval, timestamptz, timestamptz, boolean, integer), otel.dependencies(timestamptz, timestamptz),
     otel.red(text, timestamptz, timestamptz, interval), otel.service_rate(text, timestamptz, timestamptz), otel.service_error_rate(text, timestamptz, timestamptz),
     otel.service_quantile(text, double precision, timestamptz, timestamptz), otel.trace_logs(otel.trace_id) TO dbnet_viewer;
-GRANT EXECUTE ON FUNCTION otel.on_batch(regprocedure, text), otel.remove_on_batch(regprocedure, text), otel.change_batch_hook(regprocedure, text, boolean) TO dbnet_admin;
+GRANT EXECUTE ON FUNCTION otel.on_batch(regprocedure, text), otel.remove_on_batch(text, text), otel.change_batch_hook(text, text, boolean) TO dbnet_admin;
 -- What ids and sketches are made of touches nothing.
 DO $$
 DECLARE

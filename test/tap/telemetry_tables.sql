@@ -54,6 +54,7 @@ SELECT is((SELECT string_agg(span, E'\n') FROM otel.trace_tree('5B8EFFF798038103
 SELECT is((SELECT string_agg((span_id, operation)::text, ' ') FROM otel.search(attributes => '{"http.route": "/add"}', only_errors => true)), '(eee19b7ec3c1b175,add)', 'search by attribute');
 SELECT is((SELECT string_agg(operation, ' ') FROM otel.search(attributes => '{"k8s.node.name": "n1"}')), 'GET /', 'and by one of the resource');
 SELECT is((SELECT string_agg(operation, ' ') FROM otel.search(min_duration => '50 ms')), 'GET /', 'and by duration');
+SELECT is((SELECT string_agg(operation, ' ' ORDER BY operation) FROM otel.search(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)), 'GET / add', 'NULL is any');
 SELECT is((SELECT string_agg((parent, child, calls, errors)::text, ' ') FROM otel.dependencies()), '(shop,cart,1,1)', 'who calls whom');
 SELECT is((SELECT string_agg((service_name, spans, errors, error_rate)::text, ' ' ORDER BY service_name) FROM otel.services()), '(cart,1,1,1) (shop,1,0,0)', 'services');
 SELECT is((SELECT string_agg((service_name, operation, kind, spans)::text, ' ' ORDER BY service_name) FROM otel.operations()), '(cart,add,server,1) (shop,"GET /",server,1)', 'operations');
@@ -64,6 +65,8 @@ SELECT is((SELECT string_agg(("operationName", "serviceName", duration, jsonb_ar
 
 SELECT is(otel.service_rate('cart', now() - interval '1 minute', now() + interval '1 minute'), 1 / 120::double precision, 'rate of a service');
 SELECT is(otel.service_rate('none', now() - interval '1 minute', now() + interval '1 minute'), 0::double precision, 'of one that there is not');
+SELECT ok(otel.service_rate('cart', at, at) IS NULL AND otel.service_rate('cart', at, at - interval '1 s') IS NULL AND otel.service_rate('cart', '-infinity', at) IS NULL
+    AND otel.service_rate('cart', at, 'infinity') IS NULL, 'there is none of no time, nor of an endless one') FROM (SELECT now() - interval '1 minute') AS v(at);
 SELECT is(round(otel.service_quantile('cart', 0.5, now() - interval '1 minute', now() + interval '1 minute')), 40::double precision, 'quantile of a service, in milliseconds');
 SELECT ok(otel.service_quantile('none', 0.5) IS NULL, 'there is none of what was not seen');
 SELECT results_eq(format($$SELECT accepted, rejected FROM otel.ingest_logs(%L::jsonb)$$, jsonb_build_object('resourceLogs', jsonb_build_array(jsonb_build_object(
@@ -73,6 +76,43 @@ SELECT results_eq(format($$SELECT accepted, rejected FROM otel.ingest_logs(%L::j
         jsonb_build_object('timeUnixNano', pg_temp.nano(now()), 'body', '{"stringValue": "of no trace"}'::jsonb)))))))), $$VALUES (3::bigint, 0::bigint)$$, 'log records');
 SELECT results_eq($$SELECT service_name, severity, message, span_id::text FROM otel.trace_logs('5b8efff798038103d269b633813fc60c')$$,
     $$VALUES ('cart', 'info', '{"item": 7}', NULL), ('cart', 'error', 'out of stock', 'eee19b7ec3c1b175')$$, 'the logs of a trace, in order');
+
+-- Grouped by an attribute that some resources have and others leave to their spans; a step counts per second of what lies between since and until.
+CREATE FUNCTION pg_temp.red_of_attribute(step interval) RETURNS TABLE (at double precision, "group" text, per_minute numeric, error_rate numeric) LANGUAGE sql AS $$
+    SELECT extract(epoch FROM "time" - timestamptz '2026-01-01 12:00:00+00'), "group", round((rate * 60)::numeric, 6), round(error_rate::numeric, 6)
+    FROM otel.red('cell', timestamptz '2026-01-01 12:00:30+00', timestamptz '2026-01-01 12:04:10+00', step) $$;
+SELECT otel.ensure_partitions('2026-01-01 12:00:00+00', '2026-01-01 13:00:00+00');
+CREATE TEMP TABLE celled (service text PRIMARY KEY, cell text, id integer);
+INSERT INTO celled VALUES ('east', 'b', 0), ('spans', NULL, 0), ('none', NULL, 0);
+WITH resource AS (
+    INSERT INTO otel.resources (hash, service_name, attributes, dropped_attributes_count)
+        SELECT gen_random_uuid(), service, CASE WHEN cell IS NULL THEN '{}' ELSE jsonb_build_object('cell', cell) END, 0 FROM celled RETURNING service_name, resource_id)
+UPDATE celled SET id = resource_id FROM resource WHERE service_name = service;
+-- As the writer leaves them: a span and its pane.
+CREATE FUNCTION pg_temp.celled_span(of_service text, ended timestamptz, attributes jsonb, status integer) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO otel.spans SELECT ended, md5(ended::text || of_service)::otel.trace_id, '0000000000000001', NULL, ended, 1, 2, 1000000, 0, 0, id, 1, 0, 0, 0, 2, status, 'celled', NULL, NULL, attributes
+        FROM celled WHERE service = of_service;
+    INSERT INTO otel.span_pane SELECT date_trunc('second', ended), 1, (status = 2)::integer, 1000000, 1000000, 1000000, 0, id, 2, 1, '{}', otel.sketch(ARRAY[1000000]) FROM celled WHERE service = of_service $$;
+SELECT pg_temp.celled_span(service, timestamptz '2026-01-01 12:00:00+00' + after * interval '1 s', attributes, status) FROM (VALUES
+    ('east', 45, '{"cell": "other"}'::jsonb, 0), ('east', 70, '{}', 2), ('spans', 50, '{"cell": "a"}', 0), ('spans', 80, '{"cell": "a"}', 2), ('spans', 90, '{"cell": "b"}', 0), ('spans', 245, '{"cell": "a"}', 0),
+    ('none', 75, '{}', 0), ('spans', 20, '{"cell": "a"}', 2), ('spans', 255, '{"cell": "a"}', 2)) AS v(service, after, attributes, status);
+SELECT results_eq($$SELECT * FROM pg_temp.red_of_attribute('1 minute')$$,
+    $$VALUES (0::double precision, 'a', 2.000000, 0.000000), (0, 'b', 2.000000, 0.000000), (60, 'a', 1.000000, 1.000000), (60, 'b', 2.000000, 0.500000), (240, 'a', 6.000000, 0.000000)$$,
+    'RED by an attribute of some resources and of the spans of others');
+SELECT results_eq($$SELECT "group", round((rate * 220)::numeric, 6) FROM otel.red('service', '2026-01-01 12:00:30+00', '2026-01-01 12:04:10+00', '1 day')$$,
+    $$VALUES ('east', 2.000000), ('none', 1.000000), ('spans', 4.000000)$$, 'of services, in one step that is longer than the time');
+SELECT is((SELECT max(p50_ms)::numeric(6,1) FROM otel.red('cell', '2026-01-01 12:00:30+00', '2026-01-01 12:04:10+00', '1 hour')), 1.0, 'durations of both are merged');
+DELETE FROM otel.spans WHERE name = 'celled';
+DELETE FROM otel.span_pane WHERE bucket < '2026-02-01';
+
+-- A trace that was sent twice, for Grafana: each span once, times exact to the microsecond, arrays where there is nothing.
+SELECT lives_ok(format($$SELECT otel.ingest_traces(%1$L::jsonb), otel.ingest_traces(%1$L::jsonb)$$, jsonb_build_object('resourceSpans', jsonb_build_array(jsonb_build_object('scopeSpans',
+    jsonb_build_array(jsonb_build_object('spans', '[{"traceId": "000000000000000000000000000000bb", "spanId": "00000000000000b1", "name": "twice", "startTimeUnixNano": "1795962527010001999",
+        "endTimeUnixNano": "1795962527020001999", "events": [{"name": "e", "timeUnixNano": "1795962527015001999"}]}]'::jsonb)))))), 'a trace that comes twice');
+SELECT results_eq($$SELECT "spanID", "startTime"::text, duration, "serviceTags", tags, logs FROM otel.trace('000000000000000000000000000000bb')$$,
+    $$VALUES ('00000000000000b1', '1795962527010.001', 10::double precision, '[]'::jsonb, '[]'::jsonb, '[{"name": "e", "fields": [], "timestamp": 1795962527015.001}]'::jsonb)$$, 'for Grafana');
+DELETE FROM otel.spans WHERE name = 'twice';
+DELETE FROM otel.span_pane WHERE resource_id NOT IN (SELECT resource_id FROM otel.spans);
 
 -- Beyond text and one process ---------------------------------------------------------------------------------------------
 CREATE TABLE given (trace otel.trace_id, span otel.span_id, durations otel.sketch);
@@ -89,6 +129,11 @@ SELECT is(otel.sketch_count(otel.merge(durations)), 1000::bigint, 'none is lost'
 SELECT is((SELECT otel.merge(durations)::text FROM taken), otel.sketch((SELECT array_agg(n)::double precision[] FROM generate_series(1, 1000) AS n))::text, 'the sketch is that of one process');
 DROP TABLE given, taken;
 RESET min_parallel_table_scan_size; RESET parallel_setup_cost; RESET parallel_tuple_cost;
+
+-- Old partitions, as many at once as one likes.
+SELECT is(otel.ensure_partitions('2020-01-01', '2020-01-01') > 2, true, 'old partitions');
+SELECT is(ARRAY[otel.remove_old_partitions(now(), 0), otel.remove_old_partitions(now(), -1), otel.remove_old_partitions(now(), 2)], '{0,0,2}', 'none, none, two of them go');
+SELECT is(otel.remove_old_partitions() > 0, true, 'then all others');
 
 -- Odd times ---------------------------------------------------------------------------------------------------------------
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('odd', 'n3', jsonb_build_array(
@@ -151,8 +196,11 @@ SELECT is((SELECT count(*) FROM otel.spans WHERE name = 'kept'), 1::bigint, 'the
 SELECT otel.remove_on_batch('pg_temp.batch_seen()');
 SELECT is_empty('TABLE otel.batch_hook', 'no hook is left');
 SELECT throws_ok($$SELECT otel.on_batch('now()')$$, '42809', 'function now() does not return trigger');
+SELECT throws_ok($$SELECT otel.on_batch('pg_temp.batch_seen()', 'resources')$$, '22023', 'no batches of "resources" come in', 'a table that is not delivered');
+SELECT throws_ok($$SELECT otel.on_batch(NULL)$$, '22004', 'procedure must not be NULL');
+SELECT throws_ok($$SELECT otel.remove_on_batch('pg_temp.batch_seen()')$$, '42704', 'function pg_temp.batch_seen() is not called for batches of spans');
 
-SELECT throws_ok('SELECT otel.change_batch_hook(4000000000::oid::regprocedure, ''spans'', true)', '42883', 'there is no such function');
+SELECT throws_ok('SELECT otel.change_batch_hook(''gone()'', ''spans'', true)', '42883', 'function gone() is not there');
 
 -- A hook of one role, run by whoever delivers: here a superuser.
 CREATE ROLE dbnet_test_hook;
@@ -173,9 +221,23 @@ RESET ROLE;
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d2', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch with a hook that leaves something for the commit');
 SET CONSTRAINTS ALL IMMEDIATE;
 SELECT results_eq('TABLE hook.seen', ARRAY['dbnet_test_hook'::name], 'nothing of it runs as who delivered');
+-- Made anew, as an upgrade of one's own does it: it is called again.
 SET LOCAL ROLE dbnet_test_hook;
-SELECT otel.remove_on_batch('hook.batch_seen()');
+DROP TRIGGER fired ON hook.seen;
+DROP FUNCTION hook.batch_seen();
 RESET ROLE;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d3', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook is not there');
+SET LOCAL ROLE dbnet_test_hook;
+CREATE FUNCTION hook.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO hook.seen VALUES ('anew'); RETURN NULL; END $$;
+RESET ROLE;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d4', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook was made anew');
+SELECT is((SELECT count(*) FROM hook.seen WHERE who = 'anew'), 1::bigint, 'it has run');
+SET LOCAL ROLE dbnet_test_hook;
+SELECT throws_ok($$SELECT otel.remove_on_batch('hook.batch_seen()', 'logs')$$, '42704', 'function hook.batch_seen() is not called for batches of logs');
+DROP FUNCTION hook.batch_seen();
+SELECT lives_ok($$SELECT otel.remove_on_batch('hook.batch_seen()')$$, 'a hook of a function that is not there is removed, too');
+RESET ROLE;
+SELECT is_empty('TABLE otel.batch_hook', 'and no hook is left');
 
 -- Rights ------------------------------------------------------------------------------------------------------------------
 CREATE ROLE dbnet_test_sender IN ROLE dbnet_ingest;

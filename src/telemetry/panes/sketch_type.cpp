@@ -26,7 +26,8 @@ const bytea *sketch_argument(FunctionCallInfo fcinfo, int number) {
 ExponentialHistogram parsed(const bytea *value, int sqlstate = ERRCODE_DATA_CORRUPTED) {
     ExponentialHistogram sketch;
     if (!sketch.parse(bytes_of(value)))
-        throw pg::error(sqlstate, "invalid bytes for type otel.sketch");
+        throw pg::error(sqlstate, "invalid bytes for type otel.sketch")
+            .hint("Of values a sketch is made by otel.sketch(ARRAY[1.5, 2]::double precision[]).");
     return sketch;
 }
 

@@ -11,16 +11,20 @@
 #include "settings.hpp"
 #include "telemetry/tables/configuration.hpp"
 
+#include <map>
+
 extern "C" {
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timeout.h"
+#include "utils/timestamp.h"
 }
 
 namespace dbnet::telemetry {
@@ -81,23 +85,46 @@ template<class F> void as_user(Oid user, F f) {
     SetUserIdAndSecContext(before, security_context);
 }
 
+Oid owner_of(Oid procedure) {
+    const HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(procedure));
+    if (!HeapTupleIsValid(function))
+        throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "a function of otel.on_batch is dropped just now");
+    const Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(function))->proowner;
+    ReleaseSysCache(function);
+    return owner;
+}
+
+// InvalidOid: there is none of this name.
+Oid procedure_called(Datum name) {
+    LOCAL_FCINFO(call, 1);
+    InitFunctionCallInfoData(*call, nullptr, 1, InvalidOid, nullptr, nullptr);
+    call->args[0] = {name, false};
+    const Datum procedure = to_regprocedure(call);
+    return call->isnull ? InvalidOid : DatumGetObjectId(procedure);
+}
+
+// The hook's function; it may have been made anew since the configuration was read.
+Oid procedure_of(const BatchHook &hook) {
+    if (pg::call([&] { return SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(hook.procedure)); }))
+        return hook.procedure;
+    const Oid procedure = pg::as_superuser(
+        [&] { return pg::call([&] { return procedure_called(CStringGetTextDatum(hook.name.c_str())); }); });
+    if (!OidIsValid(procedure))
+        throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "function " + hook.name + " of otel.on_batch is not there")
+            .hint("Make it, or SELECT otel.remove_on_batch('" + hook.name + "', '" + hook.table + "');");
+    return procedure;
+}
+
 void call_hook(const BatchHook &hook, const PartitionedTable &table) {
-    Oid owner = InvalidOid;
-    pg::call([&] {
-        const HeapTuple function = SearchSysCache1(PROCOID, ObjectIdGetDatum(hook.procedure));
-        if (!HeapTupleIsValid(function))
-            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "function " + hook.name + " of otel.batch_hook is not there")
-                .hint("Remove its row from otel.batch_hook, or make the function.");
-        owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(function))->proowner;
-        ReleaseSysCache(function);
-    });
+    const Oid procedure = procedure_of(hook);
+    const Oid owner = pg::call([&] { return owner_of(procedure); });
     as_user(owner, [&] {
         pg::call([&] {
             tuplestore_rescan(table.kept());
             Trigger trigger{};
             trigger.tgoid = InvalidOid;
             trigger.tgname = const_cast<char *>("on_batch");
-            trigger.tgfoid = hook.procedure;
+            trigger.tgfoid = procedure;
             trigger.tgtype = TRIGGER_TYPE_AFTER | TRIGGER_TYPE_INSERT;
             trigger.tgenabled = TRIGGER_FIRES_ALWAYS;
             trigger.tgnewtable = const_cast<char *>(new_rows_name(table.form().name));
@@ -108,12 +135,25 @@ void call_hook(const BatchHook &hook, const PartitionedTable &table) {
             data.tg_trigger = &trigger;
             data.tg_newtable = table.kept();
             FmgrInfo function;
-            fmgr_info(hook.procedure, &function);
+            fmgr_info(procedure, &function);
             LOCAL_FCINFO(call, 0);
             InitFunctionCallInfoData(*call, &function, 0, InvalidOid, reinterpret_cast<Node *>(&data), nullptr);
             FunctionCallInvoke(call);
         });
     });
+}
+
+// Once a minute and hook in the gateway, which may serve thousands of batches a second.
+void warn(const BatchHook &hook, int sqlstate, const std::string &message, const std::string &hint) {
+    static std::map<std::pair<std::string, std::string>, TimestampTz> told;
+    if (MyBackendType == B_BG_WORKER) {
+        TimestampTz &last = told[{hook.name, hook.table}];
+        const TimestampTz now = GetCurrentTimestamp();
+        if (last != 0 && now - last < USECS_PER_MINUTE)
+            return;
+        last = now;
+    }
+    pg::warning(sqlstate, message, hint);
 }
 
 } // namespace
@@ -144,45 +184,44 @@ void call_batch_hooks(const PartitionedTable &table) {
                 call_hook(hook, table);
             });
         } catch (const pg::error &error) {
-            pg::warning(error.sqlstate(), error.what(), error.hint_text());
+            warn(hook, error.sqlstate(), error.what(), error.hint_text());
         } catch (const pg::pg_error &error) {
             if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !is_limited) ||
                 error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
                 throw;
-            const char *name = pg::call([&] { return get_func_name(hook.procedure); });
-            pg::warning(error.sqlstate(),
-                        std::string("function \"") + (name != nullptr ? name : "") +
-                            "\" of otel.on_batch failed: " + error.message(),
-                        "The telemetry was written; what the function did is undone.");
+            warn(hook, error.sqlstate(), "function " + hook.name + " of otel.on_batch failed: " + error.message(),
+                 "The telemetry was written; what the function did is undone.");
         }
     }
 }
 
 DBNET_FUNCTION(dbnet_change_batch_hook) {
-    static const pg::Statement select_owner{
-        "SELECT pg_catalog.pg_has_role($1, p.proowner, 'USAGE') FROM pg_catalog.pg_proc AS p"
+    static const pg::Statement select_function{
+        "SELECT identity, pg_catalog.pg_has_role($1, p.proowner, 'USAGE') FROM pg_catalog.pg_proc AS p,"
+        " pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, 0)"
         " WHERE p.oid OPERATOR(pg_catalog.=) $2"};
     static const pg::Statement add{
-        "INSERT INTO otel.batch_hook (procedure, relation) SELECT identity, $2"
-        " FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, $1, 0) ON CONFLICT DO NOTHING"};
-    static const pg::Statement remove{
-        "DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) (SELECT identity"
-        " FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, $1, 0))"
-        " AND relation OPERATOR(pg_catalog.=) $2"};
-    const Oid procedure = PG_GETARG_OID(0), caller = GetUserId();
-    const std::string_view relation = pg::call([&]() -> std::string_view {
-        const text *value = PG_GETARG_TEXT_PP(1);
-        return {VARDATA_ANY(value), static_cast<size_t>(VARSIZE_ANY_EXHDR(value))};
-    });
+        "INSERT INTO otel.batch_hook (procedure, relation) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
+    static const pg::Statement remove{"DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) $1"
+                                      " AND relation OPERATOR(pg_catalog.=) $2"};
+    const auto text_argument = [&](int number) {
+        return std::string(pg::call([&]() -> const char * { return text_to_cstring(PG_GETARG_TEXT_PP(number)); }));
+    };
+    const std::string given = text_argument(0), relation = text_argument(1);
+    const Oid caller = GetUserId(), procedure = pg::call([&] { return procedure_called(PG_GETARG_DATUM(0)); });
     const bool is_wanted = PG_GETARG_BOOL(2);
     pg::as_superuser([&] {
-        const pg::Result owner = pg::execute(select_owner, caller, procedure);
-        if (owner.rows() == 0 && is_wanted)
-            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "there is no such function");
-        if (owner.rows() > 0 && !owner.boolean(0, 0))
-            throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of the function")
+        const pg::Result function = pg::execute(select_function, caller, procedure);
+        if (function.rows() == 0 && is_wanted)
+            throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "function " + given + " is not there");
+        if (function.rows() > 0 && !function.boolean(0, 1))
+            throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of function " + given)
                 .hint("It runs with its owner's rights.");
-        return pg::execute(is_wanted ? add : remove, procedure, relation).affected();
+        const std::string name = function.rows() > 0 ? std::string(function.text(0, 0)) : given;
+        if (pg::execute(is_wanted ? add : remove, name, relation).affected() == 0 && !is_wanted)
+            throw pg::error(ERRCODE_UNDEFINED_OBJECT, "function " + given + " is not called for batches of " + relation)
+                .hint("TABLE otel.batch_hook; shows those that are.");
+        return 0;
     });
     PG_RETURN_VOID();
 }
