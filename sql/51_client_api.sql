@@ -28,7 +28,7 @@ CREATE FUNCTION dbnet.create_trigger(name text, relation text, procedure text, e
                                      new_table text DEFAULT NULL, replace boolean DEFAULT false)
     RETURNS text LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_create_trigger';
 COMMENT ON FUNCTION dbnet.create_trigger(text, text, text, jsonb, jsonb, text, text, text, jsonb, text, text, boolean) IS
-    'Creates a trigger. Arguments: name; relation: the table; procedure: a function that returns trigger; events: of insert, update, delete, truncate; columns: of update, these columns alone; timing before | after | instead of; level row | statement; condition: an SQL expression of NEW and OLD; arguments: texts for the procedure; old_table, new_table: names under which a statement-level trigger sees the rows; replace: one that is there. Returns its name. Errors: 22023 wrong JSON or word, 42601 no expression; as of CREATE TRIGGER';
+    'Creates a trigger. Arguments: name; relation: the table; procedure: a function that returns trigger, also as dbnet.create_procedure() has returned it; events: of insert, update, delete, truncate; columns: of update, these columns alone; timing before | after | instead of; level row | statement; condition: an SQL expression of NEW and OLD; arguments: texts for the procedure; old_table, new_table: names under which a statement-level trigger sees the rows; replace: one that is there. Returns its name. Errors: 22023 wrong JSON or word, 42601 no expression; as of CREATE TRIGGER';
 
 CREATE FUNCTION dbnet.call_procedure(name text, arguments jsonb DEFAULT '{}')
     RETURNS jsonb LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbnet_call_procedure';

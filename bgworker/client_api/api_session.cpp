@@ -150,7 +150,7 @@ int64 number_within(const nlohmann::json &body, const char *name, int64 lowest, 
 
 Query query_of(const ApiRequest &request) {
     Jsonb *body = body_object(request);
-    nlohmann::json members = nlohmann::json::parse(text_of(body));
+    const nlohmann::json members = nlohmann::json::parse(text_of(body));
     Query query;
     query.rows = number_within(members, "row_limit", 0, settings::api_row_limit, settings::api_row_limit);
     query.timeout = static_cast<int>(number_within(members, "timeout", 1, time_limit(), time_limit()));
@@ -161,28 +161,30 @@ Query query_of(const ApiRequest &request) {
             return nullptr;
         return JsonbValueToJsonb(&value);
     });
-    for (const char *other : {"row_limit", "timeout", "parameters"})
-        members.erase(other);
     gateway::RequestFields fields(members, "the request");
     query.statement = fields.text("statement");
+    fields.leave({"parameters", "row_limit", "timeout"});
     fields.finish();
     return query;
 }
 
-std::string run_query(const Query &query, bool wants_csv) {
+void run_query(const Query &query, ApiAnswer &to) {
     gateway::StatementLimits limits;
     limits.rows = query.rows;
     limits.bytes = int64{settings::gateway_body_limit} * 1024;
     // Not what SPI calls read-only: functions that write say themselves that they cannot in such a transaction.
     XactReadOnly = true;
     StringInfo answer = nullptr;
+    bool is_cut = false;
     pg::call([&] {
         pgstat_report_activity(STATE_RUNNING, query.statement.c_str());
         answer = makeStringInfo();
-        gateway::run_statement(query.statement.c_str(), query.parameters, limits,
-                               wants_csv ? gateway::StatementFormat::csv : gateway::StatementFormat::json, answer);
+        is_cut =
+            gateway::run_statement(query.statement.c_str(), query.parameters, limits,
+                                   to.is_csv ? gateway::StatementFormat::csv : gateway::StatementFormat::json, answer);
     });
-    return std::string(answer->data, static_cast<size_t>(answer->len));
+    to.is_cut_csv = is_cut && to.is_csv;
+    to.body.assign(answer->data, static_cast<size_t>(answer->len));
 }
 
 const pg::Statement set_traceparent{"SELECT pg_catalog.set_config('dbnet.traceparent', $1, true)"};
@@ -201,7 +203,7 @@ ApiAnswer run(const ApiRequest &request, const ApiRoute &route) {
             const Query query = query_of(request);
             const pg::Deadline own(query.timeout);
             answer.is_csv = request.wants_csv;
-            answer.body = run_query(query, request.wants_csv);
+            run_query(query, answer);
         } else {
             const std::string result = route.action == ApiAction::list ? list(route, request) : call(route, request);
             answer.body = std::string("{\"") + route.result + "\": " + result + "}";

@@ -259,6 +259,9 @@ private:
                 if (answer->try_again)
                     return exchange.respond(static_cast<int>(answer->status), {type, {"Retry-After", "1"}},
                                             answer->body);
+                if (answer->is_cut_csv)
+                    return exchange.respond(static_cast<int>(answer->status),
+                                            {type, {gateway::truncated_header, "true"}}, answer->body);
                 return exchange.respond(static_cast<int>(answer->status), {type}, answer->body);
             }
             outcome = {SessionOutcome::Kind::lost, {}, "XX000", "the session's answer cannot be read"};

@@ -72,7 +72,7 @@ $answer = $api->post($token, '/procedures', { name => 'net.observe', body =>
     q{BEGIN UPDATE net.load_balancers SET "ingress traffic" = traffic WHERE name = balancer; SELECT count(*) INTO nodes FROM net.nodes n WHERE n.balancer = observe.balancer; END},
     arguments => [ { name => 'balancer', type => 'text' }, { name => 'traffic', type => 'double precision' }, { name => 'nodes', type => 'bigint', mode => 'out' } ] });
 is("$answer->{status} $answer->{content}", qq[201 {"procedure": "net.observe(text,double precision)"}\n], 'a procedure');
-$answer = $api->post($token, '/triggers', { name => 'overload', relation => 'net.load_balancers', procedure => 'net.scale_up', events => ['update'],
+$answer = $api->post($token, '/triggers', { name => 'overload', relation => 'net.load_balancers', procedure => 'net.scale_up()', events => ['update'],
     columns => ['ingress traffic'], condition => 'NEW."ingress traffic" > 1000 AND OLD."ingress traffic" <= 1000' });
 is("$answer->{status} $answer->{content}", qq[201 {"trigger": "overload"}\n], 'a trigger');
 $node->psql_ok(q{SELECT dbnet.track('net.nodes')}, 'nodes are tracked');
@@ -142,6 +142,13 @@ is_deeply([ @{ $answer->{body} }{qw(row_count truncated)} ], [ 50, JSON::PP::tru
 $answer = $api->post($token, '/query', { statement => q{SELECT 1 AS a, 'x,"y' AS "b c", NULL AS d, '' AS e} }, headers => { Accept => 'text/csv' });
 is($answer->{content}, qq[a,b c,d,e\r\n1,"x,""y",,""\r\n], 'CSV');
 is($answer->{headers}{'content-type'}, 'text/csv; charset=utf-8', 'says that it is');
+ok(!exists $answer->{headers}{'dbnet-truncated'}, 'whole');
+for my $case ([ 60, 'true', 50 ], [ 50, '', 50 ]) {
+    my ($there, $told, $given) = @$case;
+    $answer = $api->post($token, '/query', { statement => "SELECT n FROM generate_series(1, $there) AS n" }, headers => { Accept => 'text/csv' });
+    my $lines = () = $answer->{content} =~ /\n/g;
+    is("$lines " . ($answer->{headers}{'dbnet-truncated'} // ''), ($given + 1) . " $told", "CSV of $there rows says whether it is cut");
+}
 is_deeply($api->rows($token, 'SELECT $1::jsonb AS j, $2::int[] AS a, $3::timestamptz AS t, $4 AS x', { k => [ 1, undef ] }, [ 1, 2 ], '2026-01-01T00:00:00Z', "\x{2603}"),
     [ { j => { k => [ 1, undef ] }, a => [ 1, 2 ], t => '2026-01-01T00:00:00+00:00', x => "\x{2603}" } ], 'parameters of many types');
 
@@ -154,6 +161,12 @@ $api->answers($query->('SELECT $1'), 400, 'a parameter without value', '42P02');
 $api->answers($api->post($token, '/schemas', { name => 'net' }), 409, 'what is there already', '42P06');
 $api->answers($api->post($token, '/schemas', {}), 400, 'a missing member', '22023', qr/members are not those/);
 $api->answers($api->post($token, '/schemas', { name => 'x', nmae => 'y' }), 400, 'an unknown member', '22023', qr/openapi\.json/);
+$api->answers($api->post($token, '/query', { statement => 'SELECT 1', rows => 5 }), 400, 'one of a query', '22023', qr/Known are: parameters, row_limit, statement, timeout\./);
+$api->answers($api->post($token, '/transactions', { operations => [ { create_schema => { name => 'x', nmae => 'y' } } ] }), 400, 'one of an operation', '22023',
+    qr/operation 1 of 1: dbnet\.create_schema does not take these arguments/);
+$api->answers($api->post($token, '/tables', { name => 'net.x', columns => [ { name => 'a', type => 'float8', generated => 'random()' } ] }), 400, 'an expression that cannot be one', '42P17');
+$api->post($token, '/procedures', { name => 'net.commits', body => q{BEGIN COMMIT; END} });
+$api->answers($api->post($token, '/calls', { name => 'net.commits' }), 400, 'a procedure that would end the transaction', '2D000');
 $api->answers($api->post($token, '/calls', { name => 'net.no_such' }), 404, 'a procedure that is not there', '42883');
 $api->answers($api->post($token, '/calls', { name => 'net.observe', arguments => { balancer => 'a', traffic => 'much' } }), 400, 'a value of another type', '22P02');
 $api->answers($api->post($token, '/transactions', { operations => [ { execute => { statement => q{INSERT INTO net.load_balancers VALUES ('c')} } },

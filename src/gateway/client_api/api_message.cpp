@@ -69,6 +69,7 @@ std::string ApiAnswer::to_bytes() const {
     bytes.reserve(body.size() + 16);
     add(bytes, status);
     add(bytes, uint32_t{is_csv});
+    add(bytes, uint32_t{is_cut_csv});
     add(bytes, uint32_t{try_again});
     add(bytes, std::string_view(body));
     return bytes;
@@ -79,6 +80,7 @@ std::optional<ApiAnswer> ApiAnswer::from_bytes(std::string_view bytes) {
     ApiAnswer answer;
     answer.status = reader.number();
     answer.is_csv = reader.number() != 0;
+    answer.is_cut_csv = reader.number() != 0;
     answer.try_again = reader.number() != 0;
     answer.body = reader.text();
     return reader.is_complete() ? std::optional(std::move(answer)) : std::nullopt;

@@ -24,7 +24,8 @@ struct ApiRequest {
 
 struct ApiAnswer {
     uint32_t status = 200;
-    bool is_csv = false; // else JSON
+    bool is_csv = false;     // else JSON
+    bool is_cut_csv = false; // there are more rows; JSON says so itself
     bool try_again = false;
     std::string body;
 

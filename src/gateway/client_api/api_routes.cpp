@@ -177,8 +177,12 @@ json operation_of(const ApiRoute &route) {
     if (*route.body)
         operation["requestBody"] = {{"required", true}, {"content", content(object_schema(route.body))}};
     json good = {{"description", "done"}, {"content", content(answer_schema(route))}};
-    if (route.action == query)
+    if (route.action == query) {
         good["content"]["text/csv"] = {{"schema", {{"type", "string"}}}};
+        good["headers"][truncated_header] = {
+            {"description", "with text/csv: true when there are more rows than row_limit"},
+            {"schema", {{"type", "string"}}}};
+    }
     operation["responses"] = {{std::to_string(route.status), good}};
     if (route.action != document)
         operation["responses"]["default"] = {{"$ref", "#/components/responses/Error"}};

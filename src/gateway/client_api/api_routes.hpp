@@ -29,6 +29,9 @@ struct ApiRoute {
 
 std::span<const ApiRoute> api_routes() noexcept;
 
+// Header of an answer in CSV that row_limit has cut short: nothing in CSV could say so.
+inline constexpr const char *truncated_header = "DBNet-Truncated";
+
 // Index of the route; -1: no such path, -2: the path takes other methods, which `allowed` then lists.
 int find_route(std::string_view method, std::string_view path, std::string &allowed);
 

@@ -99,7 +99,7 @@ const char *word_for(char kind) noexcept {
     return kind == PROKIND_PROCEDURE ? "procedure" : "function";
 }
 
-Target find_target(const char *name, Jsonb *arguments) {
+Target find_target(const char *name, Jsonb *arguments, int misfit) {
     char *schema = nullptr, *function = nullptr;
     DeconstructQualifiedName(textToQualifiedNameList(cstring_to_text(name)), &schema, &function);
     const Oid space = schema != nullptr ? LookupExplicitNamespace(schema, false) : InvalidOid;
@@ -138,7 +138,7 @@ Target find_target(const char *name, Jsonb *arguments) {
             .detail("There are " + std::string(list.data) + ".")
             .hint("Give all arguments by name.");
     if (known > 0)
-        throw pg::error(ERRCODE_UNDEFINED_FUNCTION, std::string(name) + " does not take these arguments")
+        throw pg::error(misfit, std::string(name) + " does not take these arguments")
             .detail("There is " + std::string(list.data) + "; given: " + shown + ".")
             .hint("Give arguments as an object by name, or as an array by place.");
     throw pg::error(ERRCODE_UNDEFINED_FUNCTION, std::string("there is no function or procedure called ") + name);
@@ -215,12 +215,12 @@ Jsonb *returned_value(MemoryContext context) {
 
 } // namespace
 
-Jsonb *call_by_name(const char *name, Jsonb *arguments) {
+Jsonb *call_by_name(const char *name, Jsonb *arguments, int misfit) {
     if (arguments != nullptr &&
         (JB_ROOT_IS_SCALAR(arguments) || (!JB_ROOT_IS_OBJECT(arguments) && !JB_ROOT_IS_ARRAY(arguments))))
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "arguments is neither a JSON object nor an array");
     const MemoryContext context = CurrentMemoryContext;
-    const Target target = find_target(name, arguments);
+    const Target target = find_target(name, arguments, misfit);
     SPI_connect();
     const Call call = call_of(target, arguments);
     const char *sql =

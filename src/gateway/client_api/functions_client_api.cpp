@@ -118,7 +118,10 @@ DBNET_FUNCTION(dbnet_create_procedure) {
 DBNET_FUNCTION(dbnet_create_trigger) {
     const std::string given_name = required_text(fcinfo, 0, "name"), name = quoted(given_name);
     const std::string relation = qualified_name(required_text(fcinfo, 1, "relation"));
-    const std::string procedure = qualified_name(required_text(fcinfo, 2, "procedure"));
+    std::string function = required_text(fcinfo, 2, "procedure");
+    if (function.ends_with("()")) // as dbnet.create_procedure() returns it
+        function.resize(function.size() - 2);
+    const std::string procedure = qualified_name(function);
     const std::string events = events_text(words(fcinfo, 3, "events"), words(fcinfo, 4, "columns"));
     const json when = {{"timing", required_text(fcinfo, 5, "timing")}, {"level", required_text(fcinfo, 6, "level")}};
     RequestFields fields(when, "trigger " + name);
@@ -204,6 +207,18 @@ Step step_of(JsonbValue &element, size_t number) {
         .hint("They are create_schema, create_table, create_procedure, create_trigger, call_procedure and execute.");
 }
 
+// What is wrong with the arguments themselves is said here, and has no context yet.
+Jsonb *run_step(const Step &step, const Operation &operation) {
+    try {
+        return call_by_name(psprintf("dbnet.%s", step.name), step.arguments, ERRCODE_INVALID_PARAMETER_VALUE);
+    } catch (const pg::error &caught) {
+        throw pg::error(caught.sqlstate(), "operation " + std::to_string(operation.number) + " of " +
+                                               std::to_string(operation.count) + ": " + caught.what())
+            .detail(caught.detail_text())
+            .hint(caught.hint_text());
+    }
+}
+
 Jsonb *run_operations(Jsonb *operations) {
     if (operations == nullptr || !JB_ROOT_IS_ARRAY(operations) || JB_ROOT_IS_SCALAR(operations))
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, "operations is not a JSON array");
@@ -216,7 +231,7 @@ Jsonb *run_operations(Jsonb *operations) {
         const Step step = step_of(*getIthJsonbValueFromContainer(&operations->root, index), operation.number);
         operation.name = step.name;
         error_context_stack = &context;
-        Jsonb *result = call_by_name(psprintf("dbnet.%s", step.name), step.arguments);
+        Jsonb *result = run_step(step, operation);
         error_context_stack = context.previous;
         JsonbValue value;
         if (result == nullptr)

@@ -23,6 +23,8 @@ public:
     // One of the words, given in lower case, whatever the case of the value; absent: empty.
     std::string word(const char *name, std::initializer_list<std::string_view> words);
 
+    // Members that somebody else reads.
+    void leave(std::initializer_list<const char *> names) { known_.insert(names.begin(), names.end()); }
     // Throws 22023 when there is a member that was not asked for.
     void finish() const;
 

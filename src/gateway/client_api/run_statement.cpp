@@ -191,7 +191,7 @@ ConvertedValues converted(Jsonb *values, const char *const *names, const Oid *ty
     return result;
 }
 
-void run_statement(const char *statement, Jsonb *values, const StatementLimits &limits, StatementFormat format,
+bool run_statement(const char *statement, Jsonb *values, const StatementLimits &limits, StatementFormat format,
                    StringInfo answer) {
     const char *command = command_of(statement);
     const int given = element_count(values);
@@ -207,6 +207,7 @@ void run_statement(const char *statement, Jsonb *values, const StatementLimits &
     const ParamListInfo bound = bind(values, parameters);
     RowWriter writer(format, limits.bytes, answer);
     const bool is_json = format == StatementFormat::json;
+    bool is_cut = false;
     if (is_json) {
         appendStringInfoString(answer, "{\"command\":");
         escape_json(answer, command);
@@ -219,7 +220,7 @@ void run_statement(const char *statement, Jsonb *values, const StatementLimits &
             appendStringInfoString(answer, "],\"rows\":[");
         }
         writer.begin(portal->tupDesc);
-        const bool is_cut = write_rows(portal, limits.rows, writer);
+        is_cut = write_rows(portal, limits.rows, writer);
         SPI_cursor_close(portal);
         if (is_json)
             appendStringInfo(answer, "],\"row_count\":" INT64_FORMAT ",\"truncated\":%s}", writer.count(),
@@ -231,6 +232,7 @@ void run_statement(const char *statement, Jsonb *values, const StatementLimits &
                              rows);
     }
     SPI_finish();
+    return is_cut;
 }
 
 } // namespace dbnet::gateway

@@ -24,7 +24,8 @@ enum class StatementFormat { json, csv };
 //         rows and columns are [] for statements that return none; then row_count is how many were changed;
 //   csv:  a line of names and one for each row, as RFC 4180 has it; NULL is empty, an empty text "".
 // parameters: an array for $1, $2, …, converted to the types that the statement gives them; nullptr: none.
-void run_statement(const char *statement, Jsonb *parameters, const StatementLimits &limits, StatementFormat format,
+// True: there are more rows than were asked for.
+bool run_statement(const char *statement, Jsonb *parameters, const StatementLimits &limits, StatementFormat format,
                    StringInfo answer);
 
 // Values of a JSON array (or, with names, an object) as values of these types, by the rules of jsonb_to_record(). SPI
