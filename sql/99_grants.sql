@@ -76,7 +76,7 @@ GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(reg
     dbnet.object(regclass, text) TO dbnet_viewer;
 -- Who may UPDATE a node's row may cordon it, who may DELETE a pod's row may evict it; who asked for an operation may give it up.
 GRANT EXECUTE ON FUNCTION dbnet.cordon(regclass, text), dbnet.uncordon(regclass, text), dbnet.evict(regclass, text, interval, interval),
-    dbnet.drain(regclass, text, regclass, interval, interval, boolean, boolean, boolean, boolean, text), dbnet.restart(regclass, text),
+    dbnet.drain(regclass, text, regclass, interval, interval, boolean, boolean, boolean, boolean, text, boolean), dbnet.restart(regclass, text),
     dbnet.cancel_operation(bigint), dbnet.wait_operation(bigint, interval) TO dbnet_viewer;
 -- Questions of provenance: each asks for the right on the tables of which it tells, and dbnet.undo() writes with the caller's. The
 -- others are what these are made of.

@@ -133,7 +133,7 @@ void Operations::hold_many(int64_t now_ms) {
     std::map<std::tuple<uint64_t, uint32_t, mirror::ChangeClass>, std::set<std::string>> keys;
     const auto is_fresh = [](const Running &running) {
         return running.state == State::waiting && running.request.hold == mirror::HoldDecision::none &&
-               !running.is_dirty && running.message.empty();
+               !running.request.eviction.is_dry_run && !running.is_dirty && running.message.empty();
     };
     for (const auto &[id, running] : running_)
         if (is_fresh(running))

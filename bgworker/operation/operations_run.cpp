@@ -15,12 +15,13 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int64_t closed_ms = 1000;       // between two looks whether something may be sent again
-constexpr int64_t awaited_ms = 20;        // … when that will be known in a moment
-constexpr int64_t slowest_row_ms = 5000;  // between two looks whether the node's row has had its way
-constexpr int64_t first_poll_ms = 100;    // between two looks whether pods are gone, doubled …
-constexpr int64_t slowest_poll_ms = 1000; // … up to kubectl's pace
-constexpr std::ptrdiff_t at_once = 16;    // evictions of one operation under way
+constexpr int64_t closed_ms = 1000;                          // between two looks whether something may be sent again
+constexpr int64_t awaited_ms = 20;                           // … when that will be known in a moment
+constexpr int64_t slowest_row_ms = 5000;                     // between two looks whether the node's row has had its way
+constexpr int64_t first_poll_ms = 100;                       // between two looks whether pods are gone, doubled …
+constexpr int64_t slowest_poll_ms = 1000;                    // … up to kubectl's pace
+constexpr std::ptrdiff_t at_once = 16;                       // evictions of one operation under way
+constexpr const char *would_be_evicted = "would be evicted"; // of a dry run
 
 bool is_unschedulable(const json &node) {
     return kubernetes::bool_member(kubernetes::member(&node, "spec"), "unschedulable");
@@ -289,7 +290,7 @@ void Operations::answer_look(Running &running, const mirror::Mirror &mirror, kub
         return next_stage(running, Stage::patch);
     }
     case Kind::drain:
-        if (unschedulable)
+        if (unschedulable || request.eviction.is_dry_run)
             return next_stage(running, Stage::list);
         if (!row_cordons(mirror) || request.is_row_deleted)
             return next_stage(running, Stage::patch);
@@ -394,8 +395,8 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
         line.key = {pods ? pods->relation : request.key.relation, pod.step.pod.name_space, pod.step.pod.name};
         line.attempt = pod.step.attempts;
         transport_.send(*mirror.connection,
-                        request.disable_eviction ? kubernetes::remove_pod_request(pod.step.pod, request.grace_seconds)
-                                                 : kubernetes::eviction_request(pod.step.pod, request.grace_seconds),
+                        request.disable_eviction ? kubernetes::remove_pod_request(pod.step.pod, request.eviction)
+                                                 : kubernetes::eviction_request(pod.step.pod, request.eviction),
                         [this, id = request.id, target = pod.step.pod,
                          line = std::move(line)](kubernetes::Response &&response) mutable {
                             answer_eviction(id, target, std::move(line), response);
@@ -412,9 +413,11 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
 void Operations::answer_eviction(int64_t id, const kubernetes::PodOfNode &target, mirror::ActuationWrite &&line,
                                  const kubernetes::Response &response) {
     const OperationVerdict verdict = judge_operation(kubernetes::classify(response, "pods"), line.attempt, random());
-    take_answer(line, verdict, response);
-    log_.push_back(std::move(line));
     const auto found = running_.find(id);
+    if (found == running_.end() || !found->second.request.eviction.is_dry_run) {
+        take_answer(line, verdict, response);
+        log_.push_back(std::move(line));
+    }
     if (found == running_.end()) // given up
         return;
     Running &running = found->second;
@@ -425,6 +428,12 @@ void Operations::answer_eviction(int64_t id, const kubernetes::PodOfNode &target
     pod->under_way = false;
     pod->is_dirty = running.is_dirty = true;
     pod->step.reason = verdict.reason;
+    if (running.request.eviction.is_dry_run && verdict.next != Next::gone) {
+        const bool would_go = verdict.next == Next::accepted;
+        pod->step.state = would_go ? StepState::skipped : StepState::failed;
+        pod->step.message = would_go ? would_be_evicted : verdict.message;
+        return;
+    }
     switch (verdict.next) {
     case Next::accepted:
         pod->step.state = StepState::terminating;
@@ -478,6 +487,20 @@ void Operations::answer_poll(Running &running, const mirror::Mirror &, kubernete
     running.due_ms = monotonic_ms() + running.poll_delay_ms;
 }
 
+namespace {
+
+// What a dry run has found out, and of the first pod that would stay why.
+std::string dry_run_text(const std::vector<mirror::OperationStep> &steps) {
+    const auto would_go = std::ranges::count(steps, would_be_evicted, &mirror::OperationStep::message);
+    std::string text = std::to_string(would_go) + (would_go == 1 ? " pod" : " pods") + " would be evicted";
+    const auto failed = std::ranges::find(steps, mirror::OperationStep::State::failed, &mirror::OperationStep::state);
+    if (failed != steps.end())
+        text += "; " + failed->pod.name_space + "/" + failed->pod.name + ": " + failed->message;
+    return text;
+}
+
+} // namespace
+
 // All that could be done is done, or the time is over.
 void Operations::finish_pods(Running &running, int64_t now_ms) {
     const mirror::Operation &request = running.request;
@@ -494,7 +517,7 @@ void Operations::finish_pods(Running &running, int64_t now_ms) {
         has_failed |= pod.step.state == StepState::failed;
         steps.push_back(pod.step);
     }
-    std::string text = progress_text(steps);
+    std::string text = request.eviction.is_dry_run ? dry_run_text(steps) : progress_text(steps);
     if (!has_failed)
         return finish(running, State::done, text);
     const std::string last = text.empty() ? running.message : text;

@@ -36,10 +36,12 @@ bool has_empty_dir(const json &pod) {
     return false;
 }
 
-json delete_options(const PodOfNode &pod, int64_t grace_seconds) {
+json delete_options(const PodOfNode &pod, const EvictionOptions &wanted) {
     json options = {{"preconditions", {{"uid", pod.uid}}}};
-    if (grace_seconds >= 0)
-        options["gracePeriodSeconds"] = grace_seconds;
+    if (wanted.grace_seconds >= 0)
+        options["gracePeriodSeconds"] = wanted.grace_seconds;
+    if (wanted.is_dry_run)
+        options["dryRun"] = {"All"};
     return options;
 }
 
@@ -121,19 +123,19 @@ Request pods_of_node_request(std::string_view node, std::string_view label_selec
     return list_request(pod_resource(), {}, options);
 }
 
-Request eviction_request(const PodOfNode &pod, int64_t grace_seconds) {
+Request eviction_request(const PodOfNode &pod, const EvictionOptions &options) {
     return request_with("POST", resource_path(pod_resource(), pod.name_space, pod.name, "eviction"),
                         {{"apiVersion", "policy/v1"},
                          {"kind", "Eviction"},
                          {"metadata", {{"name", pod.name}, {"namespace", pod.name_space}}},
-                         {"deleteOptions", delete_options(pod, grace_seconds)}});
+                         {"deleteOptions", delete_options(pod, options)}});
 }
 
-Request remove_pod_request(const PodOfNode &pod, int64_t grace_seconds) {
-    json options = delete_options(pod, grace_seconds);
-    options["apiVersion"] = "v1";
-    options["kind"] = "DeleteOptions";
-    return request_with("DELETE", resource_path(pod_resource(), pod.name_space, pod.name), options);
+Request remove_pod_request(const PodOfNode &pod, const EvictionOptions &options) {
+    json body = delete_options(pod, options);
+    body["apiVersion"] = "v1";
+    body["kind"] = "DeleteOptions";
+    return request_with("DELETE", resource_path(pod_resource(), pod.name_space, pod.name), body);
 }
 
 Request cordon_request(const Resource &nodes, std::string_view name, std::string_view uid,

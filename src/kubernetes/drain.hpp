@@ -49,9 +49,13 @@ const Resource &pod_resource();
 
 Request pods_of_node_request(std::string_view node, std::string_view label_selector);
 
-// Both for this incarnation and no other, so that they may be repeated. `grace_seconds` < 0: as the pod itself says.
-Request eviction_request(const PodOfNode &pod, int64_t grace_seconds);
-Request remove_pod_request(const PodOfNode &pod, int64_t grace_seconds);
+// Both for this incarnation and no other, so that they may be repeated.
+struct EvictionOptions {
+    int64_t grace_seconds = -1; // -1: as the pod itself says
+    bool is_dry_run = false;    // the server says what it would answer, and does nothing
+};
+Request eviction_request(const PodOfNode &pod, const EvictionOptions &options);
+Request remove_pod_request(const PodOfNode &pod, const EvictionOptions &options);
 
 // spec.unschedulable of this incarnation of a node.
 Request cordon_request(const Resource &nodes, std::string_view name, std::string_view uid,

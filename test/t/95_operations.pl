@@ -75,6 +75,25 @@ ok(!$mirrors->node('n1')->{spec}{unschedulable}, 'nothing happened to the node')
 $api->expect_success($api->create($budgets, { apiVersion => 'policy/v1', kind => 'PodDisruptionBudget', metadata => { name => 'web' },
     spec => { minAvailable => 2, selector => { matchLabels => { app => 'web' } } } }));
 $api->wait_for_object("$budgets/web", sub { ($_[0]{body}{status}{currentHealthy} // 0) == 2 });
+
+# A dry run first: the server is asked, and nothing is done, on record as a call, or in the plan of the commit.
+sub dry_run { my ($options, $state, $expected, $what) = @_;
+    my $id = ask(qq{dbnet.drain('net.nodes', '$n1', pods => 'net.pods', dry_run => true$options)});
+    ends_as($id, $state, $what);
+    like(message($id), $expected, 'in the server\'s words');
+    return $id }
+my $first = dry_run('', 'failed', qr{^0 pods would be evicted; \Q$space\E/web-\S+: Cannot evict pod as it would violate the pod's disruption budget\. The disruption budget web needs 2 healthy pods}, 'a dry run that a budget blocks');
+$node->query_is(qq{SELECT string_agg(DISTINCT state || ' ' || reason, ',') FROM dbnet.operation_step WHERE operation = $first}, 'failed TooManyRequests', 'is not tried again');
+my $second = dry_run(', disable_eviction => true', 'done', qr{^2 pods would be evicted$}, 'one past budgets');
+$node->query_is(qq{SELECT string_agg(DISTINCT state || ' ' || message, ',') FROM dbnet.operation_step WHERE operation = $second}, 'skipped would be evicted', 'each pod says so');
+dry_run(', pod_selector => \'app=other\'', 'done', qr{^0 pods would be evicted$}, 'one that selects none');
+$node->query_is(qq{BEGIN; SELECT dbnet.drain('net.nodes', '$n1', pods => 'net.pods', dry_run => true) * 0; SELECT count(*) FROM dbnet.plan(); ROLLBACK}, "0\n0", 'the commit would send nothing');
+is($mirrors->wait_synced, '', 'settled');
+ok(!$mirrors->node('n1')->{spec}{unschedulable}, 'the node is not cordoned');
+is(scalar(grep { !$_->{metadata}{deletionTimestamp} } pods_of('web')), 2, 'its pods run');
+is(calls('evict') + calls('delete_pod') + calls('cordon'), 0, 'no call to a device is on record');
+$node->query_is(qq{SELECT count(*) FROM dbnet.operation WHERE state IN ('waiting', 'running')}, '0', 'nothing is left open');
+
 my $drain = ask(qq{dbnet.drain('net.nodes', '$n1', pods => 'net.pods', grace_period => '1 s')});
 becomes_like(qq{SELECT message FROM dbnet.operation_status WHERE id = $drain}, qr{^0 of 2 pods gone; \Q$space\E/web-\S+: Cannot evict pod as it would violate the pod's disruption budget\. The disruption budget web needs 2 healthy pods and has 2 currently$}, 'a blocked drain says which budget blocks it');
 $node->query_is(qq{SELECT state, pods, pods_gone, cardinality(pods_waiting), next_step LIKE 'Nothing: %' FROM dbnet.operation_status WHERE id = $drain}, 'running|2|0|2|t', 'and how far it is');

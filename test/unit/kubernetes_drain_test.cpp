@@ -90,15 +90,22 @@ TEST(Drain, RefusalNamesPodsByReason) {
 }
 
 TEST(Drain, EvictionNamesTheIncarnation) {
-    const Request request = eviction_request({"shop", "web-1", "u1", false}, 30);
+    const Request request = eviction_request({"shop", "web-1", "u1", false}, {30});
     EXPECT_EQ(request.method, "POST");
     EXPECT_EQ(request.path, "/api/v1/namespaces/shop/pods/web-1/eviction");
     EXPECT_TRUE(request.idempotent);
     EXPECT_EQ(json::parse(request.body), json::parse(R"({"apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": {"name": "web-1", "namespace": "shop"},
         "deleteOptions": {"preconditions": {"uid": "u1"}, "gracePeriodSeconds": 30}})"));
-    const json as_the_pod_says = json::parse(eviction_request({"shop", "web-1", "u1", false}, -1).body);
-    EXPECT_FALSE(as_the_pod_says["deleteOptions"].contains("gracePeriodSeconds"));
+    const json as_the_pod_says = json::parse(eviction_request({"shop", "web-1", "u1", false}, {}).body);
+    EXPECT_EQ(as_the_pod_says["deleteOptions"], json::parse(R"({"preconditions": {"uid": "u1"}})"));
+}
+
+TEST(Drain, ADryRunSaysSoInEitherRequest) {
+    const auto dry_run_of = [](const Request &request) { return json::parse(request.body); };
+    EXPECT_EQ(dry_run_of(eviction_request({"shop", "web-1", "u1", false}, {-1, true}))["deleteOptions"]["dryRun"],
+              json({"All"}));
+    EXPECT_EQ(dry_run_of(remove_pod_request({"shop", "web-1", "u1", false}, {-1, true}))["dryRun"], json({"All"}));
 }
 
 TEST(Drain, PodsAreListedByNode) {

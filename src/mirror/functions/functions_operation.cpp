@@ -267,13 +267,18 @@ DBNET_FUNCTION(dbnet_drain) {
     Json arguments = Json::object();
     add_times(arguments, fcinfo, 3);
     int number = 5;
-    for (const char *option : {"ignore_daemonsets", "delete_emptydir_data", "force", "disable_eviction"}) {
-        if (!fcinfo->args[number].isnull && DatumGetBool(fcinfo->args[number].value))
+    const auto take_flag = [&](const char *option) {
+        const bool is_set = !fcinfo->args[number].isnull && DatumGetBool(fcinfo->args[number].value);
+        if (is_set)
             arguments[option] = true;
         number++;
-    }
-    if (const std::string selector = text_argument(fcinfo, number).value_or(""); !selector.empty())
+        return is_set;
+    };
+    for (const char *option : {"ignore_daemonsets", "delete_emptydir_data", "force", "disable_eviction"})
+        take_flag(option);
+    if (const std::string selector = text_argument(fcinfo, number++).value_or(""); !selector.empty())
         arguments["pod_selector"] = selector;
+    const bool is_dry_run = take_flag("dry_run");
     int64 id = 0;
     pg::in_spi([&] {
         std::optional<OperationTarget> target;
@@ -283,7 +288,7 @@ DBNET_FUNCTION(dbnet_drain) {
             target = target_of(std::move(mirror), text);
             check_pods(*target, fcinfo, arguments);
         });
-        if (!cordon_row(*target, true))
+        if (is_dry_run || !cordon_row(*target, true))
             with_safe_path([&] { check_update(*target); });
         with_safe_path([&] { id = ask(*target, "drain", arguments); });
     });

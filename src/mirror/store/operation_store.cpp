@@ -72,14 +72,15 @@ const pg::Statement load_newest_drains{R"sql(
     JOIN LATERAL (SELECT t.uid, t.transaction, t.at FROM dbnet.tombstone AS t
                   WHERE t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name ORDER BY t.id DESC LIMIT 1) AS t ON true
     JOIN LATERAL (SELECT o.* FROM dbnet.operation AS o
-                  WHERE o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name AND o.operation = 'drain'
+                  WHERE o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name AND o.operation = 'drain' AND NOT o.arguments ? 'dry_run'
                     AND o.uid = t.uid AND (o.finished_at IS NULL OR o.finished_at >= t.at OR o.transaction = t.transaction)
                   ORDER BY o.id DESC LIMIT 1) AS d ON d.state <> 'done'
 )sql"};
 
 const pg::Statement load_requested{
     "SELECT namespace, name, operation, arguments, id FROM dbnet.operation WHERE relation = $1"
-    " AND transaction = pg_current_xact_id_if_assigned() AND finished_at IS NULL ORDER BY id"};
+    " AND transaction = pg_current_xact_id_if_assigned() AND finished_at IS NULL AND NOT arguments ? 'dry_run'"
+    " ORDER BY id"};
 
 const pg::Statement remove_old{"DELETE FROM dbnet.operation WHERE id = ANY (ARRAY(SELECT id FROM dbnet.operation"
                                " WHERE finished_at < clock_timestamp() - $1 * interval '1 minute' LIMIT 1000))"};
@@ -112,7 +113,7 @@ std::vector<OperationStep> steps_from(const char *text) {
 
 void take_arguments(Operation &operation, const char *text) {
     const Json arguments = Json::parse(text);
-    operation.grace_seconds = arguments.value("grace_period", int64_t{-1});
+    operation.eviction = {arguments.value("grace_period", int64_t{-1}), arguments.value("dry_run", false)};
     if (arguments.contains("timeout"))
         operation.timeout_ms = arguments.at("timeout").get<int64_t>() * 1000;
     operation.drain = {arguments.value("ignore_daemonsets", false), arguments.value("delete_emptydir_data", false),

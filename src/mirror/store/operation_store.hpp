@@ -33,9 +33,9 @@ struct Operation {
     Kind kind = Kind::cordon;
 
     // Arguments.
-    int64_t grace_seconds = -1; // -1: as the pod itself says
-    int64_t timeout_ms = -1;    // -1: as long as it takes
+    int64_t timeout_ms = -1; // -1: as long as it takes
     kubernetes::DrainOptions drain;
+    kubernetes::EvictionOptions eviction;
     bool disable_eviction = false;
     std::string pod_selector;
 
