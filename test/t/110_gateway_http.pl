@@ -50,6 +50,21 @@ subtest 'a hook that does not come to its end costs nothing but itself' => sub {
     $node->psql_ok(q{SELECT otel.remove_on_batch('hang()')}, 'remove it');
 };
 
+subtest 'a hook that fails is told of once a minute, one that is made anew is called' => sub {
+    $node->psql_ok(q{CREATE TABLE hooked (n bigint); CREATE FUNCTION count_them() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END'; SELECT otel.on_batch('count_them()')}, 'a hook');
+    my $start = $node->log_position;
+    my $before = spans();
+    is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(2))->{status}, 200, 'taken') for 1 .. 3;
+    is(spans() - $before, 6, 'and there');
+    my @told = $node->log_since($start) =~ /WARNING:  function public\.count_them\(\) of otel\.on_batch failed: not today/g;
+    is(scalar @told, 1, 'the log says it once');
+    $node->psql_ok(q{DROP FUNCTION count_them(); CREATE FUNCTION count_them() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.hooked SELECT count(*) FROM new_spans; RETURN NULL; END'}, 'made anew');
+    is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(4))->{status}, 200, 'taken');
+    $node->query_is('TABLE hooked', '4', 'the function has run');
+    $node->psql_ok(q{DROP FUNCTION count_them(); SELECT otel.remove_on_batch('public.count_them()')}, 'removed when it is gone');
+    is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(1))->{status}, 200, 'taken');
+};
+
 subtest 'requests with nothing in them are good' => sub {
     my $before = spans();
     for my $case ([ $protobuf, '' ], [ 'application/json', '{}' ], [ 'application/json', '{"resourceSpans":[]}' ],

@@ -68,20 +68,47 @@ TEST(TelemetryLogs, EveryField) {
 TEST(TelemetryLogs, BadRecordsAreRejectedAlone) {
     const Outcome outcome = decode_json(
         Signal::logs,
-        json_request(R"({"eventName": "e", "severityNumber": "INFO"}, {}, {"body": "text"}, {"traceId": "0"})"));
+        json_request(R"({"eventName": "e", "severityNumber": "INFO"}, {}, {"body": "text"}, {"flags": -1})"));
     EXPECT_EQ(outcome.decoded.taken, 1);
     EXPECT_EQ(outcome.decoded.message,
               "3 of 4 log records rejected. resourceLogs[0].scopeLogs[0].logRecords[0] \"e\": severityNumber is no "
               "integer; OTLP has "
               "enumerations as numbers. resourceLogs[0].scopeLogs[0].logRecords[2]: body: value is no object. "
-              "resourceLogs[0].scopeLogs[0].logRecords[3]: traceId has 1 characters instead of 32 hexadecimal digits.");
+              "resourceLogs[0].scopeLogs[0].logRecords[3]: flags is no unsigned integer of 32 bits.");
+}
+
+// As the protocol has it: an id that is none says that the record is of no trace.
+TEST(TelemetryLogs, ABadIdCostsTheIdAlone) {
+    const Outcome json =
+        decode_json(Signal::logs,
+                    json_request(R"({"eventName": "a", "traceId": "00112233445566778899AABBCCDDEEFF", "spanId": "3132"},
+            {"eventName": "b", "traceId": "ABEiM0RVZneImaq7zN3u/w==", "spanId": "3132333435363738"},
+            {"eventName": "c", "traceId": "", "spanId": 7})"));
+    const auto record = [](const char *name, const std::string &trace, const std::string &span) {
+        return message([&](Writer &w) {
+            w.add_string(12, name);
+            w.add_bytes(9, trace);
+            w.add_bytes(10, span);
+        });
+    };
+    const Outcome protobuf = decode_protobuf(
+        Signal::logs, request({record("a", trace_id, "12"), record("b", std::string(32, '0'), "12345678"),
+                               record("c", "", "123456789")}));
+    for (const Outcome *outcome : {&json, &protobuf}) {
+        EXPECT_EQ(outcome->decoded.rejected, 0);
+        EXPECT_EQ(outcome->decoded.message,
+                  "3 ids of log records had another length or other digits: they were kept without.");
+        EXPECT_EQ(text_of(outcome->batch),
+                  "resource\nscope\nlog event=a trace=00112233445566778899aabbccddeeff of=0/0/0\n"
+                  "log event=b id=3132333435363738 of=0/0/0\nlog event=c of=0/0/0");
+    }
 }
 
 TEST(TelemetryLogs, ManyReasonsStayShort) {
     std::string records;
     for (int i = 0; i < 1000; ++i)
         records +=
-            std::string(i > 0 ? ", " : "") + R"({"eventName": ")" + std::string(5000, 'x') + R"(", "traceId": "0"})";
+            std::string(i > 0 ? ", " : "") + R"({"eventName": ")" + std::string(5000, 'x') + R"(", "flags": "x"})";
     const Outcome outcome = decode_json(Signal::logs, json_request(records));
     EXPECT_EQ(outcome.decoded.rejected, 1000);
     EXPECT_LT(outcome.decoded.message.size(), 2000u);

@@ -90,6 +90,15 @@ public:
     void end_resource(uint32_t resource);
     void end_scope(uint32_t scope);
 
+    // An id of a log record that was read, or not: as the protocol wants it, a record whose id is none is kept, and is
+    // of no trace. Always true.
+    template<class Id> bool take_id(Id &id, bool is_read) {
+        if (!is_read)
+            id = {};
+        lost_ids_ += !is_read;
+        return true;
+    }
+
     // --- Spans and log records; their attributes are in `item`, events and links go into the batch in between ---
     void begin_span();
     void end_span(Span &span, bool is_kept);
@@ -161,6 +170,7 @@ private:
     std::string reason_;
     std::vector<std::string> reasons_; // the first few
     int64_t rejected_ = 0;
+    uint64_t lost_ids_ = 0;
 };
 
 template<class PointRecord> void Intake::end_point(std::vector<PointRecord> &list, PointRecord &point, bool is_kept) {

@@ -134,6 +134,9 @@ Decoded Intake::result() {
     if (faults.invalid > 0)
         message += counted(static_cast<int64_t>(faults.invalid), "string") +
                    " had bytes that are no valid Unicode: replaced by U+FFFD. ";
+    if (lost_ids_ > 0)
+        message += counted(static_cast<int64_t>(lost_ids_), "id") +
+                   " of log records had another length or other digits: they were kept without. ";
     if (message.ends_with(' '))
         message.pop_back();
     return decoded;

@@ -30,9 +30,9 @@ bool read_field(Intake &intake, std::string_view key, Value &field, LogRecord &r
     if (key == "flags")
         return field.read(intake, "flags", record.flags);
     if (key == "traceId")
-        return field.read_id(intake, "traceId", record.trace_id);
+        return intake.take_id(record.trace_id, field.read_id(intake, "traceId", record.trace_id));
     if (key == "spanId")
-        return field.read_id(intake, "spanId", record.span_id);
+        return intake.take_id(record.span_id, field.read_id(intake, "spanId", record.span_id));
     return key != "eventName" || field.read(intake, "eventName", record.event_name);
 }
 

@@ -35,10 +35,10 @@ bool read_fields(Intake &intake, std::string_view bytes, LogRecord &record) {
             record.flags = reader.get_fixed32();
             break;
         case bytes_field(9):
-            is_good = read_id(intake, "trace_id", reader.bytes(), record.trace_id);
+            intake.take_id(record.trace_id, read_id(intake, "trace_id", reader.bytes(), record.trace_id));
             break;
         case bytes_field(10):
-            is_good = read_id(intake, "span_id", reader.bytes(), record.span_id);
+            intake.take_id(record.span_id, read_id(intake, "span_id", reader.bytes(), record.span_id));
             break;
         case fixed64_field(11):
             record.observed_time_unix_nano = reader.get_fixed64();
