@@ -275,8 +275,11 @@ void Recorder::present(const QueuedEvent &event, const StoredObject &stored) {
 
 void Recorder::gone(const QueuedEvent &event, const StoredObject &stored) {
     const ObjectRecord &record = *stored.object;
-    if (!event.uid.empty() && !record.uid.empty() && event.uid != record.uid)
-        return; // an older incarnation
+    // Another incarnation: an older one, unless it was seen in a version newer than the record's. Then that one is
+    // gone, too: what came between was one event with this.
+    if (!event.uid.empty() && !record.uid.empty() && event.uid != record.uid &&
+        !kubernetes::is_older(record.resource_version, event.resource_version))
+        return;
     recorded_.seen.push_back({event.key, record.uid, Seen::gone});
     if (record.uid.empty())
         return; // an older one, too: the row's own object is still to be made

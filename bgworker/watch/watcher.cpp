@@ -248,7 +248,7 @@ void Watcher::suspect(Entry &entry, const mirror::Key &key, const std::string &u
     const auto order = kubernetes::compare_resource_versions(recorded_version, list_version);
     if ((order && *order > 0) || client_.in_flight(key) || watch.queue().contains(key) || watch.looks_up(key))
         return;
-    watch.look_up(key, uid, now + watch_lag, list_version);
+    watch.look_up({key, uid, list_version}, now + watch_lag);
 }
 
 bool Watcher::has_events(const Entry &entry) const {
@@ -331,7 +331,7 @@ void Watcher::record(Entry &entry, std::vector<QueuedEvent> events, Milliseconds
         const int before = tries[failed.key];
         entry.unrecorded[failed.key] = before + 1;
         if (!queue.contains(failed.key))
-            entry.watch->look_up(failed.key, failed.uid,
+            entry.watch->look_up({failed.key, failed.uid, "", failed.resource_version},
                                  now + (before > 16 ? failed_last : std::min(failed_first << before, failed_last)));
         if (before == 0)
             pg::log("DBNet could not record object \"" + failed.key.text() + "\" of mirror " + mirror.qualified_name +
@@ -387,7 +387,7 @@ void Watcher::find_absent(Entry &entry) {
             if (what == Unlisted::gone)
                 watch.queue().push(removed_event(object.key, object.uid));
             else if (what == Unlisted::unknown)
-                watch.look_up(object.key, object.uid);
+                watch.look_up({object.key, object.uid});
         }
     else
         entry.searched_to = {};
@@ -496,7 +496,7 @@ void Watcher::forget(const mirror::Key &key, const std::string &uid) {
 
 void Watcher::look_up(const mirror::Key &key, const std::string &uid) {
     if (const auto entry = entries_.find(key.relation); entry != entries_.end())
-        entry->second.watch->look_up(key, uid);
+        entry->second.watch->look_up({key, uid});
 }
 
 void Watcher::restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) {

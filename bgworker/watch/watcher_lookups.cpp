@@ -28,7 +28,7 @@ Unlisted judge_unlisted(std::string_view recorded_version, const ListFacts &list
 
 void LookUps::want(Object object, Milliseconds due) {
     drop(object.key);
-    objects_[object.key] = {std::move(object.uid), std::move(object.as_of), due, 0, false};
+    objects_[object.key] = {std::move(object.uid), std::move(object.as_of), std::move(object.version), due, 0, false};
     waiting_.emplace(due, std::move(object.key));
 }
 
@@ -51,7 +51,7 @@ std::optional<LookUps::Object> LookUps::next(Milliseconds now) {
     State &state = objects_.at(key);
     state.under_way = true;
     ++under_way_;
-    return Object{key, state.uid, state.as_of};
+    return Object{key, state.uid, state.as_of, state.version};
 }
 
 void LookUps::done(const mirror::Key &key) {

@@ -34,8 +34,9 @@ public:
 
     struct Object {
         mirror::Key key;
-        std::string uid;   // of the incarnation that is looked for
-        std::string as_of; // version of the stocktaking that the record differs from; empty: it is asked for otherwise
+        std::string uid;       // of the incarnation that is looked for
+        std::string as_of{};   // version of the stocktaking that the record differs from; empty: asked for otherwise
+        std::string version{}; // of the event that told of it last; empty: it is the one on record
     };
 
     // Not before `due`. What is under way for the key already counts for nothing: ask anew.
@@ -57,7 +58,7 @@ public:
 
 private:
     struct State {
-        std::string uid, as_of;
+        std::string uid, as_of, version;
         Milliseconds due = 0;
         int attempts = 0;
         bool under_way = false;

@@ -449,25 +449,28 @@ bool MirrorWatch::is_awaited_newer(const mirror::Key &key, const std::string &re
 }
 
 void MirrorWatch::on_removed(const nlohmann::json &object) {
-    mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
-    awaited_.erase(key);
+    const mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
+    LookUps::Object removed{key, text_at(object, "uid"), "", text_at(object, "resourceVersion")};
     // Of a watch with a selector it may only mean that the object does not match any more.
-    if (!mirror_->label_selector.empty())
-        return look_up(key, text_at(object, "uid"));
+    if (!mirror_->label_selector.empty()) {
+        awaited_.erase(key);
+        return look_up(std::move(removed));
+    }
     drop_lookup(key);
-    queue_.push(removed_event(key, text_at(object, "uid")));
+    push_removed(removed);
 }
 
 void MirrorWatch::push_removed(const LookUps::Object &object) {
     awaited_.erase(object.key);
     QueuedEvent event = removed_event(object.key, object.uid);
+    event.resource_version = object.version;
     event.is_repair = !object.as_of.empty();
     queue_.push(std::move(event));
 }
 
-void MirrorWatch::look_up(const mirror::Key &key, const std::string &uid, Milliseconds due, const std::string &as_of) {
-    drop_lookup(key);
-    lookups_.want({key, uid, as_of}, due);
+void MirrorWatch::look_up(LookUps::Object object, Milliseconds due) {
+    drop_lookup(object.key);
+    lookups_.want(std::move(object), due);
 }
 
 void MirrorWatch::drop_lookup(const mirror::Key &key) {
@@ -515,7 +518,7 @@ void MirrorWatch::on_looked_up(const LookUps::Object &object, kubernetes::Respon
                 push_removed(object);
             lookups_.done(object.key);
             if (is_same && is_ending) // no watch tells of its end
-                lookups_.want({object.key, object.uid, ""}, monotonic_now() + ending_pause);
+                lookups_.want({object.key, object.uid, "", object.version}, monotonic_now() + ending_pause);
             return;
         }
     } catch (const std::exception &error) {

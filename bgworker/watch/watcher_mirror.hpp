@@ -61,8 +61,9 @@ public:
     size_t imported() const noexcept { return imported_; }
 
     // Asks the server what became of the object, which a list or watch does not show any more; the answer becomes an
-    // event. `as_of`: it is not recorded as the stocktaking of this version has it; void as soon as the watch tells.
-    void look_up(const mirror::Key &key, const std::string &uid, Milliseconds due = 0, const std::string &as_of = {});
+    // event. With `as_of`: it is not recorded as the stocktaking of this version has it; void as soon as the watch
+    // tells.
+    void look_up(LookUps::Object object, Milliseconds due = 0);
     bool looks_up(const mirror::Key &key) const { return lookups_.wants(key); }
     // Why the server does not say; empty: it does.
     std::string lookup_problem() const { return lookups_.problem(); }

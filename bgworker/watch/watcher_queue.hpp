@@ -26,12 +26,12 @@ struct QueuedEvent {
     Kind kind = Kind::present;
     mirror::Key key;
     std::string uid;
-    std::string resource_version;
-    mirror::Observed seen;      // kind present
-    bool authoritative = false; // the server's store was rewound: older versions than the recorded one count
-    bool has_left = false;      // it does not match the mirror's selector
-    bool is_repair = false;     // the watch should have told of it and has not
-    std::string as_of;          // version of the list that it comes from; empty for events of a watch
+    std::string resource_version; // removed: in which it was seen last, empty where it is the one on record
+    mirror::Observed seen;        // kind present
+    bool authoritative = false;   // the server's store was rewound: older versions than the recorded one count
+    bool has_left = false;        // it does not match the mirror's selector
+    bool is_repair = false;       // the watch should have told of it and has not
+    std::string as_of;            // version of the list that it comes from; empty for events of a watch
     // When it was learned, or what it replaces; none: read from a list.
     std::optional<std::chrono::steady_clock::time_point> since{};
 };

@@ -26,7 +26,7 @@ class LookUpsTest : public testing::Test {
 protected:
     void want(int count) {
         for (int i = 0; i < count; i++)
-            lookups.want({key(i), "u", ""}, 0);
+            lookups.want({key(i), "u"}, 0);
     }
     std::vector<Key> take(Milliseconds now) {
         std::vector<Key> keys;
@@ -113,7 +113,7 @@ TEST_F(LookUpsTest, OneThatFailsDoesNotHoldUpTheOthers) {
             asked += one == key(0);
             lookups.refused(one, refusal("not this one"), now);
         }
-        lookups.want({key(1), "u", ""}, now);
+        lookups.want({key(1), "u"}, now);
         lookups.hurry();
         EXPECT_EQ(take(now).size(), 1u);
         lookups.done(key(1));
@@ -124,7 +124,7 @@ TEST_F(LookUpsTest, OneThatFailsDoesNotHoldUpTheOthers) {
 TEST_F(LookUpsTest, WhatIsWantedAnewIsAskedAnew) {
     want(1);
     EXPECT_EQ(take(0).size(), 1u);
-    lookups.want({key(0), "v", "17"}, 100);
+    lookups.want({key(0), "v", "17", "16"}, 100);
     lookups.refused(key(0), refusal("of the first"), 10);
     EXPECT_EQ(lookups.due(), 100) << "the answer to the first counts for nothing";
     EXPECT_FALSE(lookups.next(99));
@@ -132,6 +132,7 @@ TEST_F(LookUpsTest, WhatIsWantedAnewIsAskedAnew) {
     const auto object = lookups.next(100);
     EXPECT_EQ(object->uid, "v");
     EXPECT_EQ(object->as_of, "17");
+    EXPECT_EQ(object->version, "16");
     lookups.done(key(0));
     EXPECT_FALSE(lookups.wants(key(0)));
 }
