@@ -103,6 +103,22 @@ SELECT results_eq($$SELECT "group", round((rate * 220)::numeric, 6) FROM otel.re
     $$VALUES ('east', 2.000000), ('none', 1.000000), ('spans', 4.000000)$$, 'of services, in one step that is longer than the time');
 SELECT is((SELECT max(p50_ms)::numeric(6,1) FROM otel.red('cell', '2026-01-01 12:00:30+00', '2026-01-01 12:04:10+00', '1 hour')), 1.0, 'durations of both are merged');
 DELETE FROM otel.spans WHERE name = 'celled';
+
+-- The timeline has what a service's error rate did from one minute to the next: by five points and by half, of ten spans or more.
+SELECT pg_temp.celled_span('east', timestamptz '2026-01-01 12:30:00+00' + minute * interval '1 minute' + n * interval '1 s', '{}', CASE WHEN n <= errors THEN 2 ELSE 0 END)
+    FROM (VALUES (0, 20, 0), (1, 20, 10), (2, 20, 9), (3, 9, 9), (4, 20, 1), (5, 20, 2)) AS v(minute, spans, errors), generate_series(1, spans) AS n;
+CREATE FUNCTION pg_temp.errors() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', to_char(at, 'HH24:MI'), object, what) FROM dbnet.timeline('[2026-01-01 12:30:00+00, 2026-01-01 12:40:00+00]') WHERE kind = 'errors' $$;
+SELECT results_eq('SELECT * FROM pg_temp.errors()', ARRAY['12:31 east error rate 0.0 % → 50.0 % (20 spans in the minute)', '12:34 east error rate 45.0 % → 5.0 % (20 spans in the minute)',
+    '12:35 east error rate 5.0 % → 10.0 % (20 spans in the minute)'], 'steps of the error rate in the timeline');
+CREATE ROLE dbnet_test_other;
+GRANT dbnet_viewer TO dbnet_test_other;
+REVOKE SELECT ON otel.span_pane FROM dbnet_viewer;
+SET LOCAL ROLE dbnet_test_other;
+SELECT is_empty('SELECT * FROM pg_temp.errors()', 'not for who may not read telemetry');
+RESET ROLE;
+GRANT SELECT ON otel.span_pane TO dbnet_viewer;
+DELETE FROM otel.spans WHERE name = 'celled';
 DELETE FROM otel.span_pane WHERE bucket < '2026-02-01';
 
 -- A trace that was sent twice, for Grafana: each span once, times exact to the microsecond, arrays where there is nothing.
