@@ -30,12 +30,13 @@ constexpr int stock_retry = 60; // seconds
 const pg::Statement select_known{"SELECT resource_version, cluster, repaired FROM dbnet.mirror_state"
                                  " WHERE relation = $1::regclass"};
 
-// After a restore of a dump the mirror's row is not there.
+// After a restore of a dump the mirror's row is not there. The lock: nothing is said of a mirror that is removed at the
+// same moment, which one that is made next would find.
 const pg::Statement upsert_state{R"sql(
     INSERT INTO dbnet.mirror_state (relation, state, message, listed, expected, resource_version, watch_since, last_event_at,
                                     cluster, repaired)
     SELECT relation, $2, $3, $4, $5, $6, to_timestamp($7), to_timestamp($8), $9, $10
-    FROM dbnet.mirrored_relation WHERE relation = $1::regclass
+    FROM dbnet.mirrored_relation WHERE relation = $1::regclass FOR KEY SHARE
     ON CONFLICT (relation) DO UPDATE SET
         state = excluded.state, message = excluded.message, listed = excluded.listed, expected = excluded.expected,
         resource_version = excluded.resource_version, watch_since = excluded.watch_since,

@@ -93,5 +93,20 @@ $node->psql_ok('ALTER TABLE net.nodes NO FORCE ROW LEVEL SECURITY', 'mend it');
 $api->wait_for_object($mirrors->node_path('locked'), sub { (($_[0]{body}{spec}{unschedulable} // 0) == 1) == ($turn % 2 == 0) });
 pass('its compare is made up for');
 
+# A mirror that is removed just when the worker tells how it is: nothing is left of it, and it can be made again.
+my $mirror = qq{SELECT dbnet.mirror('prod', 'v1', 'Namespace', 'net.spaces', label_selector => $selector, columns => '{"name": "metadata.name"}')};
+$node->psql_ok("CREATE TABLE net.spaces (name text PRIMARY KEY); $mirror; ALTER SYSTEM SET dbnet.report_lock_timeout = '60s'; SELECT pg_reload_conf()", 'a worker that waits for locks');
+$node->wait_for(q{SELECT state FROM dbnet.mirror_state WHERE relation = 'net.spaces'::regclass}, 'it tells of a new mirror', expected => 'synced');
+$session = $node->background_psql('postgres');
+$session->query_safe(q{BEGIN; SELECT dbnet.unmirror('net.spaces')});
+$node->psql_ok(q{ALTER SERVER prod OPTIONS (ADD offline 'true')}, 'what is to be told at once');
+$node->wait_for(q{SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'dbnet mirror worker'}, 'the worker waits for who removes the mirror', expected => 'transactionid');
+$session->query_safe('COMMIT');
+$session->quit;
+$node->psql_ok('ALTER SERVER prod OPTIONS (DROP offline)', 'what is to be told next');
+$node->wait_for(q{SELECT string_agg(DISTINCT state, ' ') FROM dbnet.mirror_state WHERE relation <> 'net.spaces'::regclass}, 'it is told', expected => 'synced');
+$node->query_is(q{SELECT count(*) FROM dbnet.mirror_state WHERE relation = 'net.spaces'::regclass}, '0', 'and nothing of what is gone');
+$node->psql_ok($mirror, 'which can be made again');
+
 $node->no_crash_in_log(except => qr/terminated by signal 9/);
 done_testing();
