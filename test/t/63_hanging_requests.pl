@@ -46,7 +46,7 @@ $api->apply($mirrors->config_path($key), { apiVersion => 'v1', kind => 'ConfigMa
 $node->wait_for("SELECT live->'data'->>'v' = 'theirs' FROM dbnet.object WHERE name = '$key'", 'somebody else has the field');
 $node->psql_ok(q{ALTER TABLE net.configs ADD COLUMN immutable boolean; SELECT dbnet.alter_mirror('net.configs', columns => '} . $columns =~ s/\}$/, "immutable": "immutable"}/r . q{')}, 'one more column');
 $mirrors->wait_listed;
-fault(method => 'PATCH', path => "configmaps/$key", action => 'delay', delay_ms => 1500, count => 1);
+fault(method => 'PATCH', path => "configmaps/$key", action => 'delay', delay_ms => 6000, count => 1);
 $node->psql_ok(qq{UPDATE net.configs SET immutable = false, data = '{"v": "2"}' WHERE name = '$key'}, 'write');
 is_under_way($key);
 $node->psql_ok("SELECT dbnet.alter_mirror('net.configs', columns => '$columns')", 'a column less');
@@ -96,17 +96,17 @@ for my $button (
     $node->wait_for("SELECT phase = 'synced' FROM dbnet.object WHERE name = '$key'", 'it is there');
     $api->disturb('hold_watches');
     $api->expect_success($api->apply($mirrors->config_path($key), { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => $key }, data => { v => 'theirs' } }, manager => 'somebody', force => 1));
-    fault(method => 'PATCH', path => "configmaps/$key", action => 'delay', delay_ms => 1500, count => 1);
+    pause();
     $node->safe_psql('postgres', qq{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = '$key'});
     is_under_way($key);
     $node->safe_psql('postgres', $press);
     $node->safe_psql('postgres', 'SELECT pg_reload_conf()') if $what eq 'actuate';
+    go_on();
     $api->wait_until(sub { scalar(() = write_of($key)) >= 2 }, 'the request is answered');
     $api->disturb('hold_watches?on=false');
     $node->wait_for("SELECT phase IS NULL OR phase NOT IN ('applying') FROM dbnet.object WHERE name = '$key'", "$what: the answer is taken in");
     is(data_of($key)->{v}, 'theirs', "$what: nothing was forced");
     is(scalar(() = write_of($key)), 2, "$what: nothing else was sent");
-    $api->no_faults;
     $node->safe_psql('postgres', $release);
     $node->safe_psql('postgres', 'SELECT pg_reload_conf()') if $what eq 'actuate';
     $node->wait_for("SELECT live->'data'->>'v' = '2' AND phase = 'synced' FROM dbnet.object WHERE name = '$key'", "$what: released, it goes on");
