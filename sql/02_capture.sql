@@ -20,7 +20,7 @@ CREATE FUNCTION dbnet.record_change(relation regclass, operation "char", namespa
     RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'dbnet_record_change';
 COMMENT ON FUNCTION dbnet.record_change(regclass, "char", text, text) IS
-    'Internal: notes a change that no trigger sees. Arguments: mirror; operation I insert, U update, D delete, C compare the whole mirror, O operations are asked for or given up, S configuration changed; namespace and name of the object. Errors: 22023 unknown operation';
+    'Internal: notes a change that no trigger sees. Arguments: mirror; operation I insert, U update, D delete, A look at the row again, C compare the whole mirror, O operations are asked for or given up, S configuration changed; namespace and name of the object. Errors: 22023 unknown operation';
 
 REVOKE ALL ON FUNCTION dbnet.capture() FROM PUBLIC;
 REVOKE ALL ON FUNCTION dbnet.notify_configuration() FROM PUBLIC;

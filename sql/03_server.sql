@@ -9,7 +9,7 @@ COMMENT ON FUNCTION dbnet.validate_options(text[], oid) IS
 
 CREATE FOREIGN DATA WRAPPER dbnet_kubernetes NO HANDLER VALIDATOR dbnet.validate_options;
 COMMENT ON FOREIGN DATA WRAPPER dbnet_kubernetes IS
-    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; http_version: 1.1 (default) or 2; lease_namespace: where the Lease is by which of several servers of one database one writes (default); lease: false = there is none; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file';
+    'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; http_version: 1.1 (default) or 2; lease_namespace: where the Lease is by which of several servers of one database one writes (default); lease: false = there is none; impersonate: mapped or required = changes go as the Kubernetes users of the roles that committed them (dbnet.map_role); offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file; with them impersonate_user, impersonate_uid, impersonate_groups (JSON array) and impersonate_extra (JSON object of arrays): as whom all is asked for';
 
 CREATE FUNCTION dbnet.is_offline(server name) RETURNS boolean
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ CREATE FUNCTION dbnet.record_credentials() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_record_credentials';
 COMMENT ON FUNCTION dbnet.record_credentials() IS
-    'Event trigger: mirrors, pauses and credentials follow a renamed server; what an offline server was taken to have is forgotten when it goes online; notes for which endpoint credentials are given; a changed endpoint keeps those of the role that changed it (of all roles if it is a superuser) and invalidates the others';
+    'Event trigger: mirrors, pauses, credentials and mapped roles follow a renamed server; what an offline server was taken to have is forgotten when it goes online; notes for which endpoint credentials are given; a changed endpoint keeps those of the role that changed it (of all roles if it is a superuser) and invalidates the others';
 CREATE EVENT TRIGGER dbnet_record_credentials ON ddl_command_end
     WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
     EXECUTE FUNCTION dbnet.record_credentials();

@@ -230,6 +230,7 @@ CREATE TABLE dbnet.object (
     last_manager       text,
     commit_transaction xid8,
     commit_lsn         pg_lsn,
+    committer          name,
     last_actuation     bigint,
     replacing          text,
     changed_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -270,6 +271,7 @@ COMMENT ON COLUMN dbnet.object.controller IS 'kind/name of the controller ownerR
 COMMENT ON COLUMN dbnet.object.last_manager IS 'field manager of the newest change seen';
 COMMENT ON COLUMN dbnet.object.commit_transaction IS 'transaction of the newest change acted upon';
 COMMENT ON COLUMN dbnet.object.commit_lsn IS 'its commit in the WAL';
+COMMENT ON COLUMN dbnet.object.committer IS 'role that committed the row as it was then; who asks for another try is none';
 COMMENT ON COLUMN dbnet.object.last_actuation IS 'dbnet.actuation.id of the newest call for the object that was answered';
 COMMENT ON COLUMN dbnet.object.replacing IS 'uid of the incarnation that DBNet deletes to make the object anew (on_immutable recreate); its end is no external delete; NULL = none';
 COMMENT ON COLUMN dbnet.object.changed_at IS 'when this row was last written';
@@ -399,7 +401,8 @@ CREATE TABLE dbnet.actuation (
     message     text,
     latency_ms  double precision,
     forced      boolean     NOT NULL DEFAULT false,
-    warnings    text[]
+    warnings    text[],
+    acts_as     text
 ) PARTITION BY LIST (((id >> 49) & 7));
 CREATE INDEX actuation_id ON dbnet.actuation (id);
 CREATE INDEX actuation_cause ON dbnet.actuation (cause) WHERE cause IS NOT NULL;
@@ -423,11 +426,12 @@ COMMENT ON COLUMN dbnet.actuation.commit_lsn IS 'its commit in the WAL';
 COMMENT ON COLUMN dbnet.actuation.role IS 'role that made that change';
 COMMENT ON COLUMN dbnet.actuation.attempt IS 'which try, from 1';
 COMMENT ON COLUMN dbnet.actuation.http_status IS 'status code of the answer; NULL = there was none';
-COMMENT ON COLUMN dbnet.actuation.reason IS 'the server''s reason code';
+COMMENT ON COLUMN dbnet.actuation.reason IS 'the server''s reason code; ImpersonationRefused where it does not let the credentials act as the user';
 COMMENT ON COLUMN dbnet.actuation.message IS 'the server''s own words when it refused, or what went wrong with the connection';
 COMMENT ON COLUMN dbnet.actuation.latency_ms IS 'request sent to answer read, milliseconds';
 COMMENT ON COLUMN dbnet.actuation.forced IS 'fields were taken from another manager';
 COMMENT ON COLUMN dbnet.actuation.warnings IS 'what the server warned of though it did as asked, as a version of a kind that goes soon; NULL = nothing. See dbnet.warnings';
+COMMENT ON COLUMN dbnet.actuation.acts_as IS 'user of the cluster as whom it was made (dbnet.map_role); NULL = as who the credentials are';
 DO $$
 BEGIN
     FOR place IN 0..7 LOOP

@@ -25,6 +25,10 @@ SELECT object.relation,
                ELSE meaning.next_step END
            WHEN object.phase = 'invalid' AND object.reason = 'Immutable'
                THEN 'The field can be set only when the object is made: write the old value back; or delete the row and, once the object is gone, insert it again; dbnet.alter_mirror(..., on_immutable => ''recreate'') does that for objects that DBNet created.'
+           WHEN object.reason = 'RoleNotMapped'
+               THEN 'Say which user of the cluster the role is with dbnet.map_role(), or set the server''s option impersonate to mapped; then call dbnet.retry().'
+           WHEN object.reason = 'ImpersonationRefused'
+               THEN 'Let the server''s credentials act as that user: apply in the cluster what dbnet.rbac() prints, then call dbnet.retry().'
            WHEN object.reason = 'LeftSelector'
                THEN 'The object exists, but does not match the mirror''s label selector: give it labels that match, in the row or in the cluster; or delete the row, which deletes the object.'
            WHEN object.reason = 'NewObjectRefused'
@@ -40,6 +44,7 @@ SELECT object.relation,
        object.resource_version,
        object.commit_transaction AS transaction,
        object.commit_lsn,
+       object.committer,
        object.changed_at
 FROM dbnet.object
 LEFT JOIN (VALUES
@@ -81,6 +86,7 @@ COMMENT ON COLUMN dbnet.object_status.uid IS 'metadata.uid of the incarnation la
 COMMENT ON COLUMN dbnet.object_status.resource_version IS 'metadata.resourceVersion last seen';
 COMMENT ON COLUMN dbnet.object_status.transaction IS 'transaction of the newest change acted upon';
 COMMENT ON COLUMN dbnet.object_status.commit_lsn IS 'its commit in the WAL';
+COMMENT ON COLUMN dbnet.object_status.committer IS 'role that committed the row as it was then; with option impersonate of the server it is sent as its user of the cluster';
 COMMENT ON COLUMN dbnet.object_status.changed_at IS 'when the status was last written';
 
 CREATE VIEW dbnet.mirror_status WITH (security_invoker = true) AS

@@ -184,10 +184,10 @@ BEGIN
                    ': ' || dbnet.short_text(array_to_string(call.paths, ', '), 120),
                    ' ' || dbnet.arrow() || ' ', coalesce(call.http_status::text, 'no answer'),
                    CASE WHEN call.http_status NOT BETWEEN 200 AND 299 THEN ' ' || dbnet.short_text(coalesce(call.message, call.reason), 160) END,
-                   CASE WHEN call.attempt > 1 THEN format(', attempt %s', call.attempt) END, CASE WHEN call.forced THEN ', by force' END,
+                   CASE WHEN call.attempt > 1 THEN format(', attempt %s', call.attempt) END, CASE WHEN call.forced THEN ', by force' END, ', as ' || call.acts_as,
                    format(', %s ms', round(call.latency_ms::numeric, 1)));
     detail := jsonb_strip_nulls(jsonb_build_object('relation', call.relation::text, 'namespace', nullif(call.namespace, ''), 'name', call.name, 'operation', call.operation,
-        'paths', call.paths, 'http_status', call.http_status, 'message', call.message, 'attempt', call.attempt, 'server', mirror.server));
+        'paths', call.paths, 'http_status', call.http_status, 'message', call.message, 'attempt', call.attempt, 'server', mirror.server, 'acts_as', call.acts_as));
 END
 $$;
 COMMENT ON FUNCTION dbnet.describe_call(oid, dbnet.actuation) IS 'Internal: a device call as a step of dbnet.why()';

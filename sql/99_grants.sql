@@ -62,7 +62,7 @@ GRANT SELECT ON dbnet.worker, dbnet.mirror_status, dbnet.object_status, dbnet.he
     TO dbnet_viewer;
 GRANT SELECT (relation, namespace, name, uid, resource_version, generation, managers, claimed, first_written, stamp, phase,
               health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller, last_manager,
-              commit_transaction, commit_lsn, last_actuation, changed_at)
+              commit_transaction, commit_lsn, committer, last_actuation, changed_at)
     ON dbnet.object TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
     ON dbnet.held_change TO dbnet_viewer;
@@ -115,16 +115,18 @@ GRANT EXECUTE ON ROUTINE
     TO dbnet_admin;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.
-GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.rbac(name, text, text, boolean), dbnet.cluster_rights(name), dbnet.lease_namespace(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
+GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.rbac(name, text, text, boolean), dbnet.cluster_rights(name), dbnet.lease_namespace(name), dbnet.impersonation(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
     dbnet.resync(regclass), dbnet.retry(regclass, text), dbnet.approve(text), dbnet.reject(text),
     dbnet.verify(timestamptz, timestamptz), dbnet.digest()
     TO dbnet_operator;
+
+GRANT SELECT ON dbnet.mapped_role TO dbnet_operator;
 
 -- Admin: makes mirrors of tables it owns on servers that it may use, and tracks tables and functions it owns.
 GRANT EXECUTE ON FUNCTION
     dbnet.mirror(name, text, text, text, jsonb, text, text, text, text, text, text, boolean, text, text),
     dbnet.alter_mirror(regclass, text, text, text, boolean, jsonb, text), dbnet.refresh_schema(regclass, boolean),
-    dbnet.unmirror(regclass), dbnet.claim(),
+    dbnet.unmirror(regclass), dbnet.claim(), dbnet.map_role(name, regrole, text, text[], text, jsonb), dbnet.unmap_role(name, regrole),
     dbnet.track(regclass, name[], text, name[]), dbnet.untrack(regclass),
     dbnet.track_function(regprocedure), dbnet.untrack_function(regprocedure)
     TO dbnet_admin;

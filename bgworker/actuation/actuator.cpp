@@ -71,13 +71,14 @@ void Actuator::take(const Commit &commit) {
     };
     std::unordered_map<mirror::Key, Folded, mirror::KeyHash> keys;
     for (const capture::Change &change : commit.changes) {
-        if (change.operation != 'I' && change.operation != 'U' && change.operation != 'D')
+        const bool is_look = change.operation == 'A';
+        if (change.operation != 'I' && change.operation != 'U' && change.operation != 'D' && !is_look)
             continue;
         if (!catalog_->find(change.relation))
             continue;
         const auto [found, is_new] = keys.try_emplace({change.relation, change.name_space, change.name},
                                                       Folded{keys.size(), change.operation, false, change.event});
-        if (is_new)
+        if (is_new || is_look)
             continue;
         Folded &folded = found->second;
         folded.event = change.event;
@@ -95,14 +96,17 @@ void Actuator::take(const Commit &commit) {
         const bool remove = folded.operation == 'D';
         if (remove)
             extent->removes[key.relation]++;
-        else if (folded.operation == 'U' || folded.replaced)
+        else if (folded.operation == 'U' || folded.operation == 'A' || folded.replaced)
             extent->updates[key.relation]++;
-        wanted[folded.order] = {key, remove, folded.replaced,
+        wanted[folded.order] = {key,
+                                remove,
+                                folded.replaced,
                                 remove ? mirror::remove_rank(mirror.resource.group, mirror.resource.kind)
                                        : mirror::apply_rank(mirror.resource.group, mirror.resource.kind),
-                                folded.event};
+                                folded.event,
+                                folded.operation == 'A' ? 0 : commit.role};
     }
-    queue_.take(wanted, {commit.xid, commit.lsn, 0, commit.role}, std::move(extent), monotonic_ms());
+    queue_.take(wanted, {commit.xid, commit.lsn, 0, commit.role, 0}, std::move(extent), monotonic_ms());
 }
 
 void Actuator::take_compared(std::span<const Wanted> wanted, std::shared_ptr<const Extent> extent) {

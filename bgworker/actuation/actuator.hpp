@@ -130,6 +130,7 @@ private:
         bool was_replacing = false;   // it was to be, and is changed instead
         bool looking = false;         // the request under way only reads
         bool forced = false;
+        std::shared_ptr<const kubernetes::Impersonation> acts_as; // nullptr: as who the credentials are
         std::string stamp;
         int attempt = 0; // of the request under way
         int64_t sent_ms = 0;
@@ -169,6 +170,17 @@ private:
     static std::string lane_name(const mirror::Mirror &mirror);
     size_t room(const Lane &lane, int64_t now_ms) const;
 
+    // actuator_lookup.cpp: beside row and record.
+    // Why an object whose row was deleted must stay for now.
+    struct DeleteObstacle {
+        bool will_pass = false; // false: somebody has to decide
+        std::string text;
+    };
+    std::map<mirror::Key, DeleteObstacle> load_obstacles(std::span<Entry *const> entries,
+                                                         std::span<const mirror::StoredObject> stored);
+    static void look_up_versions(std::span<Entry *const> entries);
+    static void look_up_committers(std::span<Entry *const> entries, const mirror::Mirror &mirror);
+
     // actuator_turn.cpp: the transaction of a turn.
     bool wants_transaction(int64_t now_ms) const;
     std::vector<Entry *> take_batch(int64_t now_ms);
@@ -179,15 +191,7 @@ private:
     void write_log(std::vector<mirror::ActuationWrite> log, int64_t now_ms);
     void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
-    static void look_up_versions(std::span<Entry *const> entries);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
-    // Why an object whose row was deleted must stay for now.
-    struct DeleteObstacle {
-        bool will_pass = false; // false: somebody has to decide
-        std::string text;
-    };
-    std::map<mirror::Key, DeleteObstacle> load_obstacles(std::span<Entry *const> entries,
-                                                         std::span<const mirror::StoredObject> stored);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms);
     bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;

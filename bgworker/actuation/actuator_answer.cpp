@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "mirror/decision/committers.hpp"
 #include "mirror/decision/stamp.hpp"
 
 #include "pg/no_postgres.hpp"
@@ -79,6 +80,16 @@ Verdict judge_schema(const Outcome &outcome, const Attempt &attempt, const mirro
     return result;
 }
 
+// Not the right to change the object, but that to act as who has asked for it.
+Verdict judge_denied(const Outcome &outcome) {
+    Verdict result = verdict(outcome, Next::stop, Phase::denied);
+    if (const std::string rule = mirror::rule_to_impersonate(outcome.message); !rule.empty()) {
+        result.reason = mirror::impersonation_refused;
+        result.hint = "The credentials need the RBAC rule " + rule + ", which dbnet.rbac() prints.";
+    }
+    return result;
+}
+
 Verdict judge_conflict(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
                        const std::vector<std::string> &respected_managers) {
     static const std::string stamp_field = [] {
@@ -129,6 +140,10 @@ int64_t backoff_ms(int attempt, double random) {
     return static_cast<int64_t>(std::min(200.0 * (1 << doublings), 60'000.0) * (0.75 + random / 2));
 }
 
+std::string told(const Verdict &verdict) {
+    return verdict.hint.empty() ? verdict.message : verdict.message + ". " + verdict.hint;
+}
+
 Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
               const std::vector<std::string> &respected_managers, double random) {
     const Phase waiting = attempt.remove ? Phase::deleting : Phase::pending;
@@ -147,7 +162,7 @@ Verdict judge(const Outcome &outcome, const Attempt &attempt, const mirror::Mapp
             return judge_schema(outcome, attempt, mapping);
         return again(outcome, attempt, random, waiting);
     case Outcome::denied:
-        return verdict(outcome, Next::stop, Phase::denied);
+        return judge_denied(outcome);
     case Outcome::stale:
         if (attempt.release) // somebody else wrote between the look and the patch
             return again(outcome, attempt, random, waiting);

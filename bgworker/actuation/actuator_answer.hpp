@@ -38,6 +38,7 @@ struct Verdict {
     Next next = Next::accepted;
     mirror::Phase phase = mirror::Phase::synced;
     std::string message; // the server's words
+    std::string hint;    // what to do, where that is more than what every refusal asks for
     std::string reason;
     int64_t delay_ms = 0;
     bool server_wide = false; // nothing of this server will do better before delay_ms are over
@@ -48,6 +49,9 @@ struct Verdict {
 
 // A retry's delay: 200 ms doubled per attempt up to 60 s, times 0.75 to 1.25 by `random` in [0, 1).
 int64_t backoff_ms(int attempt, double random);
+
+// What is said of the object: the server's words, and the hint if there is one.
+std::string told(const Verdict &verdict);
 
 Verdict judge(const kubernetes::Outcome &outcome, const Attempt &attempt, const mirror::Mapping &mapping,
               const std::vector<std::string> &respected_managers, double random);

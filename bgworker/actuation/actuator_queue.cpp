@@ -68,8 +68,10 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             leave_older_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size(),
                               wave && !wave->may_go(one.rank));
         if (cause.transaction != 0 || entry.cause.transaction == 0) {
+            const uint32_t before = cause.transaction != 0 ? entry.cause.committer : 0;
             entry.cause = cause;
             entry.cause.event = one.event;
+            entry.cause.committer = one.committer != 0 ? one.committer : before;
         }
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;

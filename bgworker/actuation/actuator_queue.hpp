@@ -32,6 +32,9 @@ struct Cause {
     uint64_t lsn = 0;
     uint64_t event = 0; // of the object's row: the version that the commit made; 0: not recorded
     uint32_t role = 0;
+    // Who has committed the row: not whoever has asked for another try, and also of what a compare found; 0: not known,
+    // or nobody has looked.
+    uint32_t committer = 0;
 };
 
 // How many objects one transaction (or compare) changes, by relation.
@@ -53,9 +56,10 @@ struct Extent {
 struct Wanted {
     mirror::Key key;
     bool remove = false;
-    bool replaced = false; // deleted and inserted again
-    int rank = 0;          // objects of one transaction go in the order of ranks
-    uint64_t event = 0;    // see Cause
+    bool replaced = false;  // deleted and inserted again
+    int rank = 0;           // objects of one transaction go in the order of ranks
+    uint64_t event = 0;     // see Cause
+    uint32_t committer = 0; // likewise; 0: the row is as it was
 };
 
 // The objects of one transaction by rank: a rank may go when all below it have settled well.

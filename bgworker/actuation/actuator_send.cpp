@@ -143,6 +143,8 @@ void Actuator::send(Entry &entry, Plan &plan, const mirror::Mirror &mirror) {
     }
     if (!plan.rival.empty() && !plan.forced)
         fights_.note_revert(key, plan.rival, monotonic_ms());
+    if (!plan.looking)
+        request.impersonation = plan.acts_as;
     plan.attempt = entry.attempts;
     plan.sent_ms = monotonic_ms();
     lanes_[plan.lane].in_flight++;
@@ -158,6 +160,7 @@ mirror::ObjectWrite Actuator::write_for(const Entry &entry, const Plan &plan) co
     write.attempts = entry.attempts;
     write.transaction = plan.cause.transaction;
     write.commit_lsn = plan.cause.lsn;
+    write.committer = plan.cause.committer;
     write.missing = plan.missing;
     write.gone_uid = plan.gone_uid;
     if (plan.was_replacing)
@@ -174,6 +177,8 @@ mirror::ActuationWrite Actuator::line_for(const Entry &entry, const Plan &plan, 
     line.commit_lsn = plan.cause.lsn;
     line.cause = plan.cause.event;
     line.role = plan.cause.role;
+    if (plan.acts_as)
+        line.acts_as = plan.acts_as->user;
     line.attempt = plan.attempt;
     line.http_status = response.status;
     line.reason = verdict.reason;
@@ -290,7 +295,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
     finished.next = verdict.next;
     finished.delay_ms = verdict.delay_ms;
     finished.write.phase = verdict.phase;
-    finished.write.message = verdict.message;
+    finished.write.message = told(verdict);
     finished.write.reason = verdict.reason;
     // What the server turned away without a look at the fields has not tried to take them.
     const bool is_tried = outcome || outcome.kind == kubernetes::Outcome::conflict ||
@@ -320,7 +325,7 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts = 0;
     } else if (is_refused && plan.part.others_follow) { // they do not depend on it
         entry.refused.insert(plan.part.subresource);
-        entry.refusal = {verdict.phase, verdict.message, verdict.reason};
+        entry.refusal = {verdict.phase, told(verdict), verdict.reason};
         finished.next = Next::again;
         finished.delay_ms = 0;
         entry.attempts = 0;
@@ -593,7 +598,7 @@ void Actuator::answer_release(Entry &entry, Plan &plan, const mirror::Mirror &mi
     finished.next = verdict.next;
     finished.delay_ms = verdict.delay_ms;
     finished.write.phase = verdict.phase;
-    finished.write.message = verdict.message;
+    finished.write.message = told(verdict);
     finished.write.reason = verdict.reason;
     if (verdict.next == Next::again)
         finished.write.next_attempt_ms = verdict.delay_ms;

@@ -327,6 +327,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         for (const Entry *entry : entries)
             keys.push_back(entry->key);
         look_up_versions(entries);
+        look_up_committers(entries, mirror);
         const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, with_live);
         std::vector<std::optional<mirror::RowFields>> rows;
         try {
@@ -344,43 +345,6 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
                        obstacle == obstacles.end() ? nullptr : &obstacle->second, now_ms);
         }
     }
-}
-
-std::map<mirror::Key, Actuator::DeleteObstacle> Actuator::load_obstacles(std::span<Entry *const> entries,
-                                                                         std::span<const mirror::StoredObject> stored) {
-    std::vector<mirror::Key> deleted, found; // by a compare
-    for (size_t i = 0; i < entries.size(); i++) {
-        if (!stored[i].tombstone)
-            continue;
-        deleted.push_back(entries[i]->key);
-        if (entries[i]->cause.transaction == 0)
-            found.push_back(entries[i]->key);
-    }
-    std::map<mirror::Key, DeleteObstacle> obstacles;
-    if (!found.empty())
-        for (const auto &[key, awaited] : mirror::load_awaited(found))
-            obstacles[key] = {true, "waits until the same transaction's object " + awaited.text() + " is accepted"};
-    if (!deleted.empty())
-        for (const auto &[key, blocker] : mirror::load_blockers(deleted))
-            obstacles[key] = {blocker.is_open, blocker.text()};
-    return obstacles;
-}
-
-// What no commit told of, a compare found: the row's newest version is what a call would carry. Before the row is read:
-// a version that comes in between has a commit of its own.
-void Actuator::look_up_versions(std::span<Entry *const> entries) {
-    std::vector<mirror::Key> keys;
-    std::vector<Entry *> unknown;
-    for (Entry *entry : entries)
-        if (entry->cause.transaction == 0) {
-            keys.push_back(entry->key);
-            unknown.push_back(entry);
-        }
-    if (keys.empty())
-        return;
-    const std::vector<uint64_t> versions = mirror::newest_versions(keys);
-    for (size_t i = 0; i < unknown.size(); i++)
-        unknown[i]->cause.event = versions[i];
 }
 
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
@@ -440,6 +404,7 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         write.reason = mirror::left_selector;
     write.transaction = entry.cause.transaction;
     write.commit_lsn = entry.cause.lsn;
+    write.committer = entry.cause.committer;
     if (gone)
         write.gone_uid = object->uid;
     const bool is_kept = decision.action != Action::create && decision.action != Action::restore; // the object, the row
@@ -616,7 +581,16 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         return conclude(Outcome::Kind::stopped, true);
     }
 
+    mirror::ActsAs acts_as = mirror::acts_as(*mirror.committers, entry.cause.committer);
+    if (acts_as.is_refused) {
+        write.phase = Phase::denied;
+        write.message = mirror::refusal_of_role(mirror::role_name(entry.cause.committer), mirror.server);
+        write.reason = mirror::role_not_mapped;
+        return conclude(Outcome::Kind::stopped, true);
+    }
+
     Plan plan;
+    plan.acts_as = std::move(acts_as.user);
     plan.lane = lane_name(mirror);
     plan.field_manager = mirror.field_manager;
     plan.generation = mirror.generation;
@@ -767,6 +741,7 @@ void Actuator::record_waiting(int64_t now_ms) {
         write.attempts = entry.attempts;
         write.transaction = cause.transaction;
         write.commit_lsn = cause.lsn;
+        write.committer = cause.committer;
         writes_.push_back(std::move(write));
     });
 }

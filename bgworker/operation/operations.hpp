@@ -70,6 +70,8 @@ private:
         std::map<std::string, std::string> owners; // DaemonSets by namespace/name: the server's words if it has none
         std::vector<Pod> pods;
         int64_t poll_delay_ms = 0;
+        // As whom what changes a device is asked for; nullptr: as who the credentials are.
+        std::shared_ptr<const kubernetes::Impersonation> acts_as;
 
         bool is_over() const { return state != State::waiting && state != State::running; }
         std::ptrdiff_t pods_asked() const {

@@ -155,6 +155,11 @@ void Operations::advance(Running &running, int64_t now_ms) {
         running.closed_until_ms = now_ms + closed_ms;
         return tell(running, reason);
     }
+    mirror::ActsAs acts_as = mirror::acts_as(*mirror->committers, request.role);
+    if (acts_as.is_refused)
+        return finish(running, State::failed, mirror::refusal_of_role(request.requested_by, mirror->server),
+                      mirror::role_not_mapped);
+    running.acts_as = std::move(acts_as.user);
     if (running.state == State::waiting) {
         running.state = State::running;
         running.started_ms = now_ms;
@@ -199,6 +204,8 @@ mirror::ActuationWrite Operations::line_for(const Running &running, const char *
     line.transaction = running.request.transaction;
     line.cause = running.request.event;
     line.role = running.request.role;
+    if (running.acts_as)
+        line.acts_as = running.acts_as->user;
     line.attempt = running.attempts + 1;
     return line;
 }
@@ -220,6 +227,8 @@ void take_answer(mirror::ActuationWrite &line, const OperationVerdict &verdict, 
 void Operations::send(const Running &running, const mirror::Mirror &mirror, kubernetes::Request &&request,
                       void (Operations::*answer)(Running &, const mirror::Mirror &, kubernetes::Response &&)) {
     const int64_t id = running.request.id;
+    if (request.method != "GET")
+        request.impersonation = running.acts_as;
     transport_.send(*mirror.connection, std::move(request), [this, id, answer](kubernetes::Response &&response) {
         const auto found = running_.find(id);
         if (found == running_.end()) // given up
@@ -394,9 +403,11 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
         const mirror::Mirror *pods = mirror_of_pod(running, pod.step.pod.name_space);
         line.key = {pods ? pods->relation : request.key.relation, pod.step.pod.name_space, pod.step.pod.name};
         line.attempt = pod.step.attempts;
-        transport_.send(*mirror.connection,
-                        request.disable_eviction ? kubernetes::remove_pod_request(pod.step.pod, request.eviction)
-                                                 : kubernetes::eviction_request(pod.step.pod, request.eviction),
+        kubernetes::Request sent = request.disable_eviction
+                                       ? kubernetes::remove_pod_request(pod.step.pod, request.eviction)
+                                       : kubernetes::eviction_request(pod.step.pod, request.eviction);
+        sent.impersonation = running.acts_as;
+        transport_.send(*mirror.connection, std::move(sent),
                         [this, id = request.id, target = pod.step.pod,
                          line = std::move(line)](kubernetes::Response &&response) mutable {
                             answer_eviction(id, target, std::move(line), response);

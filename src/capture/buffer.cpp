@@ -36,6 +36,8 @@ void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::ui
     Entry wanted{change, cause, subtransaction};
     const auto found = keys_->index.find(&wanted);
     const bool is_new = found == keys_->index.end();
+    if (change.operation == 'A' && !is_new && (*found)->operation != '\0')
+        return; // it is looked at anyhow
     const bool needs_undo = subtransaction != top && (is_new || (*found)->subtransaction != subtransaction);
     const std::size_t bytes =
         (is_new ? bytes_per_key + change.name_space.size() + change.name.size() : 0) + (needs_undo ? sizeof(Undo) : 0);

@@ -76,7 +76,7 @@ private:
     const std::size_t limit_;
     std::size_t bytes_ = 0; // about what keys_ takes
     std::pmr::monotonic_buffer_resource arena_;
-    std::optional<Keys> keys_;           // I, U, D; in arena_, made with the first
+    std::optional<Keys> keys_;           // I, U, D, A; in arena_, made with the first
     std::pmr::vector<ChangeView> whole_; // C, S: few, at most two per mirror
 };
 

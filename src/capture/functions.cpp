@@ -71,11 +71,10 @@ DBNET_FUNCTION(dbnet_is_report) {
 
 DBNET_FUNCTION(dbnet_record_change) {
     const char operation = PG_GETARG_CHAR(1);
-    if (operation == '\0' || std::strchr("IUDCOS", operation) == nullptr)
+    if (operation == '\0' || std::strchr("IUDACOS", operation) == nullptr)
         throw pg::error(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unknown operation \"") + operation + '"')
-            .hint("Operations are I insert, U update, D delete, C compare the whole mirror, O operations are asked for "
-                  "or "
-                  "given up, S configuration changed.");
+            .hint("Operations are I insert, U update, D delete, A look at the row again, C compare the whole mirror, O "
+                  "operations are asked for or given up, S configuration changed.");
     struct Texts {
         std::string_view name_space, name;
     };

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint8_t version = 2;
 constexpr std::size_t header_size = 1 + std::tuple_size_v<Cookie> + sizeof(Header::role) + sizeof(Header::provenance);
-constexpr std::string_view operations = "IUDCOS";
+constexpr std::string_view operations = "IUDACOS";
 
 template<typename Number> void put(std::string &bytes, Number value) {
     char raw[sizeof value];

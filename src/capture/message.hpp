@@ -30,8 +30,8 @@ using Cookie = std::array<std::uint8_t, 16>; // random, made at server start, kn
 
 struct Change {
     std::uint32_t relation = 0; // oid of the mirror, or of the configuration table for 'S'
-    // I insert, U update, D delete, C compare the whole mirror, O operations are asked for or given up, S configuration
-    // changed
+    // I insert, U update, D delete, A the row is as it was and is to be looked at again, C compare the whole mirror, O
+    // operations are asked for or given up, S configuration changed
     char operation = 0;
     std::string name_space;  // empty: cluster-scoped, and for C, O and S
     std::string name;        // empty for C, O and S

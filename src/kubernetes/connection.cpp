@@ -85,6 +85,10 @@ void validate(const Connection &connection) {
                connection.client_key_pem.empty() ? connection.client_key_file : connection.client_key_pem);
     if (connection.token.find_first_of("\r\n") != std::string::npos)
         throw Failure("the bearer token holds a line break");
+    validate(connection.impersonation);
+    if (!connection.impersonation.is_nobody() && !connection.has_credentials())
+        throw Failure("there is a user to act as, and no credentials",
+                      "Give the credentials of who may act as that user.");
 }
 
 std::string shown_proxy_url(const Connection &connection) {

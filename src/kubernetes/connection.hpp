@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kubernetes/credentials/exec_plugin.hpp"
+#include "kubernetes/impersonation.hpp"
 
 #include <optional>
 #include <string>
@@ -21,6 +22,8 @@ struct Connection {
     std::string token;              // bearer token
     std::string token_file;         // read again every minute and on 401; as long as it can be read it wins over token
     std::optional<ExecPlugin> exec; // asked for credentials when they are needed; a token given otherwise wins over it
+    Impersonation
+        impersonation; // as whom requests are made that do not say it themselves; nobody: as who the credentials are
     bool insecure_skip_tls_verify = false;
     std::string tls_server_name; // name to expect in the server's certificate instead of api_url's host
     // Requests share one connection where the server speaks HTTP/2 (https:// only). Lists and watches keep to HTTP/1.1
@@ -37,7 +40,8 @@ struct Connection {
 };
 
 // Throws Failure when the connection cannot work or must not be used: not a URL, user name in the URL, http:// to
-// anything but this machine or together with credentials, a certificate without its key.
+// anything but this machine or together with credentials, a certificate without its key, somebody to act as who is no
+// user, or without credentials that may.
 void validate(const Connection &connection);
 
 // The proxy's address without what may be a password in it; for people to see.

@@ -2,7 +2,10 @@
 // Used by the mirror worker and by backends.
 #pragma once
 
+#include "kubernetes/impersonation.hpp"
+
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,8 @@ struct Request {
     std::chrono::seconds timeout{30};
     bool idempotent = false; // may be sent a second time when the connection broke before an answer
     bool compressed = false; // accept gzip; worth it for lists only
+    // As whom it is made; nullptr: as the connection says.
+    std::shared_ptr<const Impersonation> impersonation;
 };
 
 struct Response {

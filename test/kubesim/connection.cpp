@@ -169,6 +169,8 @@ bool Connection::parse_head() {
             continue;
         std::string name = lower(std::string(line.substr(0, colon)));
         std::string value = trimmed(line.substr(colon + 1));
+        if (name.starts_with("impersonate-"))
+            request_.impersonation.emplace_back(name, value);
         std::string &slot = request_.headers[name];
         slot = slot.empty() ? value : slot + ", " + value;
     }

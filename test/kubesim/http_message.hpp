@@ -17,7 +17,8 @@ struct Request {
     std::string target; // as sent
     std::string path;   // decoded, without the query
     std::vector<std::pair<std::string, std::string>> query;
-    std::map<std::string, std::string> headers; // names in lower case; repeated ones joined by ", "
+    std::map<std::string, std::string> headers;                     // names in lower case; repeated ones joined by ", "
+    std::vector<std::pair<std::string, std::string>> impersonation; // of these Impersonate-…, one by one
     std::string body;
     bool too_large = false;  // the body exceeded the limit and was not kept
     int64_t received_us = 0; // microseconds since 1970, when the last byte of the request was read

@@ -30,11 +30,12 @@ void RequestLog::write(const Request &request, int status, int64_t answered_us, 
         return;
     fprintf(file_,
             "{\"time\":%.6f,\"answered\":%.6f,\"method\":%s,\"path\":%s,\"status\":%d,\"revision\":%llu,"
-            "\"bytes\":%zu,\"user_agent\":%s,\"accept\":%s,\"certificate\":%s}\n",
+            "\"bytes\":%zu,\"user_agent\":%s,\"accept\":%s,\"certificate\":%s,\"acts_as\":%s}\n",
             static_cast<double>(request.received_us) / 1e6, static_cast<double>(answered_us) / 1e6,
             dump(request.method).c_str(), dump(request.target).c_str(), status,
             static_cast<unsigned long long>(revision), request.body.size(), dump(request.header("user-agent")).c_str(),
-            dump(request.header("accept")).c_str(), dump(request.common_name).c_str());
+            dump(request.header("accept")).c_str(), dump(request.common_name).c_str(),
+            dump(request.header("impersonate-user")).c_str());
     dirty_ = true;
 }
 

@@ -47,12 +47,6 @@ std::string verb_of(const Request &request, const Target &target) {
     return collection ? "deletecollection" : "delete";
 }
 
-bool allowed(const Identity &identity, const std::string &verb) {
-    if (identity.rights == Rights::all)
-        return true;
-    return identity.rights == Rights::read && (verb == "get" || verb == "list" || verb == "watch");
-}
-
 } // namespace
 
 Response error_response(const ApiError &error) {
@@ -95,7 +89,15 @@ Response Router::access_review(const Request &request, const Identity &identity)
     const json *path = spec ? find(*spec, "nonResourceAttributes") : nullptr;
     const json *attributes = path ? path : spec ? find(*spec, "resourceAttributes") : nullptr;
     const std::string verb = attributes ? text_of(*attributes, "verb") : "";
-    const bool may = path && verb == "get" ? !identity.anonymous : allowed(identity, verb);
+    Access access;
+    if (attributes)
+        access = {verb,
+                  text_of(*attributes, "group"),
+                  text_of(*attributes, "resource"),
+                  text_of(*attributes, "subresource"),
+                  text_of(*attributes, "namespace"),
+                  text_of(*attributes, "name")};
+    const bool may = path && verb == "get" ? !identity.anonymous : authorization_.allows(identity, access);
     json review = {{"kind", "SelfSubjectAccessReview"},
                    {"apiVersion", "authorization.k8s.io/v1"},
                    {"metadata", {{"creationTimestamp", nullptr}}},
@@ -171,18 +173,17 @@ bool Router::resolve(const Request &request, Target &target) const {
 }
 
 void Router::authorise(const Identity &identity, const std::string &verb, const Target &target) const {
-    if (allowed(identity, verb))
-        return;
-    std::string resource = target.kind->plural + (target.subresource.empty() ? "" : "/" + target.subresource);
-    std::string where =
-        target.name_space.empty() ? " at the cluster scope" : " in the namespace " + go_quoted(target.name_space);
-    throw ApiError::forbidden(target.kind->group, target.kind->plural, target.name,
-                              "User " + go_quoted(identity.user) + " cannot " + verb + " resource " +
-                                  go_quoted(resource) + " in API group " + go_quoted(target.kind->group) + where);
+    const Access access{verb,       target.kind->group, target.kind->plural, target.subresource, target.name_space,
+                        target.name};
+    if (!authorization_.allows(identity, access))
+        throw ApiError::forbidden(target.kind->group, target.kind->plural, target.name, refusal(identity.user, access));
 }
 
 Response Router::dispatch(const Request &request) {
-    Identity identity = authentication_.identify(request);
+    const Identity sender = authentication_.identify(request);
+    if (const std::string misuse = misused_impersonation(request); !misuse.empty())
+        return plain(500, "Internal Server Error: " + go_quoted(request.target) + ": " + misuse + "\n");
+    const Identity identity = impersonated(sender, request, authorization_);
     if (request.too_large) {
         ApiError error(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728", json::object());
         Response response = error_response(error);

@@ -3,14 +3,17 @@
 
 #include "api.hpp"
 #include "authentication.hpp"
+#include "authorization.hpp"
 #include "discovery.hpp"
 
 namespace kubesim {
 
 class Router {
 public:
-    Router(Api &api, const Kinds &kinds, const Discovery &discovery, Authentication &authentication)
-        : api_(api), kinds_(kinds), discovery_(discovery), authentication_(authentication) {}
+    Router(Api &api, const Kinds &kinds, const Discovery &discovery, const Authentication &authentication,
+           const Authorization &authorization)
+        : api_(api), kinds_(kinds), discovery_(discovery), authentication_(authentication),
+          authorization_(authorization) {}
 
     Response answer(const Request &request);
     bool ready = true; // what /readyz says
@@ -25,7 +28,8 @@ private:
     Api &api_;
     const Kinds &kinds_;
     const Discovery &discovery_;
-    Authentication &authentication_;
+    const Authentication &authentication_;
+    const Authorization &authorization_;
 };
 
 Response error_response(const ApiError &error);

@@ -47,7 +47,7 @@ Simulator::Simulator(EventLoop &loop, const Options &options, Control &control)
                     options.namespace_delete_delay_ms,
                     {options.pod_start_delay_ms, options.pod_stop_delay_ms}}),
       definitions_(loop, api_, store_, kinds_, custom_, watches_, options.definition_delay_ms),
-      router_(api_, kinds_, discovery_, authentication_) {
+      router_(api_, kinds_, discovery_, authentication_, authorization_) {
     for (const auto &token : options_.tokens)
         authentication_.tokens[token] = Rights::all;
     for (const auto &token : options_.read_only_tokens)
@@ -88,6 +88,7 @@ void Simulator::add_calls(Control &control) {
     control.add("restore", [this](const Request &) { store_.restore(); });
     control.add("ready", [this](const Request &request) { router_.ready = is_on(request); });
     control.add("tokens", [this](const Request &request) { set_tokens(json::parse(request.body)); });
+    control.add("rules", [this](const Request &request) { authorization_.set(json::parse(request.body)); });
     control.add_state([this](json &state) {
         state["revision"] = store_.revision();
         state["compacted"] = store_.compacted();

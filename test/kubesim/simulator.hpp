@@ -37,6 +37,7 @@ private:
     EventLoop &loop_;
     const Options options_;
     Authentication authentication_;
+    Authorization authorization_;
     Schemas schemas_;
     Kinds kinds_;
     Discovery discovery_;

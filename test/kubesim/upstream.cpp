@@ -77,11 +77,14 @@ void Upstream::send(std::shared_ptr<const Request> request, const std::shared_pt
         transfer->headers = curl_slist_append(transfer->headers, line.c_str());
     };
     for (const auto &[name, value] : request->headers) {
-        const bool is_left_out = is_of_connection(name) || (name == "accept-encoding" && answer->needs_plain_body()) ||
+        const bool is_left_out = is_of_connection(name) || name.starts_with("impersonate-") ||
+                                 (name == "accept-encoding" && answer->needs_plain_body()) ||
                                  (name == "authorization" && as_ourselves && !server_.token.empty());
         if (!is_left_out)
             add(value.empty() ? name + ";" : name + ": " + value);
     }
+    for (const auto &[name, value] : request->impersonation)
+        add(name + ": " + value);
     // What libcurl would add by itself.
     for (const char *name : {"accept", "content-type", "user-agent"})
         if (!request->headers.contains(name))

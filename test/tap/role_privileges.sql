@@ -27,10 +27,10 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
           'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'with_virtual_columns', 'worker_status', 'wrap_transaction', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['approve', 'check_server', 'cluster_rights', 'digest', 'disable_policy', 'enable_policy', 'kinds', 'lease_namespace', 'pause', 'rbac', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
+    ARRAY['approve', 'check_server', 'cluster_rights', 'digest', 'disable_policy', 'enable_policy', 'impersonation', 'kinds', 'lease_namespace', 'pause', 'rbac', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
     ARRAY['alter_mirror', 'alter_policy', 'check_policy_query', 'claim', 'create_error_rate_policy', 'create_latency_policy', 'create_policy', 'create_token', 'drop_policy',
-          'mirror', 'refresh_schema', 'revoke_token', 'store_policy', 'track', 'track_function', 'unmirror', 'untrack',
+          'map_role', 'mirror', 'refresh_schema', 'revoke_token', 'store_policy', 'track', 'track_function', 'unmap_role', 'unmirror', 'untrack',
           'untrack_function'], 'functions that dbnet_admin has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
     ARRAY['call_procedure', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'event_at', 'event_time', 'execute', 'get', 'is_report', 'set', 'set_cause',
@@ -39,10 +39,10 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_ingest')$$,
 SELECT set_eq($$SELECT pg_temp.readable('dbnet_viewer')$$,
     ARRAY['actuation', 'arming', 'current_mirror_state', 'held', 'mirror_state', 'mirror_status', 'mirrored_column', 'mirrored_relation', 'object_status', 'operation', 'operation_status', 'operation_step', 'outside_change',
           'paused_server', 'policy', 'policy_event', 'policy_state', 'policy_status', 'token', 'token_status', 'tracked_relation', 'warnings', 'worker'], 'tables of dbnet_viewer');
-SELECT is_empty($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
-    'dbnet_operator reads no further table');
-SELECT is_empty($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
-    'nor does dbnet_admin');
+SELECT set_eq($$SELECT pg_temp.readable('dbnet_operator') EXCEPT SELECT pg_temp.readable('dbnet_viewer')$$,
+    ARRAY['mapped_role'], 'dbnet_operator reads one further table');
+SELECT is_empty($$SELECT pg_temp.readable('dbnet_admin') EXCEPT SELECT pg_temp.readable('dbnet_operator')$$,
+    'dbnet_admin reads none beyond that');
 SELECT is_empty($$SELECT pg_temp.readable('dbnet_ingest')$$, 'dbnet_ingest reads no table');
 SELECT is_empty(format($$SELECT pg_temp.writable(%L)$$, role), role || ' writes no table')
 FROM unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin', 'dbnet_ingest']) AS wanted(role);

@@ -4,7 +4,7 @@ SELECT no_plan();
 
 SELECT has_table('dbnet', name, name) FROM unnest(ARRAY[
     'mirrored_relation', 'mirrored_column', 'mirror_state', 'paused_server', 'arming', 'object', 'tombstone', 'deleted_object', 'held_change', 'ownership_request',
-    'actuation', 'actuation_0', 'actuation_7', 'outside_change', 'endpoint', 'credential', 'operation', 'operation_step']) AS wanted(name);
+    'actuation', 'actuation_0', 'actuation_7', 'outside_change', 'endpoint', 'credential', 'mapped_role', 'operation', 'operation_step']) AS wanted(name);
 SELECT has_view('dbnet', name, name) FROM unnest(ARRAY['mirror_status', 'object_status', 'held', 'warnings', 'worker', 'operation_status']) AS wanted(name);
 SELECT has_role(name) FROM unnest(ARRAY['dbnet_admin', 'dbnet_operator', 'dbnet_viewer', 'dbnet_ingest']) AS wanted(name);
 SELECT fdw_privs_are('dbnet_kubernetes', 'public', ARRAY[]::text[]);
@@ -18,22 +18,22 @@ SELECT has_view('dbnet', 'policy_status', 'policy_status');
 SELECT columns_are('dbnet', 'object', ARRAY[
     'relation', 'namespace', 'name', 'uid', 'resource_version', 'generation', 'live', 'managers', 'base', 'claimed', 'applied',
     'first_written', 'stamp', 'phase', 'health', 'health_message', 'message', 'reason', 'attempts', 'next_attempt_at', 'created_by_us',
-    'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'last_actuation', 'replacing', 'changed_at']);
+    'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'committer', 'last_actuation', 'replacing', 'changed_at']);
 SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']::name[], 'key of object');
 SELECT columns_are('dbnet', 'tombstone', ARRAY[
     'id', 'relation', 'namespace', 'name', 'uid', 'last_body', 'deleted_by', 'transaction', 'at']);
 SELECT columns_are('dbnet', 'actuation', ARRAY[
     'id', 'cause', 'at', 'relation', 'namespace', 'name', 'operation', 'paths', 'transaction', 'commit_lsn', 'role', 'attempt', 'http_status',
-    'reason', 'message', 'latency_ms', 'forced', 'warnings']);
+    'reason', 'message', 'latency_ms', 'forced', 'warnings', 'acts_as']);
 SELECT is_partitioned('dbnet', 'actuation', 'actuation is partitioned');
 SELECT has_trigger('dbnet', name, 'dbnet_notify', name || ' tells the worker of changes')
-FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'arming', 'policy']) AS wanted(name);
+FROM unnest(ARRAY['mirrored_relation', 'mirrored_column', 'paused_server', 'arming', 'policy', 'mapped_role']) AS wanted(name);
 
 -- A dump carries configuration, claims and what is on record, and nothing that belongs to the running server. Of rings: how many parts.
 SELECT results_eq(
     $$SELECT regexp_replace(dumped::regclass::text, '_[0-9]+$', '') AS name, count(*)::integer
       FROM pg_extension, unnest(extconfig) AS dumped WHERE extname = 'dbnet' GROUP BY 1 ORDER BY regexp_replace(dumped::regclass::text, '_[0-9]+$', '') COLLATE "C"$$,
-    $$VALUES ('dbnet.activity', 16), ('dbnet.actuation', 8), ('dbnet.arming', 1), ('dbnet.code', 1), ('dbnet.deleted_object', 1), ('dbnet.deleted_object_id_seq', 1), ('dbnet.entity_version', 16), ('dbnet.generation', 1),
+    $$VALUES ('dbnet.activity', 16), ('dbnet.actuation', 8), ('dbnet.arming', 1), ('dbnet.code', 1), ('dbnet.deleted_object', 1), ('dbnet.deleted_object_id_seq', 1), ('dbnet.entity_version', 16), ('dbnet.generation', 1), ('dbnet.mapped_role', 1),
              ('dbnet.mirrored_column', 1), ('dbnet.mirrored_relation', 1), ('dbnet.object', 1), ('dbnet.outside_change', 1), ('dbnet.ownership_request', 1),
              ('dbnet.ownership_request_id_seq', 1), ('dbnet.paused_server', 1), ('dbnet.policy', 1), ('dbnet.policy_event', 1), ('dbnet.policy_number', 1), ('dbnet.provenance_block', 1), ('dbnet.session', 1),
              ('dbnet.tombstone', 1), ('dbnet.tombstone_id_seq', 1), ('dbnet.tracked_function', 1), ('dbnet.tracked_relation', 1),

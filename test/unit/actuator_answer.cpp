@@ -40,6 +40,22 @@ TEST_F(ActuatorAnswer, ReleaseThatSomebodyOvertookIsTriedAgain) {
     EXPECT_EQ(judged(Outcome::denied).next, Next::stop);
 }
 
+TEST_F(ActuatorAnswer, WhoMayNotActAsTheCommitterIsToldTheRule) {
+    EXPECT_EQ(told(judged(Outcome::denied)), "the server's words");
+    outcome.reason = "Forbidden";
+    outcome.message =
+        R"(users "bob" is forbidden: User "dbnet" cannot impersonate resource "users" in API group "" at the cluster scope)";
+    const Verdict refused = judged(Outcome::denied);
+    EXPECT_EQ(refused.next, Next::stop);
+    EXPECT_EQ(refused.phase, Phase::denied);
+    EXPECT_EQ(refused.reason, "ImpersonationRefused");
+    EXPECT_EQ(refused.message, outcome.message) << "the log of calls has the server's words alone";
+    EXPECT_EQ(
+        told(refused),
+        outcome.message +
+            R"(. The credentials need the RBAC rule {apiGroups: [""], resources: ["users"], resourceNames: ["bob"], verbs: ["impersonate"]}, which dbnet.rbac() prints.)");
+}
+
 TEST_F(ActuatorAnswer, KindsOfAnApply) {
     const std::tuple<Outcome::Kind, Next, Phase, bool> cases[] = {
         {Outcome::ok, Next::accepted, Phase::synced, false},

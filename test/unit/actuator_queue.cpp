@@ -52,6 +52,21 @@ TEST_F(ActuatorQueue, OneEntryPerObject) {
     EXPECT_EQ(queue.size(), 0u);
 }
 
+// Who asks for another try has not committed the row; who commits it anew has.
+TEST_F(ActuatorQueue, KnowsWhoHasCommittedTheRow) {
+    take({{key("a"), false, false, 0, 1025, 11}});
+    EXPECT_EQ(queue.find(key("a"))->cause.committer, 11u);
+    take({{key("a"), false, false, 0, 0, 0}}, 2);
+    EXPECT_EQ(queue.find(key("a"))->cause.committer, 11u);
+    EXPECT_EQ(queue.find(key("a"))->cause.transaction, 2u);
+    take({{key("a"), false, false, 0, 2049, 12}}, 3);
+    EXPECT_EQ(queue.find(key("a"))->cause.committer, 12u) << "the newest row's";
+    take({{key("a"), false, false, 0, 0, 0}}, 0);
+    EXPECT_EQ(queue.find(key("a"))->cause.committer, 12u) << "a compare asks nothing new";
+    take({{key("b"), false, false, 0, 0, 0}}, 2);
+    EXPECT_EQ(queue.find(key("b"))->cause.committer, 0u) << "to be looked up";
+}
+
 // What a call carries is on record as its cause: each object has a version of its own in one transaction.
 TEST_F(ActuatorQueue, KnowsTheVersionOfTheNewestChange) {
     take({{key("a"), false, false, 0, 1025}, {key("b"), true, false, 0, 1027}});

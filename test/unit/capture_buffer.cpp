@@ -82,6 +82,16 @@ TEST_F(CaptureBuffer, KeysDifferInRelationNamespaceAndName) {
     EXPECT_EQ(content(buffer), "1Ia/b 2Ia/b 1Iab/ 1I/ab 1Ib/a ");
 }
 
+TEST_F(CaptureBuffer, AnotherLookHidesNoChange) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'A', "", "a"});
+    buffer.add({1, 'D', "", "b"});
+    buffer.add({1, 'A', "", "b"});
+    EXPECT_EQ(content(buffer), "1A/a 1D/b ");
+    buffer.add({1, 'U', "", "a"});
+    EXPECT_EQ(content(buffer), "1U/a 1D/b ");
+}
+
 TEST_F(CaptureBuffer, CopiesTheText) {
     Buffer buffer(&memory, 10000);
     std::string name = "before";

@@ -122,9 +122,6 @@ TEST(Kubeconfig, MissingPartsAreNamed) {
 TEST(Kubeconfig, WhatWouldChangeWhoWeAreIsRefused) {
     EXPECT_NE(error(config(server, "auth-provider: {name: gcp}")).find("not supported yet: auth-provider"),
               std::string::npos);
-    EXPECT_NE(error(config(server, "token: x, as: bob")).find("acting as another user (as)"), std::string::npos);
-    EXPECT_NE(error(config(server, "token: x, as-groups: [a]")).find("acting as another user (as-groups)"),
-              std::string::npos);
     EXPECT_NE(error(config(server, "username: a, password: b")).find("user name and password"), std::string::npos);
     EXPECT_EQ(error(config(server, "token: x, exec: null")), "read");
 }

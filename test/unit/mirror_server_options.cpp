@@ -51,7 +51,8 @@ TEST(ServerOptions, UnknownOptionsNameTheKnownOnes) {
     } catch (const OptionError &error) {
         EXPECT_EQ(error.kind(), OptionError::unknown_option);
         EXPECT_EQ(error.hint(), "Valid options in this context are: client_cert, client_cert_file, client_key, "
-                                "client_key_file, token, token_file.");
+                                "client_key_file, impersonate_extra, impersonate_groups, impersonate_uid, "
+                                "impersonate_user, token, token_file.");
     }
 }
 
@@ -105,6 +106,42 @@ TEST(ServerOptions, HttpVersion) {
     EXPECT_TRUE(connection_of({{"api_url", "https://k"}, {"http_version", "2"}}, nullptr).http2);
     for (const char *version : {"1.0", "3", "2.0", " 2"})
         EXPECT_NE(refusal(OptionPlace::server, {{"api_url", "https://k"}, {"http_version", version}}), "");
+}
+
+TEST(ServerOptions, AsWhomAllIsAskedFor) {
+    const auto as = connection_of({{"api_url", "https://k"}}, nullptr).impersonation;
+    EXPECT_TRUE(as.is_nobody());
+    Options mapping{{"token", "abc"},
+                    {"impersonate_user", "bob"},
+                    {"impersonate_uid", "17"},
+                    {"impersonate_groups", R"(["dev", "CN=net,OU=ops"])"},
+                    {"impersonate_extra", R"({"example.com/team": ["net"]})"}};
+    EXPECT_EQ(refusal(OptionPlace::user_mapping, mapping), "");
+    EXPECT_EQ(
+        connection_of({{"api_url", "https://k"}}, &mapping).impersonation,
+        (dbnet::kubernetes::Impersonation{"bob", "17", {"dev", "CN=net,OU=ops"}, {{"example.com/team", {"net"}}}}));
+    mapping.erase("token");
+    EXPECT_EQ(refusal(OptionPlace::user_mapping, mapping),
+              "the user mapping says as whom to act, and holds no credentials")
+        << "whoever may make a mapping must not say whom others' credentials act as";
+    EXPECT_EQ(refusal(OptionPlace::user_mapping, {{"token", "abc"}, {"impersonate_groups", R"(["dev"])"}}),
+              "a uid, groups or extra values to act as are given without a user");
+    EXPECT_EQ(refusal(OptionPlace::user_mapping,
+                      {{"token", "abc"}, {"impersonate_user", "bob"}, {"impersonate_groups", "dev"}}),
+              "invalid value for option \"impersonate_groups\": it is not a JSON array of texts");
+    EXPECT_EQ(refusal(OptionPlace::user_mapping,
+                      {{"token", "abc"}, {"impersonate_user", "bob"}, {"impersonate_extra", "[1]"}}),
+              "invalid value for option \"impersonate_extra\": it is not a JSON object of arrays of texts");
+    EXPECT_EQ(refusal(OptionPlace::server, {{"api_url", "https://k"}, {"impersonate_user", "bob"}}),
+              "option \"impersonate_user\" goes with credentials and does not belong to a server");
+}
+
+TEST(ServerOptions, WhetherCommittersAreTold) {
+    for (const char *value : {"off", "mapped", "required"})
+        EXPECT_EQ(refusal(OptionPlace::server, {{"api_url", "https://k"}, {"impersonate", value}}), "");
+    for (const char *value : {"on", "true", "Mapped"})
+        EXPECT_EQ(refusal(OptionPlace::server, {{"api_url", "https://k"}, {"impersonate", value}}),
+                  "invalid value for option \"impersonate\": it is none of off, mapped and required");
 }
 
 TEST(ServerOptions, CredentialsAreNotSentInTheClear) {

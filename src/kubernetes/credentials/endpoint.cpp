@@ -19,6 +19,7 @@ constexpr std::chrono::seconds token_age{60};
 constexpr size_t largest_token = 64 * 1024;         // bytes
 constexpr size_t largest_certificate = 1024 * 1024; // bytes; with its chain, or its key
 constexpr size_t most_idle_handles = 256;
+constexpr size_t most_header_lists = 1024; // one for each user that requests are made as
 constexpr long connect_timeout_ms = 10'000;
 constexpr long idle_connection_age = 60; // s; servers close idle connections after 90
 constexpr long authorities_age = 300;    // s: how long those that are no file of ours need not be read again
@@ -228,7 +229,12 @@ bool Endpoint::refresh_credentials(const Transfer &refused) {
 }
 
 HeaderList Endpoint::headers_for(const Request &request) {
-    HeaderList &list = header_lists_[{request.content_type, request.accept}];
+    HeaderKey key{request.content_type, request.accept,
+                  impersonation_headers(request.impersonation ? *request.impersonation : connection_.impersonation)};
+    if (header_lists_.size() >= most_header_lists && !header_lists_.contains(key))
+        header_lists_.clear();
+    const auto found = header_lists_.try_emplace(std::move(key)).first;
+    HeaderList &list = found->second;
     if (list)
         return list;
     HeaderList fresh = append({}, "Expect:");
@@ -240,6 +246,8 @@ HeaderList Endpoint::headers_for(const Request &request) {
         fresh = append(std::move(fresh), host_header_);
     if (!token_.empty())
         fresh = append(std::move(fresh), "Authorization: Bearer " + token_);
+    for (const std::string &line : found->first.impersonation)
+        fresh = append(std::move(fresh), line);
     return list = fresh;
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -166,10 +167,34 @@ void refuse_unsupported(const Entry &user) {
     if (is_set(user, "username") || is_set(user, "password"))
         throw Failure(user.what + ": not supported: user name and password, which API servers gave up",
                       "Use a client certificate, a token or tokenFile.");
-    for (const char *key : {"as", "as-uid", "as-groups", "as-user-extra"})
-        if (is_set(user, key))
-            throw Failure(user.what + ": not supported yet: acting as another user (" + key + ")",
-                          "Use that user's own credentials.");
+}
+
+std::vector<std::string> texts(const YAML::Node &node, const std::string &what) {
+    std::vector<std::string> list;
+    if (!node || node.IsNull())
+        return list;
+    const bool is_list = node.IsSequence() && std::all_of(node.begin(), node.end(),
+                                                          [](const YAML::Node &element) { return element.IsScalar(); });
+    if (!is_list)
+        throw Failure(what + " is not a list of texts");
+    for (const YAML::Node &element : node)
+        list.push_back(element.Scalar());
+    return list;
+}
+
+Impersonation impersonation(const Entry &user) {
+    Impersonation as;
+    as.user = text(user, "as");
+    as.uid = text(user, "as-uid");
+    as.groups = texts(child(user.body, "as-groups"), user.what + ": as-groups");
+    const std::string what = user.what + ": as-user-extra";
+    if (const YAML::Node extra = child(user.body, "as-user-extra"); extra && !extra.IsNull()) {
+        if (!extra.IsMap())
+            throw Failure(what + " is not a map of lists");
+        for (const auto &member : extra)
+            as.extra[member.first.Scalar()] = texts(member.second, what + " " + in_quotes(member.first.Scalar()));
+    }
+    return as;
 }
 
 // As JSON has it; what is quoted is text.
@@ -257,6 +282,7 @@ void add_user_part(Connection &connection, const Entry &user, const Entry &clust
         connection.client_key_file = path(user, "client-key");
     connection.token = text(user, "token");
     connection.token_file = path(user, "tokenFile");
+    connection.impersonation = impersonation(user);
     if (is_set(user, "exec") && connection.token.empty() && connection.token_file.empty())
         connection.exec = exec_plugin(user, cluster);
 }

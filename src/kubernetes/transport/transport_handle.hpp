@@ -122,6 +122,7 @@ private:
     struct HeaderKey {
         std::string content_type;
         std::string accept;
+        std::vector<std::string> impersonation; // header lines
         auto operator<=>(const HeaderKey &) const = default;
     };
 

@@ -95,7 +95,7 @@ ControlTarget find_control_target(const std::string &name) {
 
 void note_changes(const std::vector<Key> &objects) {
     for (const Key &object : objects)
-        capture::record_change(object.relation, 'U', object.name_space, object.name);
+        capture::record_change(object.relation, 'A', object.name_space, object.name);
 }
 
 // What the rows of these keys of one mirror hold now, as RowDigest keeps it; empty: there is none, or nobody can tell.

@@ -247,7 +247,7 @@ std::map<Oid, Changed> changed_mirrors() {
         if (change.operation == 'S')
             continue; // configuration
         Changed &changed = mirrors[change.relation];
-        changed.updates += change.operation == 'U';
+        changed.updates += change.operation == 'U' || change.operation == 'A';
         changed.removes += change.operation == 'D';
         changed.is_whole |= change.operation == 'C';
         changed.has_requests |= change.operation == 'O';

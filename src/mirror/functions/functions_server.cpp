@@ -96,16 +96,22 @@ const pg::Statement note_mapping{
     " ON CONFLICT (server, role) DO UPDATE SET given_by = excluded.given_by, fingerprint = excluded.fingerprint"};
 
 // A new server inherits nothing from one of the same name that was dropped.
-const pg::Statement forget_predecessor{"DELETE FROM dbnet.credential USING pg_catalog.pg_foreign_server AS made"
-                                       " WHERE made.oid = $1 AND credential.server = made.srvname"};
+const pg::Statement forget_predecessor[] = {
+    pg::Statement{"DELETE FROM dbnet.credential USING pg_catalog.pg_foreign_server AS made"
+                  " WHERE made.oid = $1 AND credential.server = made.srvname"},
+    pg::Statement{"DELETE FROM dbnet.mapped_role USING pg_catalog.pg_foreign_server AS made"
+                  " WHERE made.oid = $1 AND mapped_role.server = made.srvname"},
+};
 
 // What names a server follows it when it is renamed. Leftovers of a dropped server that had the new name go first, but
 // for a pause, which only dbnet.resume() ends.
 const pg::Statement follow_rename[] = {
     pg::Statement{"DELETE FROM dbnet.endpoint WHERE server = $2::name AND server <> $1::name"},
     pg::Statement{"DELETE FROM dbnet.credential WHERE server = $2::name AND server <> $1::name"},
+    pg::Statement{"DELETE FROM dbnet.mapped_role WHERE server = $2::name AND server <> $1::name"},
     pg::Statement{"UPDATE dbnet.endpoint SET server = $2::name WHERE server = $1::name"},
     pg::Statement{"UPDATE dbnet.credential SET server = $2::name WHERE server = $1::name"},
+    pg::Statement{"UPDATE dbnet.mapped_role SET server = $2::name WHERE server = $1::name"},
     pg::Statement{"UPDATE dbnet.paused_server SET server = $2::name WHERE server = $1::name"
                   " AND NOT EXISTS (SELECT FROM dbnet.paused_server WHERE server = $2::name)"},
     pg::Statement{"UPDATE dbnet.mirrored_relation SET server = $2::name, generation = nextval('dbnet.generation')"
@@ -156,7 +162,8 @@ DBNET_FUNCTION(dbnet_record_credentials) {
             for (size_t i = 0; i < altered.rows(); i++) {
                 const Oid object = altered.oid(i, 1);
                 if (altered.text(i, 2) == "CREATE SERVER")
-                    pg::execute(forget_predecessor, object);
+                    for (const pg::Statement &statement : forget_predecessor)
+                        pg::execute(statement, object);
                 if (altered.text(i, 2) == "CREATE SERVER" || altered.text(i, 2) == "ALTER SERVER")
                     forget_assumed(object); // the mirrors of a name may have had an offline server before
                 if (altered.oid(i, 0) == ForeignServerRelationId)

@@ -7,11 +7,27 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
+#include <map>
+#include <vector>
+
+#include <nlohmann/json.hpp>
 
 namespace dbnet::mirror {
 namespace {
 
-enum class Syntax { text, boolean, api_url, http_version, proxy_url, file, certificate, private_key, token };
+enum class Syntax {
+    text,
+    boolean,
+    api_url,
+    http_version,
+    impersonate,
+    impersonated,
+    proxy_url,
+    file,
+    certificate,
+    private_key,
+    token
+};
 
 struct OptionRule {
     std::string_view name;
@@ -26,6 +42,7 @@ constexpr std::array rules{
     OptionRule{"ca_file", OptionPlace::server, Syntax::file, true},
     OptionRule{"context", OptionPlace::server, Syntax::text, false},
     OptionRule{"http_version", OptionPlace::server, Syntax::http_version, false},
+    OptionRule{"impersonate", OptionPlace::server, Syntax::impersonate, false},
     OptionRule{"in_cluster", OptionPlace::server, Syntax::boolean, true},
     OptionRule{"insecure_skip_tls_verify", OptionPlace::server, Syntax::boolean, false},
     OptionRule{"kubeconfig", OptionPlace::server, Syntax::file, true},
@@ -38,6 +55,10 @@ constexpr std::array rules{
     OptionRule{"client_cert_file", OptionPlace::user_mapping, Syntax::file, true},
     OptionRule{"client_key", OptionPlace::user_mapping, Syntax::private_key, false},
     OptionRule{"client_key_file", OptionPlace::user_mapping, Syntax::file, true},
+    OptionRule{"impersonate_extra", OptionPlace::user_mapping, Syntax::impersonated, false},
+    OptionRule{"impersonate_groups", OptionPlace::user_mapping, Syntax::impersonated, false},
+    OptionRule{"impersonate_uid", OptionPlace::user_mapping, Syntax::impersonated, false},
+    OptionRule{"impersonate_user", OptionPlace::user_mapping, Syntax::impersonated, false},
     OptionRule{"token", OptionPlace::user_mapping, Syntax::token, false},
     OptionRule{"token_file", OptionPlace::user_mapping, Syntax::file, true},
 };
@@ -65,9 +86,12 @@ const OptionRule *find_rule(std::string_view name) noexcept {
 [[noreturn]] void refuse_unknown(OptionPlace place, std::string_view name) {
     const OptionRule *elsewhere = find_rule(name);
     if (elsewhere && elsewhere->place == OptionPlace::user_mapping)
-        throw OptionError(OptionError::unknown_option,
-                          "option " + quote(name) + " is a credential and does not belong to a server",
-                          "Everybody can read the options of a server: give it with CREATE USER MAPPING.");
+        throw OptionError(
+            OptionError::unknown_option,
+            "option " + quote(name) +
+                (elsewhere->syntax == Syntax::impersonated ? " goes with credentials" : " is a credential") +
+                " and does not belong to a server",
+            "Everybody can read the options of a server: give it with CREATE USER MAPPING.");
     if (elsewhere)
         throw OptionError(OptionError::unknown_option, "option " + quote(name) + " belongs to the server",
                           "Use CREATE SERVER or ALTER SERVER. " + valid_options(place));
@@ -111,6 +135,14 @@ void check_value(const OptionRule &rule, const std::string &value) {
     case Syntax::http_version:
         if (value != "1.1" && value != "2")
             refuse_value(rule.name, "there is no such version of HTTP here", "Use 1.1 (the default) or 2.");
+        break;
+    case Syntax::impersonate:
+        if (value != "off" && value != "mapped" && value != "required")
+            refuse_value(rule.name, "it is none of off, mapped and required",
+                         "off: all goes as who the credentials are; mapped: what a role of dbnet.mapped_role commits "
+                         "goes as its Kubernetes user; required: what other roles commit is not sent.");
+        break;
+    case Syntax::impersonated: // looked at as a whole
         break;
     case Syntax::proxy_url:
         if (value.find('@') != std::string::npos)
@@ -181,6 +213,36 @@ void check_server(const Options &options) {
                           "Give one or the other.");
 }
 
+nlohmann::json json_option(const Options &options, std::string_view name) {
+    return has(options, name) ? nlohmann::json::parse(value_of(options, name), nullptr, false) : nlohmann::json();
+}
+
+kubernetes::Impersonation impersonation_of(const Options &mapping) {
+    kubernetes::Impersonation as;
+    as.user = value_of(mapping, "impersonate_user");
+    as.uid = value_of(mapping, "impersonate_uid");
+    try {
+        if (const auto groups = json_option(mapping, "impersonate_groups"); !groups.is_null())
+            as.groups = groups.get<std::vector<std::string>>();
+    } catch (const nlohmann::json::exception &) {
+        refuse_value("impersonate_groups", "it is not a JSON array of texts",
+                     R"(It looks like ["dev", "net-admins"].)");
+    }
+    try {
+        if (const auto extra = json_option(mapping, "impersonate_extra"); !extra.is_null())
+            as.extra = extra.get<std::map<std::string, std::vector<std::string>>>();
+    } catch (const nlohmann::json::exception &) {
+        refuse_value("impersonate_extra", "it is not a JSON object of arrays of texts",
+                     R"(It looks like {"example.com/team": ["net"]}.)");
+    }
+    try {
+        kubernetes::validate(as);
+    } catch (const kubernetes::Failure &failure) {
+        throw OptionError(OptionError::invalid_combination, failure.what(), failure.hint());
+    }
+    return as;
+}
+
 void check_user_mapping(const Options &options) {
     check_exclusive(options, "token", "token_file");
     check_exclusive(options, "client_cert", "client_cert_file");
@@ -191,6 +253,12 @@ void check_user_mapping(const Options &options) {
         throw OptionError(OptionError::invalid_combination,
                           certificate ? "a client certificate needs its key" : "a client key needs its certificate",
                           "Give client_cert and client_key, or client_cert_file and client_key_file.");
+    impersonation_of(options); // throws
+    const bool credentials = certificate || has(options, "token") || has(options, "token_file");
+    if (!credentials && !options.empty())
+        throw OptionError(OptionError::invalid_combination,
+                          "the user mapping says as whom to act, and holds no credentials",
+                          "Give the credentials of who may act as that user: those of the server are not used.");
     if (options.empty())
         throw OptionError(OptionError::invalid_combination, "the user mapping holds no credentials",
                           valid_options(OptionPlace::user_mapping));
@@ -270,6 +338,7 @@ kubernetes::Connection connection_of(const Options &server, const Options *user_
         connection.client_cert_file = value_of(*user_mapping, "client_cert_file");
         connection.client_key_pem = value_of(*user_mapping, "client_key");
         connection.client_key_file = value_of(*user_mapping, "client_key_file");
+        connection.impersonation = impersonation_of(*user_mapping);
     }
     kubernetes::validate(connection);
     return connection;

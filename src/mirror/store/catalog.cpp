@@ -1,7 +1,11 @@
 // Reads the configuration (see catalog.hpp). Mirror worker.
 #include "mirror/store/catalog.hpp"
 
+#include <map>
 #include <tuple>
+#include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "mirror/server/server_connection.hpp"
 #include "mirror/values/secret_values.hpp"
@@ -46,6 +50,13 @@ pg::Statement select_kubeconfigs{R"sql(
     SELECT o.option_value
     FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o
     WHERE o.option_name = 'kubeconfig' AND s.srvname IN (SELECT server FROM dbnet.mirrored_relation)
+)sql"};
+
+pg::Statement select_committers{R"sql(
+    SELECT s.server, s.impersonation = 'required', r.role::oid, r.user_name, r.uid, to_json(r.groups), r.extra
+    FROM (SELECT server, dbnet.impersonation(server) AS impersonation FROM dbnet.mirrored_relation GROUP BY server) AS s
+    LEFT JOIN dbnet.mapped_role AS r ON r.server = s.server
+    WHERE s.impersonation <> 'off'
 )sql"};
 
 Initial parse_initial(std::string_view text) {
@@ -144,6 +155,37 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
             mirror.problem = "no column holds metadata.name";
 }
 
+std::shared_ptr<const kubernetes::Impersonation> user_from(const pg::Result &rows, size_t row) {
+    auto user = std::make_shared<kubernetes::Impersonation>();
+    user->user = rows.text(row, 3);
+    user->uid = rows.text(row, 4);
+    user->groups = nlohmann::json::parse(rows.text(row, 5)).get<std::vector<std::string>>();
+    user->extra = nlohmann::json::parse(rows.text(row, 6)).get<std::map<std::string, std::vector<std::string>>>();
+    try {
+        kubernetes::validate(*user);
+    } catch (const kubernetes::Failure &) { // dbnet.map_role() takes none such
+        return nullptr;
+    }
+    return user;
+}
+
+void read_committers(Catalog &catalog) {
+    std::map<std::string, std::shared_ptr<Committers>> servers;
+    const pg::Result rows = pg::execute(select_committers);
+    for (size_t row = 0; row < rows.rows(); row++) {
+        auto &committers = servers[std::string(rows.text(row, 0))];
+        if (!committers)
+            committers = std::make_shared<Committers>();
+        committers->is_on = true;
+        committers->is_required = rows.boolean(row, 1);
+        if (rows.at(row, 2))
+            committers->users[rows.oid(row, 2)] = user_from(rows, row);
+    }
+    for (auto &[relation, mirror] : catalog.mirrors)
+        if (const auto found = servers.find(mirror.server); found != servers.end())
+            mirror.committers = found->second;
+}
+
 void connect_mirrors(Catalog &catalog) {
     const pg::Result kubeconfigs = pg::execute(select_kubeconfigs);
     for (size_t row = 0; row < kubeconfigs.rows(); row++)
@@ -183,6 +225,7 @@ Catalog load_catalog() {
     Catalog catalog;
     static_cast<Arming &>(catalog) = load_arming();
     read_mirrors(catalog, std::nullopt);
+    read_committers(catalog);
     connect_mirrors(catalog);
     return catalog;
 }

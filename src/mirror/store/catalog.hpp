@@ -11,6 +11,7 @@
 #include "kubernetes/api.hpp"
 #include "kubernetes/connection.hpp"
 #include "kubernetes/credentials/file_stamp.hpp"
+#include "mirror/decision/committers.hpp"
 #include "mirror/decision/intent.hpp"
 #include "mirror/values/mapping.hpp"
 
@@ -28,6 +29,7 @@ struct Mirror {
     // nullptr: it cannot be reached; connection_error says why.
     std::shared_ptr<const kubernetes::Connection> connection;
     std::string connection_error;
+    std::shared_ptr<const Committers> committers = std::make_shared<Committers>(); // whom the server is told of
     bool is_offline = false; // there is none on purpose (option offline of the server); connection_error says so
 
     kubernetes::Resource resource;

@@ -57,6 +57,11 @@ Cell number(uint64_t number) {
 Cell position(uint64_t lsn) {
     return lsn == 0 ? Cell() : Cell(format_lsn(lsn));
 }
+// Transaction and position; what a compare found has neither.
+Cell commit_of(const ObjectWrite &write) {
+    return write.transaction == 0 ? Cell()
+                                  : Cell(std::to_string(write.transaction) + ' ' + format_lsn(write.commit_lsn));
+}
 std::string truth(bool value) {
     return value ? "t" : "f";
 }
@@ -83,28 +88,28 @@ pg::Statement save_objects{R"sql(
                      applied::jsonb, base::jsonb, claimed::text[], first_written::text[], stamp,
                      phase, message, reason, attempts::integer,
                      clock_timestamp() + next_attempt_ms::bigint * interval '1 ms' AS next_attempt_at,
-                     transaction::xid8, commit_lsn::pg_lsn, released::text[], missing::text[],
-                     last_actuation::bigint
+                     split_part(commit, ' ', 1)::xid8 AS transaction, split_part(commit, ' ', 2)::pg_lsn AS commit_lsn, released::text[], missing::text[],
+                     last_actuation::bigint, (SELECT r.rolname FROM pg_authid AS r WHERE r.oid = committer::oid) AS committer
               FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
                           $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) AS v
                   (relation, namespace, name, field_manager, uid, resource_version, generation,
                    live, managers, health, health_message, controller, last_manager,
                    gone, accepted, fresh, created, applied, base, claimed, first_written, stamp,
-                   phase, message, reason, attempts, next_attempt_ms, transaction, commit_lsn, released, missing,
-                   last_actuation)) AS v
+                   phase, message, reason, attempts, next_attempt_ms, commit, released, missing,
+                   last_actuation, committer)) AS v
         JOIN dbnet.mirrored_relation AS m ON m.relation = v.relation AND m.field_manager = v.field_manager
         LEFT JOIN dbnet.object AS k ON k.relation = v.relation AND k.namespace = v.namespace AND k.name = v.name) AS w
     ON o.relation = w.relation AND o.namespace = w.namespace AND o.name = w.name
     WHEN NOT MATCHED THEN INSERT
         (relation, namespace, name, uid, resource_version, generation, live, managers, base, claimed, applied,
          first_written, stamp, phase, health, health_message, message, reason, attempts, next_attempt_at, created_by_us, controller,
-         last_manager, commit_transaction, commit_lsn, last_actuation)
+         last_manager, commit_transaction, commit_lsn, committer, last_actuation)
         VALUES (w.relation, w.namespace, w.name, w.uid, w.resource_version, w.generation, w.live,
                 coalesce(w.managers, '{}'), CASE WHEN w.accepted THEN w.base ELSE '{}' END,
                 CASE WHEN w.accepted THEN w.claimed ELSE '{}' END, CASE WHEN w.accepted THEN w.applied ELSE '{}' END,
                 w.first_written, w.stamp, w.phase, w.health, w.health_message, w.message, w.reason, w.attempts,
                 w.next_attempt_at, w.created, w.controller, w.last_manager, w.transaction, w.commit_lsn,
-                w.last_actuation)
+                w.committer, w.last_actuation)
     WHEN MATCHED THEN UPDATE SET
         uid              = CASE WHEN w.is_newer THEN w.uid ELSE o.uid END,
         resource_version = CASE WHEN w.is_newer THEN w.resource_version ELSE o.resource_version END,
@@ -137,6 +142,7 @@ pg::Statement save_objects{R"sql(
         created_by_us    = w.created OR o.created_by_us AND NOT (w.accepted AND w.fresh AND o.uid IS DISTINCT FROM w.uid),
         commit_transaction = coalesce(w.transaction, o.commit_transaction),
         commit_lsn       = coalesce(w.commit_lsn, o.commit_lsn),
+        committer        = coalesce(w.committer, o.committer),
         last_actuation   = coalesce(w.last_actuation, o.last_actuation),
         replacing        = CASE WHEN NOT w.accepted THEN o.replacing END,
         changed_at       = clock_timestamp()
@@ -145,17 +151,16 @@ pg::Statement save_objects{R"sql(
 void add(pg::TextColumns &rows, const ObjectWrite &write, uint64_t last_actuation) {
     static const Observed unseen;
     const Observed &seen = write.seen ? *write.seen : unseen;
-    rows.add(std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager,
-             known(seen.uid), known(seen.resource_version),
-             seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(), write.seen ? Cell(seen.live) : Cell(),
-             write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health), known(seen.health_message),
-             known(seen.controller), known(seen.last_manager), known(write.gone_uid), truth(write.accepted),
-             truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied), text_of(write.base),
-             pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
-             known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
-             write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(),
-             number(write.transaction), position(write.commit_lsn), pg::array_text(write.released),
-             pg::array_text(write.missing), number(last_actuation));
+    rows.add(
+        std::to_string(write.key.relation), write.key.name_space, write.key.name, write.field_manager, known(seen.uid),
+        known(seen.resource_version), seen.generation ? Cell(std::to_string(*seen.generation)) : Cell(),
+        write.seen ? Cell(seen.live) : Cell(), write.seen ? Cell(seen.managers.dump()) : Cell(), known(seen.health),
+        known(seen.health_message), known(seen.controller), known(seen.last_manager), known(write.gone_uid),
+        truth(write.accepted), truth(write.fresh), truth(write.created || write.adopted), text_of(write.applied),
+        text_of(write.base), pg::array_text(write.claimed), pg::array_text(write.first_written), known(write.stamp),
+        known(to_text(write.phase)), words(write.message), words(write.reason), std::to_string(write.attempts),
+        write.next_attempt_ms >= 0 ? Cell(std::to_string(write.next_attempt_ms)) : Cell(), commit_of(write),
+        pg::array_text(write.released), pg::array_text(write.missing), number(last_actuation), number(write.committer));
 }
 
 pg::Statement save_replacing{R"sql(
@@ -196,13 +201,13 @@ pg::Statement save_held{R"sql(
 
 pg::Statement save_actuations{R"sql(
     INSERT INTO dbnet.actuation (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role,
-                                 attempt, http_status, reason, message, latency_ms, forced, warnings, at)
+                                 attempt, http_status, reason, message, latency_ms, forced, warnings, at, acts_as)
     SELECT w.id::bigint, w.cause::bigint, w.relation::oid, w.namespace, w.name, w.operation, w.paths::text[],
            w.transaction::xid8, w.commit_lsn::pg_lsn, r.rolname, w.attempt::integer, w.http_status::integer, w.reason, w.message, w.latency_ms::double precision,
-           w.forced::boolean, w.warnings::text[], timestamptz 'epoch' + w.at::bigint * interval '1 microsecond'
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS w
+           w.forced::boolean, w.warnings::text[], timestamptz 'epoch' + w.at::bigint * interval '1 microsecond', w.acts_as
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) AS w
          (id, cause, relation, namespace, name, operation, paths, transaction, commit_lsn, role, attempt, http_status, reason,
-          message, latency_ms, forced, warnings, at)
+          message, latency_ms, forced, warnings, at, acts_as)
     LEFT JOIN pg_authid AS r ON r.oid = w.role::oid)sql"};
 
 void add(pg::TextColumns &rows, const ActuationWrite &write, uint64_t id) {
@@ -211,7 +216,8 @@ void add(pg::TextColumns &rows, const ActuationWrite &write, uint64_t id) {
              number(write.transaction), position(write.commit_lsn), number(write.role), std::to_string(write.attempt),
              number(write.http_status), words(write.reason), words(write.message), std::to_string(write.latency_ms),
              truth(write.forced), write.warnings.empty() ? Cell() : Cell(pg::array_text(write.warnings)),
-             std::to_string(duration_cast<std::chrono::microseconds>(write.at.time_since_epoch()).count()));
+             std::to_string(duration_cast<std::chrono::microseconds>(write.at.time_since_epoch()).count()),
+             known(write.acts_as));
 }
 
 void add_key(pg::TextColumns &rows, const Key &key) {
@@ -284,16 +290,38 @@ pg::Statement load_awaited_objects{R"sql(
     ORDER BY k.relation, k.namespace, k.name, o.relation, o.namespace, o.name
 )sql"};
 
-pg::Statement load_newest_versions{R"sql(
-    SELECT (SELECT v.id FROM dbnet.entity_version AS v
-            WHERE v.relation = t.number AND v.key_hash = dbnet.key_hash(t.key_columns,
-                CASE cardinality(t.key_columns) WHEN 1 THEN jsonb_build_object(t.key_columns[1], k.name)
-                     ELSE jsonb_build_object(t.key_columns[1], k.namespace, t.key_columns[2], k.name) END)
-            ORDER BY v.id DESC LIMIT 1)
+#define DBNET_VERSIONS_OF_KEY                                                                                          \
+    "dbnet.entity_version AS v"                                                                                        \
+    " WHERE v.relation = t.number AND v.key_hash = dbnet.key_hash(t.key_columns,"                                      \
+    " CASE cardinality(t.key_columns) WHEN 1 THEN jsonb_build_object(t.key_columns[1], k.name)"                        \
+    " ELSE jsonb_build_object(t.key_columns[1], k.namespace, t.key_columns[2], k.name) END)"                           \
+    " ORDER BY v.id DESC"
+
+pg::Statement load_newest_versions{"SELECT (SELECT v.id FROM " DBNET_VERSIONS_OF_KEY R"sql( LIMIT 1)
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.tracked_relation AS t ON t.relation = k.relation
     ORDER BY k.number
 )sql"};
+
+// While no worker ran there were no reports: what dbnet.object does not tell of is among the newest versions.
+pg::Statement load_last_committers{R"sql(
+    SELECT (SELECT u.oid FROM pg_authid AS u WHERE u.rolname = coalesce(c.role, o.committer))
+    FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
+    LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
+    LEFT JOIN dbnet.tracked_relation AS t ON t.relation = k.relation
+    LEFT JOIN LATERAL (
+        SELECT coalesce(f.transaction_role, f.role) AS role
+        FROM (SELECT v.id, v.activity FROM )sql" DBNET_VERSIONS_OF_KEY R"sql( LIMIT 16) AS v
+        JOIN dbnet.activity AS a ON a.id = v.activity AND ((a.id >> 51) & 15) = ((v.activity >> 51) & 15)
+        JOIN dbnet.activity AS f ON f.id = a.transaction AND ((f.id >> 51) & 15) = ((a.transaction >> 51) & 15)
+        WHERE a.kind <> 'R'
+        ORDER BY v.id DESC LIMIT 1) AS c ON true
+    ORDER BY k.number
+)sql"};
+
+#undef DBNET_VERSIONS_OF_KEY
+
+pg::Statement name_of_role{"SELECT rolname FROM pg_authid WHERE oid = $1"};
 
 pg::Statement count_of_relation{"SELECT count(*) FROM dbnet.object WHERE relation = $1"};
 
@@ -436,6 +464,20 @@ std::vector<uint64_t> newest_versions(std::span<const Key> keys) {
     for (size_t row = 0; row < rows.rows(); row++)
         versions[row] = static_cast<uint64_t>(rows.integer(row, 0));
     return versions;
+}
+
+std::vector<uint32_t> last_committers(std::span<const Key> keys) {
+    const KeyArrays arrays(keys);
+    const pg::Result rows = pg::execute(load_last_committers, arrays.relations, arrays.name_spaces, arrays.names);
+    std::vector<uint32_t> roles(rows.rows());
+    for (size_t row = 0; row < rows.rows(); row++)
+        roles[row] = rows.at(row, 0) ? rows.oid(row, 0) : 0;
+    return roles;
+}
+
+std::string role_name(uint32_t role) {
+    const pg::Result found = pg::execute(name_of_role, Oid{role});
+    return found.rows() > 0 ? std::string(found.text(0, 0)) : std::string();
 }
 
 int64_t count_objects(uint32_t relation) {

@@ -47,6 +47,12 @@ std::map<Key, Key> load_awaited(std::span<const Key> deleted);
 // In the order of the keys: event id of the newest version of each row that is on record; 0: none.
 std::vector<uint64_t> newest_versions(std::span<const Key> keys);
 
+// In the order of the keys: the role that last committed the row, reports left aside; 0: it is not on record, or is
+// gone.
+std::vector<uint32_t> last_committers(std::span<const Key> keys);
+
+std::string role_name(uint32_t role); // "" for 0
+
 // One row of dbnet.object that changes, and what goes with it.
 struct ObjectWrite {
     Key key;
@@ -78,6 +84,7 @@ struct ObjectWrite {
     int64_t next_attempt_ms = -1; // from now; -1: not by time
     uint64_t transaction = 0;     // 0: found by a compare, the recorded one stays
     uint64_t commit_lsn = 0;
+    uint32_t committer = 0; // oid of the role that committed the row; 0: not known, the recorded one stays
 
     int64_t tombstone_id = 0;   // > 0: tombstones up to this one are done
     bool settles_hold = false;  // held changes of the key are done
@@ -94,8 +101,9 @@ struct ActuationWrite {
     std::vector<std::string> paths;  // none for delete
     uint64_t transaction = 0;
     uint64_t commit_lsn = 0;
-    uint64_t cause = 0; // event id of the change that the call carried; 0: not recorded
-    uint32_t role = 0;  // oid, 0: not known
+    uint64_t cause = 0;  // event id of the change that the call carried; 0: not recorded
+    uint32_t role = 0;   // oid, 0: not known
+    std::string acts_as; // user of the server as whom it was made; empty: as who the credentials are
     int attempt = 1;
     int http_status = 0;
     std::string reason;

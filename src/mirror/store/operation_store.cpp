@@ -28,7 +28,8 @@ const pg::Statement load_open{R"sql(
               AND v.key_hash = dbnet.key_hash(ARRAY['id']::name[], jsonb_build_object('id', o.id))
               AND v.operation = 'I' ORDER BY v.id DESC LIMIT 1),
            (SELECT jsonb_agg(jsonb_build_array(s.namespace, s.name, s.uid, s.state, s.message, s.reason, s.attempts) ORDER BY s.namespace, s.name)
-            FROM dbnet.operation_step AS s WHERE s.operation = o.id)
+            FROM dbnet.operation_step AS s WHERE s.operation = o.id),
+           o.requested_by
     FROM dbnet.operation AS o
     LEFT JOIN pg_roles AS r ON r.rolname = o.requested_by
     LEFT JOIN LATERAL (SELECT id, decision, decided_by FROM dbnet.held_change AS h
@@ -164,6 +165,7 @@ std::vector<Operation> load_open_operations() {
         operation.decided_by = rows.text(row, 14);
         operation.event = static_cast<uint64_t>(rows.integer(row, 15));
         operation.steps = steps_from(rows.at(row, 16));
+        operation.requested_by = rows.text(row, 17);
     }
     return operations;
 }

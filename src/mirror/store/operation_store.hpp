@@ -40,8 +40,9 @@ struct Operation {
     std::string pod_selector;
 
     uint64_t transaction = 0;
-    uint64_t event = 0; // of the row's insertion, that calls are caused by; 0: not recorded
-    uint32_t role = 0;  // who asked; 0: that role is gone
+    uint64_t event = 0;       // of the row's insertion, that calls are caused by; 0: not recorded
+    uint32_t role = 0;        // who asked; 0: that role is gone
+    std::string requested_by; // its name
     std::string restarted_at;
 
     bool is_running = false;

@@ -265,7 +265,7 @@ sub kubectl {
     return ($? >> 8, $output, $errors);
 }
 
-# The requests that the server has had, oldest first: {method, path (with query), status, agent, certificate (whose), time (s)}; of the
+# The requests that the server has had, oldest first: {method, path (with query), status, agent, certificate (whose), acts_as (whom the sender impersonates, or ''), time (s)}; of the
 # simulator and of proxies accept, too. Watches count
 # from their start, others when they are answered. Options: method, path (pattern), since (an earlier count of requests),
 # agent (pattern; default: all but this harness's curl and kubectl).

@@ -202,6 +202,7 @@ sub log_requests {
             status => $event->{responseStatus}{code},
             agent  => $event->{userAgent} // '',
             certificate => $event->{user}{username} // '',
+            acts_as => $event->{impersonatedUser}{username} // '',
             time   => Time::Piece->strptime($date, '%Y-%m-%dT%H:%M:%S')->epoch + ($fraction // 0) };
     }
     return @requests;
