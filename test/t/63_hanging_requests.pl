@@ -100,7 +100,10 @@ for my $button (
     $node->safe_psql('postgres', qq{UPDATE net.configs SET data = '{"v": "2"}' WHERE name = '$key'});
     is_under_way($key);
     $node->safe_psql('postgres', $press);
-    $node->safe_psql('postgres', 'SELECT pg_reload_conf()') if $what eq 'actuate';
+    if ($what eq 'actuate') {
+        $node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+        $node->wait_for('SHOW dbnet.actuate', 'it is off', expected => 'off');
+    }
     go_on();
     $api->wait_until(sub { scalar(() = write_of($key)) >= 2 }, 'the request is answered');
     $api->disturb('hold_watches?on=false');
