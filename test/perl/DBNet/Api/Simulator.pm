@@ -46,7 +46,7 @@ sub start_server {
     ($self->{port}) = $self->direct->url =~ /:(\d+)$/;
     $self->start_process;
     DBNet::Api::Proxy::start_with_server($self);
-    $self->wait_until(sub { $self->check_running; return $self->is_ready }, 'kubesim answers /readyz again', 20);
+    $self->wait_until(sub { $self->check_running; return $self->is_ready }, 'kubesim answers /readyz again', 60);
     return;
 }
 
