@@ -310,12 +310,12 @@ TEST_F(MirrorWatchTest, WhatIsFoundByStocktakingIsARepairUnlessTheWatchHasToldOf
     pump([&] { return watch->reflector().is_watching(); });
     take();
     const mirror::Key found{watch->mirror().relation, "", "n1"}, told{watch->mirror().relation, "", "n2"};
-    watch->look_up(told, "u2", monotonic_now() + 3'600'000, "120");
+    watch->look_up({told, "u2", "120"}, monotonic_now() + 3'600'000);
     tells = true;
     pump([&] { return watch->queue().contains(told); });
     EXPECT_FALSE(watch->looks_up(told)) << "the watch was late, not wrong";
     EXPECT_FALSE(take()[0].is_repair);
-    watch->look_up(found, "u1", 0, "120");
+    watch->look_up({found, "u1", "120"});
     pump([&] { return watch->queue().contains(found); });
     const std::vector<QueuedEvent> events = take();
     EXPECT_TRUE(events[0].is_repair);
@@ -362,7 +362,7 @@ TEST_F(MirrorWatchTest, EventsOlderThanAnAwaitedVersionCountForNothing) {
         return std::string();
     };
     EXPECT_EQ(next(), "");
-    watch->look_up(key, "u1", 0, "204");
+    watch->look_up({key, "u1", "204"});
     pump([&] { return watch->queue().contains(key); });
     EXPECT_EQ(take()[0].resource_version, "203") << "as what was asked for does";
     EXPECT_EQ(next(), "");

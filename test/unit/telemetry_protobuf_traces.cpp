@@ -20,7 +20,7 @@ std::string span(const std::function<void(Writer &)> &more = [](Writer &) {}) {
     });
 }
 
-std::string request(const std::vector<std::string> &spans, const std::string &service = "shop") {
+std::string request_of(const std::vector<std::string> &spans, const std::string &service = "shop") {
     return message([&](Writer &w) {
         w.add_message(1, message([&](Writer &resource_spans) {
                           resource_spans.add_message(1, message([&](Writer &r) {
@@ -36,8 +36,8 @@ std::string request(const std::vector<std::string> &spans, const std::string &se
     });
 }
 
-constexpr const char *owners = "resource service=shop attributes={\"service.name\": \"shop\"}\nscope name=http";
-constexpr const char *plain_span = "span trace=00112233445566778899aabbccddeeff id=0102030405060708 name=GET /";
+constexpr const char *shown_owners = "resource service=shop attributes={\"service.name\": \"shop\"}\nscope name=http";
+constexpr const char *shown_span = "span trace=00112233445566778899aabbccddeeff id=0102030405060708 name=GET /";
 
 std::string attribute(const std::function<void(Writer &)> &any) {
     return message([&](Writer &w) {
@@ -48,7 +48,7 @@ std::string attribute(const std::function<void(Writer &)> &any) {
 
 std::string attribute_text(const std::function<void(Writer &)> &any) {
     const Outcome outcome =
-        decode_protobuf(Signal::traces, request({span([&](Writer &w) { w.add_message(9, attribute(any)); })}));
+        decode_protobuf(Signal::traces, request_of({span([&](Writer &w) { w.add_message(9, attribute(any)); })}));
     return outcome.batch.spans.empty() ? outcome.decoded.message : text_of(outcome.batch.spans[0].attributes);
 }
 
@@ -85,18 +85,18 @@ TEST(TelemetryProtobufTraces, TakesEveryField) {
                       }));
         w.add_fixed32(16, 257);
     });
-    const Outcome outcome = decode_protobuf(Signal::traces, request({all, span()}));
+    const Outcome outcome = decode_protobuf(Signal::traces, request_of({all, span()}));
     EXPECT_TRUE(outcome.decoded.is_readable);
     EXPECT_EQ(outcome.decoded.taken, 2);
     EXPECT_EQ(outcome.decoded.message, "");
     EXPECT_EQ(outcome.batch.requests[0].items, 2u);
     EXPECT_EQ(text_of(outcome.batch),
-              std::string(owners) +
+              std::string(shown_owners) +
                   "\nspan trace=00112233445566778899aabbccddeeff id=0102030405060708 parent=3132333435363738 state=a=b"
                   " name=GET / kind=2 start=1000 end=18446744073709551615 status=2 message=no"
                   " attributes={\"peer\": \"x\", \"http.method\": \"GET\"} flags=257 dropped_attributes=1"
                   " dropped_events=2 dropped_links=3 of=0/0/0\n" +
-                  plain_span +
+                  shown_span +
                   " of=0/0/0"
                   "\nevent of=0.0 time=5 name=exception attributes={\"k\": \"v\"} dropped=9"
                   "\nevent of=0.1 name=second"
@@ -106,7 +106,7 @@ TEST(TelemetryProtobufTraces, TakesEveryField) {
 
 TEST(TelemetryProtobufTraces, NothingIsFine) {
     for (const std::string &body :
-         {std::string(), message([](Writer &w) { w.add_message(1, std::string()); }), request({})}) {
+         {std::string(), message([](Writer &w) { w.add_message(1, std::string()); }), request_of({})}) {
         const Outcome outcome = decode_protobuf(Signal::traces, body);
         EXPECT_TRUE(outcome.decoded.is_readable);
         EXPECT_EQ(outcome.decoded.taken + outcome.decoded.rejected, 0);
@@ -165,8 +165,8 @@ TEST(TelemetryProtobufTraces, WhatComesTwice) {
         w.add_message(15, message([](Writer &s) { s.add_enum(3, 2); }));
         w.add_string(5, "name");
     });
-    EXPECT_EQ(text_of(decode_protobuf(Signal::traces, request({twice})).batch),
-              std::string(owners) +
+    EXPECT_EQ(text_of(decode_protobuf(Signal::traces, request_of({twice})).batch),
+              std::string(shown_owners) +
                   "\nspan trace=00112233445566778899aabbccddeeff id=0102030405060708 name=name status=2"
                   " message=no attributes={\"b\": \"2\", \"late\": [1, 2]} of=0/0/0");
 }
@@ -191,11 +191,11 @@ TEST(TelemetryProtobufTraces, TheResourceMayComeLastAndInPieces) {
         text_of(decode_protobuf(Signal::traces, body).batch),
         "resource node=k8s.node.name attributes={\"host.name\": \"host.name\", \"k8s.node.name\": \"k8s.node.name\"}"
         " schema_url=resource url\nscope name=http version=v1 schema_url=url\n" +
-            std::string(plain_span) + " of=0/0/0");
+            std::string(shown_span) + " of=0/0/0");
 }
 
 TEST(TelemetryProtobufTraces, EqualResourcesAreOne) {
-    const std::string one = request({span()}), other = request({span()}, "other");
+    const std::string one = request_of({span()}), other = request_of({span()}, "other");
     Batch batch;
     for (const std::string &body : {one, one, other, one})
         decode(Signal::traces, Encoding::protobuf, body, {}, batch);
@@ -214,10 +214,10 @@ TEST(TelemetryProtobufTraces, UnknownFieldsAndGroupsAreSkipped) {
     });
     // Group 20 with a varint, a group and a fixed32 in it.
     odd += std::string("\xa3\x01\x08\x05\x13\x0a\x01x\x14\x1d\x01\x02\x03\x04\xa4\x01", 16);
-    EXPECT_EQ(text_of(decode_protobuf(Signal::traces, request({odd})).batch),
-              std::string(owners) + "\n" + plain_span + " of=0/0/0");
+    EXPECT_EQ(text_of(decode_protobuf(Signal::traces, request_of({odd})).batch),
+              std::string(shown_owners) + "\n" + shown_span + " of=0/0/0");
     for (const char *broken : {"\xa3\x01\x08\x05", "\xa4\x01"}) {
-        const Decoded decoded = decode_protobuf(Signal::traces, request({span(), span() + broken})).decoded;
+        const Decoded decoded = decode_protobuf(Signal::traces, request_of({span(), span() + broken})).decoded;
         EXPECT_FALSE(decoded.is_readable);
         EXPECT_EQ(decoded.field, "resourceSpans[0].scopeSpans[0].spans[1]");
     }
@@ -234,7 +234,7 @@ TEST(TelemetryProtobufTraces, ABadSpanIsRejectedAlone) {
         });
     };
     const auto reason = [&](const std::string &bad) {
-        const Outcome outcome = decode_protobuf(Signal::traces, request({span(), bad, span()}));
+        const Outcome outcome = decode_protobuf(Signal::traces, request_of({span(), bad, span()}));
         EXPECT_TRUE(outcome.decoded.is_readable);
         EXPECT_EQ(outcome.decoded.taken, 2);
         EXPECT_EQ(outcome.decoded.rejected, 1);
@@ -267,7 +267,7 @@ std::string nested(unsigned depth) {
 
 TEST(TelemetryProtobufTraces, NestingIsCapped) {
     const auto outcome = [](unsigned depth) {
-        return decode_protobuf(Signal::traces, request({span([&](Writer &w) {
+        return decode_protobuf(Signal::traces, request_of({span([&](Writer &w) {
                                    w.add_message(9, message([&](Writer &a) {
                                                      a.add_string(1, "deep");
                                                      a.add_message(2, nested(depth));
@@ -293,12 +293,12 @@ TEST(TelemetryProtobufTraces, ABadResourceCostsItsItemsOnly) {
                                                      }));
                       }));
     });
-    const Outcome outcome = decode_protobuf(Signal::traces, request({span()}) + bad + request({span()}));
+    const Outcome outcome = decode_protobuf(Signal::traces, request_of({span()}) + bad + request_of({span()}));
     EXPECT_EQ(outcome.decoded.message,
               "2 of 4 spans rejected. resourceSpans[1].resource: attribute \"deep\": nested deeper "
               "than 100 levels.");
     EXPECT_EQ(text_of(outcome.batch),
-              std::string(owners) + "\n" + plain_span + " of=0/0/0\n" + plain_span + " of=0/0/0");
+              std::string(shown_owners) + "\n" + shown_span + " of=0/0/0\n" + shown_span + " of=0/0/0");
 }
 
 TEST(TelemetryProtobufTraces, TextIsRepaired) {
@@ -308,7 +308,7 @@ TEST(TelemetryProtobufTraces, TextIsRepaired) {
         w.add_message(9, string_attribute("euro", "\xe2\x82\xac"));
         w.add_message(9, string_attribute("long", std::string(100, 'x') + "\xc0\x80\xed\xa0\x80" + "y"));
     });
-    const Outcome outcome = decode_protobuf(Signal::traces, request({odd}));
+    const Outcome outcome = decode_protobuf(Signal::traces, request_of({odd}));
     EXPECT_EQ(outcome.batch.spans[0].name, "a\uFFFDb");
     EXPECT_EQ(text_of(outcome.batch.spans[0].attributes), "{\"cut\": \"\uFFFD\", \"euro\": \"€\", \"long\": \"" +
                                                               std::string(100, 'x') +
@@ -320,10 +320,10 @@ TEST(TelemetryProtobufTraces, TextIsRepaired) {
 
 TEST(TelemetryProtobufTraces, AnUnreadableBodyLeavesTheBatchAsItWas) {
     Batch batch;
-    const std::string good = request({span()});
+    const std::string good = request_of({span()});
     decode(Signal::traces, Encoding::protobuf, good, {}, batch);
     const std::string before = text_of(batch);
-    const std::string other = request({span(), span()}, "other"), cut = other.substr(0, 100);
+    const std::string other = request_of({span(), span()}, "other"), cut = other.substr(0, 100);
     const Decoded decoded = decode(Signal::traces, Encoding::protobuf, cut, {}, batch);
     EXPECT_FALSE(decoded.is_readable);
     EXPECT_EQ(decoded.message, "the body is no protobuf of an OTLP request: end of buffer exception");
