@@ -22,6 +22,7 @@ SELECT object.relation,
                WHEN 'NotFound' THEN 'Create what is missing in the cluster (message says what), or delete the row; it is tried again until then.'
                WHEN 'Forbidden' THEN 'Nothing if the namespace is made again: it is sent then. Else delete the row.'
                WHEN 'SchemaChanged' THEN 'Mend what dbnet.refresh_schema() of the mirror shows; it is sent then, or when the schema is as it was.'
+               WHEN 'RowUnreadable' THEN 'See to it that the row can be read: message says what went wrong. It is tried again until then.'
                ELSE meaning.next_step END
            WHEN object.phase = 'invalid' AND object.reason = 'Immutable'
                THEN 'The field can be set only when the object is made: write the old value back; or delete the row and, once the object is gone, insert it again; dbnet.alter_mirror(..., on_immutable => ''recreate'') does that for objects that DBNet created.'

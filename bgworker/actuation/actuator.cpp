@@ -60,6 +60,7 @@ void Actuator::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     });
     std::erase_if(plans_, [&](const auto &plan) { return queue_.find(plan.first) == nullptr; });
     totals_.clear();
+    std::erase_if(paces_, [&](const auto &known) { return !catalog_->find(known.first); });
 }
 
 void Actuator::take(const Commit &commit) {

@@ -21,6 +21,7 @@
 #include "bgworker/actuation/fights.hpp"
 #include "bgworker/actuation/request_window.hpp"
 #include "bgworker/change_feed/wal_tail.hpp"
+#include "bgworker/read_pace.hpp"
 #include "kubernetes/transport/transport.hpp"
 #include "mirror/decision/mass_change.hpp"
 #include "mirror/store/catalog.hpp"
@@ -181,6 +182,11 @@ private:
     static void look_up_versions(std::span<Entry *const> entries);
     static void look_up_committers(std::span<Entry *const> entries, const mirror::Mirror &mirror);
 
+    // actuator_read.cpp: the rows to decide about.
+    void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
+    size_t decide_some(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live, int64_t now_ms);
+    void note_unread(Entry &entry, const mirror::Mirror &mirror, const std::exception &caught);
+
     // actuator_turn.cpp: the transaction of a turn.
     bool wants_transaction(int64_t now_ms) const;
     std::vector<Entry *> take_batch(int64_t now_ms);
@@ -190,7 +196,6 @@ private:
     std::vector<mirror::ActuationWrite> take_log(int64_t now_ms);
     void write_log(std::vector<mirror::ActuationWrite> log, int64_t now_ms);
     void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
-    void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms);
@@ -242,10 +247,20 @@ private:
     // Of the transaction that runs; taken up by after_commit().
     struct Outcome {
         mirror::Key key;
-        enum class Kind { settled, stopped, retry, postponed, prepared, restore, forgotten } kind = Kind::settled;
+        enum class Kind {
+            settled,
+            stopped,
+            retry,
+            unread,   // the row could not be read
+            put_back, // nobody has looked
+            postponed,
+            prepared,
+            restore,
+            forgotten
+        } kind = Kind::settled;
         Plan plan;            // prepared
-        std::string text;     // forgotten: uid of the object; postponed: what its record says
-        int64_t delay_ms = 0; // postponed
+        std::string text;     // forgotten: uid of the object; postponed, unread: what its record says
+        int64_t delay_ms = 0; // postponed, unread
         bool row_may_differ = false;
     };
     std::vector<Outcome> outcomes_;
@@ -255,6 +270,7 @@ private:
 
     std::unordered_map<uint32_t, mirror::MassChangeGate> gates_;
     std::unordered_map<uint32_t, Total> totals_;
+    std::unordered_map<uint32_t, ReadPace> paces_; // of reading rows
     Fights fights_;
     std::map<uint32_t, Outdated> outdated_;
     int64_t recorded_ms_ = 0; // when waiting objects were last looked through
@@ -263,6 +279,9 @@ private:
 
 // Decisions about the mirror need the live objects: who owns their fields, or their labels.
 bool needs_live(const mirror::Mirror &mirror);
+
+// A row may be to blame that rows could not be read: no lock, no lack of resources and no DDL is.
+bool is_rows_fault(const std::exception &caught);
 
 // What the settings hold back; see mirror/mass_change.hpp.
 mirror::HoldLimits hold_limits();

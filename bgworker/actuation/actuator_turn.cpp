@@ -8,7 +8,6 @@
 #include "mirror/decision/merge.hpp"
 #include "mirror/decision/own_history.hpp"
 #include "mirror/decision/scope.hpp"
-#include "mirror/store/row_reader.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
 
@@ -90,6 +89,11 @@ std::string fight_message(const std::string &rival, const mirror::Decision &deci
 }
 
 } // namespace
+
+bool is_rows_fault(const std::exception &caught) {
+    const auto *error = dynamic_cast<const pg::pg_error *>(&caught);
+    return error != nullptr && !will_pass(error->sqlstate());
+}
 
 bool Actuator::wants_transaction(int64_t now_ms) const {
     if (!writes_.empty() || (!unlogged_.empty() && now_ms >= unlogged_due_ms_))
@@ -269,7 +273,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         if (!found)
             continue;
         Entry &entry = *found;
-        if (outcome.kind != Outcome::Kind::retry)
+        if (outcome.kind != Outcome::Kind::retry && outcome.kind != Outcome::Kind::unread &&
+            outcome.kind != Outcome::Kind::put_back)
             entry.gone_uid.clear();
         if (outcome.kind != Outcome::Kind::prepared)
             plans_.erase(outcome.key); // of an older decision
@@ -294,6 +299,10 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             // Apart from each other: what failed together may succeed alone.
             queue_.retry_at(entry, now_ms + backoff_ms(++entry.attempts, random_() / 2147483648.0));
             break;
+        case Outcome::Kind::put_back:
+            queue_.redo(entry);
+            break;
+        case Outcome::Kind::unread:
         case Outcome::Kind::postponed:
             entry.recorded = outcome.text;
             entry.untold_lsn = 0;
@@ -306,45 +315,6 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         }
     }
     outcomes_.clear();
-}
-
-void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
-    // Of each relation: what is there to decide. A table that does not fit is compared as a whole once it does.
-    std::map<uint32_t, std::vector<Entry *>> by_relation;
-    bool with_live = false;
-    for (Entry *entry : batch) {
-        const mirror::Mirror *mirror = catalog_->find(entry->key.relation);
-        if (!mirror || !mirror->problem.empty()) {
-            outcomes_.push_back({entry->key, mirror ? Outcome::Kind::stopped : Outcome::Kind::settled, {}, {}, 0});
-            continue;
-        }
-        with_live |= needs_live(*mirror);
-        by_relation[entry->key.relation].push_back(entry);
-    }
-    for (const auto &[relation, entries] : by_relation) {
-        const mirror::Mirror &mirror = *catalog_->find(relation);
-        std::vector<mirror::Key> keys;
-        for (const Entry *entry : entries)
-            keys.push_back(entry->key);
-        look_up_versions(entries);
-        look_up_committers(entries, mirror);
-        const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, with_live);
-        std::vector<std::optional<mirror::RowFields>> rows;
-        try {
-            rows = pg::in_subtransaction([&] { return mirror::read_rows(mirror, keys); });
-        } catch (const std::exception &caught) {
-            client_.note_error("rows of " + mirror.qualified_name + " could not be read: " + caught.what());
-            for (const Entry *entry : entries)
-                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
-            continue;
-        }
-        const std::map<mirror::Key, DeleteObstacle> obstacles = load_obstacles(entries, stored);
-        for (size_t i = 0; i < entries.size(); i++) {
-            const auto obstacle = obstacles.find(keys[i]);
-            decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr,
-                       obstacle == obstacles.end() ? nullptr : &obstacle->second, now_ms);
-        }
-    }
 }
 
 void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "mirror/decision/merge.hpp"
-#include "mirror/store/row_reader.hpp"
 #include "pg/spi.hpp"
+#include "settings.hpp"
 
 namespace dbnet::bgworker {
 
@@ -13,8 +13,6 @@ using mirror::Action;
 using mirror::Phase;
 
 namespace {
-
-constexpr int slice_keys = 500;
 
 bool has_failed_for_good(Phase phase) {
     return phase == Phase::conflict || phase == Phase::invalid || phase == Phase::denied || phase == Phase::stale;
@@ -72,12 +70,8 @@ bool Compare::step() {
             continue;
         try {
             job.running = true;
-            if (!job.rows_done)
-                pg::in_transaction([&] { step_rows(job, mirror); });
-            else
-                pg::in_transaction([&] { step_keys(job, mirror); });
+            step_job(job, mirror);
         } catch (const std::exception &caught) {
-            job.blocks = std::max<uint32_t>(job.blocks / 2, 1);
             client_.note_error("compare of " + mirror.qualified_name + ": " + caught.what());
             job.not_before_ms = monotonic_ms() + std::max<int64_t>(backoff_ms(++job.failures, 0.5), 1000);
             continue; // another mirror's compare goes on
@@ -90,15 +84,44 @@ bool Compare::step() {
     return false;
 }
 
+// What cannot be read together is read in smaller slices, at once.
+void Compare::step_job(Job &job, const mirror::Mirror &mirror) {
+    ReadPace &pace = job.rows_done ? job.keys : job.places;
+    const size_t together = pace.together();
+    const int64_t begun_ms = monotonic_ms();
+    try {
+        pg::in_transaction([&] { job.rows_done ? step_keys(job, mirror) : step_rows(job, mirror); });
+        pace.on_success(together, monotonic_ms() - begun_ms, settings::report_statement_timeout);
+    } catch (const std::exception &caught) {
+        if (!is_rows_fault(caught))
+            throw;
+        pace.on_failure(together);
+        if (together == 1)
+            pg::in_transaction([&] { leave_to_actuator(job, mirror); });
+    }
+}
+
+// A row that cannot be read: whoever decides about it says so in its record.
+void Compare::leave_to_actuator(Job &job, const mirror::Mirror &mirror) {
+    const std::vector<mirror::Key> keys = job.rows_done ? mirror::load_pending_keys(mirror.relation, &*job.last_key, 1)
+                                                        : mirror::read_slice_keys(mirror, job.next_place, 1);
+    for (const mirror::Key &key : keys)
+        job.found.push_back({key, false, false, 0});
+    if (!job.rows_done)
+        job.next_place++;
+    else
+        job.last_key = keys.empty() ? std::nullopt : std::optional(keys.back());
+}
+
 void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
     // Under observe no row asks for anything.
     if (mirror.settings.manage) {
         Rows rows;
-        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_block, job.blocks))
+        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_place, job.places.together()))
             rows.emplace_back(std::move(key), std::move(fields));
         examine(job, mirror, rows);
-        job.next_block += job.blocks;
-        if (job.next_block < mirror::count_blocks(mirror))
+        job.next_place += job.places.together();
+        if (job.next_place < mirror::count_places(mirror))
             return;
     }
     job.rows_done = true;
@@ -106,7 +129,8 @@ void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
 }
 
 void Compare::step_keys(Job &job, const mirror::Mirror &mirror) {
-    const std::vector<mirror::Key> keys = mirror::load_pending_keys(mirror.relation, &*job.last_key, slice_keys);
+    const std::vector<mirror::Key> keys =
+        mirror::load_pending_keys(mirror.relation, &*job.last_key, job.keys.together());
     std::vector<std::optional<mirror::RowFields>> fields = mirror::read_rows(mirror, keys);
     Rows rows;
     for (size_t i = 0; i < keys.size(); i++)

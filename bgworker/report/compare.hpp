@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "bgworker/actuation/actuator.hpp"
+#include "bgworker/read_pace.hpp"
+#include "mirror/store/row_reader.hpp"
 
 namespace dbnet::bgworker {
 
@@ -35,7 +37,8 @@ public:
     std::vector<uint32_t> pending() const;
 
 private:
-    static constexpr uint32_t slice_blocks = 16; // of 8 kB: a few hundred to a few thousand rows
+    static constexpr size_t slice_blocks = 16; // of 8 kB: a few hundred to a few thousand rows
+    static constexpr size_t slice_keys = 500;
 
     struct Job {
         bool thorough = false;
@@ -44,9 +47,10 @@ private:
         bool rows_done = false;
         int64_t not_before_ms = 0; // after an error
         int failures = 0;          // in a row
-        uint32_t next_block = 0;
-        uint32_t blocks = slice_blocks;      // of a slice; fewer after one that could not be read in time
+        uint64_t next_place = 0;   // see mirror/store/row_reader.hpp
+        ReadPace places{slice_blocks * mirror::places_per_block};
         std::optional<mirror::Key> last_key; // of those without a row
+        ReadPace keys{slice_keys};
         std::vector<Wanted> found;
         std::set<mirror::Key> counted; // in extent
         Extent extent;
@@ -56,6 +60,8 @@ private:
     bool is_ready(const mirror::Mirror &mirror) const;
     void step_rows(Job &job, const mirror::Mirror &mirror);
     void step_keys(Job &job, const mirror::Mirror &mirror);
+    void step_job(Job &job, const mirror::Mirror &mirror);
+    void leave_to_actuator(Job &job, const mirror::Mirror &mirror);
     void examine(Job &job, const mirror::Mirror &mirror, const Rows &rows);
     void finish(uint32_t relation, Job &job);
 

@@ -76,7 +76,7 @@ CREATE CAST (own.mood AS json) WITH FUNCTION own.to_json(own.mood);
 SQL
 for my $mood (qw(slow stubborn)) {
     $node->psql_ok("UPDATE own.maps SET mood = '$mood' WHERE name = 'a'", "a row whose cast is $mood", role => 'mallory');
-    $node->wait_for(q{SELECT last_error LIKE 'rows of own.maps could not be read: canceling statement due to%' FROM dbnet.worker WHERE process = 'mirror worker'}, "$mood: it is cancelled");
+    $node->wait_for("SELECT last_error LIKE 'row $space/a of own.maps could not be read: canceling statement due to%' FROM dbnet.worker WHERE process = 'mirror worker'", "$mood: it is cancelled");
     others_go_on($mood);
     $node->psql_ok("UPDATE own.maps SET mood = 'good', value = '$mood' WHERE name = 'a'", 'mended', role => 'mallory');
     $node->wait_for(qq{SELECT phase = 'synced' AND live->'data'->>'value' = '$mood' FROM dbnet.object WHERE relation = 'own.maps'::regclass AND name = 'a'}, "$mood: and sent once it is mended");

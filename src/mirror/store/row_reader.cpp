@@ -66,7 +66,33 @@ pg::Statement largest_partition{R"sql(
            / current_setting('block_size')::bigint
 )sql"};
 
+std::string place_text(uint64_t place) {
+    return "(" + std::to_string(place / places_per_block) + "," + std::to_string(place % places_per_block) + ")";
+}
+
+// Namespace, name and `columns` of the rows in a slice; a row without a name is nobody's.
+pg::Result slice(const Mirror &mirror, const std::string &columns, const std::string &joined, uint64_t first,
+                 uint64_t count) {
+    const std::string name = column_reference(mirror.name_column);
+    const std::string sql =
+        "SELECT " + (mirror.namespace_column.empty() ? "''" : column_reference(mirror.namespace_column)) + ", " + name +
+        columns + " FROM " + mirror.qualified_name + " AS r" + joined +
+        " WHERE r.ctid OPERATOR(pg_catalog.>=) $1::pg_catalog.tid AND r.ctid OPERATOR(pg_catalog.<) $2::pg_catalog.tid"
+        " AND " +
+        name + " IS NOT NULL";
+    const pg::Statement &select = statement(mirror.owner, sql);
+    const std::string from = place_text(first), to = place_text(first + count);
+    return as_owner(mirror, [&] { return pg::execute(select, from, to); });
+}
+
+Key key_of(const Mirror &mirror, const pg::Result &rows, size_t row) {
+    return {mirror.relation, mirror.namespace_column.empty() ? mirror.name_space : std::string(rows.text(row, 0)),
+            std::string(rows.text(row, 1))};
+}
+
 } // namespace
+
+const uint64_t places_per_block = BLCKSZ / 16; // a row takes more: its header and its line pointer
 
 std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<const Key> keys) {
     std::vector<std::string> name_spaces, names;
@@ -93,30 +119,25 @@ std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<
     return found;
 }
 
-std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint32_t first_block, uint32_t blocks) {
-    const std::string sql =
-        "SELECT " + (mirror.namespace_column.empty() ? "''" : column_reference(mirror.namespace_column)) + ", " +
-        column_reference(mirror.name_column) + ", pg_catalog.to_jsonb(v) FROM " + mirror.qualified_name +
-        " AS r CROSS JOIN LATERAL " + mapped_columns(mirror) +
-        " WHERE r.ctid OPERATOR(pg_catalog.>=) $1::pg_catalog.tid AND r.ctid OPERATOR(pg_catalog.<) $2::pg_catalog.tid";
-    const pg::Statement &select = statement(mirror.owner, sql);
-    const std::string from = "(" + std::to_string(first_block) + ",0)";
-    const std::string to = "(" + std::to_string(first_block + blocks) + ",0)";
-    const pg::Result rows = as_owner(mirror, [&] { return pg::execute(select, from, to); });
+std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint64_t first, uint64_t count) {
+    const pg::Result rows =
+        slice(mirror, ", pg_catalog.to_jsonb(v)", " CROSS JOIN LATERAL " + mapped_columns(mirror), first, count);
     std::vector<std::pair<Key, RowFields>> found;
-    for (size_t row = 0; row < rows.rows(); row++) {
-        if (!rows.at(row, 1))
-            continue; // a row without a name is nobody's
-        Key key{mirror.relation, mirror.name_space, std::string(rows.text(row, 1))};
-        if (!mirror.namespace_column.empty())
-            key.name_space = rows.text(row, 0);
-        found.emplace_back(std::move(key), row_fields(mirror, rows.at(row, 2)));
-    }
+    for (size_t row = 0; row < rows.rows(); row++)
+        found.emplace_back(key_of(mirror, rows, row), row_fields(mirror, rows.at(row, 2)));
     return found;
 }
 
-uint32_t count_blocks(const Mirror &mirror) {
-    return static_cast<uint32_t>(pg::execute(largest_partition, Oid{mirror.relation}).integer(0, 0));
+std::vector<Key> read_slice_keys(const Mirror &mirror, uint64_t first, uint64_t count) {
+    const pg::Result rows = slice(mirror, "", "", first, count);
+    std::vector<Key> found;
+    for (size_t row = 0; row < rows.rows(); row++)
+        found.push_back(key_of(mirror, rows, row));
+    return found;
+}
+
+uint64_t count_places(const Mirror &mirror) {
+    return pg::execute(largest_partition, Oid{mirror.relation}).integer(0, 0) * places_per_block;
 }
 
 } // namespace dbnet::mirror

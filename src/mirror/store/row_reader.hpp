@@ -18,11 +18,17 @@ namespace dbnet::mirror {
 // In the order of the keys, which all belong to `mirror`; nullopt: no such row.
 std::vector<std::optional<RowFields>> read_rows(const Mirror &mirror, std::span<const Key> keys);
 
-// Rows in the table's blocks [first_block, first_block + blocks). Physical slices need no index and no open cursor; a
-// row that moves while the slices go by has been changed by a transaction whose message arrives.
-std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint32_t first_block, uint32_t blocks);
+// Places of rows are counted through the table, so many for each block: more than there are.
+extern const uint64_t places_per_block;
 
-// Blocks of the table, of its largest partition when it is partitioned.
-uint32_t count_blocks(const Mirror &mirror);
+// Rows in the table's places [first, first + count). Physical slices need no index and no open cursor; a row that moves
+// while the slices go by has been changed by a transaction whose message arrives.
+std::vector<std::pair<Key, RowFields>> read_slice(const Mirror &mirror, uint64_t first, uint64_t count);
+
+// The keys alone of such a slice.
+std::vector<Key> read_slice_keys(const Mirror &mirror, uint64_t first, uint64_t count);
+
+// Places of the table, of its largest partition when it is partitioned.
+uint64_t count_places(const Mirror &mirror);
 
 } // namespace dbnet::mirror

@@ -1,0 +1,34 @@
+// How many rows of a mirror are read together.
+#include "bgworker/read_pace.hpp"
+
+#include <gtest/gtest.h>
+
+using dbnet::bgworker::ReadPace;
+
+TEST(ReadPace, FallsToASingleRowAndGrowsAgain) {
+    ReadPace pace(100);
+    EXPECT_EQ(pace.together(), 100);
+    for (const size_t expected : {25, 6, 1, 1}) {
+        pace.on_failure(pace.together());
+        EXPECT_EQ(pace.together(), expected);
+    }
+    for (const size_t expected : {2, 4, 8, 16, 32, 64, 100, 100}) {
+        pace.on_success(pace.together(), 249, 1000);
+        EXPECT_EQ(pace.together(), expected);
+    }
+}
+
+TEST(ReadPace, IsAQuarterOfWhatFailed) {
+    ReadPace pace(100);
+    pace.on_failure(20); // there were no more
+    EXPECT_EQ(pace.together(), 5);
+}
+
+TEST(ReadPace, StaysWhereReadingIsSlowOrTellsNothing) {
+    ReadPace pace(100);
+    pace.on_failure(100);
+    pace.on_success(25, 250, 1000);
+    EXPECT_EQ(pace.together(), 25) << "four times as slow, and twice as many are too many";
+    pace.on_success(24, 0, 1000);
+    EXPECT_EQ(pace.together(), 25) << "fewer";
+}
