@@ -137,8 +137,8 @@ void Actuator::decide_and_save(std::span<Entry *const> batch, int64_t now_ms) {
     mirror::save(pointers_to(writes_), {}, holds_);
 }
 
-// A transaction that is held is held in one commit: who approves what dbnet.held shows approves all of it. Takes the
-// rest of it from the queue into `batch`.
+// A transaction that is held is held in one commit: who approves what dbnet.held shows approves all of it, unless its
+// rows take long to read: then more of it is held soon after. Takes the rest of it from the queue into `batch`.
 void Actuator::hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms) {
     const auto extents = std::exchange(held_extents_, {});
     for (const auto &extent : extents) {

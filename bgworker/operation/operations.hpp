@@ -103,7 +103,7 @@ private:
     void answer_poll(Running &running, const mirror::Mirror &mirror, kubernetes::Response &&response);
     void decide_pods(Running &running);
     void send_evictions(Running &running, const mirror::Mirror &mirror, int64_t now_ms);
-    void answer_eviction(int64_t id, const kubernetes::PodOfNode &pod, mirror::ActuationWrite &&line,
+    void answer_eviction(int64_t id, bool is_dry_run, const kubernetes::PodOfNode &pod, mirror::ActuationWrite &&line,
                          const kubernetes::Response &response);
     // True: the answer is a good one. Else what it means has been noted.
     bool take_verdict(Running &running, const OperationVerdict &verdict);

@@ -408,9 +408,9 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
                                        : kubernetes::eviction_request(pod.step.pod, request.eviction);
         sent.impersonation = running.acts_as;
         transport_.send(*mirror.connection, std::move(sent),
-                        [this, id = request.id, target = pod.step.pod,
+                        [this, id = request.id, is_dry_run = request.eviction.is_dry_run, target = pod.step.pod,
                          line = std::move(line)](kubernetes::Response &&response) mutable {
-                            answer_eviction(id, target, std::move(line), response);
+                            answer_eviction(id, is_dry_run, target, std::move(line), response);
                         });
     }
     if (std::ranges::none_of(running.pods, is_left))
@@ -421,14 +421,14 @@ void Operations::send_evictions(Running &running, const mirror::Mirror &mirror, 
         return send_stage(running, mirror);
 }
 
-void Operations::answer_eviction(int64_t id, const kubernetes::PodOfNode &target, mirror::ActuationWrite &&line,
-                                 const kubernetes::Response &response) {
+void Operations::answer_eviction(int64_t id, bool is_dry_run, const kubernetes::PodOfNode &target,
+                                 mirror::ActuationWrite &&line, const kubernetes::Response &response) {
     const OperationVerdict verdict = judge_operation(kubernetes::classify(response, "pods"), line.attempt, random());
-    const auto found = running_.find(id);
-    if (found == running_.end() || !found->second.request.eviction.is_dry_run) {
+    if (!is_dry_run) {
         take_answer(line, verdict, response);
         log_.push_back(std::move(line));
     }
+    const auto found = running_.find(id);
     if (found == running_.end()) // given up
         return;
     Running &running = found->second;
@@ -439,7 +439,8 @@ void Operations::answer_eviction(int64_t id, const kubernetes::PodOfNode &target
     pod->under_way = false;
     pod->is_dirty = running.is_dirty = true;
     pod->step.reason = verdict.reason;
-    if (running.request.eviction.is_dry_run && verdict.next != Next::gone) {
+    const bool has_decided = response.status != 0 && response.status < 500; // about the pod
+    if (is_dry_run && verdict.next != Next::gone && has_decided) {
         const bool would_go = verdict.next == Next::accepted;
         pod->step.state = would_go ? StepState::skipped : StepState::failed;
         pod->step.message = would_go ? would_be_evicted : verdict.message;

@@ -84,7 +84,7 @@ bool Compare::step() {
     return false;
 }
 
-// What cannot be read together is read in smaller slices, at once.
+// What cannot be read together is read in smaller slices.
 void Compare::step_job(Job &job, const mirror::Mirror &mirror) {
     ReadPace &pace = job.rows_done ? job.keys : job.places;
     const size_t together = pace.together();
@@ -96,6 +96,8 @@ void Compare::step_job(Job &job, const mirror::Mirror &mirror) {
         if (!is_rows_fault(caught))
             throw;
         pace.on_failure(together);
+        if (jobs_.size() > 1) // as long again for the compares of other mirrors
+            job.not_before_ms = 2 * monotonic_ms() - begun_ms;
         if (together == 1)
             pg::in_transaction([&] { leave_to_actuator(job, mirror); });
     }

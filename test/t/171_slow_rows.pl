@@ -8,7 +8,7 @@ use DBNet::Api;
 use DBNet::Mirrors;
 use Test::More;
 
-my $node = DBNet::Cluster->started('slow_rows', conf => "dbnet.report_statement_timeout = '1s'");
+my $node = DBNet::Cluster->started('slow_rows', conf => "dbnet.report_statement_timeout = '2s'");
 my $api = DBNet::Api->start;
 my $mirrors = DBNet::Mirrors->new($node, $api);
 my $space = $api->namespace;
@@ -24,7 +24,7 @@ CREATE TYPE net.pace AS ENUM ('quick', 'slow', 'endless');
 CREATE TABLE net.maps (name text PRIMARY KEY, labels jsonb DEFAULT $labels, pace net.pace DEFAULT 'slow', value text DEFAULT 'first');
 CREATE FUNCTION net.to_json(net.pace) RETURNS json LANGUAGE plpgsql AS \$\$
 BEGIN
-    PERFORM pg_sleep(CASE \$1 WHEN 'slow' THEN 0.4 WHEN 'endless' THEN 3600 ELSE 0 END);
+    PERFORM pg_sleep(CASE \$1 WHEN 'slow' THEN 0.8 WHEN 'endless' THEN 3600 ELSE 0 END);
     RETURN to_json(\$1::text);
 END \$\$;
 CREATE CAST (net.pace AS json) WITH FUNCTION net.to_json(net.pace);

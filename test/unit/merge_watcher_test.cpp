@@ -324,7 +324,7 @@ TEST_F(MirrorWatchTest, WhatIsFoundByStocktakingIsARepairUnlessTheWatchHasToldOf
 
 // As after a change by a subresource, whose answer tells the object's version alone.
 TEST_F(MirrorWatchTest, EventsOlderThanAnAwaitedVersionCountForNothing) {
-    std::atomic<int> told{0};
+    const auto told = std::make_shared<std::atomic<int>>(0); // of the server's thread, too, which outlives the test
     const auto version_of_n1 = [](int version) {
         return R"({"metadata":{"name":"n1","uid":"u1","resourceVersion":")" + std::to_string(version) + "\"}}";
     };
@@ -334,14 +334,14 @@ TEST_F(MirrorWatchTest, EventsOlderThanAnAwaitedVersionCountForNothing) {
     // Each time the object, and another one that tells that it has arrived.
     const std::vector<std::string> objects = {version_of_n1(201), version_of_n1(205), version_of_n1(210),
                                               version_of_n1(206), version_of_n1(220)};
-    begin([&](Exchange &exchange) {
+    begin([=](Exchange &exchange) {
         if (exchange.target.find("watch=true") == std::string::npos)
             return exchange.answer(200, exchange.target.find("/nodes/n1?") == std::string::npos
                                             ? page(metadata("200"), nodes(1, 2))
                                             : version_of_n1(203));
         exchange.begin_stream();
         for (int sent = 0; sent < static_cast<int>(objects.size()); ++sent) {
-            while (told <= sent)
+            while (*told <= sent)
                 std::this_thread::yield();
             exchange.chunk(event("MODIFIED", objects[static_cast<size_t>(sent)]));
             exchange.chunk(event("MODIFIED", node(2)));
@@ -354,7 +354,7 @@ TEST_F(MirrorWatchTest, EventsOlderThanAnAwaitedVersionCountForNothing) {
     EXPECT_EQ(take().size(), 2u) << "what a list has shown stays";
     const auto next = [&] { // version of n1 that the next pair of events leaves in the queue
         take();
-        ++told;
+        ++*told;
         pump([&] { return watch->queue().contains(other); });
         for (const QueuedEvent &queued : take())
             if (queued.key == key)

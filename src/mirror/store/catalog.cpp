@@ -161,6 +161,8 @@ std::shared_ptr<const kubernetes::Impersonation> user_from(const pg::Result &row
     user->uid = rows.text(row, 4);
     user->groups = nlohmann::json::parse(rows.text(row, 5)).get<std::vector<std::string>>();
     user->extra = nlohmann::json::parse(rows.text(row, 6)).get<std::map<std::string, std::vector<std::string>>>();
+    if (user->user.empty()) // else it would be nobody in particular, that is who the credentials are
+        return nullptr;
     try {
         kubernetes::validate(*user);
     } catch (const kubernetes::Failure &) { // dbnet.map_role() takes none such
