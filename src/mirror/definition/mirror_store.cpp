@@ -191,7 +191,7 @@ void note_fields(Oid relation, const TablePlan &plan) {
 // In the order in which the worker writes: objects, then the mirror's row, which it locks before its state.
 void delete_mirror(Oid relation) {
     for (const pg::Statement *statement : {&delete_held, &delete_requests, &delete_tombstones, &delete_bodies,
-                                           &delete_objects, &delete_relation, &delete_state, &delete_columns})
+                                           &delete_objects, &delete_columns, &delete_relation, &delete_state})
         pg::execute(*statement, relation);
     untrack_mirror(relation);
 }
