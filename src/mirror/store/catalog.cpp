@@ -155,17 +155,20 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
             mirror.problem = "no column holds metadata.name";
 }
 
+// nullptr: what no request can name, as only a direct change of the table makes it. It must not cost the other mirrors.
 std::shared_ptr<const kubernetes::Impersonation> user_from(const pg::Result &rows, size_t row) {
     auto user = std::make_shared<kubernetes::Impersonation>();
     user->user = rows.text(row, 3);
     user->uid = rows.text(row, 4);
-    user->groups = nlohmann::json::parse(rows.text(row, 5)).get<std::vector<std::string>>();
-    user->extra = nlohmann::json::parse(rows.text(row, 6)).get<std::map<std::string, std::vector<std::string>>>();
     if (user->user.empty()) // else it would be nobody in particular, that is who the credentials are
         return nullptr;
     try {
+        user->groups = nlohmann::json::parse(rows.text(row, 5)).get<std::vector<std::string>>();
+        user->extra = nlohmann::json::parse(rows.text(row, 6)).get<std::map<std::string, std::vector<std::string>>>();
         kubernetes::validate(*user);
-    } catch (const kubernetes::Failure &) { // dbnet.map_role() takes none such
+    } catch (const nlohmann::json::exception &) {
+        return nullptr;
+    } catch (const kubernetes::Failure &) {
         return nullptr;
     }
     return user;
