@@ -262,6 +262,28 @@ long long backend_nanoseconds(int pid) {
     return nanoseconds;
 }
 
+// In a pipeline, so that what is measured is the backend's work and not what it costs the machine to put it to sleep and
+// to wake it for each transaction. As many answers as a socket holds: nobody reads them before all are sent.
+constexpr int most_in_flight = 100;
+
+void run_pipelined(PGconn *connection, int statement, int count) {
+    const std::string name = std::to_string(statement);
+    for (int i = 0; i < count; ++i)
+        if (PQsendQueryPrepared(connection, name.c_str(), 0, nullptr, nullptr, nullptr, 0) != 1 ||
+            PQpipelineSync(connection) != 1)
+            fail(PQerrorMessage(connection));
+    for (int i = 0; i < count; ++i)
+        for (ExecStatusType status = PGRES_COMMAND_OK; status != PGRES_PIPELINE_SYNC;) {
+            PGresult *result = PQgetResult(connection);
+            if (result == nullptr) // the end of one statement's results
+                continue;
+            status = PQresultStatus(result);
+            if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_PIPELINE_SYNC)
+                fail(PQerrorMessage(connection));
+            PQclear(result);
+        }
+}
+
 // One connection and short blocks: what else happens on the machine meets both statements alike.
 void backend(const char *conninfo, int count, int blocks, char **statements, int number) {
     PGconn *connection = connect(conninfo);
@@ -272,15 +294,12 @@ void backend(const char *conninfo, int count, int blocks, char **statements, int
             fail(PQerrorMessage(connection));
         PQclear(prepared);
     }
+    if (PQenterPipelineMode(connection) != 1)
+        fail(PQerrorMessage(connection));
     const auto block = [&](int index) {
         const long long before = backend_nanoseconds(PQbackendPID(connection));
-        for (int i = 0; i < count; ++i) {
-            PGresult *result =
-                PQexecPrepared(connection, std::to_string(index).c_str(), 0, nullptr, nullptr, nullptr, 0);
-            if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
-                fail(PQerrorMessage(connection));
-            PQclear(result);
-        }
+        for (int done = 0; done < count; done += most_in_flight)
+            run_pipelined(connection, index, std::min(count - done, most_in_flight));
         return (backend_nanoseconds(PQbackendPID(connection)) - before) / 1e9;
     };
     for (int index = 0; index < number; ++index)
