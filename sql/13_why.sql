@@ -103,8 +103,10 @@ CREATE FUNCTION dbnet.who_text(transaction dbnet.activity, session dbnet.session
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    session_user_name text := coalesce(activity.detail ->> 'session_user', session.session_user_name);
     outer_role text := coalesce(activity.detail ->> 'outer_role', transaction.transaction_role, transaction.role);
+    -- DBNet's processes are superusers that run users' code as its owner.
+    session_user_name text := CASE WHEN session.process LIKE 'dbnet %' AND session.process <> 'dbnet api session' THEN outer_role
+                                   ELSE coalesce(activity.detail ->> 'session_user', session.session_user_name) END;
 BEGIN
     RETURN (SELECT concat_ws(', ',
         concat(coalesce(session_user_name, '?'), CASE WHEN outer_role <> session_user_name THEN ' as ' || outer_role END),

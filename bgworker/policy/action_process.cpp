@@ -14,6 +14,8 @@
 #include "provenance/record/recorder.hpp"
 
 extern "C" {
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/backend_status.h"
 }
@@ -47,6 +49,20 @@ const pg::Statement note_failed_action{R"sql(
     WHERE id = $1 AND action_state = 'waiting'
 )sql"};
 
+// The session is the owner's while f runs: session_user says so, `why` names that role, and what it changes of mirrors
+// goes to the cluster as that role. To be called at the top of a transaction.
+template<class F> void in_session_of(Oid owner, F f) {
+    pg::call([&] { SetSessionAuthorization(owner, superuser_arg(owner)); });
+    const auto restore = [] { SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true); };
+    try {
+        f();
+    } catch (...) {
+        pg::call_noexcept(restore);
+        throw;
+    }
+    pg::call(restore);
+}
+
 // False: somebody else has it (drops its policy, say).
 bool run(int64 id) {
     return pg::in_transaction([&] {
@@ -67,9 +83,11 @@ bool run(int64 id) {
         });
         pg::execute(set_lock_timeout, std::to_string(timeout_ms) + "ms");
         const pg::Argument argument(event.text(0, 3));
-        pg::as_owner(owner, [&] {
-            const pg::Deadline deadline(timeout_ms);
-            pg::execute_once(call, {&argument, 1});
+        in_session_of(owner, [&] {
+            pg::as_owner(owner, [&] {
+                const pg::Deadline deadline(timeout_ms);
+                pg::execute_once(call, {&argument, 1});
+            });
         });
         // The action may have given words of its own; what it follows from is the event.
         pg::call([&] { provenance::set_cause(id, nullptr); });

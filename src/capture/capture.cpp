@@ -8,6 +8,7 @@
 #include "capture/buffer.hpp"
 #include "capture/call_stack.hpp"
 #include "capture/recorder.hpp"
+#include "pg/as_role.hpp"
 #include "pg/as_superuser.hpp"
 #include "pg/shared_memory.hpp"
 #include "settings.hpp"
@@ -217,7 +218,7 @@ void record_change(std::uint32_t relation, char operation, std::string_view name
     if (pg::shared() == nullptr && operation != 'S')
         warn_once(relation);
     if (!OidIsValid(transaction.role))
-        transaction.role = GetOuterUserId();
+        transaction.role = pg::acting_role();
     const ChangeView change{relation, operation, name_space, name, event};
     if (!transaction.is_ending) {
         const std::uint32_t number = cause != nullptr && *cause != unknown_cause ? *cause : find_cause();

@@ -1,6 +1,7 @@
 // Tombstones (see tombstone.hpp). Runs in backends.
 #include "capture/tombstone.hpp"
 
+#include "pg/as_role.hpp"
 #include "pg/spi.hpp"
 
 namespace dbnet::capture {
@@ -17,7 +18,7 @@ pg::Statement insert_tombstone{
 } // namespace
 
 void leave_tombstone(Oid owner, Oid relation, std::string_view name_space, std::string_view name) {
-    const Oid deleted_by = GetOuterUserId();
+    const Oid deleted_by = pg::acting_role();
     Oid user = InvalidOid;
     int security_context = 0;
     GetUserIdAndSecContext(&user, &security_context);

@@ -38,7 +38,10 @@ void set_all_constraints_immediate() {
     AfterTriggerSetState(statement);
 }
 
+Oid owner_at_work = InvalidOid;
+
 void restore(const internal::Identity &before) {
+    owner_at_work = before.owner;
     AtEOXact_GUC(false, before.guc_level);
     SetUserIdAndSecContext(before.user, before.security_context);
 }
@@ -53,6 +56,7 @@ void begin_as_owner(Oid owner, Plans plans, Identity &before) {
     call([&] {
         set_all_constraints_immediate(); // what is queued already is not the owner's: fires as who queued it
         GetUserIdAndSecContext(&before.user, &before.security_context);
+        before.owner = owner_at_work;
         before.guc_level = NewGUCNestLevel();
         set_saved("search_path", stored ? stored : GetConfigOptionResetString("search_path"));
         set_saved("row_security", "off");
@@ -60,6 +64,7 @@ void begin_as_owner(Oid owner, Plans plans, Identity &before) {
             plan_as_configured();
         SetUserIdAndSecContext(owner,
                                before.security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+        owner_at_work = owner;
     });
 }
 
@@ -79,4 +84,9 @@ void abandon_as_owner(const Identity &before) noexcept {
 }
 
 } // namespace internal
+
+Oid acting_role() noexcept {
+    return OidIsValid(owner_at_work) ? owner_at_work : GetOuterUserId();
+}
+
 } // namespace dbnet::pg

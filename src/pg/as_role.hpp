@@ -28,12 +28,16 @@ struct Identity {
     Oid user;
     int security_context;
     int guc_level; // 0: not begun
+    Oid owner;     // within which it began; InvalidOid: none
 };
 void begin_as_owner(Oid owner, Plans plans, Identity &before);
 void end_as_owner(const Identity &before);
 void abandon_as_owner(const Identity &before) noexcept;
 
 } // namespace internal
+
+// Who acts: the role of the session (SET ROLE counts, SECURITY DEFINER does not), or, in as_owner(), that owner.
+Oid acting_role() noexcept;
 
 // Runs f as `owner`. f's statements must qualify every name. Throws what f throws.
 template<class F> auto as_owner(Oid owner, F &&f, Plans plans = Plans::as_configured) -> std::invoke_result_t<F &> {

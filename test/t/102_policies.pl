@@ -24,7 +24,7 @@ $policies->spans(node => 'n3', errors => 50);
 $node->wait_for(q{SELECT string_agg(place, ' ' ORDER BY id) FROM net.done}, 'once each time it fires', expected => 'n1 n3');
 $node->query_is(q{SELECT grouping ->> 'node', state FROM dbnet.policy_status ORDER BY 1}, "n1|firing\nn2|inactive\nn3|firing", 'every group has its state');
 my $why = $node->safe_psql('postgres', q{SELECT dbnet.why('net.done', '1')});
-like($why, qr/row +INSERT net\.done 1:.*call +net\.act\(.*who +postgres, dbnet policy action, transaction \d+, reason: policy errors\n/s, 'why names the action');
+like($why, qr/row +INSERT net\.done 1:.*call +net\.act\(.*who +policy_owner, dbnet policy action, transaction \d+, reason: policy errors\n/s, 'why names the action');
 like($why, qr/\n\S+ \S+ +policy +errors on node n1: error_rate 0\.4000 > 0\.1 \(100 from [\d:]+ to [\d:]+\) → act, done\n/, 'the decision');
 like($why, qr/\n\S+ \S+ +trace +5b8efff798038103d269b633813fc60c of checkout: POST \/pay, 20\.0 ms, \d+ of \d+ spans failed; sent by otel-js\/1\.9 as edge from 10\.1\.2\.3\n/,
     'the trace and who sent it');

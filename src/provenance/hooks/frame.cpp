@@ -2,6 +2,7 @@
 #include "provenance/hooks/frame.hpp"
 
 #include "capture/call_stack.hpp"
+#include "pg/as_role.hpp"
 #include "provenance/record/number_index.hpp"
 
 #include <new>
@@ -79,7 +80,7 @@ Frame *new_frame(ActivityKind kind) {
     frame->references = 1;
     frame->subtransaction = GetCurrentSubTransactionId();
     frame->role = GetUserId();
-    frame->outer_role = GetOuterUserId();
+    frame->outer_role = pg::acting_role();
     frame->session_user = GetSessionUserId();
     frame->started_at = GetCurrentTimestamp();
     frame->within = top;

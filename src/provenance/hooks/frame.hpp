@@ -33,7 +33,7 @@ struct Frame {
     bool is_withheld = false;     // text and arguments may hold what a redacted column holds, or a credential
     SubTransactionId subtransaction = InvalidSubTransactionId; // in which it began
     Oid role = InvalidOid; // whose rights it has: in a SECURITY DEFINER function that of its owner …
-    Oid outer_role = InvalidOid, session_user = InvalidOid; // … that of SET ROLE, and who is logged in
+    Oid outer_role = InvalidOid, session_user = InvalidOid; // … the acting one (pg/as_role.hpp), and who is logged in
     TimestampTz started_at = 0;
     int64 duration = -1; // microseconds; -1: not over yet
     int64 rows = -1;     // -1: not known
