@@ -1,0 +1,43 @@
+# Code that DBNet's processes run for users acts as its owner: the action of a policy, and a trigger on what a device reports,
+# are on record as that role, and what they write goes to the cluster as its user.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Api;
+use DBNet::Cluster;
+use DBNet::Policies;
+use Test::More;
+
+my $api      = DBNet::Api->start(controllers => 0);
+my $node     = DBNet::Cluster->started('main');
+my $space    = $api->namespace;
+my $policies = DBNet::Policies->new($node);
+my $columns  = q{'{"name": "metadata.name", "data": "data"}'};
+$node->psql_ok($api->create_server('prod') . qq{; ALTER SERVER prod OPTIONS (ADD impersonate 'required'); GRANT USAGE ON FOREIGN SERVER prod TO policy_owner;
+    CREATE ROLE reporter; GRANT dbnet_admin TO reporter; GRANT USAGE ON FOREIGN SERVER prod TO reporter; GRANT ALL ON SCHEMA net TO reporter;
+    SELECT dbnet.map_role('prod', 'policy_owner', 'policies\@example.com', '{system:masters}'), dbnet.map_role('prod', 'reporter', 'reports\@example.com', '{system:masters}')},
+    'a server that is sent nothing in the name of nobody');
+$node->psql_ok(qq{SET ROLE policy_owner; CREATE TABLE net.wanted (name text PRIMARY KEY, data jsonb); GRANT ALL ON net.wanted TO reporter;
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.wanted', $columns, namespace => '$space', label_selector => '!seen', mode => 'manage')}, 'a mirror');
+sub call_of { my ($name) = @_; return qq{SELECT concat_ws('|', role, acts_as, http_status) FROM dbnet.actuation WHERE relation = 'net.wanted'::regclass AND name = '$name'} }
+sub who_made { my ($name) = @_; return $node->safe_psql('postgres', qq{SELECT what FROM dbnet.why_steps((SELECT event FROM dbnet.history('net.wanted', '$name') ORDER BY event LIMIT 1)) WHERE kind = 'who' ORDER BY step LIMIT 1}) }
+
+# --- a policy's action ---
+$node->psql_ok(q{SET ROLE policy_owner;
+    CREATE PROCEDURE net.want(event dbnet.policy_event) LANGUAGE plpgsql AS $$ BEGIN INSERT INTO net.wanted VALUES ('by-policy', jsonb_build_object('session', session_user)); END $$;
+    SELECT dbnet.create_policy('want', 'query', query => 'SELECT place, value, count FROM net.control', every => '100 ms', threshold => 1, action => 'net.want(dbnet.policy_event)', mode => 'act')}, 'a policy whose action writes to the mirror');
+$policies->control(a => [2]);
+$node->wait_for(call_of('by-policy'), 'its action\'s row goes as the policy\'s owner', expected => 'policy_owner|policies@example.com|201');
+is($api->get("/api/v1/namespaces/$space/configmaps/by-policy")->{body}{data}{session}, 'policy_owner', 'whose session the action\'s is');
+like(who_made('by-policy'), qr/^policy_owner, dbnet policy action, transaction \d+, reason: policy want$/, 'and who it is on record as');
+
+# --- a trigger on reports ---
+$node->psql_ok(qq{SET ROLE reporter; CREATE TABLE net.seen (name text PRIMARY KEY, data jsonb);
+    CREATE FUNCTION net.on_seen() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN INSERT INTO net.wanted VALUES ('by-report', '{}'); RETURN NULL; END \$\$;
+    CREATE TRIGGER on_seen AFTER INSERT ON net.seen FOR EACH ROW EXECUTE FUNCTION net.on_seen();
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.seen', $columns, namespace => '$space', label_selector => 'seen=yes')}, 'a mirror that is only read, with a trigger');
+$api->apply("/api/v1/namespaces/$space/configmaps/device", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'device', labels => { seen => 'yes' } } });
+$node->wait_for(call_of('by-report'), 'its row goes as the table\'s owner', expected => 'reporter|reports@example.com|201');
+like(who_made('by-report'), qr/^reporter, dbnet mirror worker, transaction \d+$/, 'and is on record as that role\'s');
+
+$node->no_crash_in_log;
+done_testing();
