@@ -133,20 +133,43 @@ private:
             const auto is_setting = [](const capture::Change &change) { return change.operation == 'S'; };
             if (std::any_of(commit.changes.begin(), commit.changes.end(), is_setting))
                 load();
-            for (const capture::Change &change : commit.changes)
-                if (change.operation == 'C') {
-                    actuator_.note_emptied(change.relation);
-                    watcher_.resync(change.relation);
-                    compare_.request(change.relation, true);
-                }
-            actuator_.take(commit);
-            operations_.take(commit);
+            take(commit);
         }
-        if (progress.compare_due) {
-            compare_.request_all(true);
-            operations_.request_load();
-        }
+        if (progress.compare_due)
+            take_missed();
+        is_behind_ = progress.more;
         return progress.more;
+    }
+
+    void take(const Commit &commit) {
+        for (const capture::Change &change : commit.changes)
+            if (change.operation == 'C') {
+                actuator_.note_emptied(change.relation);
+                actuator_.forget_committers(change.relation);
+                watcher_.resync(change.relation);
+                compare_.request(change.relation, true);
+            }
+        actuator_.take(commit);
+        operations_.take(commit);
+    }
+
+    // Commits of which nothing is known.
+    void take_missed() {
+        actuator_.forget_committers({});
+        compare_.request_all(true);
+        operations_.request_load();
+    }
+
+    bool is_behind() override { return is_behind_; }
+    bool catch_up() override {
+        commits_.clear();
+        const WalTail::Progress progress = tail_.catch_up(commits_);
+        for (const Commit &commit : commits_)
+            take(commit);
+        if (progress.compare_due)
+            take_missed();
+        pg::call([] { AcceptInvalidationMessages(); });
+        return !progress.more && !has_catalog_changed;
     }
 
     void see_catalog() {
@@ -320,6 +343,7 @@ private:
     uint64_t configuration_ = 0;
     uint64_t answered_ = 0; // the last question about our progress
     std::vector<Commit> commits_;
+    bool is_behind_ = false; // more has been committed than was taken in
     int64_t next_compare_ms_ = INT64_MAX;
     XLogRecPtr flushed_ = InvalidXLogRecPtr; // own commits up to here are on disk
     int64_t flushed_ms_ = 0;

@@ -155,6 +155,13 @@ void Actuator::note_emptied(uint32_t relation) {
     }
 }
 
+void Actuator::forget_committers(std::optional<uint32_t> relation) {
+    queue_.for_each([&](Entry &entry) {
+        if (!relation || entry.key.relation == *relation)
+            entry.cause.committer = 0; // it is looked up
+    });
+}
+
 bool Actuator::in_flight(const mirror::Key &key) {
     const Entry *entry = queue_.find(key);
     return entry && (entry->state == Entry::State::in_flight || entry->state == Entry::State::finished);

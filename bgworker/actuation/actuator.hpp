@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -46,6 +47,11 @@ struct ActuatorClient {
     virtual std::string lease_closed_reason(const mirror::Mirror &mirror) = 0;
     // It is not yet, and in a moment it is known whether it is.
     virtual bool is_lease_awaited(const mirror::Mirror &mirror) = 0;
+    // There are commits to be taken in before anything can be known of those who have made them.
+    virtual bool is_behind() = 0;
+    // Inside a transaction: takes the commits that its active snapshot has seen, and no others. False: the configuration
+    // has changed on the way.
+    virtual bool catch_up() = 0;
     // Asks the server what became of the object of this uid, of which no event has told; an event will.
     virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;
     // Gives the row back what the device has, some time soon. `rejected` (nullptr: all): see mirror::restore.
@@ -83,6 +89,8 @@ public:
 
     // The table was emptied: the rows that requests under way were made of may be gone.
     void note_emptied(uint32_t relation);
+    // Rows were written, and nobody has told which and by whom; of one mirror or of any.
+    void forget_committers(std::optional<uint32_t> relation);
 
     bool in_flight(const mirror::Key &key);
     bool is_idle() const { return queue_.size() == 0; }
@@ -180,14 +188,19 @@ private:
     std::map<mirror::Key, DeleteObstacle> load_obstacles(std::span<Entry *const> entries,
                                                          std::span<const mirror::StoredObject> stored);
     static void look_up_versions(std::span<Entry *const> entries);
-    static void look_up_committers(std::span<Entry *const> entries, const mirror::Mirror &mirror);
+    static void look_up_committers(std::span<Entry *const> entries);
+    bool learn_committers(std::span<Entry *const> entries);
 
     // actuator_read.cpp: the rows to decide about.
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
     size_t decide_some(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live, int64_t now_ms);
+    size_t decide_as_committed(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live,
+                               int64_t now_ms);
+    size_t give_up(std::span<Entry *const> all, const mirror::Mirror &mirror, const std::exception &caught);
     void note_unread(Entry &entry, const mirror::Mirror &mirror, const std::exception &caught);
 
     // actuator_turn.cpp: the transaction of a turn.
+    bool must_wait(const mirror::Mirror &mirror) const;
     bool wants_transaction(int64_t now_ms) const;
     std::vector<Entry *> take_batch(int64_t now_ms);
     void run_transaction(std::vector<Entry *> &batch, int64_t now_ms);

@@ -28,39 +28,48 @@ std::map<mirror::Key, Actuator::DeleteObstacle> Actuator::load_obstacles(std::sp
     return obstacles;
 }
 
+// Of those of which nobody has told: found(keys) has an answer for each, told(cause) is where it goes.
+template<class Untold, class Found, class Told>
+static void look_up(std::span<Entry *const> entries, Untold untold, Found found, Told told) {
+    std::vector<mirror::Key> keys;
+    std::vector<Entry *> unknown;
+    for (Entry *entry : entries)
+        if (untold(entry->cause)) {
+            keys.push_back(entry->key);
+            unknown.push_back(entry);
+        }
+    if (keys.empty())
+        return;
+    const auto answers = found(keys);
+    for (size_t i = 0; i < unknown.size(); i++)
+        unknown[i]->cause.*told = answers[i];
+}
+
 // What no commit told of, a compare found: the row's newest version is what a call would carry. Before the row is read:
 // a version that comes in between has a commit of its own.
 void Actuator::look_up_versions(std::span<Entry *const> entries) {
-    std::vector<mirror::Key> keys;
-    std::vector<Entry *> unknown;
-    for (Entry *entry : entries)
-        if (entry->cause.transaction == 0) {
-            keys.push_back(entry->key);
-            unknown.push_back(entry);
-        }
-    if (keys.empty())
-        return;
-    const std::vector<uint64_t> versions = mirror::newest_versions(keys);
-    for (size_t i = 0; i < unknown.size(); i++)
-        unknown[i]->cause.event = versions[i];
+    look_up(entries, [](const Cause &cause) { return cause.transaction == 0; }, mirror::newest_versions, &Cause::event);
 }
 
 // Of what no commit told of, or one that has not changed the row.
-void Actuator::look_up_committers(std::span<Entry *const> entries, const mirror::Mirror &mirror) {
-    if (!mirror.committers->is_on)
-        return;
-    std::vector<mirror::Key> keys;
-    std::vector<Entry *> unknown;
+void Actuator::look_up_committers(std::span<Entry *const> entries) {
+    look_up(entries, [](const Cause &cause) { return cause.committer == 0; }, mirror::last_committers,
+            &Cause::committer);
+}
+
+// Who has written the rows that are read in this snapshot. False: that cannot be said before the configuration is read
+// again.
+bool Actuator::learn_committers(std::span<Entry *const> entries) {
+    if (!client_.catch_up())
+        return false;
     for (Entry *entry : entries)
-        if (entry->cause.committer == 0) {
-            keys.push_back(entry->key);
-            unknown.push_back(entry);
+        if (entry->again) { // what has come is what is decided about
+            queue_.redo(*entry);
+            if (entry->state == Entry::State::ready)
+                queue_.deciding(*entry);
         }
-    if (keys.empty())
-        return;
-    const std::vector<uint32_t> roles = mirror::last_committers(keys);
-    for (size_t i = 0; i < unknown.size(); i++)
-        unknown[i]->cause.committer = roles[i];
+    look_up_committers(entries);
+    return true;
 }
 
 } // namespace dbnet::bgworker

@@ -19,6 +19,11 @@ void owe(Entry &entry, bool is_busy, uint64_t lsn) {
         oldest = std::max(lsn, no_commit);
 }
 
+// What comes now is for later.
+bool is_taken(State state) {
+    return state == State::deciding || state == State::in_flight || state == State::finished;
+}
+
 } // namespace
 
 std::vector<mirror::Key> Wave::settle(int rank) {
@@ -62,7 +67,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             entry.key = one.key;
             entry.since_ms = now_ms;
         }
-        const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
+        const bool is_busy = !is_new && is_taken(entry.state);
         // A compare asks nothing new.
         if (cause.transaction != 0)
             leave_older_waves(entry, is_busy ? entry.covered_waves : 0, entry.waves.size(),
@@ -86,7 +91,7 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
         if (is_busy)
             entry.again = true;
         else
-            place(entry);
+            redo(entry);
     }
 }
 
@@ -99,12 +104,12 @@ void Queue::touch(const mirror::Key &key, const std::string &gone_uid, int64_t n
     }
     if (!gone_uid.empty())
         entry.gone_uid = gone_uid;
-    const bool is_busy = !is_new && (entry.state == State::in_flight || entry.state == State::finished);
+    const bool is_busy = !is_new && is_taken(entry.state);
     owe(entry, is_busy, no_commit);
     if (is_busy)
         entry.again = true;
     else if (is_new || entry.state != State::blocked)
-        place(entry);
+        redo(entry);
 }
 
 void Queue::place(Entry &entry) {
@@ -141,7 +146,7 @@ std::vector<Entry *> Queue::take_ready(const std::string &lane, size_t limit) {
         Entry *entry = find(line->second.front());
         line->second.pop_front();
         if (entry && entry->state == State::ready) {
-            prepared(*entry); // so that a second mention of the key is passed over
+            deciding(*entry); // so that a second mention of the key is passed over
             taken.push_back(entry);
         }
     }
@@ -154,7 +159,7 @@ std::vector<Entry *> Queue::take_ready_of(const Extent *extent) {
     std::vector<Entry *> taken;
     for (auto &[key, entry] : entries_)
         if (entry.state == State::ready && entry.extent.get() == extent) {
-            prepared(entry); // its key stays in line and is passed over there
+            deciding(entry); // its key stays in line and is passed over there
             taken.push_back(&entry);
         }
     return taken;

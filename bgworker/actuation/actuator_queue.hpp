@@ -1,11 +1,11 @@
 // Which objects have something to be done, and in which order: one entry per object, however many commits touch it.
 // Pure C++ without I/O or clock; mirror worker.
 //
-//   blocked ──▶ ready ──▶ prepared ──▶ in_flight ──▶ finished ──▶ (gone from the queue)
-//      ▲          ▲          │ newer commit            │ again / failed
-//      └──────────┴──────────┴───── backoff ◀──────────┤
-//                 ▲                                    │ nothing helps until somebody acts
-//                 └─────────── new commit ── stopped ◀─┘
+//   blocked ──▶ ready ──▶ deciding ──▶ prepared ──▶ in_flight ──▶ finished ──▶ (gone from the queue)
+//      ▲          ▲          │ again      │ newer commit            │ again / failed
+//      └──────────┴──────────┴────────────┴───── backoff ◀──────────┤
+//                 ▲                                                 │ nothing helps until somebody acts
+//                 └──────────────── new commit ── stopped ◀─────────┘
 #pragma once
 
 #include <cstdint>
@@ -88,13 +88,13 @@ struct Refusal {
 inline constexpr uint64_t no_commit = 1;
 
 struct Entry {
-    enum class State { blocked, ready, prepared, in_flight, finished, backoff, stopped };
+    enum class State { blocked, ready, deciding, prepared, in_flight, finished, backoff, stopped };
 
     mirror::Key key;
     State state = State::ready;
     Cause cause;
     bool replaced = false;
-    bool again = false;                   // a newer commit came while in flight or finished
+    bool again = false;                   // a newer commit came while deciding, in flight or finished
     std::string gone_uid;                 // an event said that this incarnation is gone
     std::shared_ptr<const Extent> extent; // of the biggest transaction that waits in here undecided
     std::vector<std::pair<std::shared_ptr<Wave>, int>> waves;
@@ -115,7 +115,7 @@ struct Entry {
     std::string recorded;       // phase and message that dbnet.object has been given while waiting
     uint64_t untold_lsn = 0;    // oldest commit of which dbnet.object does not tell; 0: it tells all
     uint64_t continued_lsn = 0; // commit of which a first part has been accepted; 0: none
-    uint64_t again_lsn = 0;     // the same of the commits that came while in flight or finished
+    uint64_t again_lsn = 0;     // the same of the commits that came while deciding, in flight or finished
 };
 
 class Queue {
@@ -133,7 +133,8 @@ public:
     void advance(int64_t now_ms);
     int64_t next_due_ms(int64_t now_ms) const;
 
-    // The first `limit` ready objects of a lane. Each must then be told its next state, or be given back by redo().
+    // The first `limit` ready objects of a lane, to be decided about. Each must then be told its next state, or be given
+    // back by redo().
     std::vector<Entry *> take_ready(const std::string &lane, size_t limit);
     bool has_ready(const std::string &lane) const;
     // All ready objects of which this is the biggest transaction; otherwise as take_ready().
@@ -141,10 +142,11 @@ public:
 
     Entry *find(const mirror::Key &key);
     // Transitions; the entry may be gone afterwards where the comment says so.
-    void prepared(Entry &entry) {
-        entry.state = Entry::State::prepared;
+    void deciding(Entry &entry) { // about all that has been taken
+        entry.state = Entry::State::deciding;
         entry.covered_waves = entry.waves.size();
     }
+    void prepared(Entry &entry) { entry.state = Entry::State::prepared; }
     void in_flight(Entry &entry) { entry.state = Entry::State::in_flight; }
     void finished(Entry &entry) { entry.state = Entry::State::finished; }
     void redo(Entry &entry);                                        // ready (or blocked) again

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "mirror/store/row_reader.hpp"
+#include "mirror/store/table_lock.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
 
@@ -30,10 +31,12 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         by_relation[entry->key.relation].push_back(entry);
     }
     for (const auto &[relation, entries] : by_relation) {
+        const mirror::Mirror &mirror = *catalog_->find(relation);
+        const auto decide = mirror.committers->is_on ? &Actuator::decide_as_committed : &Actuator::decide_some;
         const int64_t begun_ms = monotonic_ms();
         std::span<Entry *const> rest = entries;
         do
-            rest = rest.subspan(decide_some(rest, *catalog_->find(relation), with_live, now_ms));
+            rest = rest.subspan((this->*decide)(rest, mirror, with_live, now_ms));
         while (!rest.empty() && monotonic_ms() - begun_ms < settings::report_statement_timeout);
         for (const Entry *entry : rest) // the feed, answers and other mirrors wait
             outcomes_.push_back({entry->key, Outcome::Kind::put_back, {}, {}, 0});
@@ -49,19 +52,14 @@ size_t Actuator::decide_some(std::span<Entry *const> all, const mirror::Mirror &
     for (const Entry *entry : entries)
         keys.push_back(entry->key);
     look_up_versions(entries);
-    look_up_committers(entries, mirror);
     const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, with_live);
     std::vector<std::optional<mirror::RowFields>> rows;
     const int64_t begun_ms = monotonic_ms();
     try {
         rows = pg::in_subtransaction([&] { return mirror::read_rows(mirror, keys); });
     } catch (const std::exception &caught) {
-        if (!is_rows_fault(caught)) {
-            client_.note_error("rows of " + mirror.qualified_name + " could not be read: " + caught.what());
-            for (const Entry *entry : all)
-                outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
-            return all.size();
-        }
+        if (!is_rows_fault(caught))
+            return give_up(all, mirror, caught);
         pace.on_failure(entries.size());
         if (entries.size() > 1)
             return 0;
@@ -69,13 +67,40 @@ size_t Actuator::decide_some(std::span<Entry *const> all, const mirror::Mirror &
         return 1;
     }
     pace.on_success(entries.size(), monotonic_ms() - begun_ms, settings::report_statement_timeout);
+    if (mirror.committers->is_on && !learn_committers(entries)) {
+        for (const Entry *entry : all)
+            outcomes_.push_back({entry->key, Outcome::Kind::put_back, {}, {}, 0});
+        return all.size();
+    }
     const std::map<mirror::Key, DeleteObstacle> obstacles = load_obstacles(entries, stored);
     for (size_t i = 0; i < entries.size(); i++) {
+        if (entries[i]->state != Entry::State::deciding)
+            continue; // its newest commit waits for others of its transaction
         const auto obstacle = obstacles.find(keys[i]);
         decide_one(*entries[i], mirror, stored[i], rows[i] ? &*rows[i] : nullptr,
                    obstacle == obstacles.end() ? nullptr : &obstacle->second, now_ms);
     }
     return entries.size();
+}
+
+// The server is told who has written what it is sent: rows, records and commits are all of one moment, so that each row
+// has the committer it was written by, however fast others write. Not before the table is locked: a snapshot that is
+// older than ALTER TABLE's new table sees nothing in there.
+size_t Actuator::decide_as_committed(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live,
+                                     int64_t now_ms) {
+    try {
+        pg::in_subtransaction([&] { mirror::lock_table(mirror, false); });
+    } catch (const std::exception &caught) {
+        return give_up(all, mirror, caught);
+    }
+    return pg::in_one_snapshot([&] { return decide_some(all, mirror, with_live, now_ms); });
+}
+
+size_t Actuator::give_up(std::span<Entry *const> all, const mirror::Mirror &mirror, const std::exception &caught) {
+    client_.note_error("rows of " + mirror.qualified_name + " could not be read: " + caught.what());
+    for (const Entry *entry : all)
+        outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
+    return all.size();
 }
 
 // The row is to blame, and tried again ever more seldom.

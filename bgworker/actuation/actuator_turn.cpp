@@ -95,6 +95,11 @@ bool is_rows_fault(const std::exception &caught) {
     return error != nullptr && !will_pass(error->sqlstate());
 }
 
+// What is to be sent stays in the queue until a moment later.
+bool Actuator::must_wait(const mirror::Mirror &mirror) const {
+    return is_awaited(mirror) || (mirror.committers->is_on && client_.is_behind());
+}
+
 bool Actuator::wants_transaction(int64_t now_ms) const {
     if (!writes_.empty() || (!unlogged_.empty() && now_ms >= unlogged_due_ms_))
         return true;
@@ -106,7 +111,7 @@ bool Actuator::wants_transaction(int64_t now_ms) const {
     for (const auto &[relation, mirror] : catalog_->mirrors) {
         const std::string name = lane_name(mirror);
         const auto lane = lanes_.find(name);
-        if (!is_awaited(mirror) && queue_.has_ready(name) &&
+        if (!must_wait(mirror) && queue_.has_ready(name) &&
             (lane == lanes_.end() || lane->second.prepared.size() < ahead / 2))
             return true;
     }
@@ -118,7 +123,7 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
     std::set<std::string> seen;
     for (const auto &[relation, mirror] : catalog_->mirrors) {
         const std::string name = lane_name(mirror);
-        if (!seen.insert(name).second || !queue_.has_ready(name) || is_awaited(mirror))
+        if (!seen.insert(name).second || !queue_.has_ready(name) || must_wait(mirror))
             continue;
         const Lane &lane = lanes_[name];
         const size_t wanted = room(lane, now_ms) + ahead;
@@ -309,6 +314,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             queue_.retry_at(entry, now_ms + outcome.delay_ms);
             break;
         case Outcome::Kind::prepared:
+            queue_.prepared(entry);
             lanes_[outcome.plan.lane].prepared.push_back(outcome.key);
             plans_.insert_or_assign(outcome.key, std::move(outcome.plan));
             break;

@@ -1,4 +1,4 @@
-// Puts messages and commits of the WAL together (see wal_tail.hpp). Runs in the mirror worker, outside a transaction.
+// Puts messages and commits of the WAL together (see wal_tail.hpp). Runs in the mirror worker.
 #include "bgworker/change_feed/wal_tail.hpp"
 
 #include "bgworker/change_feed/wal_reader.hpp"
@@ -11,8 +11,10 @@
 extern "C" {
 #include "access/transam.h"
 #include "access/twophase.h"
+#include "access/xlog_internal.h"
 #include "storage/procarray.h"
 #include "storage/standby.h"
+#include "utils/snapmgr.h"
 }
 
 namespace dbnet::bgworker {
@@ -43,6 +45,20 @@ uint64 full_xid(TransactionId xid) {
     return (xid > XidFromFullTransactionId(next) ? epoch - 1 : epoch) << 32 | xid;
 }
 
+// Where the WAL ends that has been written down, flushed or not. PostgreSQL tells where the next record goes: behind the
+// header of a page that is to come.
+XLogRecPtr end_of_wal() {
+    const XLogRecPtr next = GetXLogInsertRecPtr();
+    if (next % wal_segment_size == SizeOfXLogLongPHD)
+        return next - SizeOfXLogLongPHD;
+    return next % XLOG_BLCKSZ == SizeOfXLogShortPHD ? next - SizeOfXLogShortPHD : next;
+}
+
+bool is_configuration(const Commit &commit) {
+    return std::ranges::any_of(commit.changes,
+                               [](const capture::Change &change) { return change.operation == 'S'; });
+}
+
 size_t memory_of(const std::vector<capture::Change> &changes) {
     size_t bytes = 0;
     for (const capture::Change &change : changes)
@@ -59,7 +75,8 @@ public:
     void start(XLogRecPtr from, std::vector<TransactionId> running);
     bool settle_running();
     bool read(XLogRecPtr published);
-    bool hand_out(std::vector<Commit> &out, size_t limit);
+    void read_to_end();
+    bool hand_out(std::vector<Commit> &out, size_t limit, Snapshot snapshot);
     void begin_anew();
 
     XLogRecPtr position() const { return ended_.empty() ? std::max(from_, reader_.position()) : ended_.front().begin; }
@@ -149,21 +166,32 @@ bool WalTail::State::read(XLogRecPtr published) {
     }
 }
 
+// A commit record is written before any snapshot sees the transaction: all that the active one has seen lies before.
+void WalTail::State::read_to_end() {
+    const XLogRecPtr end = end_of_wal();
+    while (reader_.position() < end && read(end)) {
+    }
+}
+
 // Moves what is visible, in commit order; true when more of it is left than `limit` lets through. A commit record can
 // be read before its transaction is visible to others: while it waits for a synchronous standby, for one. What commits
-// behind it and is visible goes first: it cannot have seen the other's changes.
-bool WalTail::State::hand_out(std::vector<Commit> &out, size_t limit) {
+// behind it and is visible goes first: it cannot have seen the other's changes. `snapshot`, if any: visible is what it
+// has seen, up to the first change of the configuration.
+bool WalTail::State::hand_out(std::vector<Commit> &out, size_t limit, Snapshot snapshot) {
     if (ended_.empty())
         return false;
     std::vector<char> is_visible(ended_.size());
     pg::call([&] {
         for (size_t index = 0; index < is_visible.size(); ++index)
-            is_visible[index] = !TransactionIdIsInProgress(ended_[index].xid);
+            is_visible[index] = snapshot ? !XidInMVCCSnapshot(ended_[index].xid, snapshot)
+                                         : !TransactionIdIsInProgress(ended_[index].xid);
     });
     std::deque<Ended> left;
     bool more = false;
     for (size_t index = 0; index < is_visible.size(); ++index) {
         Ended &ended = ended_[index];
+        if (is_visible[index] && snapshot && is_configuration(ended.commit))
+            limit = 0;
         if (is_visible[index] && out.size() < limit) {
             bytes_ -= ended.bytes;
             out.push_back(std::move(ended.commit));
@@ -278,11 +306,20 @@ void WalTail::start(WalPosition from, std::vector<std::uint32_t> running) {
 WalTail::Progress WalTail::poll(std::vector<Commit> &out, std::size_t limit, WalPosition published) {
     Progress progress;
     const std::uint64_t lost_before = state_->lost();
-    progress.more = state_->hand_out(out, limit);
+    progress.more = state_->hand_out(out, limit, nullptr);
     if (!progress.more) {
         progress.more = state_->read(published);
-        progress.more |= state_->hand_out(out, limit);
+        progress.more |= state_->hand_out(out, limit, nullptr);
     }
+    progress.compare_due = state_->settle_running() || state_->lost() != lost_before;
+    return progress;
+}
+
+WalTail::Progress WalTail::catch_up(std::vector<Commit> &out) {
+    Progress progress;
+    const std::uint64_t lost_before = state_->lost();
+    state_->read_to_end();
+    progress.more = state_->hand_out(out, SIZE_MAX, pg::call([] { return GetActiveSnapshot(); }));
     progress.compare_due = state_->settle_running() || state_->lost() != lost_before;
     return progress;
 }

@@ -1,6 +1,6 @@
 // The change feed's worker side: reads the WAL as it is written and hands out the mirror changes of transactions that
 // are committed and visible, in commit order; a commit that is not visible yet (it waits for a synchronous standby)
-// holds up no other. Runs in the mirror worker, always outside a transaction.
+// holds up no other. Runs in the mirror worker, outside transactions but for catch_up().
 //
 // No replication slot: the tail never holds WAL back. When it falls so far behind that the WAL is gone, or when it
 // cannot know what a transaction changed, it asks for a compare of tables instead.
@@ -54,6 +54,10 @@ public:
     // To be called at least once a second even when nothing is announced, to pass over others' WAL before it is
     // recycled and to see commits become visible. Throws pg_error (cancel, shutdown, I/O); lost WAL is not an error.
     Progress poll(std::vector<Commit> &out, std::size_t limit, WalPosition published);
+
+    // Inside a transaction: reads on to where its active snapshot was taken, and appends the commits that it has seen
+    // and no others. `more`: not all of them, for the first that is left has changed the configuration.
+    Progress catch_up(std::vector<Commit> &out);
 
     // Every commit whose record ends here or before has been handed out.
     WalPosition position() const;

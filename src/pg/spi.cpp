@@ -21,6 +21,8 @@ void (*at_transaction_start)() = nullptr;
 
 namespace {
 
+bool is_in_one_snapshot = false; // SPI takes a new one for each statement otherwise
+
 Datum text_datum(const void *pointer, size_t length) {
     return PointerGetDatum(cstring_to_text_with_len(static_cast<const char *>(pointer), static_cast<int>(length)));
 }
@@ -208,7 +210,8 @@ template<class Run> Result guarded_execution(std::span<const Argument> arguments
 
 Result execute(const Statement &statement, std::span<const Argument> arguments) {
     return guarded_execution(arguments, [&](Datum *values, const char *nulls) {
-        return SPI_execute_plan(StatementAccess::plan_of(statement, arguments), values, nulls, false, 0);
+        return SPI_execute_plan(StatementAccess::plan_of(statement, arguments), values, nulls, is_in_one_snapshot,
+                                0);
     });
 }
 
@@ -217,7 +220,8 @@ Result execute_once(const std::string &sql, std::span<const Argument> arguments)
         auto *types = static_cast<Oid *>(palloc(sizeof(Oid) * (arguments.size() + 1)));
         for (size_t i = 0; i < arguments.size(); ++i)
             types[i] = arguments[i].type();
-        return SPI_execute_with_args(sql.c_str(), static_cast<int>(arguments.size()), types, values, nulls, false, 0);
+        return SPI_execute_with_args(sql.c_str(), static_cast<int>(arguments.size()), types, values, nulls,
+                                     is_in_one_snapshot, 0);
     });
 }
 
@@ -273,6 +277,23 @@ void abort_transaction(MemoryContext before) noexcept {
     });
     if (!is_aborted)
         ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("DBNet could not abort a transaction")));
+}
+
+void begin_one_snapshot() {
+    call([] {
+        CommandCounterIncrement();
+        PushActiveSnapshot(GetTransactionSnapshot());
+    });
+    is_in_one_snapshot = true;
+}
+
+void end_one_snapshot() {
+    is_in_one_snapshot = false;
+    call([] { PopActiveSnapshot(); });
+}
+
+void leave_one_snapshot() noexcept {
+    is_in_one_snapshot = false;
 }
 
 void connect_spi() {

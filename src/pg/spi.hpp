@@ -138,6 +138,9 @@ namespace internal {
 void begin_transaction();
 void commit_transaction();
 void abort_transaction(MemoryContext before) noexcept; // ends the process (FATAL) when even this fails
+void begin_one_snapshot();
+void end_one_snapshot();
+void leave_one_snapshot() noexcept;
 void connect_spi();
 void finish_spi();
 
@@ -196,6 +199,14 @@ template<class F> auto in_subtransaction(F &&f) -> std::invoke_result_t<F &> {
     const internal::Subtransaction before = internal::begin_subtransaction();
     return internal::finish(
         f, [before] { internal::commit_subtransaction(before); }, [before] { internal::abort_subtransaction(before); });
+}
+
+// What f reads by execute() is of one moment, its beginning, with all that the transaction has written before; f writes
+// nothing. When f throws, the (sub)transaction around this must be aborted: the abort lets go of the snapshot.
+template<class F> auto in_one_snapshot(F &&f) -> std::invoke_result_t<F &> {
+    internal::begin_one_snapshot();
+    return internal::finish(
+        f, [] { internal::end_one_snapshot(); }, [] { internal::leave_one_snapshot(); });
 }
 
 // SPI inside the running transaction of a user's backend (a SQL function's body). When f throws, the error must reach

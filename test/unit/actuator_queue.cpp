@@ -22,11 +22,13 @@ protected:
         queue.take(wanted, {transaction, 0, 0, 0}, std::make_shared<Extent>(), 0);
     }
 
-    // Names that may go now, taken from the queue.
+    // Names that may go now, taken from the queue and decided about.
     std::vector<std::string> ready() {
         std::vector<std::string> names;
-        for (Entry *entry : queue.take_ready("lane", 100))
+        for (Entry *entry : queue.take_ready("lane", 100)) {
             names.push_back(entry->key.name);
+            queue.prepared(*entry);
+        }
         return names;
     }
 
@@ -122,6 +124,23 @@ TEST_F(ActuatorQueue, NewerCommitDuringARequestIsTakenUpAfterwards) {
     queue.finished(*queue.find(key("a")));
     settle("a");
     EXPECT_EQ(ready(), Names{"a"});
+}
+
+TEST_F(ActuatorQueue, NewerCommitDuringADecisionIsTakenUpAfterwards) {
+    take({{key("a"), false, false, 0}});
+    Entry &entry = *queue.take_ready("lane", 1).front();
+    take({{key("a"), false, false, 0, 0, 7}}, 2);
+    EXPECT_EQ(ready(), Names{});
+    EXPECT_TRUE(entry.again);
+    EXPECT_EQ(entry.cause.committer, 7u);
+    settle("a"); // by what is older
+    EXPECT_EQ(ready(), Names{"a"});
+    take({{key("a"), false, false, 0}}, 3);
+    Entry &taken = *queue.take_ready("lane", 1).front();
+    take({{key("a"), false, false, 0}}, 4);
+    queue.redo(taken); // the decision is about both
+    EXPECT_FALSE(taken.again);
+    EXPECT_EQ(taken.state, Entry::State::ready);
 }
 
 TEST_F(ActuatorQueue, NewerCommitReplacesAPreparedDecision) {
