@@ -72,7 +72,7 @@ CREATE FUNCTION dbnet.check_server(server name, OUT item text, OUT state text, O
     LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'dbnet_check_server';
 COMMENT ON FUNCTION dbnet.check_server(name) IS
-    'Asks an API server whether DBNet can work with it; changes nothing. Argument: foreign server on which the caller has USAGE. Rows: endpoint, connection (round trip in milliseconds), version, identity (who the credentials are), and one item ''rights of <mirror>'' per mirror of the server; of an offline server the endpoint alone; state is ok, failed or unknown; detail holds the server''s own words; hint says what to do. Errors: 42704 no such server, 42501 no USAGE, 57014 cancelled';
+    'Asks an API server whether DBNet can work with it; changes nothing. Argument: foreign server on which the caller has USAGE. Rows: endpoint, connection (round trip in milliseconds), version, identity (who the credentials are), one item ''rights of <mirror>'' per mirror of the server, and, with option impersonate, one ''rights to act as <role>'' per role of dbnet.mapped_role; of an offline server the endpoint alone; state is ok, failed or unknown; detail holds the server''s own words; hint says what to do. Errors: 42704 no such server, 42501 no USAGE, 57014 cancelled';
 
 CREATE FUNCTION dbnet.kinds(server name, OUT api_version text, OUT kind text, OUT resource text, OUT namespaced boolean,
                             OUT verbs text[], OUT short_names text[], OUT preferred boolean)

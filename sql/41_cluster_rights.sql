@@ -22,6 +22,23 @@ END;
 COMMENT ON FUNCTION dbnet.cluster_rights(name) IS
     'Which rights in the cluster each mirror of a server needs: get, list and watch for mode observe; create, patch and delete too for mode manage, unless all that users write is sent through subresources, then those alone; where the server''s option impersonate is required they are needed by the users of dbnet.mapped_role instead. Argument: foreign server. namespace and subresource are empty for the whole cluster and the object itself. What dbnet.rbac and dbnet.check_server are made of';
 
+CREATE FUNCTION dbnet.impersonated(server name, OUT role regrole, OUT namespace text, OUT api_group text, OUT resource text, OUT subresource text, OUT name text)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH mapped AS (
+        SELECT *, regexp_match(user_name, '^system:serviceaccount:([^:]+):([^:]+)$') AS account
+        FROM dbnet.mapped_role WHERE mapped_role.server = $1 AND dbnet.impersonation($1) <> 'off'
+    )
+    SELECT mapped.role, coalesce(mapped.account[1], ''), '', CASE WHEN mapped.account IS NULL THEN 'users' ELSE 'serviceaccounts' END, '', coalesce(mapped.account[2], user_name) FROM mapped
+    UNION SELECT mapped.role, '', '', 'groups', '', member FROM mapped, unnest(groups) AS member
+    UNION SELECT mapped.role, '', 'authentication.k8s.io', 'uids', '', uid FROM mapped WHERE uid IS NOT NULL
+    UNION SELECT mapped.role, '', 'authentication.k8s.io', 'userextras', lower(e.key), said FROM mapped, jsonb_each(extra) AS e, jsonb_array_elements_text(e.value) AS v (said)
+    ORDER BY 1, 2, 3, 4, 5, 6;
+END;
+COMMENT ON FUNCTION dbnet.impersonated(name) IS
+    'What the credentials of a server must be allowed to act as (verb impersonate), by role of dbnet.mapped_role: none where option impersonate of the server is off. Argument: foreign server. namespace is empty for all but service accounts. What dbnet.rbac and dbnet.check_server are made of';
+
 CREATE FUNCTION dbnet.rbac(server name, subject text DEFAULT NULL, role_name text DEFAULT NULL, operations boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -60,14 +77,8 @@ BEGIN
         FROM verb WHERE namespace = '' OR NOT EXISTS (SELECT FROM verb AS wide WHERE wide.namespace = ''
                                                       AND (wide.api_group, wide.resource, wide.verb) = (verb.api_group, verb.resource, verb.verb))
         GROUP BY namespace, api_group, resource
-    ), mapped AS (
-        SELECT *, regexp_match(user_name, '^system:serviceaccount:([^:]+):([^:]+)$') AS account
-        FROM dbnet.mapped_role WHERE mapped_role.server = rbac.server AND dbnet.impersonation(rbac.server) <> 'off'
-    ), impersonated (namespace, api_group, resource, name) AS (
-        SELECT coalesce(mapped.account[1], ''), '', CASE WHEN mapped.account IS NULL THEN 'users' ELSE 'serviceaccounts' END, coalesce(mapped.account[2], user_name) FROM mapped
-        UNION SELECT '', '', 'groups', name FROM mapped, unnest(groups) AS name
-        UNION SELECT '', 'authentication.k8s.io', 'uids', uid FROM mapped WHERE uid IS NOT NULL
-        UNION SELECT '', 'authentication.k8s.io', 'userextras/' || lower(key), name FROM mapped, jsonb_each(extra), jsonb_array_elements_text(value) AS name
+    ), impersonated AS (
+        SELECT DISTINCT namespace, api_group, resource || CASE subresource WHEN '' THEN '' ELSE '/' || subresource END AS resource, name FROM dbnet.impersonated(server)
     ), rule AS (
         SELECT namespace, api_group, verbs, array_agg(resource ORDER BY resource) AS resources, '{}'::text[] AS names FROM least GROUP BY namespace, api_group, verbs
         UNION ALL SELECT namespace, api_group, '{impersonate}', ARRAY[resource], array_agg(name ORDER BY name) FROM impersonated GROUP BY namespace, api_group, resource

@@ -66,14 +66,14 @@ std::string_view name_problem(std::string_view name) noexcept {
     return {};
 }
 
-std::string percent_encode(std::string_view text) {
+std::string percent_encode(std::string_view text, std::string_view kept) {
     constexpr char digits[] = "0123456789ABCDEF";
     std::string encoded;
     encoded.reserve(text.size());
     for (const char c : text) {
         const auto byte = static_cast<unsigned char>(c);
         if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-            c == '_' || c == '~') {
+            c == '_' || c == '~' || kept.find(c) != std::string_view::npos) {
             encoded += c;
         } else {
             encoded += '%';
@@ -246,13 +246,15 @@ Request path_request(std::string_view path, std::string_view accept) {
 }
 
 Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb,
-                              std::string_view subresource) {
+                              std::string_view subresource, std::string_view name) {
     Request request = request_for("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
     json attributes = {{"group", resource.group}, {"resource", resource.plural}, {"verb", verb}};
     if (resource.namespaced && !name_space.empty())
         attributes["namespace"] = name_space;
     if (!subresource.empty())
         attributes["subresource"] = subresource;
+    if (!name.empty())
+        attributes["name"] = name;
     request.content_type = json_type;
     request.body = json({{"apiVersion", "authorization.k8s.io/v1"},
                          {"kind", "SelfSubjectAccessReview"},

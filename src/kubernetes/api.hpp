@@ -30,8 +30,8 @@ struct Resource {
 // "apps/v1" → {"apps", "v1"}; "v1" → {"", "v1"}. Throws Failure on anything else.
 std::pair<std::string, std::string> split_api_version(std::string_view api_version);
 
-// Percent-encodes all but unreserved characters (RFC 3986).
-std::string percent_encode(std::string_view text);
+// Percent-encodes all but unreserved characters (RFC 3986) and those of `kept`.
+std::string percent_encode(std::string_view text, std::string_view kept = {});
 
 // Why no object of any kind can have the name, in the server's words; empty: one can. Such a name must never become a
 // part of a request's path, where it means something else.
@@ -103,9 +103,10 @@ Request scale_request(const Resource &resource, std::string_view name_space, std
 // A GET of a fixed path: /version, /readyz, /openapi/v3 and its documents, discovery.
 Request path_request(std::string_view path, std::string_view accept = "application/json");
 
-// POST authorization.k8s.io/v1 SelfSubjectAccessReview: may we do `verb` on the resource? Answer: status.allowed.
+// POST authorization.k8s.io/v1 SelfSubjectAccessReview: may we do `verb` on the resource, or on
+// the object of that name? Answer: status.allowed.
 Request access_review_request(const Resource &resource, std::string_view name_space, std::string_view verb,
-                              std::string_view subresource = {});
+                              std::string_view subresource = {}, std::string_view name = {});
 
 // The object in this answer is being deleted: what was written to it will be lost (kubernetes.md A10).
 bool is_terminating(const nlohmann::json &object);

@@ -1,10 +1,10 @@
 // Headers of impersonation; see the header. Runs in the mirror worker and in backends.
 #include "kubernetes/impersonation.hpp"
 
+#include "kubernetes/api.hpp"
 #include "kubernetes/failure.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 namespace dbnet::kubernetes {
 namespace {
@@ -22,12 +22,6 @@ void check_text(const std::string &text, const char *what) {
         throw Failure(subject + "holds a line break or another control character");
     if (text.front() == ' ' || text.back() == ' ')
         throw Failure(subject + "begins or ends with a space: \"" + text + '"');
-}
-
-// tchar of RFC 9110, but for '%'.
-bool may_be_in_a_header_name(unsigned char byte) {
-    return byte < 128 && (std::isalnum(byte) ||
-                          std::string_view("!#$&'*+-.^_`|~").find(static_cast<char>(byte)) != std::string_view::npos);
 }
 
 } // namespace
@@ -66,20 +60,9 @@ std::vector<std::string> impersonation_headers(const Impersonation &impersonatio
     return lines;
 }
 
+// Kept is what tchar of RFC 9110 has beside what is unreserved in URLs, but for '%'.
 std::string header_key(std::string_view key) {
-    constexpr char digits[] = "0123456789ABCDEF";
-    std::string encoded;
-    for (const char c : key) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (may_be_in_a_header_name(byte)) {
-            encoded += c;
-        } else {
-            encoded += '%';
-            encoded += digits[byte >> 4];
-            encoded += digits[byte & 15];
-        }
-    }
-    return encoded;
+    return percent_encode(key, "!#$&'*+^`|");
 }
 
 } // namespace dbnet::kubernetes

@@ -8,7 +8,7 @@ use JSON::PP ();
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
-DBNet::Need::need('simulator');
+DBNet::Need::need('own_servers');
 my $api   = DBNet::Api->start(controllers => 0, nodes_ready => 0);
 my $node  = DBNet::Cluster->started('main');
 my $space = $api->namespace;
@@ -17,11 +17,11 @@ my ($ca, $cert, $key) = map { DBNet::Api::quote(PostgreSQL::Test::Utils::slurp_f
 my $columns = q{'{"name": "metadata.name", "data": "data"}'};
 
 sub settled { my ($name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return $node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s', 'net.maps')}, '', $name) }
-sub rules { my (%rules) = @_; return $api->disturb('rules', \%rules) }
 # As whom the writes were made that tell of the path, in order.
 sub written_as { my ($since, $path) = @_; return join ' ', map { "$_->{method} " . ($_->{acts_as} || '-') } grep { $_->{method} ne 'GET' } $api->requests(since => $since, path => qr/$path/) }
 sub told { my ($name) = @_; return qq{SELECT concat_ws('|', phase, reason, message) FROM dbnet.object_status WHERE relation = 'net.maps'::regclass AND name = '$name'} }
-# The rules of a manifest, as the simulator takes them.
+sub may_act { my ($role) = @_; return qq{SELECT state, detail FROM dbnet.check_server('prod') WHERE item = 'rights to act as $role'} }
+# The rules of a manifest.
 sub rules_of {
     my ($manifest) = @_;
     my @rules;
@@ -41,7 +41,7 @@ sub rules_of {
 my @change = ({ apiGroups => [''], resources => ['configmaps'], verbs => [qw(get list watch create patch delete)], namespaces => [$space] },
     { apiGroups => ['coordination.k8s.io'], resources => ['leases'], verbs => [qw(get create update)], namespaces => [$space] },
     { apiGroups => [''], resources => ['namespaces'], verbs => ['get'], resourceNames => ['kube-system'] });
-rules(users => { robot => \@change }, groups => { robots => \@change });
+$api->rules(users => { robot => \@change }, groups => { robots => \@change });
 my $file = "$api->{directory}/as_robot";
 my $text = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s/^(    client-key-data: .*\n)/$1    as: robot\n    as-groups: [unknown, other]\n/mr;
 open my $out, '>', $file or die "$file: $!";
@@ -65,14 +65,15 @@ $node->fails_like(qq{ALTER USER MAPPING FOR CURRENT_USER SERVER by_mapping OPTIO
     qr/says as whom to act, and holds no credentials/, 'a mapping cannot say as whom the credentials of others act');
 
 # --- each change as the user that its role is ---
-my $token = $api->token('none');    # of user kubesim-nobody
+my $token = $api->token('none');
+my $me    = $api->token_user($token);
 $node->psql_ok(qq{CREATE SERVER prod FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '@{[ $api->url ]}', ca $ca, lease_namespace '$space', impersonate 'mapped');
     CREATE USER MAPPING FOR CURRENT_USER SERVER prod OPTIONS (token '$token');
     CREATE ROLE alice; CREATE ROLE bob; CREATE ROLE carol; CREATE ROLE other; GRANT dbnet_viewer TO alice, bob, carol; GRANT dbnet_admin TO other;
     GRANT USAGE ON SCHEMA net TO alice, bob, carol;
     SELECT dbnet.map_role('prod', 'alice', 'alice\@example.com', '{net-admins}', extra => '{"Reason": ["42"]}')}, 'a server, and a role that is a user of the cluster');
 my @nobody = ({ apiGroups => ['*'], resources => ['*'], verbs => [qw(get list watch)] }, $change[1]);
-rules(users => { 'kubesim-nobody' => \@nobody }, groups => { 'net-admins' => \@change });
+$api->rules(users => { $me => \@nobody }, groups => { 'net-admins' => \@change });
 my $since = $api->request_position;
 $node->psql_ok(qq{CREATE TABLE net.maps (name text PRIMARY KEY, data jsonb); GRANT ALL ON net.maps TO alice, bob, carol;
     SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.maps', $columns, namespace => '$space', label_selector => '!for', mode => 'manage')}, 'a mirror');
@@ -85,8 +86,9 @@ my $rbac = qq{---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n
   . qq{---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: "dbnet-prod"\n  namespace: "$space"\n  labels: {app.kubernetes.io/name: dbnet}\nrules:\n}
   . qq{$look, "create", "patch", "delete"]\n- apiGroups: ["coordination.k8s.io"]\n  resources: ["leases"]\n  verbs: ["get", "create", "update"]\n};
 $node->query_is(q{SELECT dbnet.rbac('prod')}, $rbac, 'the rights that it needs: to act as that user, and as nobody else');
-sub give { return rules(users => { 'kubesim-nobody' => rules_of($node->safe_psql('postgres', q{SELECT dbnet.rbac('prod')})) }) }
+sub give { return $api->rules(users => { $me => rules_of($node->safe_psql('postgres', q{SELECT dbnet.rbac('prod')})) }) }
 give();
+$node->query_is(may_act('alice'), 'ok|impersonate groups "net-admins", impersonate users "alice@example.com", impersonate userextras.authentication.k8s.io/reason "42"', 'it has the right to act as her');
 $node->psql_ok(q{SET ROLE alice; INSERT INTO net.maps VALUES ('one', '{"v": "1"}')}, 'alice writes a row');
 settled('it is sent');
 is(written_as($since, "$maps/one"), 'PATCH alice@example.com', 'as hers');
@@ -120,16 +122,19 @@ is($api->get("$maps/two")->{body}{data}{v}, '5', 'what was written last');
 $node->psql_ok(q{SELECT dbnet.map_role('prod', 'bob', 'bob@example.com')}, 'bob is a user of the cluster, too');
 $since = $api->request_position;
 $node->psql_ok(q{SET ROLE bob; INSERT INTO net.maps VALUES ('three', '{"v": "1"}')}, 'he writes a row');
-my $words = q{users "bob@example.com" is forbidden: User "kubesim-nobody" cannot impersonate resource "users" in API group "" at the cluster scope};
+my $words = qq{users "bob\@example.com" is forbidden: User "$me" cannot impersonate resource "users" in API group "" at the cluster scope};
 $node->wait_for(told('three'), 'the server says whom DBNet may not act as, and which rule it lacks',
     expected => qq{denied|ImpersonationRefused|$words. The credentials need the RBAC rule {apiGroups: [""], resources: ["users"], resourceNames: ["bob\@example.com"], verbs: ["impersonate"]}, which dbnet.rbac() prints.});
 $node->query_is(q{SELECT next_step FROM dbnet.object_status WHERE name = 'three'}, q{Let the server's credentials act as that user: apply in the cluster what dbnet.rbac() prints, then call dbnet.retry().}, 'and what to do');
 $node->query_is(q{SELECT acts_as, http_status, message FROM dbnet.actuation WHERE name = 'three'}, "bob\@example.com|403|$words", 'the log of calls has the server\'s words');
+$node->query_is(may_act('bob'), qq{failed|may not impersonate users "bob\@example.com"}, 'what dbnet.check_server() says of it');
 give();
+$node->query_is(may_act('bob'), qq{ok|impersonate users "bob\@example.com"}, 'and when the right is given');
+$since = $api->request_position;
 $node->query_is(q{SELECT dbnet.retry('net.maps', 'three')}, '1', 'with that right, a superuser asks for another try');
 my $own = qq{denied|Forbidden|configmaps "three" is forbidden: User "bob\@example.com" cannot patch resource "configmaps" in API group "" in the namespace "$space"};
 $node->wait_for(told('three'), 'he himself has no right to it', expected => $own);
-is(written_as($since, "$maps/three"), 'PATCH bob@example.com PATCH bob@example.com', 'who asks for another try has not committed the row');
+is(written_as($since, "$maps/three"), 'PATCH bob@example.com', 'who asks for another try has not committed the row');
 is($api->get("$maps/three")->{status}, 404, 'there is no such object');
 
 # --- a worker that begins anew knows it from the record ---
@@ -142,7 +147,7 @@ for my $case ([ 'in dbnet.object', '' ], [ 'of the row', q{UPDATE dbnet.object S
     $node->wait_for(told('three'), 'and refused again', expected => $own);
     is(written_as($since, "$maps/three"), 'PATCH bob@example.com', "never as somebody else, by what is on record $what");
 }
-rules(users => { 'bob@example.com' => \@change });
+$api->rules(users => { 'bob@example.com' => \@change });
 $node->query_is(q{SELECT dbnet.retry('net.maps', 'three')}, '1', 'he is given the right');
 settled('it is sent');
 $since = $api->request_position;
@@ -152,8 +157,8 @@ is(written_as($since, "$maps/three"), 'DELETE bob@example.com', 'by him');
 
 # --- what is asked of a device ---
 $api->create_node('n1');
-rules(users => { 'alice@example.com' => [ { apiGroups => [''], resources => ['nodes'], verbs => ['patch'] } ],
-    'kubesim-nobody' => [ @{ rules_of($node->safe_psql('postgres', q{SELECT dbnet.rbac('prod')})) }, { apiGroups => [''], resources => ['nodes'], verbs => [qw(get list watch)] } ] });
+$api->rules(users => { 'alice@example.com' => [ { apiGroups => [''], resources => ['nodes'], verbs => ['patch'] } ],
+    $me => [ @{ rules_of($node->safe_psql('postgres', q{SELECT dbnet.rbac('prod')})) }, { apiGroups => [''], resources => ['nodes'], verbs => [qw(get list watch)] } ] });
 $node->psql_ok(q{CREATE TABLE net.nodes (name text PRIMARY KEY, unschedulable boolean); GRANT ALL ON net.nodes TO alice, carol;
     SELECT dbnet.mirror('prod', 'v1', 'Node', 'net.nodes', '{"name": "metadata.name"}', mode => 'manage')}, 'a mirror of nodes');
 give();
@@ -176,7 +181,7 @@ is(written_as($since, '(?:configmaps|nodes)/'), '', 'nothing was');
 $node->psql_ok(q{SELECT dbnet.map_role('prod', 'carol', 'system:serviceaccount:shop:carol')}, 'she is a service account of the cluster');
 like($node->safe_psql('postgres', q{SELECT dbnet.rbac('prod')}), qr/kind: Role\nmetadata:\n  name: "dbnet-prod"\n  namespace: "shop"\n  labels: .*\nrules:\n- apiGroups: \[""\]\n  resources: \["serviceaccounts"\]\n  resourceNames: \["carol"\]\n  verbs: \["impersonate"\]\n/, 'which has a namespace');
 give();
-rules(groups => { 'system:serviceaccounts:shop' => \@change });
+$api->rules(groups => { 'system:serviceaccounts:shop' => \@change });
 $node->query_is(q{SELECT dbnet.retry('net.maps', 'two')}, '1', 'another try');
 settled('it is sent');
 is(written_as($since, "$maps/two"), 'PATCH system:serviceaccount:shop:carol', 'as hers');

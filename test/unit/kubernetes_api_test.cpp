@@ -137,6 +137,10 @@ TEST(KubernetesApi, OtherRequests) {
     const json scale = json::parse(access_review_request(deployment, "", "patch", "scale").body);
     EXPECT_EQ(scale["spec"]["resourceAttributes"],
               (json{{"group", "apps"}, {"resource", "deployments"}, {"verb", "patch"}, {"subresource", "scale"}}));
+    const json act = json::parse(
+        access_review_request({"", "", "", "users", false}, "", "impersonate", "", "alice@example.com").body);
+    EXPECT_EQ(act["spec"]["resourceAttributes"],
+              (json{{"group", ""}, {"resource", "users"}, {"verb", "impersonate"}, {"name", "alice@example.com"}}));
 }
 
 TEST(KubernetesApi, ReadsAnswersToWrites) {

@@ -22,8 +22,12 @@ using kubernetes::Response;
 constexpr const char *ok = "ok", *failed = "failed", *unknown = "unknown";
 
 const pg::Statement find_lease{"SELECT dbnet.lease_namespace($1::name)"};
-const pg::Statement find_rights{"SELECT relation::text, api_group, resource, subresource, namespace, verb"
-                                " FROM dbnet.cluster_rights($1::pg_catalog.name)"};
+const pg::Statement find_rights{
+    "SELECT 'rights of ' || relation::text, api_group, resource, subresource, namespace, verb, ''"
+    " FROM dbnet.cluster_rights($1::pg_catalog.name)"};
+const pg::Statement find_impersonated{
+    "SELECT 'rights to act as ' || role::text, api_group, resource, subresource, namespace, 'impersonate', name"
+    " FROM dbnet.impersonated($1::pg_catalog.name)"};
 
 std::string text_at(const Json &document, const char *pointer) {
     const Json *value = nullptr;
@@ -110,12 +114,12 @@ private:
     std::string text_, last_;
 };
 
-// Those of one mirror, which are the rows [first, end).
-void check_rights(ClientSession &session, const pg::Result &rights, size_t first, size_t end, RowWriter &rows) {
+// Those of one item in one namespace, which are the rows [first, end).
+void check_rights_of(ClientSession &session, const pg::Result &rights, size_t first, size_t end, RowWriter &rows) {
     const auto resource_of = [&](size_t row) {
-        const std::string group(rights.text(row, 1)), subresource(rights.text(row, 3));
+        const std::string group(rights.text(row, 1)), subresource(rights.text(row, 3)), name(rights.text(row, 6));
         return std::string(rights.text(row, 2)) + (group.empty() ? "" : "." + group) +
-               (subresource.empty() ? "" : "/" + subresource);
+               (subresource.empty() ? "" : "/" + subresource) + (name.empty() ? "" : " \"" + name + '"');
     };
     const std::string_view name_space = rights.text(first, 4);
     std::vector<Request> requests;
@@ -123,11 +127,11 @@ void check_rights(ClientSession &session, const pg::Result &rights, size_t first
         // Neither version nor kind is asked for.
         const kubernetes::Resource resource{std::string(rights.text(row, 1)), "", "", std::string(rights.text(row, 2)),
                                             !name_space.empty()};
-        requests.push_back(
-            kubernetes::access_review_request(resource, name_space, rights.text(row, 5), rights.text(row, 3)));
+        requests.push_back(kubernetes::access_review_request(resource, name_space, rights.text(row, 5),
+                                                             rights.text(row, 3), rights.text(row, 6)));
     }
     const std::vector<Response> responses = session.ask_all(std::move(requests));
-    const std::string item = "rights of " + std::string(rights.text(first, 0));
+    const std::string item(rights.text(first, 0));
     RightsText allowed, missing;
     std::string reason;
     for (size_t row = first; row < end; row++) {
@@ -148,6 +152,18 @@ void check_rights(ClientSession &session, const pg::Result &rights, size_t first
         return rows.add({item, ok, allowed.in(name_space), std::nullopt});
     rows.add({item, failed, "may not " + missing.in(name_space) + (reason.empty() ? "" : ": " + reason),
               "Grant it in the cluster: dbnet.rbac() prints, for kubectl, what the mirrors of the server need."});
+}
+
+// False: none are needed.
+bool check_rights(ClientSession &session, const std::string &server, const pg::Statement &find, RowWriter &rows) {
+    const pg::Result rights = pg::in_spi([&] { return as_extension([&] { return pg::execute(find, server); }); });
+    for (size_t first = 0, end = 0; first < rights.rows(); first = end) {
+        while (end < rights.rows() && rights.text(end, 0) == rights.text(first, 0) &&
+               rights.text(end, 4) == rights.text(first, 4))
+            ++end;
+        check_rights_of(session, rights, first, end, rows);
+    }
+    return rights.rows() > 0;
 }
 
 // By which of several servers that run this database one writes. Without it all goes on, unprotected.
@@ -218,15 +234,10 @@ DBNET_FUNCTION(dbnet_check_server) {
     rows.add(
         {"version", name.empty() ? unknown : ok, name.empty() ? "the answer names no version" : name, std::nullopt});
     check_identity(session, rows);
-    const pg::Result rights =
-        pg::in_spi([&] { return as_extension([&] { return pg::execute(find_rights, server); }); });
-    for (size_t first = 0, end = 0; first < rights.rows(); first = end) {
-        while (end < rights.rows() && rights.text(end, 0) == rights.text(first, 0))
-            ++end;
-        check_rights(session, rights, first, end, rows);
-    }
+    const bool has_mirrors = check_rights(session, server, find_rights, rows);
+    check_rights(session, server, find_impersonated, rows);
     check_lease(session, server, rows);
-    if (rights.rows() == 0)
+    if (!has_mirrors)
         rows.add(
             {"rights", unknown, "no mirror uses the server yet", "Call dbnet.check_server again after dbnet.mirror."});
     return Datum{0};

@@ -225,6 +225,50 @@ sub revoke {
     return;
 }
 
+# As whom the server takes it.
+sub token_user { my ($self, $token) = @_; return join ':', 'system:serviceaccount', $self->namespace, $self->{account_of}{$token} }
+
+# What users and groups may do from now on: users and groups as hashes of their rules, which are RBAC's; those with
+# namespaces count in these alone. On real servers Roles and bindings, which count when this returns.
+sub rules {
+    my ($self, %rules) = @_;
+    for my $list (sort keys %rules) {
+        my $kind = { users => 'User', groups => 'Group' }->{$list};
+        $self->give_roles($kind, $_, $rules{$list}{$_}) for sort keys %{ $rules{$list} };
+    }
+    return;
+}
+
+sub give_roles {
+    my ($self, $kind, $subject, $rules) = @_;
+    my $group = 'rbac.authorization.k8s.io';
+    my $name  = join '-', $self->{run}, lc $kind, lc($subject) =~ s/[^a-z0-9.-]/-/gr;
+    my $mark  = 'mark-' . ++$self->{role_marks};    # of a right that is new: with it the others are known
+    my %rules = map { $_ => [] } '', keys %{ $self->{role_places}{$name} };
+    for my $rule (@$rules) {
+        my %rule = %$rule;
+        push @{ $rules{$_} }, \%rule for @{ delete $rule{namespaces} // [''] };
+    }
+    for my $space (sort keys %rules) {
+        $self->{role_places}{$name}{$space} = 1;
+        $self->create('/api/v1/namespaces', { metadata => { name => $space, labels => $self->labels } }) if $space ne '';
+        my $role = $space eq '' ? 'ClusterRole' : 'Role';
+        my $path = "/apis/$group/v1" . ($space eq '' ? '' : "/namespaces/$space") . '/' . lc $role;
+        my %common = (apiVersion => "$group/v1", metadata => { name => $name });
+        $self->expect_success($self->apply("${path}s/$name", { %common, kind => $role,
+            rules => [ @{ $rules{$space} }, { apiGroups => [ $self->label_key ], resources => [$mark], verbs => ['get'] } ] }, force => 1));
+        $self->expect_success($self->apply("${path}bindings/$name", { %common, kind => "${role}Binding",
+            roleRef => { apiGroup => $group, kind => $role, name => $name }, subjects => [ { apiGroup => $group, kind => $kind, name => $subject } ] }, force => 1));
+        my $spec = { ($kind eq 'User' ? (user => $subject) : (user => 'nobody', groups => [$subject])),
+            resourceAttributes => { group => $self->label_key, resource => $mark, verb => 'get', namespace => $space } };
+        $self->wait_until(sub {
+            $self->expect_success($self->create('/apis/authorization.k8s.io/v1/subjectaccessreviews',
+                    { apiVersion => 'authorization.k8s.io/v1', kind => 'SubjectAccessReview', spec => $spec }))->{status}{allowed};
+        }, "$kind $subject has its rights");
+    }
+    return;
+}
+
 # A new client certificate of an administrator of this name: texts of the certificate and of its key.
 sub client_certificate {
     my ($self, $name) = @_;

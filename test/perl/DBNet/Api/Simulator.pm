@@ -75,6 +75,10 @@ sub grant {
     return;
 }
 
+sub token_user { return 'kubesim-nobody' }    # of one that has no rights
+
+sub rules { my ($self, %rules) = @_; return $self->disturb('rules', \%rules) }
+
 sub revoke { my ($self, $token) = @_; return $self->grant($token, undef) }
 
 sub check_running {
