@@ -49,8 +49,8 @@ struct ActuatorClient {
     virtual bool is_lease_awaited(const mirror::Mirror &mirror) = 0;
     // There are commits to be taken in before anything can be known of those who have made them.
     virtual bool is_behind() = 0;
-    // Inside a transaction: takes the commits that its active snapshot has seen, and no others. False: the configuration
-    // has changed on the way.
+    // Inside a transaction: takes the commits that its active snapshot has seen, and no others. False: the
+    // configuration has changed on the way.
     virtual bool catch_up() = 0;
     // Asks the server what became of the object of this uid, of which no event has told; an event will.
     virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;

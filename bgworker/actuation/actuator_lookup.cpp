@@ -48,13 +48,14 @@ static void look_up(std::span<Entry *const> entries, Untold untold, Found found,
 // What no commit told of, a compare found: the row's newest version is what a call would carry. Before the row is read:
 // a version that comes in between has a commit of its own.
 void Actuator::look_up_versions(std::span<Entry *const> entries) {
-    look_up(entries, [](const Cause &cause) { return cause.transaction == 0; }, mirror::newest_versions, &Cause::event);
+    look_up(
+        entries, [](const Cause &cause) { return cause.transaction == 0; }, mirror::newest_versions, &Cause::event);
 }
 
 // Of what no commit told of, or one that has not changed the row.
 void Actuator::look_up_committers(std::span<Entry *const> entries) {
-    look_up(entries, [](const Cause &cause) { return cause.committer == 0; }, mirror::last_committers,
-            &Cause::committer);
+    look_up(
+        entries, [](const Cause &cause) { return cause.committer == 0; }, mirror::last_committers, &Cause::committer);
 }
 
 // Who has written the rows that are read in this snapshot. False: that cannot be said before the configuration is read

@@ -133,8 +133,8 @@ public:
     void advance(int64_t now_ms);
     int64_t next_due_ms(int64_t now_ms) const;
 
-    // The first `limit` ready objects of a lane, to be decided about. Each must then be told its next state, or be given
-    // back by redo().
+    // The first `limit` ready objects of a lane, to be decided about. Each must then be told its next state, or be
+    // given back by redo().
     std::vector<Entry *> take_ready(const std::string &lane, size_t limit);
     bool has_ready(const std::string &lane) const;
     // All ready objects of which this is the biggest transaction; otherwise as take_ready().

@@ -45,8 +45,8 @@ uint64 full_xid(TransactionId xid) {
     return (xid > XidFromFullTransactionId(next) ? epoch - 1 : epoch) << 32 | xid;
 }
 
-// Where the WAL ends that has been written down, flushed or not. PostgreSQL tells where the next record goes: behind the
-// header of a page that is to come.
+// Where the WAL ends that has been written down, flushed or not. PostgreSQL tells where the next record goes: behind
+// the header of a page that is to come.
 XLogRecPtr end_of_wal() {
     const XLogRecPtr next = GetXLogInsertRecPtr();
     if (next % wal_segment_size == SizeOfXLogLongPHD)
@@ -55,8 +55,7 @@ XLogRecPtr end_of_wal() {
 }
 
 bool is_configuration(const Commit &commit) {
-    return std::ranges::any_of(commit.changes,
-                               [](const capture::Change &change) { return change.operation == 'S'; });
+    return std::ranges::any_of(commit.changes, [](const capture::Change &change) { return change.operation == 'S'; });
 }
 
 size_t memory_of(const std::vector<capture::Change> &changes) {

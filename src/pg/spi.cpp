@@ -210,8 +210,7 @@ template<class Run> Result guarded_execution(std::span<const Argument> arguments
 
 Result execute(const Statement &statement, std::span<const Argument> arguments) {
     return guarded_execution(arguments, [&](Datum *values, const char *nulls) {
-        return SPI_execute_plan(StatementAccess::plan_of(statement, arguments), values, nulls, is_in_one_snapshot,
-                                0);
+        return SPI_execute_plan(StatementAccess::plan_of(statement, arguments), values, nulls, is_in_one_snapshot, 0);
     });
 }
 
