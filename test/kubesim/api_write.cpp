@@ -15,6 +15,11 @@ ApiError bad_revision(const std::string &revision) {
     return ApiError::internal("strconv.ParseUint: parsing " + go_quoted(revision) + ": invalid syntax");
 }
 
+// The group that is named when an object is refused: the one in whose form it was looked at.
+const std::string &checked_as(const Kind &kind) {
+    return kind.behaviour.kept_as ? kind.behaviour.kept_as->group : kind.group;
+}
+
 } // namespace
 
 std::string rfc3339_now() {
@@ -138,7 +143,7 @@ StoredPtr Api::insert(Write &write, json object, bool is_apply) {
     if (kind.behaviour.validate)
         kind.behaviour.validate(object, nullptr, errors);
     if (!errors.empty())
-        throw ApiError::invalid(kind.group, kind.kind, name, errors);
+        throw ApiError::invalid(checked_as(kind), kind.kind, name, errors);
     if (!is_apply && parse_revision(revision, ignored) && ignored != 0)
         throw ApiError::internal("resourceVersion should not be set on objects to be created");
 
@@ -188,7 +193,7 @@ StoredPtr Api::update(Write &write, const StoredPtr &live, json object, json *go
     if (kind.behaviour.validate)
         kind.behaviour.validate(object, &live->body, errors);
     if (!errors.empty())
-        throw ApiError::invalid(kind.group, kind.kind, target.name, errors);
+        throw ApiError::invalid(checked_as(kind), kind.kind, target.name, errors);
 
     // Nothing changed but the times of managedFields: nothing is written, the revision stays.
     if (same_but_times(object, live->body))

@@ -45,38 +45,131 @@ json to_core(json object) {
     return out;
 }
 
-void validate_place(const json &after, const char *member, std::vector<FieldError> &errors) {
-    const std::string place = text_of(after.at("metadata"), "namespace");
-    const std::string named = text_of(after.at(member), "namespace");
+constexpr char reporting_controller[] = "reportingController";
+constexpr size_t longest_word = 128, longest_note = 1024;
+
+// In both forms what is refused is named as the kept form names it, but for that of the controller.
+void check_length(const json &event, const char *member, size_t most, std::vector<FieldError> &errors) {
+    if (text_of(event, member).size() > most)
+        errors.push_back(
+            FieldError::invalid(member, "\"\"", "can have at most " + std::to_string(most) + " characters"));
+}
+
+void check_word(const json &event, const char *member, std::vector<FieldError> &errors) {
+    if (text_of(event, member).empty())
+        errors.push_back(FieldError::required(member, ""));
+    check_length(event, member, longest_word, errors);
+}
+
+// What any Event has to keep to, in the form of the core group; one with an eventTime is of the newer kind.
+// `controller_field`: what reportingComponent is called where it came from.
+void validate_any(const json &event, const std::string &controller_field, std::vector<FieldError> &errors) {
+    const std::string place = text_of(event.at("metadata"), "namespace");
+    const std::string named = text_of(event.at("involvedObject"), "namespace");
+    const bool is_new = !event.at("eventTime").is_null();
     // What is in no namespace is told in the default one.
-    if (named != place && !(named.empty() && place == "default"))
+    const bool is_in_place =
+        named.empty() ? place == "default" || (is_new && place == "kube-system") : is_new || named == place;
+    if (!is_in_place)
         errors.push_back(
             FieldError::invalid("involvedObject.namespace", go_quoted(named), "does not match event.namespace"));
+    if (!is_new)
+        return;
+    const std::string controller = text_of(event, "reportingComponent");
+    if (controller.empty())
+        errors.push_back(FieldError::required(controller_field, ""));
+    for (const std::string &why : qualified_name_errors(controller))
+        errors.push_back(FieldError::invalid(controller_field, go_quoted(controller), why));
+    check_word(event, "reportingInstance", errors);
+    check_word(event, "action", errors);
+    check_word(event, "reason", errors);
+    check_length(event, "message", longest_note, errors);
 }
 
 void core_validate(const json &after, const json *, std::vector<FieldError> &errors) {
-    validate_place(after, "involvedObject", errors);
+    validate_any(after, "reportingComponent", errors);
+}
+
+void validate_series(const json &event, std::vector<FieldError> &errors) {
+    const json *series = find(event, "series");
+    if (!series)
+        return;
+    if (integer_of(*series, "count", 0) < 2)
+        errors.push_back(FieldError::invalid("series.count", "\"\"", "should be at least 2"));
+    if (text_of(*series, "lastObservedTime").empty())
+        errors.push_back(FieldError::required("series.lastObservedTime", ""));
+}
+
+void validate_create(const json &event, std::vector<FieldError> &errors) {
+    validate_series(event, errors);
+    if (event.at("eventTime").is_null())
+        errors.push_back(FieldError::required("eventTime", ""));
+    const std::string type = text_of(event, "type");
+    if (type != "Normal" && type != "Warning")
+        errors.push_back(FieldError::invalid("type", "\"\"", "has invalid value: " + type));
+    const auto forbid = [&](const char *member, bool is_set) {
+        if (is_set)
+            errors.push_back(FieldError::invalid(member, "\"\"", "needs to be unset"));
+    };
+    for (const char *member : {"firstTimestamp", "lastTimestamp"})
+        forbid(member, !text_of(event, member).empty());
+    forbid("count", integer_of(event, "count", 0) != 0);
+    const json *source = find(event, "source");
+    forbid("source", source && !source->empty());
+}
+
+// As Go prints the members of an Event.
+std::string printed(const std::string &member, const json *value) {
+    const auto structure = [&](const char *type, std::initializer_list<std::array<const char *, 2>> members) {
+        std::string text;
+        for (const auto &[name, key] : members)
+            text += (text.empty() ? "" : ", ") + std::string(name) + ":" + go_quoted(value ? text_of(*value, key) : "");
+        return "core." + std::string(type) + "{" + text + "}";
+    };
+    if (member == "involvedObject")
+        return structure("ObjectReference", {{"Kind", "kind"},
+                                             {"Namespace", "namespace"},
+                                             {"Name", "name"},
+                                             {"UID", "uid"},
+                                             {"APIVersion", "apiVersion"},
+                                             {"ResourceVersion", "resourceVersion"},
+                                             {"FieldPath", "fieldPath"}});
+    if (member == "source")
+        return structure("EventSource", {{"Component", "component"}, {"Host", "host"}});
+    if (!value)
+        return "\"\"";
+    if (!member.ends_with("Time") && !member.ends_with("Timestamp"))
+        return go_value(*value, true);
+    std::string time = value->get<std::string>(); // 2026-11-23T08:00:05Z
+    time.replace(time.find('T'), 1, " ");
+    time.replace(time.find('Z'), 1, " +0000 UTC");
+    return time;
+}
+
+// All but the series stays.
+void validate_change(const json &after, const json &before, std::vector<FieldError> &errors) {
+    const auto changes = [&](const char *member) {
+        const json *now = find(after, member), *was = find(before, member);
+        return (now ? *now : json()) != (was ? *was : json());
+    };
+    if (changes("series"))
+        validate_series(after, errors);
+    for (const char *member :
+         {"involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type",
+          "eventTime", "action", "related", "reportingComponent", "reportingInstance"})
+        if (changes(member))
+            errors.push_back(
+                FieldError::invalid(member == std::string("reportingComponent") ? reporting_controller : member,
+                                    printed(member, find(after, member)), "field is immutable"));
 }
 
 void event_validate(const json &after, const json *before, std::vector<FieldError> &errors) {
-    validate_place(after, "regarding", errors);
+    const json event = to_core(after);
+    validate_any(event, reporting_controller, errors);
     if (before)
-        return;
-    auto require = [&](const char *member, const char *field) {
-        if (text_of(after, member).empty())
-            errors.push_back(FieldError::required(field, ""));
-    };
-    if (after.at("eventTime").is_null())
-        errors.push_back(FieldError::required("eventTime", ""));
-    const std::string type = text_of(after, "type");
-    if (!after.at("eventTime").is_null()) {
-        require("reportingController", "reportingController");
-        require("reportingInstance", "reportingInstance");
-        require("action", "action");
-        require("reason", "reason");
-    }
-    if (type != "Normal" && type != "Warning")
-        errors.push_back(FieldError::invalid("type", go_quoted(type), "has invalid value: " + type));
+        validate_change(event, to_core(*before), errors);
+    else
+        validate_create(event, errors);
 }
 
 json event_cells(const json &seen) {

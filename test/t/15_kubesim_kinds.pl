@@ -171,6 +171,27 @@ my $event = $api->get("/apis/events.k8s.io/v1/namespaces/$space/events/e")->{bod
 is_deeply([ @{$event}{qw(note deprecatedCount eventTime)}, $event->{regarding}{name}, $event->{deprecatedSource} ], [ 'by a test', 2, undef, 'db-0', { component => 'tester' } ], 'an Event is one of events.k8s.io, too');
 is_deeply([ map { $_->{metadata}{name} } @{ $api->get($events, query => { fieldSelector => 'involvedObject.name=db-0,reason=Tested,source=tester' })->{body}{items} } ], ['e'], 'found by what it is about');
 like(kubectl('get', 'events', '--field-selector', 'reason=Tested'), qr{LAST SEEN\s+TYPE\s+REASON\s+OBJECT\s+MESSAGE\n\S+\s+Normal\s+Tested\s+pod/db-0\s+by a test\n}, 'kubectl get events');
+
+# What servers ask of those of the newer kind, in their words.
+my $new_events = "/apis/events.k8s.io/v1/namespaces/$space/events";
+sub new_event { my (%change) = @_; my %event = (metadata => { name => 'n' }, eventTime => '2026-11-23T08:00:00.000001Z', reportingController => 'example.com/tester', reportingInstance => 'i', action => 'Test', reason => 'Tested',
+        type => 'Normal', note => 'n', regarding => { kind => 'Pod', name => 'p', namespace => $space }, %change); delete @event{ grep { !defined $event{$_} } keys %event }; return \%event }
+sub refused { my ($answer) = @_; return $answer->{status} == 422 ? $answer->{body}{message} =~ s/^Event "n" is invalid: //r : $answer->{status} }
+my $part = q{name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')};
+my $place = 'involvedObject.namespace: Invalid value: "": does not match event.namespace';
+is(refused($api->create($new_events, new_event(@{ $_->[0] }))), $_->[1], "an Event with @{[ $_->[0][0] ]} @{[ substr $_->[0][1] // 'left out', 0, 10 ]}")
+  for [ [ eventTime => undef ], 'eventTime: Required value' ], [ [ reportingInstance => undef ], 'reportingInstance: Required value' ], [ [ action => undef ], 'action: Required value' ],
+  [ [ reason => undef ], 'reason: Required value' ], [ [ type => 'Odd' ], 'type: Invalid value: "": has invalid value: Odd' ], [ [ regarding => undef ], $place ],
+  [ [ reportingController => undef ], qq{[reportingController: Required value, reportingController: Invalid value: "": name part must be non-empty, reportingController: Invalid value: "": $part]} ],
+  [ [ reportingController => 'a b' ], qq{reportingController: Invalid value: "a b": $part} ], (map { [ [ $_ => 'a' x 129 ], qq{$_: Invalid value: "": can have at most 128 characters} ] } qw(reportingInstance action reason)),
+  [ [ note => "\x{e4}" x 513 ], 'message: Invalid value: "": can have at most 1024 characters' ], [ [ series => { count => 1, lastObservedTime => '2026-11-23T08:00:01.000001Z' } ], 'series.count: Invalid value: "": should be at least 2' ],
+  [ [ series => { count => 2 } ], 'series.lastObservedTime: Required value' ], [ [ deprecatedCount => 2 ], 'count: Invalid value: "": needs to be unset' ], [ [ eventTime => '2026-11-23T08:00:00Z' ], 400 ],
+  [ [ note => "\x{e4}" x 512 ], 201 ];
+is(refused($api->patch("$new_events/n", $_->[0])), $_->[1], "a change of @{[ keys %{ $_->[0] } ]}")
+  for [ { series => { count => 2, lastObservedTime => '2026-11-23T08:00:01.000001Z' } }, 200 ], [ { series => { count => 1 } }, 'series.count: Invalid value: "": should be at least 2' ],
+  [ { note => 'other' }, 'message: Invalid value: "other": field is immutable' ], [ { eventTime => '2026-11-23T08:00:05.000001Z' }, 'eventTime: Invalid value: 2026-11-23 08:00:05.000001 +0000 UTC: field is immutable' ],
+  [ { regarding => { name => 'q' } }, qq{involvedObject: Invalid value: core.ObjectReference{Kind:"Pod", Namespace:"$space", Name:"q", UID:"", APIVersion:"", ResourceVersion:"", FieldPath:""}: field is immutable} ];
+
 my $lease = { metadata => { name => 'lock' }, spec => { holderIdentity => 'a', leaseDurationSeconds => 15, renewTime => '2026-11-23T08:00:00.500000Z' } };
 my $held = $api->put("$path{leases}/lock", $lease);
 is_deeply([ $held->{status}, $held->{body}{spec}{renewTime} ], [ 201, '2026-11-23T08:00:00.500000Z' ], 'a Lease is made by its first update');
