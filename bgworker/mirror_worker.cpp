@@ -2,6 +2,7 @@
 // intents and requests, operations, answers, watch events and reports, compares, care of what is on record. It sleeps
 // in one place.
 #include "bgworker/actuation/actuator.hpp"
+#include "bgworker/actuation/announcer.hpp"
 #include "bgworker/actuation/leases.hpp"
 #include "bgworker/change_feed/wal_tail.hpp"
 #include "bgworker/housekeeping.hpp"
@@ -67,6 +68,12 @@ public:
         : process_(process), transport_(transport_limits()), tail_(cookie()),
           watcher_(transport_, *this, *pg::find_counters(process.database())), leases_(transport_, *this),
           actuator_(transport_, *this),
+          announcer_(
+              transport_, *pg::find_counters(process.database()),
+              [this](const mirror::Mirror &mirror) {
+                  return mirror.settings.manage && actuator_.closed_reason(mirror).empty();
+              },
+              [this](const std::string &message) { note_error(message); }),
           operations_(transport_, actuator_, [this](const std::string &message) { note_error(message); }),
           compare_(actuator_, *this), housekeeping_([this](const std::string &message) { note_error(message); }) {}
 
@@ -95,6 +102,7 @@ private:
         actuator_.turn(); // before the watcher: what was committed goes out first
         operations_.turn();
         watcher_.turn();
+        announcer_.turn();
         if (watcher_.take_configuration_changed())
             load();
         const bool comparing = compare_.step();
@@ -230,6 +238,7 @@ private:
         leases_.configure(catalog_);
         watcher_.configure(catalog_);
         actuator_.configure(catalog_);
+        announcer_.configure(catalog_);
         operations_.configure(catalog_);
         compare_.configure(catalog_);
         pg::want_companions(process_.slot(), wanted_companions());
@@ -290,6 +299,7 @@ private:
     void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) override {
         watcher_.restore(key, std::move(rejected));
     }
+    void announce(Announcement &&announcement) override { announcer_.note(std::move(announcement)); }
     std::string lease_closed_reason(const mirror::Mirror &mirror) override {
         return leases_.closed_reason(mirror.server);
     }
@@ -336,6 +346,7 @@ private:
     Watcher watcher_;
     Leases leases_;
     Actuator actuator_;
+    Announcer announcer_;
     Operations operations_;
     Compare compare_;
     Housekeeping housekeeping_;

@@ -56,12 +56,14 @@ BEGIN
     -- RBAC takes any segment of a path as a name.
     role_name := coalesce(role_name, 'dbnet-' || regexp_replace(lower(server), '[^a-z0-9.-]+', '-', 'g'));
     WITH managed AS (
-        SELECT CASE WHEN api_version LIKE '%/%' THEN split_part(api_version, '/', 1) ELSE '' END AS api_group, kind, resource, coalesce(namespace, '') AS namespace
+        SELECT CASE WHEN api_version LIKE '%/%' THEN split_part(api_version, '/', 1) ELSE '' END AS api_group, kind, resource, namespaced, coalesce(namespace, '') AS namespace
         FROM dbnet.mirrored_relation WHERE mirrored_relation.server = rbac.server AND mode = 'manage'
     ), needed (namespace, api_group, resource, verbs) AS ( -- namespace '' = the cluster
         SELECT namespace, api_group, resource || CASE subresource WHEN '' THEN '' ELSE '/' || subresource END, ARRAY[verb] FROM dbnet.cluster_rights(server)
         -- A Lease's name changes with pg_upgrade and with a restored dump: no resourceNames.
         UNION ALL SELECT dbnet.lease_namespace(server), 'coordination.k8s.io', 'leases', '{get,create,update}' FROM managed
+        -- Events of what is in no namespace are in default.
+        UNION ALL SELECT CASE WHEN namespaced THEN namespace ELSE 'default' END, 'events.k8s.io', 'events', '{create,patch}' FROM managed WHERE dbnet.writes_events(server)
         UNION ALL SELECT namespace, '', 'pods/eviction', '{create}' FROM managed WHERE operations AND writes AND (api_group, kind) = ('', 'Pod')
         UNION ALL SELECT '', '', 'pods/eviction', '{create}' FROM managed WHERE operations AND writes AND (api_group, kind) = ('', 'Node')
         UNION ALL SELECT '', '', 'pods', '{list}' FROM managed WHERE operations AND (api_group, kind) = ('', 'Node')
@@ -106,4 +108,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.rbac(name, text, text, boolean) IS
-    'The least rights in the cluster that the mirrors of a server need, as YAML for kubectl apply: a ClusterRole for what is mirrored in the whole cluster, a Role in each namespace that is mirrored by itself; what dbnet.cluster_rights lists, the Lease by which one of several copies of this database writes, and, in the ClusterRole, a look at the namespace kube-system, which tells one cluster from another; with option impersonate of the server the right to act as the users of dbnet.mapped_role and as nobody else. Arguments: foreign server; subject: to whom it is given, as dbnet.check_server names it (system:serviceaccount:<namespace>:<name>, else a user; NULL = no bindings); role_name: name of roles and bindings (dbnet-<server>); operations: also what dbnet.evict and drain need (drain with disable_eviction needs delete on pods too). Discovery and access reviews are open to every authenticated client of a cluster with its default roles. Error: 42704 no such server';
+    'The least rights in the cluster that the mirrors of a server need, as YAML for kubectl apply: a ClusterRole for what is mirrored in the whole cluster, a Role in each namespace that is mirrored by itself; what dbnet.cluster_rights lists, the Lease by which one of several copies of this database writes, with option events of the server its Events, and, in the ClusterRole, a look at the namespace kube-system, which tells one cluster from another; with option impersonate of the server the right to act as the users of dbnet.mapped_role and as nobody else. Arguments: foreign server; subject: to whom it is given, as dbnet.check_server names it (system:serviceaccount:<namespace>:<name>, else a user; NULL = no bindings); role_name: name of roles and bindings (dbnet-<server>); operations: also what dbnet.evict and drain need (drain with disable_eviction needs delete on pods too). Discovery and access reviews are open to every authenticated client of a cluster with its default roles. Error: 42704 no such server';

@@ -115,7 +115,7 @@ GRANT EXECUTE ON ROUTINE
     TO dbnet_admin;
 
 -- Operator: sees and steers every mirror, also those whose rows it may not read.
-GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.rbac(name, text, text, boolean), dbnet.cluster_rights(name), dbnet.lease_namespace(name), dbnet.impersonation(name), dbnet.impersonated(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
+GRANT EXECUTE ON FUNCTION dbnet.check_server(name), dbnet.rbac(name, text, text, boolean), dbnet.cluster_rights(name), dbnet.lease_namespace(name), dbnet.impersonation(name), dbnet.impersonated(name), dbnet.writes_events(name), dbnet.kinds(name), dbnet.pause(text, text), dbnet.resume(text),
     dbnet.resync(regclass), dbnet.retry(regclass, text), dbnet.approve(text), dbnet.reject(text),
     dbnet.verify(timestamptz, timestamptz), dbnet.digest()
     TO dbnet_operator;

@@ -19,6 +19,7 @@
 
 #include "bgworker/actuation/actuator_answer.hpp"
 #include "bgworker/actuation/actuator_queue.hpp"
+#include "bgworker/actuation/announcement.hpp"
 #include "bgworker/actuation/fights.hpp"
 #include "bgworker/actuation/request_window.hpp"
 #include "bgworker/change_feed/wal_tail.hpp"
@@ -56,6 +57,8 @@ struct ActuatorClient {
     virtual void look_up(const mirror::Key &key, const std::string &uid) = 0;
     // Gives the row back what the device has, some time soon. `rejected` (nullptr: all): see mirror::restore.
     virtual void restore(const mirror::Key &key, std::shared_ptr<const mirror::RowDigest> rejected) = 0;
+    // What became of an object is on record, and may be told where its server wants to be told.
+    virtual void announce(Announcement &&announcement) = 0;
     // Something went wrong inside the worker; shown in dbnet.worker.
     virtual void note_error(const std::string &message) = 0;
 };
@@ -154,6 +157,7 @@ private:
         std::string awaited_version; // that an answer tells without showing the object
         bool row_may_differ = true;
         bool is_saved = true;
+        std::optional<Announcement> announcement = {};
     };
     // One server as one account.
     struct Lane {
@@ -190,6 +194,13 @@ private:
     static void look_up_versions(std::span<Entry *const> entries);
     static void look_up_committers(std::span<Entry *const> entries);
     bool learn_committers(std::span<Entry *const> entries);
+
+    // actuator_announce.cpp: what is told of it; nullopt: nothing.
+    bool is_announced(const mirror::Key &key) const;
+    std::optional<Announcement> announce_done(const Plan &plan, const mirror::ObjectWrite &write) const;
+    std::optional<Announcement> announce_refused(const Plan &plan, const mirror::ObjectWrite &write) const;
+    std::optional<Announcement> announce_decided(const Entry &entry, const std::optional<mirror::ObjectRecord> &before,
+                                                 const mirror::ObjectWrite &write, bool remove) const;
 
     // actuator_read.cpp: the rows to decide about.
     void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
@@ -275,6 +286,7 @@ private:
         std::string text;     // forgotten: uid of the object; postponed, unread: what its record says
         int64_t delay_ms = 0; // postponed, unread
         bool row_may_differ = false;
+        std::optional<Announcement> announcement = {};
     };
     std::vector<Outcome> outcomes_;
     std::vector<mirror::ObjectWrite> writes_;

@@ -309,8 +309,10 @@ void Actuator::answer(Entry &entry, Plan &plan, const mirror::Mirror &mirror, ku
         entry.attempts--; // not the object's fault
     if (outcome.kind == kubernetes::Outcome::schema_500)
         entry.schema_failures++;
-    if (verdict.next == Next::accepted)
+    if (verdict.next == Next::accepted) {
         accept(finished, plan, mirror, response);
+        finished.announcement = announce_done(plan, finished.write);
+    }
     if (finished.write.phase == Phase::uncertain && !plan.part.subresource.empty())
         finished.write.applied = plan.part.fields;
     const bool is_refused = verdict.next == Next::stop && plan.decision.action == Action::update;
@@ -650,6 +652,8 @@ void Actuator::note_lane(Lane &lane, const Verdict &verdict, double latency_ms, 
 }
 
 void Actuator::finish(Entry &entry, Finished &&finished) {
+    if (finished.next == Next::stop)
+        finished.announcement = announce_refused(plans_.at(entry.key), finished.write);
     if (finished_.empty())
         oldest_finished_ms_ = monotonic_ms();
     finished_.push_back(std::move(finished)); // may throw: then nothing has changed

@@ -256,6 +256,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         const mirror::Key key = one.write.key;
         if (!one.forgotten_uid.empty())
             client_.forget(key, one.forgotten_uid);
+        if (one.announcement && one.is_saved)
+            client_.announce(std::move(*one.announcement));
         Entry *entry = queue_.find(key);
         if (!entry || entry->state != Entry::State::finished)
             continue; // its mirror was removed, and perhaps made anew
@@ -278,6 +280,8 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         if (!found)
             continue;
         Entry &entry = *found;
+        if (outcome.announcement)
+            client_.announce(std::move(*outcome.announcement));
         if (outcome.kind != Outcome::Kind::retry && outcome.kind != Outcome::Kind::unread &&
             outcome.kind != Outcome::Kind::put_back)
             entry.gone_uid.clear();
@@ -390,9 +394,10 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     const bool has_hold = stored.apply_hold.decision != mirror::HoldDecision::none ||
                           stored.delete_hold.decision != mirror::HoldDecision::none;
     const auto conclude = [&](Outcome::Kind kind, bool is_worth_writing) {
+        outcomes_.push_back(
+            {entry.key, kind, {}, {}, 0, !missing.empty(), announce_decided(entry, stored.object, write, !row)});
         if (is_worth_writing || !missing.empty())
             writes_.push_back(std::move(write));
-        outcomes_.push_back({entry.key, kind, {}, {}, 0, !missing.empty()});
     };
 
     const bool replaces = decision.action == Action::update && !entry.immutable.empty();
@@ -430,7 +435,13 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
             write.message = fight_message(rival, decision, fights_.reverts(entry.key));
             write.next_attempt_ms = wait_ms;
             write.attempts = fights_.reverts(entry.key);
-            outcomes_.push_back({entry.key, Outcome::Kind::postponed, {}, write.message, wait_ms});
+            outcomes_.push_back({entry.key,
+                                 Outcome::Kind::postponed,
+                                 {},
+                                 write.message,
+                                 wait_ms,
+                                 false,
+                                 announce_decided(entry, stored.object, write, !row)});
             if (entry.recorded != write.message)
                 writes_.push_back(std::move(write));
             return;

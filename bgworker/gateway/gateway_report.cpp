@@ -52,6 +52,14 @@ void write_counters(pg::SharedCounters &counters, MetricsText &text) {
     text.family("dbnet_watch_record_duration_seconds", "histogram",
                 "From an object's event, or the first of several that wait, to the commit that records it.");
     text.histogram({}, histogram_of(counters.watch_records));
+    constexpr std::pair<const char *, pg::EventResult> results[] = {{"written", pg::EventResult::written},
+                                                                    {"failed", pg::EventResult::failed},
+                                                                    {"dropped", pg::EventResult::dropped}};
+    text.family(
+        "dbnet_kubernetes_events_total", "counter",
+        "Kubernetes Events about objects: written, failed (refused, not answered), dropped (too many, not allowed).");
+    for (const auto &[name, result] : results)
+        text.sample({"result", name}, count(counters.events[static_cast<size_t>(result)]));
     text.family("dbnet_provenance_events_total", "counter", "Events of provenance written.");
     text.sample({}, count(counters.provenance_events));
     text.family("dbnet_provenance_write_duration_seconds", "histogram",

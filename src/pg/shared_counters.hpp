@@ -23,9 +23,13 @@ struct SharedDurations {
     }
 };
 
+// Of Kubernetes Events about objects: told, refused or not answered, not sent.
+enum class EventResult { written, failed, dropped };
+
 struct SharedCounters {
     pg_atomic_uint64 watch_events[5]; // as watches brought them, by kubernetes::Event::Type
     SharedDurations watch_records; // from such an event, or the first of its object that waits, to its record's commit
+    pg_atomic_uint64 events[3];    // by EventResult
     pg_atomic_uint64 provenance_events; // written by transactions
     SharedDurations provenance_writes;  // for each transaction
 };

@@ -39,6 +39,8 @@ template<class Use> void each_counter(SharedCounters &counters, Use use) noexcep
     for (pg_atomic_uint64 &count : counters.watch_events)
         use(&count);
     durations(counters.watch_records);
+    for (pg_atomic_uint64 &count : counters.events)
+        use(&count);
     use(&counters.provenance_events);
     durations(counters.provenance_writes);
 }

@@ -106,7 +106,7 @@ subtest 'as Prometheus wants it' => sub {
         like($text, qr/^\Q${family}_count\E(?:\{\Q$others\E\})? $value$/m, "$family: all up to infinity") if $bound eq '+Inf';
     }
     ok($type{$_}, $_) for qw(dbnet_gateway_requests_total dbnet_gateway_accepted_items_total dbnet_gateway_commit_duration_seconds
-        dbnet_actuations_total dbnet_actuation_duration_seconds dbnet_watch_events_total dbnet_watch_record_duration_seconds
+        dbnet_actuations_total dbnet_actuation_duration_seconds dbnet_watch_events_total dbnet_watch_record_duration_seconds dbnet_kubernetes_events_total
         dbnet_provenance_events_total dbnet_provenance_write_duration_seconds dbnet_provenance_failures_total);
 };
 

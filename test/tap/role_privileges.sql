@@ -27,7 +27,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
           'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'with_virtual_columns', 'worker_status', 'wrap_transaction', 'writers'],
     'functions of dbnet_viewer');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_operator') EXCEPT SELECT pg_temp.callable('dbnet_viewer')$$,
-    ARRAY['approve', 'check_server', 'cluster_rights', 'digest', 'disable_policy', 'enable_policy', 'impersonated', 'impersonation', 'kinds', 'lease_namespace', 'pause', 'rbac', 'reject', 'resume', 'resync', 'retry', 'verify'], 'functions that dbnet_operator has beside');
+    ARRAY['approve', 'check_server', 'cluster_rights', 'digest', 'disable_policy', 'enable_policy', 'impersonated', 'impersonation', 'kinds', 'lease_namespace', 'pause', 'rbac', 'reject', 'resume', 'resync', 'retry', 'verify', 'writes_events'], 'functions that dbnet_operator has beside');
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_admin') EXCEPT SELECT pg_temp.callable('dbnet_operator')$$,
     ARRAY['alter_mirror', 'alter_policy', 'check_policy_query', 'claim', 'create_error_rate_policy', 'create_latency_policy', 'create_policy', 'create_token', 'drop_policy',
           'map_role', 'mirror', 'refresh_schema', 'revoke_token', 'store_policy', 'track', 'track_function', 'unmap_role', 'unmirror', 'untrack',

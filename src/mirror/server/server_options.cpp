@@ -41,6 +41,7 @@ constexpr std::array rules{
     OptionRule{"ca", OptionPlace::server, Syntax::certificate, false},
     OptionRule{"ca_file", OptionPlace::server, Syntax::file, true},
     OptionRule{"context", OptionPlace::server, Syntax::text, false},
+    OptionRule{"events", OptionPlace::server, Syntax::boolean, false},
     OptionRule{"http_version", OptionPlace::server, Syntax::http_version, false},
     OptionRule{"impersonate", OptionPlace::server, Syntax::impersonate, false},
     OptionRule{"in_cluster", OptionPlace::server, Syntax::boolean, true},

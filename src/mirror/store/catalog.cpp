@@ -20,7 +20,8 @@ pg::Statement select_mirrors{R"sql(
            m.label_selector, m.field_manager, m.initial, m.mode, m.on_drift, m.on_external_delete, m.delete_foreign,
            coalesce(m.paused_reason, 'server ' || quote_ident(m.server) || ': ' || p.reason), dbnet.is_offline(m.server),
            dbnet.has_unique_key(m.relation::oid, k.columns), array_to_string(k.columns, ', '), m.secret_values,
-           (SELECT d.key FROM dbnet.digest_key AS d), dbnet.lease_namespace(m.server), m.on_immutable = 'recreate'
+           (SELECT d.key FROM dbnet.digest_key AS d), dbnet.lease_namespace(m.server), m.on_immutable = 'recreate',
+           dbnet.writes_events(m.server)
     FROM dbnet.mirrored_relation AS m
     JOIN pg_class AS c ON c.oid = m.relation
     LEFT JOIN dbnet.paused_server AS p ON p.server = m.server
@@ -138,6 +139,7 @@ void read_mirrors(Catalog &catalog, std::optional<Oid> relation) {
         mirror.settings.recreate_immutable = rows.boolean(row, 23);
         mirror.paused_reason = rows.text(row, 16);
         mirror.is_offline = rows.boolean(row, 17);
+        mirror.writes_events = rows.boolean(row, 24);
         if (mirror.is_offline)
             mirror.connection_error = offline_message(mirror.server);
         if (!rows.boolean(row, 18))

@@ -30,6 +30,7 @@ struct Mirror {
     std::shared_ptr<const kubernetes::Connection> connection;
     std::string connection_error;
     std::shared_ptr<const Committers> committers = std::make_shared<Committers>(); // whom the server is told of
+    bool writes_events = false;                                                    // option events of the server
     bool is_offline = false; // there is none on purpose (option offline of the server); connection_error says so
 
     kubernetes::Resource resource;
