@@ -1,6 +1,6 @@
-// How many rows of a mirror are read together: a quarter after those that could not be read within
+// How many rows of a mirror are read together: a quarter after those that took longer than
 // dbnet.report_statement_timeout, or of which one could not be read at all; twice as many again once reading is far
-// from the limit. Pure C++ without clock; mirror worker.
+// from the limit. What is not known to be quick begins small. Pure C++ without clock; mirror worker.
 #pragma once
 
 #include <algorithm>
@@ -11,12 +11,15 @@ namespace dbnet::bgworker {
 
 class ReadPace {
 public:
-    explicit ReadPace(size_t most) : most_(most), together_(most) {}
+    explicit ReadPace(size_t most) : ReadPace(most, most) {}
+    ReadPace(size_t most, size_t first) : most_(most), together_(std::min(first, most)) {}
 
     size_t together() const { return together_; }
     void on_failure(size_t tried) { together_ = std::max<size_t>(tried / 4, 1); }
     void on_success(size_t read, int64_t took_ms, int64_t limit_ms) {
-        if (read >= together_ && took_ms < limit_ms / 4)
+        if (took_ms > limit_ms)
+            on_failure(read);
+        else if (read >= together_ && took_ms < limit_ms / 4)
             together_ = std::min(2 * together_, most_);
     }
 

@@ -24,6 +24,7 @@ void Compare::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     catalog_ = std::move(catalog);
     std::erase_if(jobs_, [&](const auto &job) { return !catalog_->find(job.first); });
     std::erase_if(generations_, [&](const auto &known) { return !catalog_->find(known.first); });
+    std::erase_if(paces_, [&](const auto &pace) { return !catalog_->find(pace.first); });
     for (const auto &[relation, mirror] : catalog_->mirrors) {
         const auto [known, is_new] = generations_.try_emplace(relation, mirror.generation);
         if (is_new || known->second != mirror.generation || !is_ready(mirror)) {
@@ -86,11 +87,13 @@ bool Compare::step() {
 
 // What cannot be read together is read in smaller slices.
 void Compare::step_job(Job &job, const mirror::Mirror &mirror) {
-    ReadPace &pace = job.rows_done ? job.keys : job.places;
+    Paces &paces = paces_[mirror.relation];
+    ReadPace &pace = job.rows_done ? paces.keys : paces.places;
     const size_t together = pace.together();
     const int64_t begun_ms = monotonic_ms();
     try {
-        pg::in_transaction([&] { job.rows_done ? step_keys(job, mirror) : step_rows(job, mirror); });
+        pg::in_transaction(
+            [&] { job.rows_done ? step_keys(job, mirror, together) : step_rows(job, mirror, together); });
         pace.on_success(together, monotonic_ms() - begun_ms, settings::report_statement_timeout);
     } catch (const std::exception &caught) {
         if (!is_rows_fault(caught))
@@ -115,14 +118,14 @@ void Compare::leave_to_actuator(Job &job, const mirror::Mirror &mirror) {
         job.last_key = keys.empty() ? std::nullopt : std::optional(keys.back());
 }
 
-void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
+void Compare::step_rows(Job &job, const mirror::Mirror &mirror, size_t together) {
     // Under observe no row asks for anything.
     if (mirror.settings.manage) {
         Rows rows;
-        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_place, job.places.together()))
+        for (auto &[key, fields] : mirror::read_slice(mirror, job.next_place, together))
             rows.emplace_back(std::move(key), std::move(fields));
         examine(job, mirror, rows);
-        job.next_place += job.places.together();
+        job.next_place += together;
         if (job.next_place < mirror::count_places(mirror))
             return;
     }
@@ -130,9 +133,8 @@ void Compare::step_rows(Job &job, const mirror::Mirror &mirror) {
     job.last_key = mirror::Key{mirror.relation, {}, {}};
 }
 
-void Compare::step_keys(Job &job, const mirror::Mirror &mirror) {
-    const std::vector<mirror::Key> keys =
-        mirror::load_pending_keys(mirror.relation, &*job.last_key, job.keys.together());
+void Compare::step_keys(Job &job, const mirror::Mirror &mirror, size_t together) {
+    const std::vector<mirror::Key> keys = mirror::load_pending_keys(mirror.relation, &*job.last_key, together);
     std::vector<std::optional<mirror::RowFields>> fields = mirror::read_rows(mirror, keys);
     Rows rows;
     for (size_t i = 0; i < keys.size(); i++)

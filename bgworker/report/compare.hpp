@@ -39,6 +39,13 @@ public:
 private:
     static constexpr size_t slice_blocks = 16; // of 8 kB: a few hundred to a few thousand rows
     static constexpr size_t slice_keys = 500;
+    static constexpr size_t first_slice = 64; // rows at most: they may be of a megabyte each
+
+    // Of a mirror, from one compare to the next.
+    struct Paces {
+        ReadPace places{slice_blocks * mirror::places_per_block, first_slice};
+        ReadPace keys{slice_keys, first_slice};
+    };
 
     struct Job {
         bool thorough = false;
@@ -48,9 +55,7 @@ private:
         int64_t not_before_ms = 0; // after an error
         int failures = 0;          // in a row
         uint64_t next_place = 0;   // see mirror/store/row_reader.hpp
-        ReadPace places{slice_blocks * mirror::places_per_block};
         std::optional<mirror::Key> last_key; // of those without a row
-        ReadPace keys{slice_keys};
         std::vector<Wanted> found;
         std::set<mirror::Key> counted; // in extent
         Extent extent;
@@ -58,8 +63,8 @@ private:
     using Rows = std::vector<std::pair<mirror::Key, std::optional<mirror::RowFields>>>;
 
     bool is_ready(const mirror::Mirror &mirror) const;
-    void step_rows(Job &job, const mirror::Mirror &mirror);
-    void step_keys(Job &job, const mirror::Mirror &mirror);
+    void step_rows(Job &job, const mirror::Mirror &mirror, size_t together);
+    void step_keys(Job &job, const mirror::Mirror &mirror, size_t together);
     void step_job(Job &job, const mirror::Mirror &mirror);
     void leave_to_actuator(Job &job, const mirror::Mirror &mirror);
     void examine(Job &job, const mirror::Mirror &mirror, const Rows &rows);
@@ -70,6 +75,7 @@ private:
     std::shared_ptr<const mirror::Catalog> catalog_ = std::make_shared<mirror::Catalog>();
     std::map<uint32_t, Job> jobs_;
     std::map<uint32_t, int64_t> generations_;
+    std::map<uint32_t, Paces> paces_;
 };
 
 } // namespace dbnet::bgworker

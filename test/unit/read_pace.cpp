@@ -32,3 +32,22 @@ TEST(ReadPace, StaysWhereReadingIsSlowOrTellsNothing) {
     pace.on_success(24, 0, 1000);
     EXPECT_EQ(pace.together(), 25) << "fewer";
 }
+
+TEST(ReadPace, IsAQuarterOfWhatTookTooLong) {
+    ReadPace pace(100);
+    pace.on_success(100, 1000, 1000);
+    EXPECT_EQ(pace.together(), 100) << "within the limit";
+    pace.on_success(100, 1001, 1000);
+    EXPECT_EQ(pace.together(), 25);
+    pace.on_success(1, 1001, 1000);
+    EXPECT_EQ(pace.together(), 1) << "one row is no fewer rows";
+}
+
+TEST(ReadPace, BeginsAsSmallAsItIsTold) {
+    ReadPace pace(100, 30);
+    for (const size_t expected : {30, 60, 100}) {
+        EXPECT_EQ(pace.together(), expected);
+        pace.on_success(pace.together(), 0, 1000);
+    }
+    EXPECT_EQ(ReadPace(10, 30).together(), 10);
+}
