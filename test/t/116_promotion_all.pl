@@ -8,7 +8,7 @@ use DBNet::Everything;
 use Test::More;
 
 DBNet::Need::need('own_servers');
-my $api = DBNet::Api->start(controllers => 0);
+my $api = DBNet::Api->start(controllers => 0, durable => 1);
 my $primary = DBNet::Cluster->started('primary', conf => DBNet::Everything::conf());
 my $all = DBNet::Everything->new($primary, $api);
 $all->runs('one process of each kind');
@@ -18,7 +18,7 @@ my $standby = DBNet::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 
-$api->freeze;
+$api->kill_server;
 $primary->psql_ok($all->{mirrors}->config_row('late', { v => '1' }), 'a row that the primary cannot send any more');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 $standby->query_is(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dbnet%'}, '0', 'a standby has no process of DBNet');
@@ -28,9 +28,9 @@ $standby->fails_like(q{SELECT dbnet.pause('prod', 'standby')}, '25006', qr/read-
 $standby->fails_like(q{UPDATE net.configs SET note = 'x'}, '25006', qr/read-only transaction/, 'rows neither');
 my $calls = $standby->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation');
 
-# The primary is gone from one moment to the next; it has sent nothing since the server hung.
+# The primary is gone from one moment to the next; it has sent nothing since there was no server.
 $primary->stop('immediate');
-$api->thaw;
+$api->start_server;
 is($api->get($all->{mirrors}->config_path('late'))->{status}, 404, 'the device has not heard of it');
 $standby->query_is('SELECT count(*) FROM dbnet.actuation', $calls, 'and the standby sends nothing');
 $standby->promote;
