@@ -64,11 +64,8 @@ bool Actuator::learn_committers(std::span<Entry *const> entries) {
     if (!client_.catch_up())
         return false;
     for (Entry *entry : entries)
-        if (entry->again) { // what has come is what is decided about
-            queue_.redo(*entry);
-            if (entry->state == Entry::State::ready)
-                queue_.deciding(*entry);
-        }
+        if (entry->state == Entry::State::deciding)
+            queue_.include_newer(*entry);
     look_up_committers(entries);
     return true;
 }

@@ -19,6 +19,12 @@ void owe(Entry &entry, bool is_busy, uint64_t lsn) {
         oldest = std::max(lsn, no_commit);
 }
 
+// For others of a transaction; of its waves those from `first` on count.
+bool has_to_wait(const Entry &entry, size_t first) {
+    return std::any_of(entry.waves.begin() + first, entry.waves.end(),
+                       [](const auto &wave) { return !wave.first->may_go(wave.second); });
+}
+
 // What comes now is for later.
 bool is_taken(State state) {
     return state == State::deciding || state == State::in_flight || state == State::finished;
@@ -174,12 +180,29 @@ Entry *Queue::find(const mirror::Key &key) {
     return found == entries_.end() ? nullptr : &found->second;
 }
 
+void Queue::take_over_newer(Entry &entry) {
+    if (!std::exchange(entry.again, false))
+        return;
+    const uint64_t newer = std::exchange(entry.again_lsn, 0);
+    if (entry.untold_lsn == 0) // else the older one is still owed
+        entry.untold_lsn = newer;
+}
+
+bool Queue::include_newer(Entry &entry) {
+    if (!entry.again)
+        return true;
+    const bool must_wait = has_to_wait(entry, entry.covered_waves);
+    leave_older_waves(entry, 0, entry.covered_waves, must_wait);
+    take_over_newer(entry);
+    if (must_wait)
+        place(entry);
+    else
+        deciding(entry);
+    return !must_wait;
+}
+
 void Queue::redo(Entry &entry) {
-    if (std::exchange(entry.again, false)) {
-        const uint64_t newer = std::exchange(entry.again_lsn, 0);
-        if (entry.untold_lsn == 0) // else the older one is still owed
-            entry.untold_lsn = newer;
-    }
+    take_over_newer(entry);
     place(entry);
 }
 
@@ -211,9 +234,7 @@ void Queue::settled(Entry &entry) {
 void Queue::stopped(Entry &entry) {
     if (entry.again) {
         entry.untold_lsn = 0;
-        const bool must_wait = std::any_of(entry.waves.begin() + entry.covered_waves, entry.waves.end(),
-                                           [](const auto &wave) { return !wave.first->may_go(wave.second); });
-        leave_older_waves(entry, 0, entry.covered_waves, must_wait);
+        leave_older_waves(entry, 0, entry.covered_waves, has_to_wait(entry, entry.covered_waves));
         return redo(entry);
     }
     const bool others_wait = std::any_of(entry.waves.begin(), entry.waves.end(),

@@ -146,6 +146,8 @@ public:
         entry.state = Entry::State::deciding;
         entry.covered_waves = entry.waves.size();
     }
+    // The decision is about what has come meanwhile, too. False: that has to wait for others, and so does the object.
+    bool include_newer(Entry &entry);
     void prepared(Entry &entry) { entry.state = Entry::State::prepared; }
     void in_flight(Entry &entry) { entry.state = Entry::State::in_flight; }
     void finished(Entry &entry) { entry.state = Entry::State::finished; }
@@ -163,6 +165,7 @@ public:
     void for_each(const std::function<void(Entry &)> &function);
 
 private:
+    void take_over_newer(Entry &entry);
     void place(Entry &entry);
     void leave_waves(Entry &entry, size_t first, size_t last);
     void leave_older_waves(Entry &entry, size_t first, size_t last, bool must_wait);

@@ -138,9 +138,23 @@ TEST_F(ActuatorQueue, NewerCommitDuringADecisionIsTakenUpAfterwards) {
     take({{key("a"), false, false, 0}}, 3);
     Entry &taken = *queue.take_ready("lane", 1).front();
     take({{key("a"), false, false, 0}}, 4);
-    queue.redo(taken); // the decision is about both
+    EXPECT_TRUE(queue.include_newer(taken)); // the decision is about both
     EXPECT_FALSE(taken.again);
-    EXPECT_EQ(taken.state, Entry::State::ready);
+    EXPECT_EQ(taken.state, Entry::State::deciding);
+    EXPECT_FALSE(queue.has_ready("lane"));
+    settle("a");
+    EXPECT_EQ(queue.size(), 0u);
+}
+
+TEST_F(ActuatorQueue, NewerCommitThatHasToWaitTakesADecisionAlongAndKeepsNobodyOfTheOlder) {
+    take({{key("a"), false, false, 0}, {key("b"), false, false, 1}});
+    Entry &entry = *queue.take_ready("lane", 1).front();
+    take({{key("c"), false, false, 0}, {key("a"), false, false, 1}}, 2);
+    EXPECT_FALSE(queue.include_newer(entry));
+    EXPECT_EQ(entry.state, Entry::State::blocked);
+    EXPECT_EQ(ready(), (Names{"c", "b"}));
+    settle("c");
+    EXPECT_EQ(ready(), Names{"a"});
 }
 
 TEST_F(ActuatorQueue, NewerCommitReplacesAPreparedDecision) {
