@@ -171,13 +171,20 @@ private:
     bool is_behind() override { return is_behind_; }
     bool catch_up() override {
         commits_.clear();
-        const WalTail::Progress progress = tail_.catch_up(commits_);
-        for (const Commit &commit : commits_)
-            take(commit);
-        if (progress.compare_due)
+        try {
+            const WalTail::Progress progress = tail_.catch_up(commits_);
+            for (const Commit &commit : commits_)
+                take(commit);
+            if (progress.compare_due)
+                take_missed();
+            if (progress.more)
+                return false;
+        } catch (...) { // the worker goes on, and does not know what it has taken in
             take_missed();
+            throw;
+        }
         pg::call([] { AcceptInvalidationMessages(); });
-        return !progress.more && !has_catalog_changed;
+        return !has_catalog_changed;
     }
 
     void see_catalog() {

@@ -1,4 +1,4 @@
-// Physical WAL reading for the change feed (see wal_reader.hpp). Runs in the mirror worker, outside a transaction.
+// Physical WAL reading for the change feed (see wal_reader.hpp). Runs in the mirror worker.
 #include "bgworker/change_feed/wal_reader.hpp"
 
 #include "capture/message.hpp"
