@@ -52,9 +52,9 @@ const pg::Statement note_failed_action{R"sql(
 // The session is the owner's while f runs: session_user says so, `why` names that role, and what it changes of mirrors
 // goes to the cluster as that role. To be called at the top of a transaction.
 template<class F> void in_session_of(Oid owner, F f) {
-    pg::call([&] { SetSessionAuthorization(owner, superuser_arg(owner)); });
     const auto restore = [] { SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true); };
     try {
+        pg::call([&] { SetSessionAuthorization(owner, superuser_arg(owner)); });
         f();
     } catch (...) {
         pg::call_noexcept(restore);
