@@ -124,6 +124,7 @@ private:
     void write_single(const Write &write);
     void write_insert_again(const Write &write);
     void run_statement(std::span<const Write> group, bool skip_conflicts);
+    void take_written(std::span<const Write> group, const pg::Result &written);
     void after_failure(const Write &write, const pg::pg_error &error);
     void without_triggers(const Write &write, const std::string &message, const std::string &sqlstate);
     bool can_skip_triggers(const Write &write);
@@ -272,13 +273,19 @@ void RowReport::run_statement(std::span<const Write> group, bool skip_conflicts)
         arguments = {values};
     }
     const Causes causes(mirror_, jobs_, group);
-    pg::Result written = as_owner([&] {
-        pg::ReportScope scope(mirror_.relation, pg::ReportKind::change, &causes);
-        return pg::execute_once(sql, arguments);
+    as_owner([&] {
+        const auto written = [&] {
+            const pg::ReportScope scope(mirror_.relation, pg::ReportKind::change, &causes);
+            return pg::execute_once(sql, arguments);
+        }();
+        take_written(group, written);
     });
+}
+
+// As the owner, who is on record for what a trigger made of a row.
+void RowReport::take_written(std::span<const Write> group, const pg::Result &written) {
     if (written.rows() != group.size())
         throw LeftOut{};
-
     std::map<std::pair<std::string, std::string>, size_t> by_key;
     for (size_t row = 0; row < written.rows(); row++)
         by_key[{mirror_.namespace_column.empty() ? "" : std::string(written.text(row, 0)),

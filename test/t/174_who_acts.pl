@@ -39,5 +39,17 @@ $api->apply("/api/v1/namespaces/$space/configmaps/device", { apiVersion => 'v1',
 $node->wait_for(call_of('by-report'), 'its row goes as the table\'s owner', expected => 'reporter|reports@example.com|201');
 like(who_made('by-report'), qr/^reporter, dbnet mirror worker, transaction \d+$/, 'and is on record as that role\'s');
 
+# --- a trigger that makes another row of a report ---
+$node->psql_ok(qq{SET ROLE reporter; CREATE TABLE net.marked (name text PRIMARY KEY, data jsonb);
+    CREATE FUNCTION net.mark() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN NEW.data := '{"mark": "here"}'; RETURN NEW; END \$\$;
+    CREATE TRIGGER mark BEFORE UPDATE ON net.marked FOR EACH ROW EXECUTE FUNCTION net.mark();
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.marked', $columns, namespace => '$space', label_selector => 'marked=yes', mode => 'manage')}, 'a mirror with a trigger that adds a mark');
+sub marked { my ($value) = @_; return $api->apply("/api/v1/namespaces/$space/configmaps/other", { apiVersion => 'v1', kind => 'ConfigMap', metadata => { name => 'other', labels => { marked => 'yes' } }, data => { value => $value } }) }
+marked('1');
+$node->wait_for(q{SELECT data ->> 'value' FROM net.marked WHERE name = 'other'}, 'an object is reported', expected => '1');
+marked('2');
+$node->wait_for(q{SELECT concat_ws('|', role, acts_as) FROM dbnet.actuation WHERE relation = 'net.marked'::regclass AND name = 'other' ORDER BY at LIMIT 1},
+    'the mark goes as the table\'s owner', expected => 'reporter|reports@example.com');
+
 $node->no_crash_in_log;
 done_testing();
