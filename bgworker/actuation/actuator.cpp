@@ -69,6 +69,7 @@ void Actuator::take(const Commit &commit) {
         char operation;
         bool replaced;
         uint64_t event; // of the newest change
+        uint32_t role;  // likewise
     };
     std::unordered_map<mirror::Key, Folded, mirror::KeyHash> keys;
     for (const capture::Change &change : commit.changes) {
@@ -77,12 +78,14 @@ void Actuator::take(const Commit &commit) {
             continue;
         if (!catalog_->find(change.relation))
             continue;
-        const auto [found, is_new] = keys.try_emplace({change.relation, change.name_space, change.name},
-                                                      Folded{keys.size(), change.operation, false, change.event});
+        const auto [found, is_new] =
+            keys.try_emplace({change.relation, change.name_space, change.name},
+                             Folded{keys.size(), change.operation, false, change.event, change.role});
         if (is_new || is_look)
             continue;
         Folded &folded = found->second;
         folded.event = change.event;
+        folded.role = change.role;
         folded.replaced |= folded.operation == 'D' && change.operation == 'I';
         if (folded.operation != 'I' || change.operation == 'D') // inserted and updated is inserted
             folded.operation = change.operation;
@@ -105,7 +108,7 @@ void Actuator::take(const Commit &commit) {
                                 remove ? mirror::remove_rank(mirror.resource.group, mirror.resource.kind)
                                        : mirror::apply_rank(mirror.resource.group, mirror.resource.kind),
                                 folded.event,
-                                folded.operation == 'A' ? 0 : commit.role};
+                                folded.operation == 'A' ? 0 : folded.role};
     }
     queue_.take(wanted, {commit.xid, commit.lsn, 0, commit.role, 0}, std::move(extent), monotonic_ms());
 }

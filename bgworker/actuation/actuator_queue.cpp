@@ -83,6 +83,8 @@ void Queue::take(std::span<const Wanted> wanted, const Cause &cause, std::shared
             entry.cause = cause;
             entry.cause.event = one.event;
             entry.cause.committer = one.committer != 0 ? one.committer : before;
+            if (one.committer != 0)
+                entry.cause.role = one.committer;
         }
         entry.replaced = one.replaced || (entry.replaced && !one.remove);
         entry.attempts = 0;

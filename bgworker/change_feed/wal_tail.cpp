@@ -224,6 +224,8 @@ void WalTail::State::keep_message(const WalReader::Record &record) {
     Open &open = open_[record.xid];
     if (open.changes.empty())
         open.role = message->role;
+    for (capture::Change &change : message->changes)
+        change.role = message->role;
     const size_t bytes = memory_of(message->changes);
     open.changes.insert(open.changes.end(), std::make_move_iterator(message->changes.begin()),
                         std::make_move_iterator(message->changes.end()));

@@ -21,7 +21,7 @@ struct Commit {
     std::uint64_t xid = 0;  // full transaction id of the top-level transaction
     WalPosition lsn = 0;    // end of the commit record
     std::int64_t at = 0;    // TimestampTz of the commit
-    std::uint32_t role = 0; // who
+    std::uint32_t role = 0; // who made the first change
     std::vector<capture::Change> changes;
 };
 

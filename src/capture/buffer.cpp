@@ -26,7 +26,7 @@ Buffer::Buffer(std::pmr::memory_resource *memory, std::size_t limit) : limit_(li
 void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause) {
     if (change.operation == 'C' || change.operation == 'O' || change.operation == 'S') {
         if (!is_whole(change.relation, change.operation))
-            whole_.push_back({change.relation, change.operation, {}, {}, 0});
+            whole_.push_back({change.relation, change.operation, {}, {}, 0, change.role});
         return;
     }
     if (!whole_.empty() && is_whole(change.relation, 'C'))
@@ -42,7 +42,7 @@ void Buffer::add(const ChangeView &change, std::uint32_t subtransaction, std::ui
     const std::size_t bytes =
         (is_new ? bytes_per_key + change.name_space.size() + change.name.size() : 0) + (needs_undo ? sizeof(Undo) : 0);
     if (bytes_ + bytes > limit_) {
-        shrink(change.relation);
+        shrink(change);
         return;
     }
     if (is_new) {
@@ -63,10 +63,11 @@ void Buffer::note(Entry &entry, const ChangeView &change, std::uint32_t subtrans
                   bool needs_undo) {
     if (needs_undo)
         keys_->undo.push_back(
-            {&entry, entry.operation, entry.event, entry.cause, entry.subtransaction, subtransaction});
+            {&entry, entry.operation, entry.event, entry.cause, entry.role, entry.subtransaction, subtransaction});
     entry.operation = change.operation;
     entry.event = change.event;
     entry.cause = cause;
+    entry.role = change.role;
     entry.subtransaction = subtransaction;
 }
 
@@ -91,6 +92,7 @@ void Buffer::roll_back(std::uint32_t subtransaction) noexcept {
         change.entry->operation = change.operation;
         change.entry->event = change.event;
         change.entry->cause = change.cause;
+        change.entry->role = change.role;
         change.entry->subtransaction = change.before;
         bytes_ -= sizeof(Undo);
     }
@@ -103,11 +105,11 @@ bool Buffer::is_whole(std::uint32_t relation, char operation) const {
 
 // Nothing is let go before all of `whole_` is there: when memory runs out on the way, which a savepoint may catch, the
 // commit still tells of every key, of some twice.
-void Buffer::shrink(std::uint32_t newest) {
-    whole_.push_back({newest, 'C', {}, {}, 0});
+void Buffer::shrink(const ChangeView &newest) {
+    whole_.push_back({newest.relation, 'C', {}, {}, 0, newest.role});
     for (const Entry &change : keys_->list)
         if (change.operation != '\0' && !is_whole(change.relation, 'C'))
-            whole_.push_back({change.relation, 'C', {}, {}, 0});
+            whole_.push_back({change.relation, 'C', {}, {}, 0, change.role});
     keys_.reset();
     arena_.release();
     bytes_ = 0;

@@ -51,6 +51,7 @@ private:
         char operation;
         std::uint32_t event;
         std::uint32_t cause;
+        std::uint32_t role;
         std::uint32_t before; // Entry::subtransaction
         std::uint32_t subtransaction;
     };
@@ -70,7 +71,7 @@ private:
     bool is_whole(std::uint32_t relation, char operation) const;
     void note(Entry &entry, const ChangeView &change, std::uint32_t subtransaction, std::uint32_t cause,
               bool needs_undo);
-    void shrink(std::uint32_t newest);
+    void shrink(const ChangeView &newest);
     std::string_view copied(std::string_view text);
 
     const std::size_t limit_;

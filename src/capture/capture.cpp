@@ -59,7 +59,6 @@ struct Noted {
 
 struct Transaction {
     Noted *noted = nullptr;
-    Oid role = InvalidOid;  // who made the first change
     bool is_ending = false; // our PRE_COMMIT has been: a change that comes now is written at once
     bool has_written = false;
     std::int64_t provenance = 0; // event id, once it is ending
@@ -68,10 +67,10 @@ struct Transaction {
 Transaction transaction;
 Recorder recorder;
 
-Header header() {
+Header header(Oid role) {
     Header header;
     std::memcpy(header.cookie.data(), pg::shared()->cookie, header.cookie.size());
-    header.role = transaction.role;
+    header.role = role;
     header.provenance = static_cast<std::uint64_t>(transaction.provenance);
     return header;
 }
@@ -96,8 +95,14 @@ ChangeView recorded(ChangeView change) {
 void write_noted() {
     if (pg::shared() == nullptr)
         return;
-    Encoder encoder(header());
+    Oid role = InvalidOid;
+    Encoder encoder(header(role));
     transaction.noted->changes.for_each([&](const ChangeView &change, std::uint32_t) {
+        if (change.role != role) { // a message is one role's
+            if (!encoder.empty())
+                write(encoder.take());
+            encoder = Encoder(header(role = change.role));
+        }
         encoder.add(recorded(change));
         if (encoder.full())
             write(encoder.take());
@@ -217,9 +222,7 @@ void record_change(std::uint32_t relation, char operation, std::string_view name
                    std::uint32_t *cause, std::uint32_t event) {
     if (pg::shared() == nullptr && operation != 'S')
         warn_once(relation);
-    if (!OidIsValid(transaction.role))
-        transaction.role = pg::acting_role();
-    const ChangeView change{relation, operation, name_space, name, event};
+    const ChangeView change{relation, operation, name_space, name, event, pg::acting_role()};
     if (!transaction.is_ending) {
         const std::uint32_t number = cause != nullptr && *cause != unknown_cause ? *cause : find_cause();
         if (cause != nullptr)
@@ -229,7 +232,7 @@ void record_change(std::uint32_t relation, char operation, std::string_view name
     }
     if (pg::shared() == nullptr)
         return;
-    Encoder encoder(header());
+    Encoder encoder(header(change.role));
     encoder.add(recorded(change));
     write(encoder.take());
 }

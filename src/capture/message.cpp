@@ -117,7 +117,7 @@ std::vector<Change> shrunk(std::span<const Change> changes) {
         const bool is_kept = change.operation == 'O' || change.operation == 'S';
         const char operation = is_kept ? change.operation : 'C';
         if (seen.emplace(operation, change.relation).second)
-            left.push_back({change.relation, operation, {}, {}, 0});
+            left.push_back({change.relation, operation, {}, {}, 0, change.role});
     }
     return left;
 }

@@ -36,6 +36,7 @@ struct Change {
     std::string name_space;  // empty: cluster-scoped, and for C, O and S
     std::string name;        // empty for C, O and S
     std::uint64_t event = 0; // id of the row's new version, or of the transaction if there is none; 0: not recorded
+    std::uint32_t role = 0;  // who made it, as its message says
 
     bool operator==(const Change &) const = default;
 };
@@ -47,11 +48,12 @@ struct ChangeView {
     std::string_view name_space;
     std::string_view name;
     std::uint32_t event = 0; // number of the row's new version within its transaction (see recorder.hpp); 0: none
+    std::uint32_t role = 0;  // who makes it
 };
 
 struct Header {
     Cookie cookie{};
-    std::uint32_t role = 0;       // oid of the role on whose behalf the transaction ran
+    std::uint32_t role = 0;       // oid of the role that made the changes
     std::uint64_t provenance = 0; // event id of the transaction; 0: nothing is recorded
 };
 

@@ -51,5 +51,11 @@ marked('2');
 $node->wait_for(q{SELECT concat_ws('|', role, acts_as) FROM dbnet.actuation WHERE relation = 'net.marked'::regclass AND name = 'other' ORDER BY at LIMIT 1},
     'the mark goes as the table\'s owner', expected => 'reporter|reports@example.com');
 
+# --- several in one transaction ---
+$node->psql_ok(q{BEGIN; SET LOCAL ROLE policy_owner; INSERT INTO net.wanted VALUES ('by-one', '{}'); SET LOCAL ROLE reporter; INSERT INTO net.wanted VALUES ('by-other', '{}'); COMMIT},
+    'two roles write in one transaction');
+$node->wait_for(call_of('by-one'), 'what one of them wrote goes as that one', expected => 'policy_owner|policies@example.com|201');
+$node->wait_for(call_of('by-other'), 'and the other\'s as the other', expected => 'reporter|reports@example.com|201');
+
 $node->no_crash_in_log;
 done_testing();

@@ -54,6 +54,14 @@ std::string events(const Buffer &buffer) {
     return text;
 }
 
+std::string roles(const Buffer &buffer) {
+    std::string text;
+    buffer.for_each([&](const ChangeView &change, std::uint32_t) {
+        text += std::string(change.name) + change.operation + std::to_string(change.role) + ' ';
+    });
+    return text;
+}
+
 class CaptureBuffer : public testing::Test {
 protected:
     Memory memory;
@@ -70,6 +78,20 @@ TEST_F(CaptureBuffer, KeepsTheOrderOfFirstOccurrenceAndTheNewestOperation) {
     buffer.add({1, 'U', "n", "a"});
     buffer.add({1, 'D', "n", "a"});
     EXPECT_EQ(content(buffer), "1Dn/a 1In/b ");
+}
+
+TEST_F(CaptureBuffer, AKeyIsWhoChangedItLast) {
+    Buffer buffer(&memory, 10000);
+    buffer.add({1, 'I', "", "a", 0, 7});
+    buffer.add({1, 'I', "", "b", 0, 7});
+    buffer.add({1, 'U', "", "a", 0, 8});
+    EXPECT_EQ(roles(buffer), "aU8 bI7 ");
+    buffer.add({1, 'U', "", "b", 0, 9}, 2);
+    EXPECT_EQ(roles(buffer), "aU8 bU9 ");
+    buffer.roll_back(2);
+    EXPECT_EQ(roles(buffer), "aU8 bI7 ");
+    buffer.add({1, 'C', "", "", 0, 8});
+    EXPECT_EQ(roles(buffer), "C8 aU8 bI7 ");
 }
 
 TEST_F(CaptureBuffer, KeysDifferInRelationNamespaceAndName) {

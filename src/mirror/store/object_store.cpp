@@ -310,7 +310,7 @@ pg::Statement load_last_committers{R"sql(
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
     LEFT JOIN dbnet.tracked_relation AS t ON t.relation = k.relation
     LEFT JOIN LATERAL (
-        SELECT coalesce(f.transaction_role, f.role) AS role
+        SELECT coalesce(a.detail ->> 'outer_role', f.transaction_role, f.role) AS role
         FROM (SELECT v.id, v.activity FROM )sql" DBNET_VERSIONS_OF_KEY R"sql( LIMIT 16) AS v
         JOIN dbnet.activity AS a ON a.id = v.activity AND ((a.id >> 51) & 15) = ((v.activity >> 51) & 15)
         JOIN dbnet.activity AS f ON f.id = a.transaction AND ((f.id >> 51) & 15) = ((a.transaction >> 51) & 15)
