@@ -21,7 +21,12 @@ void (*at_transaction_start)() = nullptr;
 
 namespace {
 
-bool is_in_one_snapshot = false; // SPI takes a new one for each statement otherwise
+Snapshot one_snapshot = nullptr; // in_one_snapshot(): SPI takes a new one for each statement otherwise
+
+// Not where code of a user's that a statement runs has come back to us, a trigger of ours for one: that may write.
+bool is_in_one_snapshot() noexcept {
+    return one_snapshot != nullptr && GetActiveSnapshot() == one_snapshot;
+}
 
 Datum text_datum(const void *pointer, size_t length) {
     return PointerGetDatum(cstring_to_text_with_len(static_cast<const char *>(pointer), static_cast<int>(length)));
@@ -210,7 +215,7 @@ template<class Run> Result guarded_execution(std::span<const Argument> arguments
 
 Result execute(const Statement &statement, std::span<const Argument> arguments) {
     return guarded_execution(arguments, [&](Datum *values, const char *nulls) {
-        return SPI_execute_plan(StatementAccess::plan_of(statement, arguments), values, nulls, is_in_one_snapshot, 0);
+        return SPI_execute_plan(StatementAccess::plan_of(statement, arguments), values, nulls, is_in_one_snapshot(), 0);
     });
 }
 
@@ -220,7 +225,7 @@ Result execute_once(const std::string &sql, std::span<const Argument> arguments)
         for (size_t i = 0; i < arguments.size(); ++i)
             types[i] = arguments[i].type();
         return SPI_execute_with_args(sql.c_str(), static_cast<int>(arguments.size()), types, values, nulls,
-                                     is_in_one_snapshot, 0);
+                                     is_in_one_snapshot(), 0);
     });
 }
 
@@ -282,17 +287,17 @@ void begin_one_snapshot() {
     call([] {
         CommandCounterIncrement();
         PushActiveSnapshot(GetTransactionSnapshot());
+        one_snapshot = GetActiveSnapshot();
     });
-    is_in_one_snapshot = true;
 }
 
 void end_one_snapshot() {
-    is_in_one_snapshot = false;
+    one_snapshot = nullptr;
     call([] { PopActiveSnapshot(); });
 }
 
 void leave_one_snapshot() noexcept {
-    is_in_one_snapshot = false;
+    one_snapshot = nullptr;
 }
 
 void connect_spi() {
