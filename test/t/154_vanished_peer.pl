@@ -51,7 +51,7 @@ sub relay {
                 $peer{ fileno $server } = [ $server, $client ];
                 next;
             }
-            my $pair = $peer{ fileno $from } // next;
+            my $pair = $peer{ fileno($from) // next } // next;    # it may have gone with its peer just now
             my ($size, $to) = (sysread($from, my $bytes, 65536), $pair->[1]);
             if (!$size) {
                 delete @peer{ map { fileno $_ } @$pair };
