@@ -175,7 +175,10 @@ void Announcer::take_answer(uint32_t relation, const std::string &object, kubern
     if (outcome)
         told_.erase(mirror->server);
     else if (outcome.kind == kubernetes::Outcome::denied || outcome.kind == kubernetes::Outcome::kind_missing)
-        close(*mirror, kubernetes::object_event_namespace(event), outcome.message);
+        close(*mirror, kubernetes::object_event_namespace(event),
+              outcome.message + (outcome.kind == kubernetes::Outcome::denied
+                                     ? ". dbnet.rbac() prints the rule that is missing"
+                                     : ". It does not serve events.k8s.io: take option events back"));
     if (more && mirror->writes_events && may_send_(*mirror))
         send(*mirror, servers_[mirror->server], object, std::move(event), *more);
 }
@@ -186,8 +189,7 @@ void Announcer::close(const mirror::Mirror &mirror, const std::string &name_spac
     if (closed_.size() < most_closed)
         closed_[{mirror.server, name_space}] = now_ms + closed_ms;
     if (told_.insert(mirror.server).second)
-        note_error_("server " + mirror.server + " takes no Events: " + message +
-                    ". dbnet.rbac() prints the rule that is missing");
+        note_error_("server " + mirror.server + " takes no Events: " + message);
 }
 
 } // namespace dbnet::bgworker
