@@ -38,7 +38,7 @@ my $newer = $api->minor >= 30;    # its schema has two fields more
 $node->query_is(columns('net.nodes'), 'name text, configSource jsonb, externalID text, podCIDR text, podCIDRs jsonb, providerID text, taints jsonb, unschedulable boolean, '
       . 'status_addresses jsonb, status_allocatable jsonb, status_capacity jsonb, status_conditions jsonb, status_config jsonb, status_daemonEndpoints jsonb, ' . ($newer ? 'status_features jsonb, ' : '') . 'status_images jsonb, '
       . 'status_nodeInfo jsonb, status_phase text, ' . ($newer ? 'status_runtimeHandlers jsonb, ' : '') . 'status_volumesAttached jsonb, status_volumesInUse jsonb, labels jsonb, annotations jsonb', 'columns of a Node');
-$node->query_is(q{SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'net.nodes'::regclass}, 'PRIMARY KEY (name)', 'its key');
+$node->query_is(q{SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'net.nodes'::regclass AND contype = 'p'}, 'PRIMARY KEY (name)', 'its key');
 $node->query_is(q{SELECT col_description('net.nodes'::regclass, 8)}, 'Unschedulable controls node schedulability of new pods. By default, node is schedulable. More info: '
       . 'https://kubernetes.io/docs/concepts/nodes/node/#manual-node-administration (spec.unschedulable)', 'the words of the schema');
 $node->query_is(q{SELECT max(length(col_description('net.nodes'::regclass, attnum))) <= 340, bool_and(col_description('net.nodes'::regclass, attnum) LIKE '%(%)') FROM pg_attribute WHERE attrelid = 'net.nodes'::regclass AND attnum > 0},
@@ -86,7 +86,7 @@ $api->expect_success($api->create($maps, { apiVersion => 'v1', kind => 'ConfigMa
 $node->psql_ok(qq{SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.configs', namespace => '$space', mode => 'manage'); SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.all_configs')}, 'ConfigMaps of one namespace, and all');
 $node->query_is(columns('net.configs'), 'name text, binaryData jsonb, data jsonb, immutable boolean, labels jsonb, annotations jsonb', 'one namespace: no column for it');
 $node->query_is(columns('net.all_configs'), 'namespace text, name text, binaryData jsonb, data jsonb, immutable boolean, labels jsonb, annotations jsonb', 'all: the first column');
-$node->query_is(q{SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'net.all_configs'::regclass}, 'PRIMARY KEY (namespace, name)', 'and the key');
+$node->query_is(q{SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'net.all_configs'::regclass AND contype = 'p'}, 'PRIMARY KEY (namespace, name)', 'and the key');
 $node->wait_for(q{SELECT data->>'a' = '1' FROM net.configs WHERE name = 'first'}, 'imported');
 $node->wait_for(qq{SELECT data->>'a' = '1' FROM net.all_configs WHERE name = 'first' AND namespace = '$space'}, 'in both');
 $node->psql_ok(q{UPDATE net.configs SET data = dbnet.set(data, 'a', '"2"') WHERE name = 'first'; INSERT INTO net.configs (name, data) VALUES ('second', '{"b": "x"}')}, 'an edit and a new one');
