@@ -80,7 +80,7 @@ is(calls($clone), $before, 'not one call');
 # --- claimed: the clone takes over, the primary sees it ---
 $clone->psql_ok(q{SELECT dbnet.claim()}, 'the clone is claimed');
 wait_armed($clone, 'it writes');
-$api->wait_until(sub { $api->get("$configs/made-by-clone")->{status} == 200 }, 'what waited is sent');
+$api->wait_until(sub { $api->get("$configs/made-by-clone")->{status} == 200 && value('a') eq 'clone' }, 'what waited is sent');
 isnt(holder(), $owner, 'the lease has another holder');
 is(lease()->{spec}{leaseTransitions}, 1, 'and has changed hands once');
 wait_disarmed($old, '%dbnet.claim()%', 'the primary is told');
