@@ -210,6 +210,15 @@ private:
     size_t give_up(std::span<Entry *const> all, const mirror::Mirror &mirror, const std::exception &caught);
     void note_unread(Entry &entry, const mirror::Mirror &mirror, const std::exception &caught);
 
+    // actuator_decide.cpp: what becomes of one of them.
+    void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
+                    const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms);
+    bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;
+    std::string extent_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
+    std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
+    int64_t total_of(uint32_t relation, int64_t now_ms);
+    void note_total(uint32_t relation, int change);
+
     // actuator_turn.cpp: the transaction of a turn.
     bool must_wait(const mirror::Mirror &mirror) const;
     bool wants_transaction(int64_t now_ms) const;
@@ -221,13 +230,6 @@ private:
     void write_log(std::vector<mirror::ActuationWrite> log, int64_t now_ms);
     void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
-    void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
-                    const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms);
-    bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;
-    std::string extent_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
-    std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
-    int64_t total_of(uint32_t relation, int64_t now_ms);
-    void note_total(uint32_t relation, int change);
     int64_t recording_due_ms() const;
     void record_waiting(int64_t now_ms);
     void after_commit(std::vector<Finished> &finished, int64_t now_ms);
