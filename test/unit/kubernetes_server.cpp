@@ -20,7 +20,7 @@ namespace {
 template<class T, void (*F)(T *)> struct Free {
     void operator()(T *object) const { F(object); }
 };
-using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY, EVP_PKEY_free>>;
+using PrivateKey = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY, EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Free<X509, X509_free>>;
 using Bio = std::unique_ptr<BIO, Free<BIO, BIO_free_all>>;
 
@@ -69,7 +69,7 @@ Certificate make_certificate(const std::string &name, EVP_PKEY *key, X509 *issue
 } // namespace
 
 Certificates make_certificates(const std::string &server_name) {
-    const Key ca_key(EVP_EC_gen("P-256")), server_key(EVP_EC_gen("P-256"));
+    const PrivateKey ca_key(EVP_EC_gen("P-256")), server_key(EVP_EC_gen("P-256"));
     static std::atomic<int> authorities{0}; // an own name for each: they must not pass for one another
     const Certificate ca =
         make_certificate("authority " + std::to_string(++authorities), ca_key.get(), nullptr, ca_key.get(),
@@ -85,8 +85,8 @@ Certificates with_client(Certificates certificates, const std::string &client_na
     const Bio ca_pem(BIO_new_mem_buf(certificates.ca.data(), -1));
     const Bio ca_key_pem(BIO_new_mem_buf(certificates.ca_key.data(), -1));
     const Certificate ca(PEM_read_bio_X509(ca_pem.get(), nullptr, nullptr, nullptr));
-    const Key ca_key(PEM_read_bio_PrivateKey(ca_key_pem.get(), nullptr, nullptr, nullptr));
-    const Key client_key(EVP_EC_gen("P-256"));
+    const PrivateKey ca_key(PEM_read_bio_PrivateKey(ca_key_pem.get(), nullptr, nullptr, nullptr));
+    const PrivateKey client_key(EVP_EC_gen("P-256"));
     const Certificate client =
         make_certificate(client_name, client_key.get(), ca.get(), ca_key.get(), {{NID_ext_key_usage, "clientAuth"}});
     certificates.client_certificate = pem_of(client.get());
@@ -224,7 +224,7 @@ Server::Server(Security security, Behaviour behaviour, Certificates certificates
         const Bio ca(BIO_new_mem_buf(certificates_.ca.data(), -1));
         const Certificate x509(PEM_read_bio_X509(certificate.get(), nullptr, nullptr, nullptr));
         const Certificate authority(PEM_read_bio_X509(ca.get(), nullptr, nullptr, nullptr));
-        const Key private_key(PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
+        const PrivateKey private_key(PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
         SSL_CTX_use_certificate(context, x509.get());
         SSL_CTX_use_PrivateKey(context, private_key.get());
         X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get());
