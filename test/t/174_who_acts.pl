@@ -17,7 +17,7 @@ $node->psql_ok($api->create_server('prod') . qq{; ALTER SERVER prod OPTIONS (ADD
     SELECT dbnet.map_role('prod', 'policy_owner', 'policies\@example.com', '{system:masters}'), dbnet.map_role('prod', 'reporter', 'reports\@example.com', '{system:masters}')},
     'a server that is sent nothing in the name of nobody');
 $node->psql_ok(qq{SET ROLE policy_owner; CREATE TABLE net.wanted (name text PRIMARY KEY, data jsonb); GRANT ALL ON net.wanted TO reporter;
-    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.wanted', $columns, namespace => '$space', label_selector => '!seen', mode => 'manage')}, 'a mirror');
+    SELECT dbnet.mirror('prod', 'v1', 'ConfigMap', 'net.wanted', $columns, namespace => '$space', label_selector => '!seen,!marked', mode => 'manage')}, 'a mirror');
 sub call_of { my ($name) = @_; return qq{SELECT concat_ws('|', role, acts_as, http_status) FROM dbnet.actuation WHERE relation = 'net.wanted'::regclass AND name = '$name'} }
 sub who_made { my ($name) = @_; return $node->safe_psql('postgres', qq{SELECT what FROM dbnet.why_steps((SELECT event FROM dbnet.history('net.wanted', '$name') ORDER BY event LIMIT 1)) WHERE kind = 'who' ORDER BY step LIMIT 1}) }
 
