@@ -25,7 +25,8 @@ std::string joined(const std::string &message, const std::string &hint) {
 // What a copy of this database has written since the two parted is not put back unasked: here may be the backup.
 // A commit that came afterwards is somebody's word.
 std::string copy_reason(const Entry &entry, const std::optional<mirror::ObjectRecord> &object) {
-    if (entry.cause.transaction != 0 || !object || object->stamp.empty() || mirror::is_own_stamp(object->stamp))
+    if (entry.cause.transaction != 0 || !object || object->stamp.empty() ||
+        (mirror::is_own_stamp(object->stamp) && !mirror::is_event_of_copy(object->stamp)))
         return {};
     return "the object was last written by a copy of this database (stamp " + object->stamp +
            "): this one may be older, for example restored from a backup";

@@ -61,6 +61,16 @@ $old->psql_ok(q{SELECT dbnet.resume('prod')}, 'and over');
 $old->psql_ok(q{UPDATE net.configs SET data = '{"v": "3"}' WHERE name = 'a'}, 'a change after it');
 settled($old, 'is sent');
 
+# --- a change without a version on record is its transaction's, and no copy's ---
+$old->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', on_drift => 'enforce'), dbnet.untrack('net.configs'); CREATE TABLE net.tracked (name text PRIMARY KEY); SELECT dbnet.track('net.tracked')},
+    'a mirror that is not tracked');
+$old->psql_ok(q{BEGIN; INSERT INTO net.tracked VALUES ('beside'); UPDATE net.configs SET data = '{"v": "untracked"}' WHERE name = 'a'; COMMIT}, 'a change');
+settled($old, 'is sent');
+$old->query_is(q{SELECT t.id IS NOT NULL FROM dbnet.actuation AS c LEFT JOIN dbnet.transaction AS t ON t.id = c.cause WHERE c.name = 'a' ORDER BY c.id DESC LIMIT 1}, 't', 'with the transaction as its cause');
+$api->expect_success($api->patch("$configs/a", { data => { v => 'drifted' } }));
+$api->wait_until(sub { value('a') eq 'untracked' }, 'drift from it is put back');
+$old->psql_ok(q{SELECT dbnet.track('net.configs'), dbnet.alter_mirror('net.configs', on_drift => 'report')}, 'it is tracked again');
+
 # --- a clone of the files beside a primary that lives: it looks on ---
 $old->backup('base', backup_options => ['--checkpoint=fast']);
 my $clone = clone('lease_clone', 'base');
@@ -76,11 +86,18 @@ settled($old, 'is sent');
 is(value('a'), '4', 'and stands');
 is($api->get("$configs/made-by-clone")->{status}, 404, 'nothing came from the clone');
 is(calls($clone), $before, 'not one call');
+# From here on the positions of either's stamps are in both logs: only the records tell whose they are.
+$old->psql_ok(q{SELECT pg_switch_wal(); CREATE TABLE net.later (); SELECT pg_switch_wal()}, "the primary's log is ahead");
 
 # --- claimed: the clone takes over, the primary sees it ---
 $clone->psql_ok(q{SELECT dbnet.claim()}, 'the clone is claimed');
 wait_armed($clone, 'it writes');
-$api->wait_until(sub { $api->get("$configs/made-by-clone")->{status} == 200 && value('a') eq 'clone' }, 'what waited is sent');
+$api->wait_until(sub { $api->get("$configs/made-by-clone")->{status} == 200 }, 'what waited is sent');
+$clone->wait_for(q{SELECT phase = 'held' AND message LIKE 'the object was last written by a copy of this database%' FROM dbnet.object_status WHERE relation = 'net.configs'::regclass AND name = 'a'},
+    'but not over what the primary has written since');
+is(value('a'), '4', 'which stands');
+$clone->psql_ok(q{SELECT dbnet.approve(id) FROM dbnet.held}, 'the clone is right');
+$api->wait_until(sub { value('a') eq 'clone' }, 'and writes it');
 isnt(holder(), $owner, 'the lease has another holder');
 is(lease()->{spec}{leaseTransitions}, 1, 'and has changed hands once');
 wait_disarmed($old, '%dbnet.claim()%', 'the primary is told');

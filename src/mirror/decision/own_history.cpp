@@ -3,6 +3,7 @@
 
 #include "mirror/decision/stamp.hpp"
 #include "pg/guard.hpp"
+#include "pg/spi.hpp"
 
 #include <array>
 #include <fstream>
@@ -38,6 +39,14 @@ History load_history() {
     return history;
 }
 
+// Ids grow: what is older than the oldest may have been on record. A stamp names a version, or where none is recorded
+// the transaction.
+const pg::Statement is_event_missing{R"sql(
+    SELECT (SELECT min(v.id) FROM dbnet.entity_version AS v) <= $1
+           AND NOT EXISTS (SELECT FROM dbnet.entity_version AS v WHERE v.id = $1 AND ((v.id >> 51) & 15) = (($1 >> 51) & 15))
+           AND NOT EXISTS (SELECT FROM dbnet.activity AS a WHERE a.id = $1 AND ((a.id >> 51) & 15) = (($1 >> 51) & 15))
+)sql"};
+
 // A server that writes stays on its timeline.
 const History &own_history() {
     static History history = load_history();
@@ -50,6 +59,12 @@ const History &own_history() {
 bool is_own_stamp(std::string_view text) {
     const std::optional<Stamp> stamp = parse_stamp(text);
     return stamp && own_history().has(*stamp);
+}
+
+bool is_event_of_copy(std::string_view text) {
+    const std::optional<Stamp> stamp = parse_stamp(text);
+    return stamp && stamp->provenance != 0 &&
+           pg::execute(is_event_missing, static_cast<int64_t>(stamp->provenance)).boolean(0, 0);
 }
 
 bool is_cut_after(std::string_view text) {

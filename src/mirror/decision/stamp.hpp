@@ -1,7 +1,7 @@
 // The stamp: the one annotation DBNet adds to what it applies. It tells which database, timeline and commit an object's
 // values come from: `<system identifier>/<timeline>/<commit lsn>/<event id>`, e.g.
 // `7312…/1/0/1A2B3C8/870912345678901248`: the last is the version of the row that was applied
-// (dbnet.entity_version.id), 0 where none is on record.
+// (dbnet.entity_version.id), of a table that is not tracked the transaction, 0 where neither is on record.
 //
 // Pure C++.
 #pragma once
