@@ -6,9 +6,7 @@
 CREATE FUNCTION dbnet.impersonation(server name) RETURNS text
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT coalesce(max(option_value), 'off')
-    FROM pg_catalog.pg_foreign_server AS found, pg_catalog.pg_options_to_table(found.srvoptions)
-    WHERE found.srvname = $1 AND option_name = 'impersonate';
+    SELECT coalesce(dbnet.server_option($1, 'impersonate'), 'off');
 END;
 COMMENT ON FUNCTION dbnet.impersonation(name) IS
     'Option impersonate of a foreign server. Argument: the server. off: all that is sent goes as who the credentials are; mapped: what a role of dbnet.mapped_role has committed goes as its user; required: and what any other role has committed is not sent';

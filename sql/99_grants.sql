@@ -69,7 +69,7 @@ GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, sin
 GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, path, requested_by, transaction, at) ON dbnet.ownership_request TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.mirroring(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
-    dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.plan()
+    dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.server_option(name, text), dbnet.plan()
     TO dbnet_viewer;
 -- Who may UPDATE a column may give its field up or take it over; who owns the table may see whole objects.
 GRANT EXECUTE ON FUNCTION dbnet.release(regclass, text, name[]), dbnet.adopt(regclass, text, name[]), dbnet.expect(regclass, text, text),

@@ -22,7 +22,7 @@ SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
           'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'differing', 'ellipsis', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'fresh', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_copy', 'is_offline', 'is_report', 'key_columns', 'key_condition', 'key_document', 'key_hash', 'key_text', 'known_values', 'last_event_at', 'mirroring',
           'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'plan', 'preview', 'privilege_beyond', 'release', 'restore_object', 'role_problem', 'row_images',
-          'row_document', 'rows_as_of', 'scale_to', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
+          'row_document', 'rows_as_of', 'scale_to', 'server_option', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
           'trigger_condition', 'trigger_events', 'trigger_wants', 'undo', 'undo_obstacles', 'undo_outcome', 'undo_steps', 'undo_within', 'unset', 'used', 'utc', 'versions_since', 'wait_synced', 'why',
           'why_not', 'why_not_fired', 'why_not_steps', 'why_not_written', 'why_steps', 'with_virtual_columns', 'worker_status', 'wrap_transaction', 'writers'],
     'functions of dbnet_viewer');
