@@ -50,7 +50,7 @@ void Actuator::configure(std::shared_ptr<const mirror::Catalog> catalog) {
     queue_.for_each([&](Entry &entry) {
         if (entry.state != Entry::State::prepared)
             return;
-        plans_.erase(entry.key);
+        drop_plan(entry.key);
         queue_.redo(entry);
     });
     queue_.line_up();
@@ -58,7 +58,12 @@ void Actuator::configure(std::shared_ptr<const mirror::Catalog> catalog) {
         const mirror::Mirror *mirror = catalog_->find(known.first);
         return !mirror || mirror->generation != known.second.generation;
     });
-    std::erase_if(plans_, [&](const auto &plan) { return queue_.find(plan.first) == nullptr; });
+    std::vector<mirror::Key> left;
+    for (const auto &[key, plan] : plans_)
+        if (queue_.find(key) == nullptr)
+            left.push_back(key);
+    for (const mirror::Key &key : left)
+        drop_plan(key);
     totals_.clear();
     std::erase_if(paces_, [&](const auto &known) { return !catalog_->find(known.first); });
 }
@@ -201,6 +206,24 @@ size_t Actuator::room(const Lane &lane, int64_t now_ms) const {
     // After a failure one request tries whether the server is back.
     const size_t allowed = lane.failures > 0 ? 1 : lane.window.size(settings::requests_in_flight);
     return allowed > lane.in_flight ? allowed - lane.in_flight : 0;
+}
+
+bool Actuator::is_full(const Lane &lane) {
+    return lane.bytes >= most_plan_bytes && (lane.in_flight > 0 || !lane.prepared.empty());
+}
+
+void Actuator::keep_plan(const mirror::Key &key, Plan &&plan) {
+    drop_plan(key);
+    lanes_[plan.lane].bytes += plan.bytes;
+    plans_.emplace(key, std::move(plan));
+}
+
+void Actuator::drop_plan(const mirror::Key &key) {
+    const auto found = plans_.find(key);
+    if (found == plans_.end())
+        return;
+    lanes_[found->second.lane].bytes -= found->second.bytes;
+    plans_.erase(found);
 }
 
 void Actuator::turn() {

@@ -111,11 +111,14 @@ public:
     bool is_awaited(const mirror::Mirror &mirror) const { return client_.is_lease_awaited(mirror); }
 
 private:
+    static constexpr size_t most_plan_bytes = 8 << 20; // of rows as text: of a lane's plans, and of a turn's
+
     // A decision that is to be sent, or has been.
     struct Plan {
         mirror::Decision decision;
         mirror::Part part; // of it: what is sent now; the decision has no fields any more
         std::string lane;
+        size_t bytes = 0; // of its row as text; it takes several times that
         std::string field_manager;
         int64_t generation = 0; // of the mirror's configuration that it was made under
         std::set<std::string> first_written;
@@ -162,6 +165,7 @@ private:
     // One server as one account.
     struct Lane {
         size_t in_flight = 0;
+        size_t bytes = 0;                 // of all plans
         std::deque<mirror::Key> prepared; // may hold keys whose plan is gone
         RequestWindow window;             // requests at a time
         int failures = 0;                 // in a row, of the server as a whole
@@ -182,6 +186,11 @@ private:
 
     static std::string lane_name(const mirror::Mirror &mirror);
     size_t room(const Lane &lane, int64_t now_ms) const;
+    // Whether no more is to be decided for now: large objects are not to be in memory all at once.
+    static bool is_full(const Lane &lane);
+    size_t decided_bytes() const; // of the plans of this turn
+    void keep_plan(const mirror::Key &key, Plan &&plan);
+    void drop_plan(const mirror::Key &key);
 
     // actuator_lookup.cpp: beside row and record.
     // Why an object whose row was deleted must stay for now.

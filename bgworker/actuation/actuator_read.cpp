@@ -3,6 +3,7 @@
 #include "bgworker/actuation/actuator.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "mirror/store/row_reader.hpp"
 #include "mirror/store/table_lock.hpp"
@@ -13,7 +14,8 @@ namespace dbnet::bgworker {
 
 namespace {
 
-constexpr size_t read_together = 512; // rows of one mirror
+constexpr size_t read_together = 512; // rows of one mirror …
+constexpr size_t first_together = 16; // … and before it is known how large they are
 
 } // namespace
 
@@ -37,16 +39,22 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         std::span<Entry *const> rest = entries;
         do
             rest = rest.subspan((this->*decide)(rest, mirror, with_live, now_ms));
-        while (!rest.empty() && monotonic_ms() - begun_ms < settings::report_statement_timeout);
-        for (const Entry *entry : rest) // the feed, answers and other mirrors wait
+        while (!rest.empty() && monotonic_ms() - begun_ms < settings::report_statement_timeout &&
+               decided_bytes() < most_plan_bytes);
+        for (const Entry *entry : rest) // the feed, answers and other mirrors wait; or they are large
             outcomes_.push_back({entry->key, Outcome::Kind::put_back, {}, {}, 0});
     }
+}
+
+size_t Actuator::decided_bytes() const {
+    return std::accumulate(outcomes_.begin(), outcomes_.end(), size_t{0},
+                           [](size_t sum, const Outcome &outcome) { return sum + outcome.plan.bytes; });
 }
 
 // As many of the entries as are read together. Returns how many it is done with; 0: fewer are to be tried.
 size_t Actuator::decide_some(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live,
                              int64_t now_ms) {
-    ReadPace &pace = paces_.try_emplace(mirror.relation, read_together).first->second;
+    ReadPace &pace = paces_.try_emplace(mirror.relation, read_together, first_together).first->second;
     const std::span<Entry *const> entries = all.first(std::min(all.size(), pace.together()));
     std::vector<mirror::Key> keys;
     for (const Entry *entry : entries)
@@ -66,7 +74,10 @@ size_t Actuator::decide_some(std::span<Entry *const> all, const mirror::Mirror &
         note_unread(*entries.front(), mirror, caught);
         return 1;
     }
-    pace.on_success(entries.size(), monotonic_ms() - begun_ms, settings::report_statement_timeout);
+    size_t bytes = 0;
+    for (const std::optional<mirror::RowFields> &row : rows)
+        bytes += row ? row->bytes : 0;
+    pace.on_success(entries.size(), bytes, monotonic_ms() - begun_ms, settings::report_statement_timeout);
     if (mirror.committers->is_on && !learn_committers(entries)) {
         for (const Entry *entry : all)
             outcomes_.push_back({entry->key, Outcome::Kind::put_back, {}, {}, 0});

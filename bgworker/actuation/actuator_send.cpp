@@ -88,7 +88,7 @@ void Actuator::send_prepared(int64_t now_ms) {
                 continue; // a newer commit came: it is decided again
             const mirror::Mirror *mirror = catalog_->find(key.relation);
             if (!mirror || !closed_reason(*mirror).empty()) {
-                plans_.erase(plan);
+                drop_plan(key);
                 queue_.redo(*entry);
                 continue;
             }
@@ -199,7 +199,7 @@ void Actuator::take_answer(const mirror::Key &key, kubernetes::Response &&respon
     under_way_--;
     const mirror::Mirror *mirror = catalog_->find(key.relation);
     if (!mirror || mirror->field_manager != plan.field_manager) {
-        plans_.erase(found); // of a mirror that was removed meanwhile: nobody asks any more
+        drop_plan(key); // of a mirror that was removed meanwhile: nobody asks any more
         entry->again = mirror != nullptr;
         return queue_.settled(*entry);
     }
@@ -659,7 +659,7 @@ void Actuator::finish(Entry &entry, Finished &&finished) {
     finished_.push_back(std::move(finished)); // may throw: then nothing has changed
     queue_.finished(entry);
     hurry_ |= entry.again;
-    plans_.erase(entry.key);
+    drop_plan(entry.key);
 }
 
 } // namespace dbnet::bgworker

@@ -68,7 +68,7 @@ bool Actuator::wants_transaction(int64_t now_ms) const {
         const std::string name = lane_name(mirror);
         const auto lane = lanes_.find(name);
         if (!must_wait(mirror) && queue_.has_ready(name) &&
-            (lane == lanes_.end() || lane->second.prepared.size() < ahead / 2))
+            (lane == lanes_.end() || (lane->second.prepared.size() < ahead / 2 && !is_full(lane->second))))
             return true;
     }
     return false;
@@ -83,7 +83,7 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
             continue;
         const Lane &lane = lanes_[name];
         const size_t wanted = room(lane, now_ms) + ahead;
-        if (wanted <= lane.prepared.size())
+        if (wanted <= lane.prepared.size() || is_full(lane))
             continue;
         for (Entry *entry : queue_.take_ready(name, wanted - lane.prepared.size()))
             batch.push_back(entry);
@@ -242,7 +242,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
             outcome.kind != Outcome::Kind::put_back)
             entry.gone_uid.clear();
         if (outcome.kind != Outcome::Kind::prepared)
-            plans_.erase(outcome.key); // of an older decision
+            drop_plan(outcome.key); // of an older decision
         if (outcome.row_may_differ)
             client_.answered(outcome.key, {}, true);
         switch (outcome.kind) {
@@ -276,7 +276,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         case Outcome::Kind::prepared:
             queue_.prepared(entry);
             lanes_[outcome.plan.lane].prepared.push_back(outcome.key);
-            plans_.insert_or_assign(outcome.key, std::move(outcome.plan));
+            keep_plan(outcome.key, std::move(outcome.plan));
             break;
         }
     }

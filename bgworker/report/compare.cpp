@@ -92,9 +92,10 @@ void Compare::step_job(Job &job, const mirror::Mirror &mirror) {
     const size_t together = pace.together();
     const int64_t begun_ms = monotonic_ms();
     try {
+        size_t bytes = 0;
         pg::in_transaction(
-            [&] { job.rows_done ? step_keys(job, mirror, together) : step_rows(job, mirror, together); });
-        pace.on_success(together, monotonic_ms() - begun_ms, settings::report_statement_timeout);
+            [&] { bytes = job.rows_done ? step_keys(job, mirror, together) : step_rows(job, mirror, together); });
+        pace.on_success(together, bytes, monotonic_ms() - begun_ms, settings::report_statement_timeout);
     } catch (const std::exception &caught) {
         if (!is_rows_fault(caught))
             throw;
@@ -118,38 +119,43 @@ void Compare::leave_to_actuator(Job &job, const mirror::Mirror &mirror) {
         job.last_key = keys.empty() ? std::nullopt : std::optional(keys.back());
 }
 
-void Compare::step_rows(Job &job, const mirror::Mirror &mirror, size_t together) {
+size_t Compare::step_rows(Job &job, const mirror::Mirror &mirror, size_t together) {
     // Under observe no row asks for anything.
+    size_t bytes = 0;
     if (mirror.settings.manage) {
         Rows rows;
         for (auto &[key, fields] : mirror::read_slice(mirror, job.next_place, together))
             rows.emplace_back(std::move(key), std::move(fields));
-        examine(job, mirror, rows);
+        bytes = examine(job, mirror, rows);
         job.next_place += together;
         if (job.next_place < mirror::count_places(mirror))
-            return;
+            return bytes;
     }
     job.rows_done = true;
     job.last_key = mirror::Key{mirror.relation, {}, {}};
+    return bytes;
 }
 
-void Compare::step_keys(Job &job, const mirror::Mirror &mirror, size_t together) {
+size_t Compare::step_keys(Job &job, const mirror::Mirror &mirror, size_t together) {
     const std::vector<mirror::Key> keys = mirror::load_pending_keys(mirror.relation, &*job.last_key, together);
     std::vector<std::optional<mirror::RowFields>> fields = mirror::read_rows(mirror, keys);
     Rows rows;
     for (size_t i = 0; i < keys.size(); i++)
         rows.emplace_back(keys[i], std::move(fields[i]));
-    examine(job, mirror, rows);
+    const size_t bytes = examine(job, mirror, rows);
     job.last_key = keys.empty() ? std::nullopt : std::optional(keys.back());
+    return bytes;
 }
 
-void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) {
+size_t Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) {
     std::vector<mirror::Key> keys;
     for (const auto &[key, fields] : rows)
         keys.push_back(key);
     const std::vector<mirror::StoredObject> stored = mirror::load_objects(keys, needs_live(mirror));
+    size_t bytes = 0;
     for (size_t i = 0; i < rows.size(); i++) {
         const std::optional<mirror::RowFields> &fields = rows[i].second;
+        bytes += fields ? fields->bytes : 0;
         mirror::Situation situation;
         situation.mapping = &mirror.mapping;
         situation.settings = &mirror.settings;
@@ -180,6 +186,7 @@ void Compare::examine(Job &job, const mirror::Mirror &mirror, const Rows &rows) 
             job.extent.removes[mirror.relation]++;
         job.found.push_back({keys[i], !fields, false, 0});
     }
+    return bytes;
 }
 
 void Compare::finish(uint32_t relation, Job &job) {

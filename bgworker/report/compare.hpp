@@ -52,9 +52,9 @@ private:
         bool again = false; // requested once more while it ran
         bool running = false;
         bool rows_done = false;
-        int64_t not_before_ms = 0; // after an error
-        int failures = 0;          // in a row
-        uint64_t next_place = 0;   // see mirror/store/row_reader.hpp
+        int64_t not_before_ms = 0;           // after an error
+        int failures = 0;                    // in a row
+        uint64_t next_place = 0;             // see mirror/store/row_reader.hpp
         std::optional<mirror::Key> last_key; // of those without a row
         std::vector<Wanted> found;
         std::set<mirror::Key> counted; // in extent
@@ -63,11 +63,12 @@ private:
     using Rows = std::vector<std::pair<mirror::Key, std::optional<mirror::RowFields>>>;
 
     bool is_ready(const mirror::Mirror &mirror) const;
-    void step_rows(Job &job, const mirror::Mirror &mirror, size_t together);
-    void step_keys(Job &job, const mirror::Mirror &mirror, size_t together);
+    // Each returns the bytes of the rows as text.
+    size_t step_rows(Job &job, const mirror::Mirror &mirror, size_t together);
+    size_t step_keys(Job &job, const mirror::Mirror &mirror, size_t together);
     void step_job(Job &job, const mirror::Mirror &mirror);
     void leave_to_actuator(Job &job, const mirror::Mirror &mirror);
-    void examine(Job &job, const mirror::Mirror &mirror, const Rows &rows);
+    size_t examine(Job &job, const mirror::Mirror &mirror, const Rows &rows);
     void finish(uint32_t relation, Job &job);
 
     Actuator &actuator_;

@@ -13,7 +13,7 @@ TEST(ReadPace, FallsToASingleRowAndGrowsAgain) {
         EXPECT_EQ(pace.together(), expected);
     }
     for (const size_t expected : {2, 4, 8, 16, 32, 64, 100, 100}) {
-        pace.on_success(pace.together(), 249, 1000);
+        pace.on_success(pace.together(), 0, 249, 1000);
         EXPECT_EQ(pace.together(), expected);
     }
 }
@@ -27,19 +27,19 @@ TEST(ReadPace, IsAQuarterOfWhatFailed) {
 TEST(ReadPace, StaysWhereReadingIsSlowOrTellsNothing) {
     ReadPace pace(100);
     pace.on_failure(100);
-    pace.on_success(25, 250, 1000);
+    pace.on_success(25, 0, 250, 1000);
     EXPECT_EQ(pace.together(), 25) << "four times as slow, and twice as many are too many";
-    pace.on_success(24, 0, 1000);
+    pace.on_success(24, 0, 0, 1000);
     EXPECT_EQ(pace.together(), 25) << "fewer";
 }
 
 TEST(ReadPace, IsAQuarterOfWhatTookTooLong) {
     ReadPace pace(100);
-    pace.on_success(100, 1000, 1000);
+    pace.on_success(100, 0, 1000, 1000);
     EXPECT_EQ(pace.together(), 100) << "within the limit";
-    pace.on_success(100, 1001, 1000);
+    pace.on_success(100, 0, 1001, 1000);
     EXPECT_EQ(pace.together(), 25);
-    pace.on_success(1, 1001, 1000);
+    pace.on_success(1, 0, 1001, 1000);
     EXPECT_EQ(pace.together(), 1) << "one row is no fewer rows";
 }
 
@@ -47,7 +47,17 @@ TEST(ReadPace, BeginsAsSmallAsItIsTold) {
     ReadPace pace(100, 30);
     for (const size_t expected : {30, 60, 100}) {
         EXPECT_EQ(pace.together(), expected);
-        pace.on_success(pace.together(), 0, 1000);
+        pace.on_success(pace.together(), 0, 0, 1000);
     }
     EXPECT_EQ(ReadPace(10, 30).together(), 10);
+}
+
+TEST(ReadPace, IsAQuarterOfWhatWasTooLarge) {
+    ReadPace pace(100, 40);
+    pace.on_success(40, ReadPace::most_bytes / 4, 0, 1000);
+    EXPECT_EQ(pace.together(), 40) << "twice as many might be too large";
+    pace.on_success(40, ReadPace::most_bytes + 1, 0, 1000);
+    EXPECT_EQ(pace.together(), 10);
+    pace.on_success(10, ReadPace::most_bytes / 4 - 1, 0, 1000);
+    EXPECT_EQ(pace.together(), 20);
 }

@@ -57,7 +57,10 @@ std::string column_reference(const std::string &column) {
 }
 
 RowFields row_fields(const Mirror &mirror, const char *row) {
-    return mirror.mapping.to_object_form(Json::parse(row, nullptr, false));
+    const std::string_view text(row);
+    RowFields fields = mirror.mapping.to_object_form(Json::parse(text, nullptr, false));
+    fields.bytes = text.size();
+    return fields;
 }
 
 pg::Statement largest_partition{R"sql(

@@ -68,6 +68,7 @@ struct RowFields {
     Fields values;
     std::vector<ValueError> errors; // of columns that are then missing from values
     bool has_status = false;        // a status column is not NULL; only read_rows() tells
+    size_t bytes = 0;               // of the row as text, where it was read from a table
 };
 
 class Mapping {
