@@ -7,6 +7,8 @@ use DBNet::Cluster;
 use DBNet::Gateway;
 use DBNet::Mirrors;
 use DBNet::Wait qw(wait_until);
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
@@ -87,6 +89,22 @@ $event = told('respected', 'Held', qr/^alice, transaction $transaction of databa
 is_deeply([ @{$event}{qw(type action)} ], [ 'Warning', 'Delete' ], 'a warning');
 $node->psql_ok(q{SELECT dbnet.reject(id) FROM dbnet.held}, 'and rejected');
 $node->wait_for(q{SELECT count(*) FROM net.configs WHERE name = 'respected'}, 'the row is back', expected => '1');
+
+# --- what a Secret holds ---
+my $clear   = 'CANARY0secret0value0';
+my $encoded = encode_base64($clear, '');    # ends with =, which no name of a value may
+my ($selector, $labels) = map { DBNet::Api::quote($_) } $api->selector, JSON::PP::encode_json($api->labels);
+$node->psql_ok(qq{CREATE TABLE net.secrets (name text PRIMARY KEY, labels jsonb DEFAULT $labels, data jsonb); GRANT ALL ON net.secrets TO alice;
+    SELECT dbnet.mirror('prod', 'v1', 'Secret', 'net.secrets', '{"name": "metadata.name", "labels": "metadata.labels", "data": "data"}',
+        namespace => '$space', label_selector => $selector, mode => 'manage', secret_values => 'plain')}, 'a mirror of Secrets');
+$transaction = commit(qq{INSERT INTO net.secrets VALUES ('good', DEFAULT, '{"key": "$encoded"}')});
+told('good', 'Created', qr/^alice, transaction $transaction of database postgres: data, metadata\.labels$/, 'one is made');
+$transaction = commit(qq{INSERT INTO net.secrets VALUES ('bad', DEFAULT, '{"$clear!": "$encoded", "$encoded": "$encoded"}')});
+$event = told('bad', 'Refused', qr/^alice, transaction $transaction of database postgres: see dbnet\.object_status$/, 'one is refused');
+is_deeply([ @{$event}{qw(type action)} ], [ 'Warning', 'Apply' ], 'a warning');
+$node->query_is(qq{SELECT phase, message LIKE '%$clear!%', message LIKE '%$encoded%' FROM dbnet.object_status WHERE name = 'bad'}, 'invalid|t|t', 'in words that repeat what it holds');
+unlike($api->get("/apis/events.k8s.io/v1/namespaces/$space/events")->{text}, qr/CANARY|\Q$encoded\E/, 'which no Event does');
+commit(q{DELETE FROM net.secrets WHERE name = 'bad'});
 
 # --- what others have done ---
 $node->psql_ok(q{SELECT dbnet.alter_mirror('net.configs', on_drift => 'enforce')}, 'the database is to win');
