@@ -50,12 +50,11 @@ std::string rival_of(const mirror::ObjectRecord &object, const mirror::Decision 
     return "an unknown manager";
 }
 
-std::string fight_message(const std::string &rival, const mirror::Decision &decision, int reverts) {
+std::string fight_text(const std::string &rival, const mirror::Decision &decision) {
     std::string paths;
     for (const std::string &path : decision.changed)
         paths += (paths.empty() ? "" : ", ") + path;
-    return rival + " keeps changing " + paths + ": put back " + std::to_string(reverts) +
-           " times, and from now on less often";
+    return rival + " keeps changing " + paths;
 }
 
 } // namespace
@@ -169,16 +168,16 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
         const int64_t wait_ms = fights_.wait_ms(entry.key, rival, now_ms);
         if (wait_ms > 0 && is_open) {
             write.phase = Phase::fighting;
-            write.message = fight_message(rival, decision, fights_.reverts(entry.key));
-            write.next_attempt_ms = wait_ms;
+            const std::string fight = fight_text(rival, decision);
             write.attempts = fights_.reverts(entry.key);
-            outcomes_.push_back({entry.key,
-                                 Outcome::Kind::postponed,
-                                 {},
-                                 write.message,
-                                 wait_ms,
-                                 false,
-                                 announce_decided(entry, stored.object, write, !row)});
+            write.message =
+                fight + ": put back " + std::to_string(write.attempts) + " times, and from now on less often";
+            write.next_attempt_ms = wait_ms;
+            std::optional<Announcement> told = announce_decided(entry, stored.object, write, !row);
+            if (told) // in the same words each time: the Event counts them
+                told->what = fight + ": it is put back less often from now on";
+            outcomes_.push_back(
+                {entry.key, Outcome::Kind::postponed, {}, write.message, wait_ms, false, std::move(told)});
             if (entry.recorded != write.message)
                 writes_.push_back(std::move(write));
             return;

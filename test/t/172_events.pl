@@ -113,6 +113,22 @@ is($mirrors->wait_synced, '', 'an object');
 theirs('firm', 'kubectl-edit', '2');
 told('firm', 'DriftCorrected', qr/^database postgres: data, which kubectl-edit had changed$/, 'is put back');
 
+# --- a fight: what is put back less often is told in one Event, however often that was ---
+# The phase lasts for a second: it is noted, not caught.
+$node->safe_psql('postgres', q{CREATE TABLE fights (message text);
+    CREATE FUNCTION note_fight() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.fights VALUES (NEW.message); RETURN NULL; END $$;
+    CREATE TRIGGER note_fight AFTER UPDATE OF phase ON dbnet.object FOR EACH ROW WHEN (NEW.phase = 'fighting' AND OLD.phase IS DISTINCT FROM NEW.phase) EXECUTE FUNCTION note_fight()});
+sub fights { return $node->safe_psql('postgres', 'SELECT count(*) FROM fights') }
+commit($mirrors->config_row('ring', { v => '1' }));
+is($mirrors->wait_synced, '', 'an object');
+ok(wait_until(sub { theirs('ring', 'kubectl-edit', '2'); fights() >= 2 }, 180), 'somebody changes it again and again, as often as it is put back');
+is($mirrors->wait_synced, '', 'until they give up');
+my $rounds = fights();
+$node->query_is('SELECT count(DISTINCT message) FROM fights', $rounds, 'each time dbnet.object_status counts on');
+wait_until(sub { my @found = events('ring', 'Fighting'); return @found > 1 || ($found[0]{series}{count} // 0) == $rounds });
+is_deeply([ map { [ @{$_}{qw(type action note)}, $_->{series}{count} ] } events('ring', 'Fighting') ],
+    [ [ 'Warning', 'Apply', 'database postgres: kubectl-edit keeps changing data: it is put back less often from now on', $rounds ] ], 'the cluster is told once, with how often');
+
 # --- not while nothing may be sent ---
 $node->psql_ok(q{SELECT dbnet.pause('prod', 'test')}, 'a pause');
 $since = $api->request_position;
