@@ -41,15 +41,16 @@ sub rules_of {
 my @change = ({ apiGroups => [''], resources => ['configmaps'], verbs => [qw(get list watch create patch delete)], namespaces => [$space] },
     { apiGroups => ['coordination.k8s.io'], resources => ['leases'], verbs => [qw(get create update)], namespaces => [$space] },
     { apiGroups => [''], resources => ['namespaces'], verbs => ['get'], resourceNames => ['kube-system'] });
-$api->rules(users => { robot => \@change }, groups => { robots => \@change });
+my $tell = { apiGroups => ['events.k8s.io'], resources => ['events'], verbs => [qw(create patch)], namespaces => [$space] };
+$api->rules(users => { robot => [ @change, $tell ] }, groups => { robots => [ @change, $tell ] });
 my $file = "$api->{directory}/as_robot";
 my $text = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s/^(    client-key-data: .*\n)/$1    as: robot\n    as-groups: [unknown, other]\n/mr;
 open my $out, '>', $file or die "$file: $!";
 print $out $text;
 close $out;
 $node->psql_ok('CREATE SCHEMA net', 'a schema');
-for my $case ([ by_file => qq{CREATE SERVER by_file FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '$file', lease_namespace '$space')}, 'robot' ],
-    [ by_mapping => qq{CREATE SERVER by_mapping FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '@{[ $api->url ]}', ca $ca, lease_namespace '$space');
+for my $case ([ by_file => qq{CREATE SERVER by_file FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (kubeconfig '$file', lease_namespace '$space', events 'on')}, 'robot' ],
+    [ by_mapping => qq{CREATE SERVER by_mapping FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (api_url '@{[ $api->url ]}', ca $ca, lease_namespace '$space', events 'on');
         CREATE USER MAPPING FOR CURRENT_USER SERVER by_mapping OPTIONS (client_cert $cert, client_key $key, impersonate_user 'Jane', impersonate_groups '["robots"]')}, 'Jane' ]) {
     my ($name, $sql, $user) = @$case;
     my $since = $api->request_position;
@@ -57,7 +58,8 @@ for my $case ([ by_file => qq{CREATE SERVER by_file FOREIGN DATA WRAPPER dbnet_k
         SELECT dbnet.mirror('$name', 'v1', 'ConfigMap', 'net.$name', '{"name": "metadata.name", "labels": "metadata.labels"}', namespace => '$space', label_selector => 'for=$name', mode => 'manage');
         INSERT INTO net.$name VALUES ('} . $name =~ tr/_/-/r . qq{', '{"for": "$name"}')}, "$name: a mirror and a row");
     $node->query_is("SELECT * FROM dbnet.wait_synced('60 s', 'net.$name')", '', "$name: is sent");
-    is_deeply([ grep { $_->{acts_as} ne $user } $api->requests(since => $since) ], [], "$name: every request is $user\'s, reads too");
+    $api->wait_until(sub { written_as($since, '/events') eq "POST $user" }, "$name: an Event tells of it");
+    is_deeply([ grep { $_->{acts_as} ne $user } $api->requests(since => $since) ], [], "$name: every request is $user\'s, reads and Events too");
     $node->query_is("SELECT acts_as IS NULL FROM dbnet.actuation WHERE relation = 'net.$name'::regclass", 't', "$name: that is who the credentials are");
     $node->psql_ok("SELECT dbnet.unmirror('net.$name')", "$name: is a mirror no more");
 }
@@ -185,10 +187,25 @@ $api->rules(groups => { 'system:serviceaccounts:shop' => \@change });
 $node->query_is(q{SELECT dbnet.retry('net.maps', 'two')}, '1', 'another try');
 settled('it is sent');
 is(written_as($since, "$maps/two"), 'PATCH system:serviceaccount:shop:carol', 'as hers');
+
+# --- Events: by the credentials, whoever has made the change that they tell of and may not write any ---
+$node->psql_ok(q{ALTER SERVER prod OPTIONS (ADD events 'on')}, 'it is to be told what becomes of objects');
+my $manifest = $node->safe_psql('postgres', q{SELECT dbnet.rbac('prod')});
+is($manifest =~ s/^- apiGroups: \["events\.k8s\.io"\]\n  resources: \["events"\]\n  verbs: \["create", "patch"\]\n//mg, 2, 'which the credentials need a right to, in the namespace and in default');
+unlike($manifest, qr/create", "patch/, 'and still none to write what is told of');
+give();
+sub event { my ($reason) = @_; return $api->expect_success($api->get("/apis/events.k8s.io/v1/namespaces/$space/events", query => { fieldSelector => "regarding.name=two,reason=$reason" }))->{items}[0] }
+$since = $api->request_position;
+$node->psql_ok(q{SET ROLE carol; UPDATE net.maps SET data = '{"v": "6a"}' WHERE name = 'two'}, 'carol writes');
+$api->wait_until(sub { event('Applied') && written_as($since, '/events') ne '' }, 'it is told');
+like(event('Applied')->{note}, qr/^carol, transaction \d+ of database postgres: data$/, 'of whom');
+is(written_as($since, "$maps/two|/events"), 'PATCH system:serviceaccount:shop:carol POST -', 'the object is written as her, the Event as who the credentials are');
 $node->psql_ok(q{UPDATE dbnet.mapped_role SET extra = '["odd"]' WHERE role = 'carol'::regrole}, 'a superuser writes what no request can name');
 $node->replace_worker('mirror worker', 'TERM');
 $node->psql_ok(q{SET ROLE carol; UPDATE net.maps SET data = '{"v": "6b"}' WHERE name = 'two'}, 'carol writes');
 $node->wait_for(told('two'), 'the worker begins all the same, and sends nothing of hers', expected => "denied|RoleNotMapped|$nobody");
+$api->wait_until(sub { event('Refused') }, 'but tells of it');
+like(event('Refused')->{note}, qr/^carol, transaction \d+ of database postgres: \Q$nobody\E$/, 'in the words of dbnet.object_status');
 $node->psql_ok(q{ALTER SERVER prod OPTIONS (SET impersonate 'off'); SET ROLE alice; UPDATE net.maps SET data = '{"v": "7"}' WHERE name = 'two'}, 'the option is off, and alice writes');
 give();
 $node->psql_ok(q{SELECT dbnet.retry('net.maps')}, 'with the right to write');
