@@ -1,14 +1,16 @@
-# Code that DBNet's processes run for users acts as its owner: the action of a policy, and a trigger on what a device reports,
-# are on record as that role, and what they write goes to the cluster as its user.
+# Code that DBNet's processes run for users acts as its owner: the action of a policy, a trigger on what a device reports, and
+# the functions that a batch of telemetry is given to, are on record as that role, and what they write goes to the cluster as its user.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
+use DBNet::Gateway;
 use DBNet::Policies;
 use Test::More;
 
 my $api      = DBNet::Api->start(controllers => 0);
 my $node     = DBNet::Cluster->started('main');
+my $gateway  = DBNet::Gateway->open($node);    # before all else: the setting has the other workers begin anew
 my $space    = $api->namespace;
 my $policies = DBNet::Policies->new($node);
 my $columns  = q{'{"name": "metadata.name", "data": "data"}'};
@@ -56,6 +58,27 @@ $node->psql_ok(q{BEGIN; SET LOCAL ROLE policy_owner; INSERT INTO net.wanted VALU
     'two roles write in one transaction');
 $node->wait_for(call_of('by-one'), 'what one of them wrote goes as that one', expected => 'policy_owner|policies@example.com|201');
 $node->wait_for(call_of('by-other'), 'and the other\'s as the other', expected => 'reporter|reports@example.com|201');
+
+# --- functions of otel.on_batch: one batch for two, of two owners ---
+for my $owner ('policy_owner', 'reporter') {
+    my $name = $owner =~ tr/_/-/r;
+    $node->psql_ok(qq{SET ROLE $owner;
+        CREATE FUNCTION net.batch_of_$owner() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
+            INSERT INTO net.wanted SELECT 'batch-of-$name', jsonb_build_object('spans', count(*)::text, 'batch', min(batch_id)::text, 'user', current_user) FROM new_spans; RETURN NULL; END \$\$;
+        SELECT otel.on_batch('net.batch_of_$owner()')}, "a function of $owner\'s");
+}
+$node->psql_ok('DROP TRIGGER wake ON otel.span_pane', 'nothing but them is called');
+is($gateway->post('/v1/traces', body => DBNet::Gateway::traces(3))->{status}, 200, 'a batch of telemetry');
+for my $case ([ 'policy_owner', 'policies@example.com' ], [ 'reporter', 'reports@example.com' ]) {
+    my ($owner, $user) = @$case;
+    my $name = 'batch-of-' . $owner =~ tr/_/-/r;
+    $node->wait_for(call_of($name), "what the function of $owner wrote goes as $owner", expected => "$owner|$user|201");
+    $node->query_is(qq{SELECT committer FROM dbnet.object_status WHERE relation = 'net.wanted'::regclass AND name = '$name'}, $owner, 'who has committed the row, too');
+    is_deeply($api->get("/api/v1/namespaces/$space/configmaps/$name")->{body}{data},
+        { spans => '3', batch => $node->safe_psql('postgres', 'SELECT batch_id FROM otel.batch'), user => $owner }, 'of the one batch, with the rights of its owner');
+    like(who_made($name), qr/^$owner, dbnet gateway worker, transaction \d+$/, 'and is on record as that role\'s');
+}
+$node->query_is(q{SELECT count(DISTINCT transaction) FROM dbnet.actuation WHERE name ~ '^batch-of-'}, '1', 'both in one transaction');
 
 $node->no_crash_in_log;
 done_testing();
