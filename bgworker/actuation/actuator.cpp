@@ -214,8 +214,8 @@ bool Actuator::is_full(const Lane &lane) {
 
 void Actuator::keep_plan(const mirror::Key &key, Plan &&plan) {
     drop_plan(key);
-    lanes_[plan.lane].bytes += plan.bytes;
-    plans_.emplace(key, std::move(plan));
+    const Plan &kept = plans_.emplace(key, std::move(plan)).first->second;
+    lanes_[kept.lane].bytes += kept.bytes;
 }
 
 void Actuator::drop_plan(const mirror::Key &key) {

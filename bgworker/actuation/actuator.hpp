@@ -111,14 +111,14 @@ public:
     bool is_awaited(const mirror::Mirror &mirror) const { return client_.is_lease_awaited(mirror); }
 
 private:
-    static constexpr size_t most_plan_bytes = 8 << 20; // of rows as text: of a lane's plans, and of a turn's
+    static constexpr size_t most_plan_bytes = ReadPace::most_bytes; // of a lane's plans, or a turn's, no more begin
 
     // A decision that is to be sent, or has been.
     struct Plan {
         mirror::Decision decision;
         mirror::Part part; // of it: what is sent now; the decision has no fields any more
         std::string lane;
-        size_t bytes = 0; // of its row as text; it takes several times that
+        size_t bytes = 0; // of its row and what is on record of its object, as text; it takes several times that
         std::string field_manager;
         int64_t generation = 0; // of the mirror's configuration that it was made under
         std::set<std::string> first_written;
@@ -188,7 +188,6 @@ private:
     size_t room(const Lane &lane, int64_t now_ms) const;
     // Whether no more is to be decided for now: large objects are not to be in memory all at once.
     static bool is_full(const Lane &lane);
-    size_t decided_bytes() const; // of the plans of this turn
     void keep_plan(const mirror::Key &key, Plan &&plan);
     void drop_plan(const mirror::Key &key);
 
@@ -212,7 +211,9 @@ private:
                                                  const mirror::ObjectWrite &write, bool remove) const;
 
     // actuator_read.cpp: the rows to decide about.
-    void decide_batch(std::span<Entry *const> batch, int64_t now_ms);
+    // Of a batch: what there is memory for, or all of it.
+    enum class Share : uint8_t { that_fits, all };
+    void decide_batch(std::span<Entry *const> batch, Share share, int64_t now_ms);
     size_t decide_some(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live, int64_t now_ms);
     size_t decide_as_committed(std::span<Entry *const> all, const mirror::Mirror &mirror, bool with_live,
                                int64_t now_ms);
@@ -237,7 +238,7 @@ private:
                         std::vector<mirror::ActuationWrite> log, int64_t now_ms);
     std::vector<mirror::ActuationWrite> take_log(int64_t now_ms);
     void write_log(std::vector<mirror::ActuationWrite> log, int64_t now_ms);
-    void decide_and_save(std::span<Entry *const> batch, int64_t now_ms);
+    void decide_and_save(std::span<Entry *const> batch, Share share, int64_t now_ms);
     void hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_ms);
     int64_t recording_due_ms() const;
     void record_waiting(int64_t now_ms);
@@ -300,6 +301,7 @@ private:
         std::optional<Announcement> announcement = {};
     };
     std::vector<Outcome> outcomes_;
+    size_t decided_bytes_ = 0; // of their plans
     std::vector<mirror::ObjectWrite> writes_;
     std::vector<mirror::HeldWrite> holds_;
     std::set<std::shared_ptr<const Extent>> held_extents_; // transactions of which an object was held

@@ -315,7 +315,8 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
     Plan plan;
     plan.acts_as = std::move(acts_as.user);
     plan.lane = lane_name(mirror);
-    plan.bytes = row ? row->bytes : 0;
+    plan.bytes = stored.bytes + (row ? row->bytes : 0);
+    decided_bytes_ += plan.bytes;
     plan.field_manager = mirror.field_manager;
     plan.generation = mirror.generation;
     if (object && decision.action == Action::update)

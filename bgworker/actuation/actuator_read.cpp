@@ -3,7 +3,6 @@
 #include "bgworker/actuation/actuator.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "mirror/store/row_reader.hpp"
 #include "mirror/store/table_lock.hpp"
@@ -19,7 +18,7 @@ constexpr size_t first_together = 16; // … and before it is known how large th
 
 } // namespace
 
-void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
+void Actuator::decide_batch(std::span<Entry *const> batch, Share share, int64_t now_ms) {
     // Of each relation: what is there to decide. A table that does not fit is compared as a whole once it does.
     std::map<uint32_t, std::vector<Entry *>> by_relation;
     bool with_live = false;
@@ -40,15 +39,10 @@ void Actuator::decide_batch(std::span<Entry *const> batch, int64_t now_ms) {
         do
             rest = rest.subspan((this->*decide)(rest, mirror, with_live, now_ms));
         while (!rest.empty() && monotonic_ms() - begun_ms < settings::report_statement_timeout &&
-               decided_bytes() < most_plan_bytes);
+               (share == Share::all || decided_bytes_ < most_plan_bytes));
         for (const Entry *entry : rest) // the feed, answers and other mirrors wait; or they are large
             outcomes_.push_back({entry->key, Outcome::Kind::put_back, {}, {}, 0});
     }
-}
-
-size_t Actuator::decided_bytes() const {
-    return std::accumulate(outcomes_.begin(), outcomes_.end(), size_t{0},
-                           [](size_t sum, const Outcome &outcome) { return sum + outcome.plan.bytes; });
 }
 
 // As many of the entries as are read together. Returns how many it is done with; 0: fewer are to be tried.
@@ -75,8 +69,8 @@ size_t Actuator::decide_some(std::span<Entry *const> all, const mirror::Mirror &
         return 1;
     }
     size_t bytes = 0;
-    for (const std::optional<mirror::RowFields> &row : rows)
-        bytes += row ? row->bytes : 0;
+    for (size_t i = 0; i < entries.size(); i++)
+        bytes += stored[i].bytes + (rows[i] ? rows[i]->bytes : 0);
     pace.on_success(entries.size(), bytes, monotonic_ms() - begun_ms, settings::report_statement_timeout);
     if (mirror.committers->is_on && !learn_committers(entries)) {
         for (const Entry *entry : all)

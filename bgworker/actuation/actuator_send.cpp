@@ -84,8 +84,11 @@ void Actuator::send_prepared(int64_t now_ms) {
             lane.prepared.pop_front();
             Entry *entry = queue_.find(key);
             const auto plan = plans_.find(key);
-            if (!entry || entry->state != Entry::State::prepared || plan == plans_.end())
+            if (!entry || entry->state != Entry::State::prepared || plan == plans_.end()) {
+                if (entry && entry->state != Entry::State::in_flight) // the key may be there twice
+                    drop_plan(key);
                 continue; // a newer commit came: it is decided again
+            }
             const mirror::Mirror *mirror = catalog_->find(key.relation);
             if (!mirror || !closed_reason(*mirror).empty()) {
                 drop_plan(key);

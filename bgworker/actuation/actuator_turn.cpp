@@ -91,10 +91,10 @@ std::vector<Entry *> Actuator::take_batch(int64_t now_ms) {
     return batch;
 }
 
-void Actuator::decide_and_save(std::span<Entry *const> batch, int64_t now_ms) {
+void Actuator::decide_and_save(std::span<Entry *const> batch, Share share, int64_t now_ms) {
     writes_.clear();
     holds_.clear();
-    decide_batch(batch, now_ms);
+    decide_batch(batch, share, now_ms);
     mirror::save(pointers_to(writes_), {}, holds_);
 }
 
@@ -106,7 +106,8 @@ void Actuator::hold_whole_transactions(std::vector<Entry *> &batch, int64_t now_
         const std::vector<Entry *> rest = queue_.take_ready_of(extent.get());
         batch.insert(batch.end(), rest.begin(), rest.end());
         for (size_t first = 0; first < rest.size(); first += held_at_once)
-            decide_and_save(std::span(rest).subspan(first, std::min(held_at_once, rest.size() - first)), now_ms);
+            decide_and_save(std::span(rest).subspan(first, std::min(held_at_once, rest.size() - first)), Share::all,
+                            now_ms);
     }
     held_extents_.clear();
 }
@@ -117,13 +118,14 @@ void Actuator::run_transaction(std::vector<Entry *> &batch, int64_t now_ms) {
     const std::vector<mirror::ObjectWrite> waiting = std::exchange(writes_, {});
     hurry_ = false;
     outcomes_.clear();
+    decided_bytes_ = 0;
     std::vector<const mirror::ObjectWrite *> writes = pointers_to(waiting);
     for (const Finished &one : finished)
         writes.push_back(&one.write);
     try {
         pg::in_transaction([&] {
             mirror::save(writes, log, {});
-            decide_and_save(batch, now_ms);
+            decide_and_save(batch, Share::that_fits, now_ms);
             hold_whole_transactions(batch, now_ms);
         });
         for (const mirror::ObjectWrite &write : waiting) {
@@ -197,10 +199,11 @@ void Actuator::run_one_by_one(std::span<Entry *const> batch, std::vector<Finishe
         one.row_may_differ = true;
     }
     outcomes_.clear();
+    decided_bytes_ = 0;
     for (Entry *const &entry : batch) {
         const size_t before = outcomes_.size();
         if (succeeds("object " + entry->key.text() + " could not be decided",
-                     [&] { decide_and_save(std::span(&entry, 1), now_ms); }))
+                     [&] { decide_and_save(std::span(&entry, 1), Share::all, now_ms); }))
             continue;
         outcomes_.resize(before);
         outcomes_.push_back({entry->key, Outcome::Kind::retry, {}, {}, 0});
@@ -281,6 +284,7 @@ void Actuator::after_commit(std::vector<Finished> &finished, int64_t now_ms) {
         }
     }
     outcomes_.clear();
+    decided_bytes_ = 0;
 }
 
 // Looking through a long queue takes time; then it is done less often.

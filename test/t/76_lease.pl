@@ -86,7 +86,7 @@ settled($old, 'is sent');
 is(value('a'), '4', 'and stands');
 is($api->get("$configs/made-by-clone")->{status}, 404, 'nothing came from the clone');
 is(calls($clone), $before, 'not one call');
-# From here on the positions of either's stamps are in both logs: only the records tell whose they are.
+# From here on the positions that the clone's stamps name are in both logs: only the record tells whose they are.
 $old->psql_ok(q{SELECT pg_switch_wal(); CREATE TABLE net.later (); SELECT pg_switch_wal()}, "the primary's log is ahead");
 
 # --- claimed: the clone takes over, the primary sees it ---

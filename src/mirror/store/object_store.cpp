@@ -388,6 +388,8 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
             found.restoration_id = rows.integer(row, 33);
             found.last_body = parsed(rows.at(row, 34));
         }
+        for (const size_t column : {3, 4, 5, 34})
+            found.bytes += rows.text(row, column).size();
         found.apply_hold = {hold_from(rows.at(row, 13)), static_cast<uint64_t>(rows.integer(row, 29)),
                             static_cast<uint64_t>(rows.integer(row, 31))};
         found.delete_hold = {hold_from(rows.at(row, 14)), static_cast<uint64_t>(rows.integer(row, 30)),

@@ -35,6 +35,7 @@ struct StoredObject {
     int64_t restoration_id = 0;     // the newest of these requests; 0: none
     std::string expected_version;   // the only one that may be changed; empty: any
     int64_t expectation_id = 0;     // the request that says so; 0: none
+    size_t bytes = 0;               // of what is on record of the object, as text
 };
 
 // In the order of the keys. Without `with_live` ObjectRecord::live holds metadata.deletionTimestamp at most.
