@@ -27,7 +27,7 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA otel FROM PUBLIC;
 GRANT USAGE ON SCHEMA otel TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA otel TO dbnet_viewer;
 GRANT INSERT ON otel.spans, otel.span_events, otel.span_links, otel.number_points, otel.histogram_points, otel.exponential_histogram_points,
-    otel.summary_points, otel.logs TO dbnet_ingest; -- needed where a table has triggers, which run as who delivers
+    otel.summary_points, otel.logs, otel.span_pane, otel.log_pane TO dbnet_ingest; -- needed where a table has triggers, which run as who delivers
 GRANT EXECUTE ON FUNCTION otel.ingest_traces(bytea), otel.ingest_traces(json), otel.ingest_traces(jsonb), otel.ingest_metrics(bytea), otel.ingest_metrics(json),
     otel.ingest_metrics(jsonb), otel.ingest_logs(bytea), otel.ingest_logs(json), otel.ingest_logs(jsonb) TO dbnet_ingest;
 GRANT EXECUTE ON FUNCTION otel.services(timestamptz, timestamptz), otel.operations(text, timestamptz, timestamptz), otel.trace(otel.trace_id), otel.trace_tree(otel.trace_id),

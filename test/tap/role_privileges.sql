@@ -73,7 +73,7 @@ SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'otel'::
 SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v') AND has_table_privilege('dbnet_ingest', oid, 'SELECT, UPDATE, DELETE, TRUNCATE, TRIGGER')$$,
     'dbnet_ingest reads none');
 SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v') AND has_table_privilege('dbnet_ingest', oid, 'INSERT')$$,
-    ARRAY['exponential_histogram_points', 'histogram_points', 'logs', 'number_points', 'span_events', 'span_links', 'spans', 'summary_points'], 'and adds to what it delivers');
+    ARRAY['exponential_histogram_points', 'histogram_points', 'log_pane', 'logs', 'number_points', 'span_events', 'span_links', 'span_pane', 'spans', 'summary_points'], 'and adds to what it delivers');
 SELECT is_empty($$SELECT relname FROM pg_class, unnest(ARRAY['dbnet_viewer', 'dbnet_operator', 'dbnet_admin']) AS role(name) WHERE relnamespace = 'otel'::regnamespace AND relkind IN ('r', 'p', 'v')
                    AND has_table_privilege(role.name, pg_class.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')$$, 'others write none');
 

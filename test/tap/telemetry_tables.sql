@@ -205,6 +205,20 @@ SELECT is((SELECT string_agg(what, ', ' ORDER BY what) FROM seen), 'row bad, spa
 SELECT is((SELECT sum(count) FROM otel.span_pane WHERE rule = 0), (SELECT count(*) FROM otel.spans)::numeric, 'and everything is counted');
 DROP TRIGGER row_seen ON otel.spans;
 DROP TRIGGER statement_seen ON otel.spans;
+-- On panes, with a role that may do no more than deliver.
+CREATE ROLE dbnet_test_agent;
+GRANT dbnet_ingest TO dbnet_test_agent;
+CREATE FUNCTION pg_temp.pane_seen() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_temp AS $$ BEGIN INSERT INTO seen VALUES ('pane ' || NEW.count); RETURN NULL; END $$;
+CREATE TRIGGER pane_seen AFTER INSERT ON otel.span_pane FOR EACH ROW WHEN (NEW.rule = 0) EXECUTE FUNCTION pg_temp.pane_seen();
+SELECT pg_temp.request('agent', 'n2', jsonb_build_array(pg_temp.span('00000000000000b3', '', 'one', now(), '1 s'), pg_temp.span('00000000000000b4', '', 'two', now(), '1 s'))) AS request \gset
+SET LOCAL ROLE dbnet_test_agent;
+SELECT accepted FROM otel.ingest_traces(:'request'::jsonb) \gset
+RESET ROLE;
+SELECT is(:accepted::bigint, 2::bigint, 'spans, by a role that only delivers, whose panes have a trigger');
+SELECT is((SELECT string_agg(what, ', ') FROM seen WHERE what LIKE 'pane %'), 'pane 2', 'which has run');
+SELECT is((SELECT sum(count) FROM otel.span_pane WHERE rule = 0), (SELECT count(*) FROM otel.spans)::numeric, 'and they are counted');
+DROP TRIGGER pane_seen ON otel.span_pane;
+DELETE FROM seen WHERE what ~ '^pane|one two$';
 CREATE OR REPLACE FUNCTION pg_temp.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM seen; RAISE EXCEPTION 'no'; END $$;
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000c1', '', 'kept', now(), '1 s'))))), 1::bigint, 'a hook that fails does not fail the batch');
 SELECT is((SELECT count(*) FROM seen), 3::bigint, 'what it did is undone');
