@@ -143,11 +143,12 @@ my $growth = growth_of(sub {
 });
 cmp_ok($growth, '<', 400, "they were sent in bounded memory: $growth MB more");
 $node->psql_ok(q{SELECT dbnet.unmirror('net.large_source')}, 'without a mirror');
+$pid = $node->replace_worker('mirror worker', 'TERM'); # what the last one freed would hide what the import takes
 $growth = growth_of(sub {
     $node->psql_ok(create_and_mirror('large', '', ", label_selector => 'import=large'"), 'a mirror of them');
     $node->wait_for(q{SELECT count(*), sum(length(value)) FROM net.large}, 'they are imported', expected => '150|135000000');
 });
-cmp_ok($growth, '<', 64, "in bounded memory: $growth MB more");
+cmp_ok($growth, '<', 64 + 135_000_000 / 2**20, "in bounded memory, 64 MB and what the page takes as text: $growth MB more");
 
 $node->no_crash_in_log(except => qr/dbnet mirror worker.*was terminated by signal 9/);
 done_testing();

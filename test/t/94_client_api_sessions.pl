@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::ClientApi;
 use DBNet::Cluster;
+use DBNet::Wait qw(wait_until);
 use IO::Select;
 use IO::Socket::INET;
 use PostgreSQL::Test::Utils ();
@@ -133,9 +134,11 @@ isnt($lost, 200, 'and the request');
 
 # --- kill -9 of a session: the server restarts, as for any process, and serves again ---
 is($write->('a', 60), 200, 'before');
-my ($pid) = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dbnet api session' LIMIT 1});
 my $worker = $node->worker_pid('api worker');
-kill 'KILL', $pid;
+ok(wait_until(sub {
+    my ($pid) = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dbnet api session' AND datname = 'postgres' AND state = 'idle' ORDER BY backend_start DESC LIMIT 1});
+    return $pid && kill 'KILL', $pid; # or it has ended by itself
+}), 'a session is killed');
 $node->worker_pid('api worker', other_than => $worker);
 $api->wait_until_served;
 is($write->('a', 61), 200, 'after');
