@@ -40,7 +40,7 @@ void Actuator::decide_batch(std::span<Entry *const> batch, Share share, int64_t 
             rest = rest.subspan((this->*decide)(rest, mirror, with_live, now_ms));
         while (!rest.empty() && monotonic_ms() - begun_ms < settings::report_statement_timeout &&
                (share == Share::all || decided_bytes_ < most_plan_bytes));
-        for (const Entry *entry : rest) // the feed, answers and other mirrors wait; or they are large
+        for (const Entry *entry : rest) // the feed, answers and other mirrors wait; or these are too large
             outcomes_.push_back({entry->key, Outcome::Kind::put_back, {}, {}, 0});
     }
 }

@@ -43,8 +43,7 @@ History load_history() {
 // the transaction.
 const pg::Statement is_event_missing{R"sql(
     SELECT (SELECT min(v.id) FROM dbnet.entity_version AS v) <= $1
-           AND NOT EXISTS (SELECT FROM dbnet.entity_version AS v WHERE v.id = $1 AND ((v.id >> 51) & 15) = (($1 >> 51) & 15))
-           AND NOT EXISTS (SELECT FROM dbnet.activity AS a WHERE a.id = $1 AND ((a.id >> 51) & 15) = (($1 >> 51) & 15))
+           AND NOT EXISTS (SELECT FROM dbnet.version_by_id($1)) AND NOT EXISTS (SELECT FROM dbnet.activity_by_id($1))
 )sql"};
 
 // A server that writes stays on its timeline.
