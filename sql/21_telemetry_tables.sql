@@ -472,11 +472,13 @@ COMMENT ON COLUMN otel.pane_rule.group_by IS 'names, as in match, whose values m
 CREATE TABLE otel.batch_hook (
     procedure text NOT NULL,
     relation  text NOT NULL CHECK (relation IN ('spans', 'span_events', 'span_links', 'number_points', 'histogram_points', 'exponential_histogram_points', 'summary_points', 'logs')),
+    owner     regrole NOT NULL,
     PRIMARY KEY (procedure, relation)
 );
 COMMENT ON TABLE otel.batch_hook IS 'Trigger functions that are called once per batch. Change it with otel.on_batch and otel.remove_on_batch';
 COMMENT ON COLUMN otel.batch_hook.procedure IS 'function that returns trigger, as schema.name(); runs as its owner';
 COMMENT ON COLUMN otel.batch_hook.relation IS 'table of schema otel whose new rows it reads';
+COMMENT ON COLUMN otel.batch_hook.owner IS 'owner of the function when it was named: that of another owner is not called';
 
 -- Every process that writes reads them anew after a change.
 CREATE TRIGGER dbnet_configuration AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON otel.pane_rule FOR EACH STATEMENT EXECUTE FUNCTION dbnet.tracking_changed();

@@ -262,6 +262,21 @@ CREATE FUNCTION hook.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN I
 RESET ROLE;
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d4', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook was made anew');
 SELECT is((SELECT count(*) FROM hook.seen WHERE who = 'anew'), 1::bigint, 'it has run');
+-- Made anew by somebody else who may create there: not what was asked for, and what is delivered is not theirs to read.
+CREATE ROLE dbnet_test_other_hook;
+SET LOCAL ROLE dbnet_test_hook;
+DROP FUNCTION hook.batch_seen();
+GRANT CREATE, USAGE ON SCHEMA hook TO dbnet_test_other_hook;
+GRANT INSERT ON hook.seen TO dbnet_test_other_hook;
+RESET ROLE;
+CREATE FUNCTION hook.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO hook.seen VALUES ('other'); RETURN NULL; END $$;
+ALTER FUNCTION hook.batch_seen() OWNER TO dbnet_test_other_hook;
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d5', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook is another role''s now');
+SELECT is_empty($$SELECT FROM hook.seen WHERE who = 'other'$$, 'it has not run');
+SELECT otel.on_batch('hook.batch_seen()');
+SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d6', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook was named anew');
+SELECT is((SELECT count(*) FROM hook.seen WHERE who = 'other'), 1::bigint, 'that has run');
+ALTER FUNCTION hook.batch_seen() OWNER TO dbnet_test_hook;
 SET LOCAL ROLE dbnet_test_hook;
 SELECT throws_ok($$SELECT otel.remove_on_batch('hook.batch_seen()', 'logs')$$, '42704', 'function hook.batch_seen() is not called for batches of logs');
 DROP FUNCTION hook.batch_seen();

@@ -118,6 +118,11 @@ Oid procedure_of(const BatchHook &hook) {
 void call_hook(const BatchHook &hook, const PartitionedTable &table) {
     const Oid procedure = procedure_of(hook);
     const Oid owner = pg::call([&] { return owner_of(procedure); });
+    if (owner != hook.owner) // whoever can create one of that name would read what is delivered
+        throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "function " + hook.name + " of otel.on_batch belongs to role " +
+                                                            pg::call([&] { return GetUserNameFromId(owner, false); }) +
+                                                            " now and is not called")
+            .hint("SELECT otel.on_batch('" + hook.name + "', '" + hook.table + "') as that role, if it is to be.");
     as_user(owner, [&] {
         pg::call([&] {
             tuplestore_rescan(table.kept());
@@ -197,11 +202,12 @@ void call_batch_hooks(const PartitionedTable &table) {
 
 DBNET_FUNCTION(dbnet_change_batch_hook) {
     static const pg::Statement select_function{
-        "SELECT identity, pg_catalog.pg_has_role($1, p.proowner, 'USAGE') FROM pg_catalog.pg_proc AS p,"
+        "SELECT identity, pg_catalog.pg_has_role($1, p.proowner, 'USAGE'), p.proowner FROM pg_catalog.pg_proc AS p,"
         " pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, 0)"
         " WHERE p.oid OPERATOR(pg_catalog.=) $2"};
-    static const pg::Statement add{
-        "INSERT INTO otel.batch_hook (procedure, relation) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
+    static const pg::Statement add{"INSERT INTO otel.batch_hook AS h (procedure, relation, owner) VALUES ($1, $2, $3)"
+                                   " ON CONFLICT (procedure, relation) DO UPDATE SET owner = excluded.owner"
+                                   " WHERE h.owner OPERATOR(pg_catalog.<>) excluded.owner"};
     static const pg::Statement remove{"DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) $1"
                                       " AND relation OPERATOR(pg_catalog.=) $2"};
     const auto text_argument = [&](int number) {
@@ -218,7 +224,9 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of function " + given)
                 .hint("It runs with its owner's rights.");
         const std::string name = function.rows() > 0 ? std::string(function.text(0, 0)) : given;
-        if (pg::execute(is_wanted ? add : remove, name, relation).affected() == 0 && !is_wanted)
+        if (is_wanted)
+            pg::execute(add, name, relation, function.oid(0, 2));
+        else if (pg::execute(remove, name, relation).affected() == 0)
             throw pg::error(ERRCODE_UNDEFINED_OBJECT, "function " + given + " is not called for batches of " + relation)
                 .hint("TABLE otel.batch_hook; shows those that are.");
         return 0;

@@ -21,8 +21,8 @@ const pg::Statement select_groups{"SELECT r.rule, g.name FROM otel.pane_rule AS 
                                   " pg_catalog.unnest(r.group_by) WITH ORDINALITY AS g(name, place)"
                                   " ORDER BY r.rule, g.place"};
 const pg::Statement select_hooks{
-    "SELECT coalesce(pg_catalog.to_regprocedure(procedure)::pg_catalog.oid, 0::pg_catalog.oid), relation, procedure"
-    " FROM otel.batch_hook ORDER BY procedure"};
+    "SELECT coalesce(pg_catalog.to_regprocedure(procedure)::pg_catalog.oid, 0::pg_catalog.oid), relation, procedure,"
+    " owner::pg_catalog.oid FROM otel.batch_hook ORDER BY procedure"};
 
 struct State {
     Configuration current;
@@ -63,7 +63,8 @@ void load(Configuration &loaded) {
             if (rule.rule == static_cast<int32_t>(groups.integer(row, 0)))
                 rule.group_by.emplace_back(groups.text(row, 1));
     for (size_t row = 0; row < hooks.rows(); ++row)
-        loaded.hooks.push_back({hooks.oid(row, 0), std::string(hooks.text(row, 1)), std::string(hooks.text(row, 2))});
+        loaded.hooks.push_back(
+            {hooks.oid(row, 0), std::string(hooks.text(row, 1)), std::string(hooks.text(row, 2)), hooks.oid(row, 3)});
 }
 
 } // namespace

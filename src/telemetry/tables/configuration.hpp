@@ -26,6 +26,7 @@ struct BatchHook {
     Oid procedure;     // InvalidOid: it is not there
     std::string table; // of schema otel
     std::string name;  // schema.name() of the procedure
+    Oid owner;         // of the procedure when it was named
 };
 
 struct Configuration {
