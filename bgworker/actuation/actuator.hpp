@@ -221,9 +221,12 @@ private:
     void note_unread(Entry &entry, const mirror::Mirror &mirror, const std::exception &caught);
 
     // actuator_decide.cpp: what becomes of one of them.
+    class ObjectCase;
     void decide_one(Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
                     const mirror::RowFields *row, const DeleteObstacle *obstacle, int64_t now_ms);
     bool sets_outdated(const mirror::Mirror &mirror, const mirror::Fields &fields) const;
+
+    // actuator_mass.cpp: how much changes at once.
     std::string extent_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     std::string mass_reason(const Entry &entry, const mirror::Mirror &mirror, bool remove, int64_t now_ms);
     int64_t total_of(uint32_t relation, int64_t now_ms);
