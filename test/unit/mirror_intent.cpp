@@ -333,6 +333,18 @@ TEST_F(Intent, ForeignObjectsAreDeletedOnlyWithApproval) {
     EXPECT_EQ(decided().action, Action::remove);
 }
 
+// The row came back while its object was deleted, and went before that was recorded: what is recorded since is of a row
+// without an object, and the tombstone's is gone.
+TEST_F(Intent, ARecordWithoutAnObjectSaysNothingAboutWhoMadeTheTombstones) {
+    synced();
+    row.reset();
+    tombstone = {"u1"};
+    object = ObjectRecord();
+    object->phase = Phase::pending;
+    EXPECT_EQ(decided().action, Action::remove);
+    EXPECT_EQ(decided().uid, "u1") << "as the precondition: another one stays";
+}
+
 // Deleted on the server and made anew by us, while the row was deleted.
 TEST_F(Intent, AnObjectMadeAnewGoesWithItsRow) {
     synced();

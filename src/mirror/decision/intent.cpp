@@ -60,11 +60,14 @@ OnDrift drift_rule(const Situation &situation, const Column &column) {
 // ours.
 const char *approval_reason(const Situation &situation) {
     const MirrorSettings &settings = *situation.settings;
-    if (situation.tombstone->uid.empty() && (!situation.object || situation.object->uid.empty()))
+    const bool is_seen = situation.object && !situation.object->uid.empty();
+    if (situation.tombstone->uid.empty() && !is_seen)
         return nullptr;
     if (always_held_delete(settings.group, settings.kind))
         return "deleting an object of this kind takes other objects or data with it";
-    if (situation.object && !situation.object->created_by_us && !settings.delete_foreign)
+    // A record that tells of no object is younger than the end of the tombstone's, and says nothing about who made
+    // that.
+    if (is_seen && !situation.object->created_by_us && !settings.delete_foreign)
         return "the object was not created by DBNet";
     return nullptr;
 }
