@@ -54,7 +54,8 @@ sub start {
     $request_log = PostgreSQL::Test::Utils::tempdir('requests') . '/requests.jsonl';
     my @simulator = DBNet::Need::kind() eq 'simulator' ? (arguments => [ '--service-time-ms', 1, '--request-log', $request_log ]) : ();
     $api = DBNet::Api->start(@simulator);
-    $node = DBNet::Cluster->started('bench', fsync => 1, conf => "dbnet.hold_objects = 1000000\ndbnet.hold_minimum = 1000000\nshared_buffers = '256MB'\nmax_wal_size = '4GB'\n");
+    # PostgreSQL's harness writes every statement into the log.
+    $node = DBNet::Cluster->started('bench', fsync => 1, conf => "dbnet.hold_objects = 1000000\ndbnet.hold_minimum = 1000000\nlog_statement = none\nshared_buffers = '256MB'\nmax_wal_size = '4GB'\n");
     $node->safe_psql('postgres', $api->create_server('prod'));
     $node->safe_psql('postgres', 'CREATE SCHEMA bench');
 }

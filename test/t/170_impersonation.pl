@@ -44,7 +44,7 @@ my @change = ({ apiGroups => [''], resources => ['configmaps'], verbs => [qw(get
 my $tell = { apiGroups => ['events.k8s.io'], resources => ['events'], verbs => [qw(create patch)], namespaces => [$space] };
 $api->rules(users => { robot => [ @change, $tell ] }, groups => { robots => [ @change, $tell ] });
 my $file = "$api->{directory}/as_robot";
-my $text = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s/^(    client-key-data: .*\n)/$1    as: robot\n    as-groups: [unknown, other]\n/mr;
+my $text = PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s/^( +)(client-key-data: .*\n)/$1$2$1as: robot\n$1as-groups: [unknown, other]\n/mr;
 open my $out, '>', $file or die "$file: $!";
 print $out $text;
 close $out;

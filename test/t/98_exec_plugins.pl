@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 DBNet::Need::need('own_servers');
-my $api = DBNet::Api->start(nodes_ready => 0, controllers => 0);
+my $api = DBNet::Api->start(nodes_ready => 0, controllers => 0, proxy => 0);    # clients' certificates would end there
 my $node = DBNet::Cluster->started('exec_plugins', conf => "log_min_messages = debug2\nshared_preload_libraries = 'dbnet, pg_stat_statements'");
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my $space = $api->namespace;
