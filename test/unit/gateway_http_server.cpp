@@ -2,9 +2,15 @@
 #include "gateway/http/http_error.hpp"
 #include "gateway/http/http_server.hpp"
 #include "gateway/http/listen_socket.hpp"
+#include "gateway/http/tls_credentials.hpp"
+#include "kubernetes_server.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -48,8 +54,17 @@ class HttpServerTest : public testing::Test {
 protected:
     HttpServer &server() {
         if (!server_)
-            server_ = std::make_unique<HttpServer>(ListenAddress{"127.0.0.1", 0}, application, limits, nullptr);
+            server_ = std::make_unique<HttpServer>(ListenAddress{"127.0.0.1", 0}, application, limits, tls_);
         return *server_;
+    }
+    void use_tls() {
+        const test::Certificates made = test::make_certificates();
+        const std::string certificate = testing::TempDir() + "gateway.crt", key = testing::TempDir() + "gateway.key";
+        std::ofstream(certificate) << made.server_certificate;
+        std::ofstream(key) << made.server_key;
+        tls_ = std::make_shared<TlsCredentials>(TlsFiles{certificate, key, {}});
+        std::filesystem::remove(certificate);
+        std::filesystem::remove(key);
     }
     void stop() { server_.reset(); }
 
@@ -123,8 +138,51 @@ protected:
     HttpLimits limits;
 
 private:
+    std::shared_ptr<const TlsCredentials> tls_;
     std::unique_ptr<HttpServer> server_;
     std::vector<int> clients_;
+};
+
+// A client's side of TLS on a connection that does not block; while it waits the server runs.
+class TlsClient {
+public:
+    TlsClient(int client, HttpServer &server)
+        : server_(server), context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free),
+          session_(SSL_new(context_.get()), SSL_free) {
+        fcntl(client, F_SETFL, O_NONBLOCK);
+        SSL_set_fd(session_.get(), client);
+    }
+    bool handshake() {
+        return until_done([&] { return SSL_connect(session_.get()); });
+    }
+    bool send(std::string_view bytes) {
+        return until_done([&] { return SSL_write(session_.get(), bytes.data(), static_cast<int>(bytes.size())); });
+    }
+    std::string receive() {
+        char bytes[4096];
+        int size = 0;
+        until_done([&] { return size = SSL_read(session_.get(), bytes, sizeof bytes); });
+        return {bytes, static_cast<size_t>(std::max(size, 0))};
+    }
+
+private:
+    template<class F> bool until_done(F f) {
+        for (int turn = 0; turn < 2000; turn++) {
+            const int result = f();
+            if (result > 0)
+                return true;
+            const int error = SSL_get_error(session_.get(), result);
+            if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+                return false;
+            poll(nullptr, 0, 1);
+            server_.run();
+        }
+        return false;
+    }
+
+    HttpServer &server_;
+    std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_;
+    std::unique_ptr<SSL, decltype(&SSL_free)> session_;
 };
 
 constexpr const char *host = "Host: a\r\n";
@@ -344,6 +402,37 @@ TEST_F(HttpServerTest, ClosesWhoSendsTooSlowlyOrNothing) {
     EXPECT_EQ(server().connections(), 0);
     EXPECT_EQ(server().in_flight_bytes(), 0);
     EXPECT_TRUE(application.seen.empty());
+}
+
+TEST_F(HttpServerTest, ClosesWhoIsTooSlowBehindTlsToo) {
+    limits.request = 150ms;
+    limits.idle = 200ms;
+    use_tls();
+    const int silent = connect(), begun = connect(), body = connect();
+    send(begun, std::string_view("\x16\x03\x01\x02\x00\x01", 6)); // the head of a handshake, and no more
+    TlsClient client(body, server());
+    ASSERT_TRUE(client.handshake());
+    EXPECT_TRUE(client.send(post("/", "Content-Length: 100000\r\n", "zzz")));
+    run_until([&] { return server().in_flight_bytes() > 0; });
+    for (const int connection : {silent, begun})
+        EXPECT_TRUE(receive_all(connection).ends_with("(end)"));
+    run_until([&] { return server().connections() == 0; });
+    EXPECT_EQ(server().in_flight_bytes(), 0);
+    EXPECT_TRUE(application.seen.empty());
+}
+
+TEST_F(HttpServerTest, HasTheSameLimitsBehindTls) {
+    limits.body_bytes = 1000;
+    limits.connections_per_address = 2;
+    use_tls();
+    TlsClient first(connect(), server()), second(connect(), server()), third(connect(), server());
+    ASSERT_TRUE(first.handshake());
+    ASSERT_TRUE(second.handshake());
+    EXPECT_FALSE(third.handshake());
+    EXPECT_TRUE(first.send(post("/", "Content-Length: 1001\r\n", "")));
+    EXPECT_TRUE(has_status(first.receive(), 413));
+    EXPECT_TRUE(second.send(post("/", "Content-Length: 2\r\n", "ok")));
+    EXPECT_TRUE(has_status(second.receive(), 200));
 }
 
 TEST_F(HttpServerTest, GivesTheApplicationAllTheTimeItTakes) {
