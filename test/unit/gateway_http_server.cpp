@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -151,6 +152,7 @@ public:
           session_(SSL_new(context_.get()), SSL_free) {
         fcntl(client, F_SETFL, O_NONBLOCK);
         SSL_set_fd(session_.get(), client);
+        signal(SIGPIPE, SIG_IGN); // the library writes to connections that are closed
     }
     bool handshake() {
         return until_done([&] { return SSL_connect(session_.get()); });
@@ -168,6 +170,7 @@ public:
 private:
     template<class F> bool until_done(F f) {
         for (int turn = 0; turn < 2000; turn++) {
+            ERR_clear_error(); // of another session
             const int result = f();
             if (result > 0)
                 return true;
@@ -285,7 +288,7 @@ TEST_F(HttpServerTest, RefusesWhatItCannotHold) {
     send(first, post("/later", "Content-Length: 8\r\n", "01234567"));
     run_until([&] { return application.waiting.size() == 1; });
     const std::string request = post("/", "Content-Length: 4\r\n", "0123");
-    EXPECT_TRUE(has_status(ask(request, "not answered\n"), 429));
+    EXPECT_TRUE(has_status(ask(request, "\n"), 429));
     application.waiting[0]->respond(200, {}, "");
     EXPECT_TRUE(has_status(ask(request, "0123"), 200)) << "there is room again";
 }
@@ -429,7 +432,7 @@ TEST_F(HttpServerTest, HasTheSameLimitsBehindTls) {
     ASSERT_TRUE(first.handshake());
     ASSERT_TRUE(second.handshake());
     EXPECT_FALSE(third.handshake());
-    EXPECT_TRUE(first.send(post("/", "Content-Length: 1001\r\n", "")));
+    EXPECT_TRUE(first.send(post("/", "Content-Length: 1001\r\n", std::string(1001, 'x'))));
     EXPECT_TRUE(has_status(first.receive(), 413));
     EXPECT_TRUE(second.send(post("/", "Content-Length: 2\r\n", "ok")));
     EXPECT_TRUE(has_status(second.receive(), 200));
