@@ -202,6 +202,7 @@ like(event('Applied')->{note}, qr/^carol, transaction \d+ of database postgres: 
 is(written_as($since, "$maps/two|/events"), 'PATCH system:serviceaccount:shop:carol POST -', 'the object is written as her, the Event as who the credentials are');
 $node->psql_ok(q{UPDATE dbnet.mapped_role SET extra = '["odd"]' WHERE role = 'carol'::regrole}, 'a superuser writes what no request can name');
 $node->replace_worker('mirror worker', 'TERM');
+$node->wait_for(q{SELECT bool_and(state = 'synced') FROM dbnet.mirror_status}, 'the next worker is at work');    # a compare would not tell of her
 $node->psql_ok(q{SET ROLE carol; UPDATE net.maps SET data = '{"v": "6b"}' WHERE name = 'two'}, 'carol writes');
 $node->wait_for(told('two'), 'the worker begins all the same, and sends nothing of hers', expected => "denied|RoleNotMapped|$nobody");
 $api->wait_until(sub { event('Refused') }, 'but tells of it');
