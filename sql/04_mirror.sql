@@ -277,15 +277,16 @@ COMMENT ON COLUMN dbnet.object.replacing IS 'uid of the incarnation that DBNet d
 COMMENT ON COLUMN dbnet.object.changed_at IS 'when this row was last written';
 
 CREATE TABLE dbnet.tombstone (
-    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    relation    regclass NOT NULL,
-    namespace   text COLLATE "C" NOT NULL DEFAULT '',
-    name        text COLLATE "C" NOT NULL,
-    uid         text,
-    last_body   jsonb,
-    deleted_by  name     NOT NULL DEFAULT session_user,
-    transaction xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-    at          timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relation      regclass NOT NULL,
+    namespace     text COLLATE "C" NOT NULL DEFAULT '',
+    name          text COLLATE "C" NOT NULL,
+    uid           text,
+    created_by_us boolean  NOT NULL DEFAULT false,
+    last_body     jsonb,
+    deleted_by    name     NOT NULL DEFAULT session_user,
+    transaction   xid8     NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    at            timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 CREATE INDEX tombstone_key ON dbnet.tombstone (relation, namespace, name);
 COMMENT ON INDEX dbnet.tombstone_key IS 'The tombstone of a key';
@@ -295,6 +296,7 @@ COMMENT ON COLUMN dbnet.tombstone.relation IS 'the mirror';
 COMMENT ON COLUMN dbnet.tombstone.namespace IS 'metadata.namespace; empty for cluster-scoped kinds';
 COMMENT ON COLUMN dbnet.tombstone.name IS 'metadata.name';
 COMMENT ON COLUMN dbnet.tombstone.uid IS 'incarnation that is to be deleted, and no other; NULL = the row''s object was never seen';
+COMMENT ON COLUMN dbnet.tombstone.created_by_us IS 'that incarnation was made, or adopted, by DBNet as far as was known then: of another one the deletion waits for an approval';
 COMMENT ON COLUMN dbnet.tombstone.last_body IS 'the object as last seen';
 COMMENT ON COLUMN dbnet.tombstone.deleted_by IS 'role that deleted the row';
 COMMENT ON COLUMN dbnet.tombstone.transaction IS 'transaction that deleted the row';

@@ -66,7 +66,7 @@ GRANT SELECT (relation, namespace, name, uid, resource_version, generation, mana
     ON dbnet.object TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, transaction, reason, since, decision, decided_by, decided_at)
     ON dbnet.held_change TO dbnet_viewer;
-GRANT SELECT (id, relation, namespace, name, uid, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
+GRANT SELECT (id, relation, namespace, name, uid, created_by_us, deleted_by, transaction, at) ON dbnet.tombstone TO dbnet_viewer;
 GRANT SELECT (id, relation, namespace, name, operation, path, requested_by, transaction, at) ON dbnet.ownership_request TO dbnet_viewer;
 GRANT EXECUTE ON FUNCTION dbnet.worker_status(), dbnet.mirroring(), dbnet.preview(regclass), dbnet.fields(regclass, text), dbnet.describe(regclass),
     dbnet.wait_synced(interval, regclass, xid8, text), dbnet.is_offline(name), dbnet.server_option(name, text), dbnet.plan()

@@ -9,8 +9,9 @@ namespace {
 
 // Runs with the rights of the extension's owner under the user's search_path, so every name and operator is qualified.
 pg::Statement insert_tombstone{
-    "INSERT INTO dbnet.tombstone (relation, namespace, name, uid, last_body, deleted_by)"
-    " SELECT $1::pg_catalog.regclass, $2, $3, object.uid, object.live, pg_catalog.pg_get_userbyid($4)"
+    "INSERT INTO dbnet.tombstone (relation, namespace, name, uid, created_by_us, last_body, deleted_by)"
+    " SELECT $1::pg_catalog.regclass, $2, $3, object.uid, coalesce(object.created_by_us, false), object.live, "
+    "pg_catalog.pg_get_userbyid($4)"
     " FROM (SELECT) AS deleted_row"
     " LEFT JOIN dbnet.object ON object.relation OPERATOR(pg_catalog.=) $1::pg_catalog.regclass"
     " AND object.namespace OPERATOR(pg_catalog.=) $2 AND object.name OPERATOR(pg_catalog.=) $3"};

@@ -21,7 +21,7 @@ SELECT columns_are('dbnet', 'object', ARRAY[
     'controller', 'last_manager', 'commit_transaction', 'commit_lsn', 'committer', 'last_actuation', 'replacing', 'changed_at']);
 SELECT col_is_pk('dbnet', 'object', ARRAY['relation', 'namespace', 'name']::name[], 'key of object');
 SELECT columns_are('dbnet', 'tombstone', ARRAY[
-    'id', 'relation', 'namespace', 'name', 'uid', 'last_body', 'deleted_by', 'transaction', 'at']);
+    'id', 'relation', 'namespace', 'name', 'uid', 'created_by_us', 'last_body', 'deleted_by', 'transaction', 'at']);
 SELECT columns_are('dbnet', 'actuation', ARRAY[
     'id', 'cause', 'at', 'relation', 'namespace', 'name', 'operation', 'paths', 'transaction', 'commit_lsn', 'role', 'attempt', 'http_status',
     'reason', 'message', 'latency_ms', 'forced', 'warnings', 'acts_as']);

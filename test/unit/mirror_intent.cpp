@@ -333,16 +333,22 @@ TEST_F(Intent, ForeignObjectsAreDeletedOnlyWithApproval) {
     EXPECT_EQ(decided().action, Action::remove);
 }
 
-// The row came back while its object was deleted, and went before that was recorded: what is recorded since is of a row
-// without an object, and the tombstone's is gone.
-TEST_F(Intent, ARecordWithoutAnObjectSaysNothingAboutWhoMadeTheTombstones) {
+// The row came back while its object was deleted, and went before that was recorded: what is recorded since, if
+// anything, is of a row without an object. Of a foreign object it is not known that it is gone.
+TEST_F(Intent, WhereNoObjectIsOnRecordTheTombstoneSaysWhoMadeIts) {
     synced();
     row.reset();
-    tombstone = {"u1"};
-    object = ObjectRecord();
-    object->phase = Phase::pending;
-    EXPECT_EQ(decided().action, Action::remove);
-    EXPECT_EQ(decided().uid, "u1") << "as the precondition: another one stays";
+    for (const bool has_record : {false, true}) {
+        object.reset();
+        if (has_record)
+            object.emplace().phase = Phase::pending;
+        tombstone = {"u1", true};
+        EXPECT_EQ(decided().action, Action::remove);
+        EXPECT_EQ(decided().uid, "u1") << "as the precondition: another one stays";
+        tombstone = {"u1", false};
+        EXPECT_EQ(decided().action, Action::hold);
+        EXPECT_EQ(decided().message, "the object was not created by DBNet");
+    }
 }
 
 // Deleted on the server and made anew by us, while the row was deleted.

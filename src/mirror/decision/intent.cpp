@@ -65,9 +65,9 @@ const char *approval_reason(const Situation &situation) {
         return nullptr;
     if (always_held_delete(settings.group, settings.kind))
         return "deleting an object of this kind takes other objects or data with it";
-    // A record that tells of no object is younger than the end of the tombstone's, and says nothing about who made
-    // that.
-    if (is_seen && !situation.object->created_by_us && !settings.delete_foreign)
+    // A record of no object, or none, is younger than the tombstone and says nothing about who made that one's.
+    const bool is_ours = is_seen ? situation.object->created_by_us : situation.tombstone->created_by_us;
+    if (!is_ours && !settings.delete_foreign)
         return "the object was not created by DBNet";
     return nullptr;
 }

@@ -87,7 +87,8 @@ struct ObjectRecord {
 };
 
 struct TombstoneRecord {
-    std::string uid; // empty: the object was never seen at the server when the row went
+    std::string uid;            // empty: the object was never seen at the server when the row went
+    bool created_by_us = false; // as far as was known then
 };
 
 enum class HoldDecision { none, waiting, approved, rejected };

@@ -253,10 +253,11 @@ pg::Statement load_by_key{R"sql(
            coalesce(a.decided_in, '0'), coalesce(d.decided_in, '0'),
            r.restoration_id, (SELECT b.last_body FROM dbnet.deleted_object AS b WHERE b.id = r.deleted_object),
            CASE a.decision WHEN 'rejected' THEN a.row_digest END,
-           CASE a.decision WHEN 'rejected' THEN (SELECT key FROM dbnet.digest_key) END
+           CASE a.decision WHEN 'rejected' THEN (SELECT key FROM dbnet.digest_key) END,
+           t.created_by_us
     FROM unnest($1::oid[], $2, $3) WITH ORDINALITY AS k (relation, namespace, name, number)
     LEFT JOIN dbnet.object AS o ON o.relation = k.relation AND o.namespace = k.namespace AND o.name = k.name
-    LEFT JOIN LATERAL (SELECT id, uid FROM dbnet.tombstone AS t
+    LEFT JOIN LATERAL (SELECT id, uid, created_by_us FROM dbnet.tombstone AS t
                        WHERE t.relation = k.relation AND t.namespace = k.namespace AND t.name = k.name
                        ORDER BY id DESC LIMIT 1) AS t ON true
     LEFT JOIN LATERAL (SELECT id, decision, transaction, decided_in, row_digest FROM dbnet.held_change AS h
@@ -369,7 +370,7 @@ std::vector<StoredObject> load_objects(std::span<const Key> keys, bool with_live
         }
         if (rows.at(row, 11)) {
             found.tombstone_id = rows.integer(row, 11);
-            found.tombstone.emplace().uid = rows.text(row, 12);
+            found.tombstone = {std::string(rows.text(row, 12)), rows.boolean(row, 37)};
         }
         if (rows.at(row, 16)) {
             found.release_id = rows.integer(row, 16);
