@@ -33,7 +33,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION otel.on_batch(regprocedure, text) IS
-    'From now on a function runs once per batch of telemetry, as its owner, in the batch''s transaction. Arguments: trigger function that the caller owns; table of schema otel: spans (new rows in new_spans), span_events (new_events), span_links (new_links), number_points, histogram_points, exponential_histogram_points, summary_points (new_points), logs (new_logs). If it fails, or takes longer than dbnet.report_statement_timeout in the gateway, what it did is undone, a WARNING says so, and the telemetry is kept. Dropped, it is called again from the moment on at which its owner has a function of its name; one that belongs to another role is not called until otel.on_batch names it anew. Errors: 42809 no trigger function, 42501 not its owner, 22023 no such table';
+    'From now on a function runs once per batch of telemetry, as its owner, in the batch''s transaction. Arguments: trigger function that the caller owns; table of schema otel: spans (new rows in new_spans), span_events (new_events), span_links (new_links), number_points, histogram_points, exponential_histogram_points, summary_points (new_points), logs (new_logs). If it fails, or takes longer than dbnet.report_statement_timeout in the gateway, what it did is undone, a WARNING says so, and the telemetry is kept. Dropped, it is called again from the moment on at which its owner has a function of its name; one that belongs to another role, or was given to one (ALTER FUNCTION … OWNER TO, REASSIGN OWNED), is not called until otel.on_batch names it anew. Errors: 42809 no trigger function, 42501 not its owner, 22023 no such table';
 
 CREATE FUNCTION otel.change_batch_hook(procedure text, relation text, wanted boolean) RETURNS void
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'dbnet_change_batch_hook';
@@ -43,4 +43,4 @@ COMMENT ON FUNCTION otel.change_batch_hook(text, text, boolean) IS 'Internal, fo
 CREATE FUNCTION otel.remove_on_batch(procedure text, relation text DEFAULT 'spans') RETURNS void
     LANGUAGE sql
     BEGIN ATOMIC SELECT otel.change_batch_hook(procedure, relation, false); END;
-COMMENT ON FUNCTION otel.remove_on_batch(text, text) IS 'Takes back otel.on_batch. Arguments: the function, as there, or as otel.batch_hook names it when it was dropped; table. Errors: 42704 it is not called for this table, 42501 not the function''s owner';
+COMMENT ON FUNCTION otel.remove_on_batch(text, text) IS 'Takes back otel.on_batch. Arguments: the function, as there, or as otel.batch_hook names it when it was dropped; table. Errors: 42704 it is not called for this table, 42501 not the function''s owner, nor the one that it had when it was named';

@@ -264,6 +264,8 @@ SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2',
 SELECT is((SELECT count(*) FROM hook.seen WHERE who = 'anew'), 1::bigint, 'it has run');
 -- Made anew by somebody else who may create there: not what was asked for, and what is delivered is not theirs to read.
 CREATE ROLE dbnet_test_other_hook;
+CREATE ROLE dbnet_test_third_hook IN ROLE dbnet_admin;
+GRANT USAGE ON SCHEMA hook TO dbnet_test_third_hook;
 SET LOCAL ROLE dbnet_test_hook;
 DROP FUNCTION hook.batch_seen();
 GRANT CREATE, USAGE ON SCHEMA hook TO dbnet_test_other_hook;
@@ -273,6 +275,15 @@ CREATE FUNCTION hook.batch_seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN I
 ALTER FUNCTION hook.batch_seen() OWNER TO dbnet_test_other_hook;
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d5', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook is another role''s now');
 SELECT is_empty($$SELECT FROM hook.seen WHERE who = 'other'$$, 'it has not run');
+SET LOCAL ROLE dbnet_test_third_hook;
+SELECT throws_ok($$SELECT otel.remove_on_batch('hook.batch_seen()')$$, '42501', 'must be owner of function hook.batch_seen()', 'nobody else removes it');
+RESET ROLE;
+SAVEPOINT named;
+SET LOCAL ROLE dbnet_test_hook;
+SELECT lives_ok($$SELECT otel.remove_on_batch('hook.batch_seen()')$$, 'who has named it may remove it');
+RESET ROLE;
+SELECT is_empty('TABLE otel.batch_hook', 'it is not called any more');
+ROLLBACK TO named;
 SELECT otel.on_batch('hook.batch_seen()');
 SELECT is((SELECT accepted FROM otel.ingest_traces(pg_temp.request('cart', 'n2', jsonb_build_array(pg_temp.span('00000000000000d6', '', 'd', now(), '1 s'))))), 1::bigint, 'a batch whose hook was named anew');
 SELECT is((SELECT count(*) FROM hook.seen WHERE who = 'other'), 1::bigint, 'that has run');

@@ -122,7 +122,8 @@ void call_hook(const BatchHook &hook, const PartitionedTable &table) {
         throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "function " + hook.name + " of otel.on_batch belongs to role " +
                                                             pg::call([&] { return GetUserNameFromId(owner, false); }) +
                                                             " now and is not called")
-            .hint("SELECT otel.on_batch('" + hook.name + "', '" + hook.table + "') as that role, if it is to be.");
+            .hint("SELECT otel.on_batch('" + hook.name + "', '" + hook.table +
+                  "') with the rights of that role, or otel.remove_on_batch with those of the former one.");
     as_user(owner, [&] {
         pg::call([&] {
             tuplestore_rescan(table.kept());
@@ -208,6 +209,9 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
     static const pg::Statement add{"INSERT INTO otel.batch_hook AS h (procedure, relation, owner) VALUES ($1, $2, $3)"
                                    " ON CONFLICT (procedure, relation) DO UPDATE SET owner = excluded.owner"
                                    " WHERE h.owner OPERATOR(pg_catalog.<>) excluded.owner"};
+    static const pg::Statement select_former{"SELECT true FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) "
+                                             "$1 AND relation OPERATOR(pg_catalog.=) $2"
+                                             " AND pg_catalog.pg_has_role($3, owner, 'USAGE')"};
     static const pg::Statement remove{"DELETE FROM otel.batch_hook WHERE procedure OPERATOR(pg_catalog.=) $1"
                                       " AND relation OPERATOR(pg_catalog.=) $2"};
     const auto text_argument = [&](int number) {
@@ -220,10 +224,11 @@ DBNET_FUNCTION(dbnet_change_batch_hook) {
         const pg::Result function = pg::execute(select_function, caller, procedure);
         if (function.rows() == 0 && is_wanted)
             throw pg::error(ERRCODE_UNDEFINED_FUNCTION, "function " + given + " is not there");
-        if (function.rows() > 0 && !function.boolean(0, 1))
+        const std::string name = function.rows() > 0 ? std::string(function.text(0, 0)) : given;
+        const bool is_former_owners = !is_wanted && pg::execute(select_former, name, relation, caller).rows() > 0;
+        if (function.rows() > 0 && !function.boolean(0, 1) && !is_former_owners)
             throw pg::error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of function " + given)
                 .hint("It runs with its owner's rights.");
-        const std::string name = function.rows() > 0 ? std::string(function.text(0, 0)) : given;
         if (is_wanted)
             pg::execute(add, name, relation, function.oid(0, 2));
         else if (pg::execute(remove, name, relation).affected() == 0)
