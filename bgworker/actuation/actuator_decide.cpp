@@ -58,7 +58,7 @@ std::string fight_text(const std::string &rival, const mirror::Decision &decisio
 
 } // namespace
 
-// An object's case. Steps follow one another; one that concludes the case returns true, and the rest is not asked.
+// An object's case, in steps that follow one another: one that returns true has concluded it.
 class Actuator::ObjectCase {
 public:
     ObjectCase(Actuator &actuator, Entry &entry, const mirror::Mirror &mirror, const mirror::StoredObject &stored,
@@ -76,26 +76,31 @@ public:
     void decide();
 
 private:
-    bool awaits_import();
+    bool wait_for_import();
     void judge();
     void begin_write();
-    bool makes_anew();
-    bool is_fought_over();
-    bool awaits_obstacle();
+    bool refuse_or_replace();
+    bool postpone_fight();
+    bool wait_for_obstacle();
     void hold_doubtful();
     void hold_for(std::string &&doubt);
-    bool is_closed();
-    bool needs_no_request();
+    bool wait_for_mirror();
+    bool settle_without_request();
     bool settle();
     bool forget();
-    bool is_known_to_fail();
+    bool stop_what_would_fail();
+    bool take_part();
     void prepare();
 
     bool conclude(Outcome::Kind kind, bool is_worth_writing);
-    bool stop(Phase phase, std::string &&message, std::string &&reason);
-    bool postpone(int64_t delay_ms, std::optional<Announcement> &&told = {});
+    bool stop(Phase phase, std::string message, std::string reason);
+    bool postpone(int64_t delay_ms, std::optional<Announcement> told = {});
 
     bool is_open() const { return closed_reason_.empty() && is_listed_; }
+    bool wants_request() const {
+        return decision_.action == Action::create || decision_.action == Action::update ||
+               decision_.action == Action::release || decision_.action == Action::remove;
+    }
 
     Actuator &actuator_;
     Entry &entry_;
@@ -105,12 +110,13 @@ private:
     const DeleteObstacle *const obstacle_; // nullptr: none
     const int64_t now_ms_;
 
-    std::optional<mirror::ObjectRecord> object_;             // the record, as far as it still tells of what is there
-    const bool is_listed_;                                   // the mirror's objects have been seen
-    const bool is_gone_;                                     // an event said that the recorded incarnation is
-    const bool has_hold_;                                    // held changes of the object are on record
-    mirror::HoldDecision hold_ = mirror::HoldDecision::none; // of them, as far as it is about what the row holds now
-    bool is_later_commit_ = false;                           // than what is held
+    std::optional<mirror::ObjectRecord> object_; // the record, as far as it still tells of what is there
+    const bool is_listed_;                       // the mirror's objects have been seen
+    const bool is_gone_;                         // an event said that the recorded incarnation is
+    const bool has_hold_;                        // held changes of the object are on record
+    mirror::HoldDecision hold_ =
+        mirror::HoldDecision::none; // of them; an approval of another transaction counts as none
+    bool is_later_commit_ = false;  // than what is held
     bool is_held_anew_ = false;
     std::string closed_reason_; // why nothing may be sent for the mirror; empty: it may
     std::string rival_;         // see Plan::rival
@@ -128,19 +134,17 @@ void Actuator::decide_one(Entry &entry, const mirror::Mirror &mirror, const mirr
 }
 
 void Actuator::ObjectCase::decide() {
-    if (awaits_import())
+    if (wait_for_import())
         return;
     judge();
     begin_write();
-    if (makes_anew())
+    if (refuse_or_replace())
         return;
     closed_reason_ = actuator_.closed_reason(mirror_);
-    if (is_fought_over() || awaits_obstacle())
+    if (postpone_fight() || wait_for_obstacle())
         return;
-    const bool wants_request = decision_.action == Action::create || decision_.action == Action::update ||
-                               decision_.action == Action::release || decision_.action == Action::remove;
     hold_doubtful();
-    if ((wants_request && is_closed()) || needs_no_request() || is_known_to_fail())
+    if (wait_for_mirror() || settle_without_request() || stop_what_would_fail() || take_part())
         return;
     prepare();
 }
@@ -155,14 +159,14 @@ bool Actuator::ObjectCase::conclude(Outcome::Kind kind, bool is_worth_writing) {
     return true;
 }
 
-bool Actuator::ObjectCase::stop(Phase phase, std::string &&message, std::string &&reason) {
+bool Actuator::ObjectCase::stop(Phase phase, std::string message, std::string reason) {
     write_.phase = phase;
     write_.message = std::move(message);
     write_.reason = std::move(reason);
     return conclude(Outcome::Kind::stopped, true);
 }
 
-bool Actuator::ObjectCase::postpone(int64_t delay_ms, std::optional<Announcement> &&told) {
+bool Actuator::ObjectCase::postpone(int64_t delay_ms, std::optional<Announcement> told) {
     actuator_.outcomes_.push_back(
         {entry_.key, Outcome::Kind::postponed, {}, write_.message, delay_ms, false, std::move(told)});
     if (entry_.recorded != write_.message)
@@ -171,7 +175,7 @@ bool Actuator::ObjectCase::postpone(int64_t delay_ms, std::optional<Announcement
 }
 
 // A row that was deleted and inserted again is a user's word, whatever was reported in between.
-bool Actuator::ObjectCase::awaits_import() {
+bool Actuator::ObjectCase::wait_for_import() {
     if (!row_ || !object_ || stored_.tombstone || !mirror::is_import_under_way(mirror_.mapping, *object_))
         return false;
     actuator_.outcomes_.push_back(
@@ -237,7 +241,7 @@ void Actuator::ObjectCase::begin_write() {
 }
 
 // An update that was refused for fields which are set once becomes a deletion, where the settings allow that.
-bool Actuator::ObjectCase::makes_anew() {
+bool Actuator::ObjectCase::refuse_or_replace() {
     replaces_ = decision_.action == Action::update && !entry_.immutable.empty();
     if (!replaces_)
         return false;
@@ -256,7 +260,7 @@ bool Actuator::ObjectCase::makes_anew() {
 }
 
 // What somebody else changes again and again is put back less often.
-bool Actuator::ObjectCase::is_fought_over() {
+bool Actuator::ObjectCase::postpone_fight() {
     if (!decision_.only_reverts || decision_.action != Action::update || entry_.cause.transaction != 0)
         return false;
     rival_ = rival_of(*object_, decision_);
@@ -276,7 +280,7 @@ bool Actuator::ObjectCase::is_fought_over() {
     return postpone(wait_ms, std::move(told));
 }
 
-bool Actuator::ObjectCase::awaits_obstacle() {
+bool Actuator::ObjectCase::wait_for_obstacle() {
     if (decision_.action != Action::remove || !obstacle_ || !obstacle_->will_pass)
         return false;
     write_.phase = Phase::deleting;
@@ -323,8 +327,8 @@ void Actuator::ObjectCase::hold_for(std::string &&doubt) {
 
 // The mirror is compared as a whole when it may go on. What the transaction does after this waits, deletions above all:
 // a row that has moved to a closed mirror keeps its object where it was. An offline one never goes on.
-bool Actuator::ObjectCase::is_closed() {
-    if (is_open() || decision_.action == Action::hold)
+bool Actuator::ObjectCase::wait_for_mirror() {
+    if (is_open() || !wants_request())
         return false;
     write_.phase = Phase::pending;
     write_.message = closed_reason_.empty() ? "waits until the mirror's objects have been listed" : closed_reason_;
@@ -332,7 +336,7 @@ bool Actuator::ObjectCase::is_closed() {
     return conclude(mirror_.is_offline ? Outcome::Kind::settled : Outcome::Kind::stopped, true);
 }
 
-bool Actuator::ObjectCase::needs_no_request() {
+bool Actuator::ObjectCase::settle_without_request() {
     if (!is_listed_)
         return conclude(Outcome::Kind::settled, false);
     switch (decision_.action) {
@@ -404,12 +408,12 @@ bool Actuator::ObjectCase::forget() {
 }
 
 // What the server would refuse, or do where it must not.
-bool Actuator::ObjectCase::is_known_to_fail() {
+bool Actuator::ObjectCase::stop_what_would_fail() {
     // An apply would make the object, whatever the version.
     if (decision_.action == Action::create && stored_.expectation_id > 0)
         return stop(Phase::stale, "there is no object any more that could have version " + stored_.expected_version,
                     "");
-    // As above: the mirror is compared when its schema is another.
+    // The mirror is compared as a whole when its schema is another.
     if (decision_.action != Action::release && actuator_.sets_outdated(mirror_, decision_.fields))
         return stop(Phase::pending, "the kind's schema has changed: dbnet.mirror_status says what the server refuses",
                     "SchemaChanged");
@@ -418,10 +422,15 @@ bool Actuator::ObjectCase::is_known_to_fail() {
         return stop(Phase::denied, mirror::refusal_of_role(mirror::role_name(entry_.cause.committer), mirror_.server),
                     mirror::role_not_mapped);
     acts_as_ = std::move(acts_as.user);
+    return false;
+}
+
+// What is sent now, of the object itself or of one subresource.
+bool Actuator::ObjectCase::take_part() {
     if (decision_.action != Action::release)
         part_ = mirror::take_first_part(mirror_.mapping, decision_, object_ ? &*object_ : nullptr, entry_.refused);
     if (part_.is_empty) // the others are done
-        return stop(entry_.refusal.phase, std::string(entry_.refusal.message), std::string(entry_.refusal.reason));
+        return stop(entry_.refusal.phase, entry_.refusal.message, entry_.refusal.reason);
     return false;
 }
 
