@@ -146,7 +146,7 @@ $node->psql_ok(q{SELECT dbnet.unmirror('net.large_source')}, 'without a mirror')
 $pid = $node->replace_worker('mirror worker', 'TERM'); # what the last one freed would hide what the import takes
 $growth = growth_of(sub {
     $node->psql_ok(create_and_mirror('large', '', ", label_selector => 'import=large'"), 'a mirror of them');
-    $node->wait_for(q{SELECT count(*), sum(length(value)) FROM net.large}, 'they are imported', expected => '300|270000000');
+    $node->wait_for(q{SELECT count(*), sum(length(value)) FROM net.large}, 'they are imported', expected => '300|270000000', timeout => 300);
 });
 cmp_ok($growth, '<', 192, "in bounded memory, less than the page takes as text: $growth MB more");
 
