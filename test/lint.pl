@@ -23,6 +23,7 @@ for my $file (split /\n/, `git ls-files '*.cpp' '*.hpp' '*.pl' '*.pm' '*.sql'`) 
         my $line = $lines[ $number - 1 ];
         finding($file, $number, 'tab') if $code && $line =~ /\t/;
         finding($file, $number, 'trailing space') if $line =~ /[ \t]+$/ && $file !~ m{^expected/};
+        finding($file, $number, 'databases in other encodings read the script, too: ASCII alone') if $file =~ m{^sql/} && $line =~ /[^\x00-\x7f]/;
         next if !$library;
         finding($file, $number, 'version differences belong in src/pg/compat.hpp')
           if $line =~ /PG_VERSION_NUM/ && $file ne 'src/pg/compat.hpp';
