@@ -60,21 +60,6 @@ $node->psql_ok(q{DROP TRIGGER refuse ON net.maps; DROP FUNCTION net.refuse(); SE
 $node->wait_for(q{SELECT (SELECT count(*) FROM net.maps WHERE name = 'stuck') + (SELECT count(*) FROM dbnet.object WHERE name = 'stuck')}, 'it goes', expected => '0');
 is(app_of('stuck'), undef, 'the object is let be');
 
-# --- a row that somebody deletes while its object, which is somebody else's, leaves: that is no longer known when it is decided on ---
-$api->expect_success($api->create($maps, { metadata => { name => 'racing', labels => { app => 'web' } }, data => { a => '0' } }));
-$node->wait_for(q{SELECT count(*) FROM net.maps WHERE name = 'racing'}, 'one more object of others', expected => '1');
-my $session = $node->background_psql('postgres');
-$session->query_safe(q{BEGIN; DELETE FROM net.maps WHERE name = 'racing'});
-label('racing', undef);
-has_status('racing', "drifted|LeftSelector|$left", 'it leaves while its row is being deleted');
-$session->query_safe('COMMIT');
-$session->quit;
-has_status('racing', 'held|the object was not created by DBNet. See dbnet.held; decide with dbnet.approve or dbnet.reject.', 'which is not done to the object unasked');
-is($api->get("$maps/racing")->{status}, 200, 'it is there');
-$node->psql_ok(q{SELECT dbnet.approve(id) FROM dbnet.held}, 'it may go');
-$api->wait_for_object("$maps/racing", sub { $_[0]{status} == 404 });
-$node->wait_for(q{SELECT (SELECT count(*) FROM dbnet.object WHERE name = 'racing') + (SELECT count(*) FROM dbnet.tombstone WHERE name = 'racing')}, 'and nothing is left', expected => '0');
-
 # --- while nobody looks on ---
 my $before = calls('missed');
 $node->stop;
