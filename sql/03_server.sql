@@ -12,37 +12,44 @@ COMMENT ON FOREIGN DATA WRAPPER dbnet_kubernetes IS
     'Kubernetes API servers. Server options: api_url (with ca or ca_file, tls_server_name, insecure_skip_tls_verify), kubeconfig (with context) or in_cluster; proxy_url; http_version: 1.1 (default) or 2; lease_namespace: where the Lease is by which of several servers of one database one writes (default); lease: false = there is none; impersonate: mapped or required = changes go as the Kubernetes users of the roles that committed them (dbnet.map_role); events: true = what becomes of objects is told in Kubernetes Events; offline: true = DBNet never connects, for tests of policies. User mapping options: token or token_file; client_cert and client_key, or client_cert_file and client_key_file; with them impersonate_user, impersonate_uid, impersonate_groups (JSON array) and impersonate_extra (JSON object of arrays): as whom all is asked for';
 
 CREATE FUNCTION dbnet.server_option(server name, option text) RETURNS text
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT set.option_value
-    FROM pg_catalog.pg_foreign_server AS found, pg_catalog.pg_options_to_table(found.srvoptions) AS set
-    WHERE found.srvname = $1 AND set.option_name = $2;
-END;
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN (SELECT set.option_value FROM pg_foreign_server AS found, pg_options_to_table(found.srvoptions) AS set
+            WHERE found.srvname = $1 AND set.option_name = $2);
+END
+$$;
 COMMENT ON FUNCTION dbnet.server_option(name, text) IS
     'Internal: an option of a foreign server. Arguments: the server; the name of the option. NULL when it is not set, or there is no such server';
 
 CREATE FUNCTION dbnet.is_offline(server name) RETURNS boolean
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(dbnet.server_option($1, 'offline')::boolean, false);
-END;
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN coalesce(dbnet.server_option($1, 'offline')::boolean, false);
+END
+$$;
 COMMENT ON FUNCTION dbnet.is_offline(name) IS
     'Whether option offline of a foreign server is on: DBNet never connects to it, its mirrors are for tests. Argument: the server. False when there is no such server';
 
 CREATE FUNCTION dbnet.lease_namespace(server name) RETURNS text
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(dbnet.server_option($1, 'lease_namespace'), 'default')
-    WHERE coalesce(dbnet.server_option($1, 'lease')::boolean, true);
-END;
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN CASE WHEN coalesce(dbnet.server_option($1, 'lease')::boolean, true)
+                THEN coalesce(dbnet.server_option($1, 'lease_namespace'), 'default') END;
+END
+$$;
 COMMENT ON FUNCTION dbnet.lease_namespace(name) IS
     'The namespace of the Lease by which one of several servers of this database writes to a foreign server. Argument: the server. NULL when its option lease is off';
 
 CREATE FUNCTION dbnet.writes_events(server name) RETURNS boolean
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT coalesce(dbnet.server_option($1, 'events')::boolean, false);
-END;
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN coalesce(dbnet.server_option($1, 'events')::boolean, false);
+END
+$$;
 COMMENT ON FUNCTION dbnet.writes_events(name) IS
     'Whether option events of a foreign server is on: what its mirrors in mode manage do to objects, and what is refused or held, is told in Kubernetes Events, which kubectl describe shows. Argument: the server. False when there is no such server';
 

@@ -88,14 +88,16 @@ COMMENT ON COLUMN dbnet.mirrored_column.required IS 'the object that holds the f
 COMMENT ON COLUMN dbnet.mirrored_column.rules IS 'which values the field takes, all that lies below it included, when the mirror was made: types, ranges, lists of values, patterns; NULL = not known, nothing is checked';
 
 CREATE FUNCTION dbnet.has_unique_key(relation oid, columns text[]) RETURNS boolean
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisunique AND indisvalid AND indimmediate
+BEGIN
+    RETURN EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisunique AND indisvalid AND indimmediate
         AND indpred IS NULL AND indexprs IS NULL
         AND (SELECT array_agg(attname::text ORDER BY attname::text) FROM unnest(indkey[0:indnkeyatts - 1]) AS key(attnum)
              JOIN pg_attribute AS attribute ON attrelid = relation AND attribute.attnum = key.attnum)
-          = (SELECT array_agg(name ORDER BY name) FROM unnest(columns) AS wanted(name)))
-    $$;
+          = (SELECT array_agg(name ORDER BY name) FROM unnest(columns) AS wanted(name)));
+END
+$$;
 COMMENT ON FUNCTION dbnet.has_unique_key(oid, text[]) IS
     'Whether rows of the table can be found by just these columns, of which together there are no two the same: a unique index that is immediate, complete and on plain columns. Reports rely on it';
 

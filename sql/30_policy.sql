@@ -170,9 +170,8 @@ COMMENT ON COLUMN dbnet.policy_event.finished_at IS 'done, failed: when';
 
 -- The same rule as for mirrors, so that one dbnet.claim() is all that a copy needs to take the original's place.
 CREATE FUNCTION dbnet.is_copy() RETURNS boolean
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT EXISTS (SELECT FROM dbnet.arming AS a, pg_control_system() AS s, pg_database AS d
-                         WHERE d.datname = current_database() AND (a.system_identifier, a.database) IS DISTINCT FROM (s.system_identifier, d.oid)) $$;
+    LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'dbnet_is_copy';
 COMMENT ON FUNCTION dbnet.is_copy() IS 'Internal: whether this database was restored or copied from another one and dbnet.claim() was not called in it: its policies decide and record, and do not act';
 
 CREATE VIEW dbnet.policy_status WITH (security_invoker = true) AS

@@ -634,15 +634,18 @@ COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, ti
 
 CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at timestamptz, group_values jsonb, decision text, reason text, state text, value double precision, count bigint,
                                       window_start timestamptz, window_end timestamptz, trace_ids otel.trace_id[], error text) RETURNS dbnet.policy_event
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT event, at, (policy).name, (policy).version, (policy).owner, group_values, decision,
-           CASE WHEN decision = 'act' AND now.mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, (policy).aggregate, value, (policy).operator, (policy).threshold, count,
-           window_start, window_end, coalesce(trace_ids, '{}'), now.mode, CASE WHEN decision = 'act' THEN (policy).action END,
-           CASE WHEN decision = 'act' AND (policy).action IS NOT NULL THEN CASE now.mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
-           0, nullif(error, ''), NULL::timestamptz, NULL::xid8, NULL::timestamptz
-    FROM (SELECT CASE WHEN dbnet.is_copy() THEN 'shadow' ELSE (policy).mode END AS mode) AS now
-    $$;
+DECLARE
+    mode text := CASE WHEN dbnet.is_copy() THEN 'shadow' ELSE policy.mode END;
+BEGIN
+    RETURN ROW(event, at, policy.name, policy.version, policy.owner, group_values, decision,
+               CASE WHEN decision = 'act' AND mode = 'shadow' THEN 'shadow' ELSE nullif(reason, '') END, state, policy.aggregate, value, policy.operator, policy.threshold, count,
+               window_start, window_end, coalesce(trace_ids, '{}'), mode, CASE WHEN decision = 'act' THEN policy.action END,
+               CASE WHEN decision = 'act' AND policy.action IS NOT NULL THEN CASE mode WHEN 'act' THEN 'waiting' ELSE 'shadow' END END,
+               0, nullif(error, ''), NULL::timestamptz, NULL::xid8, NULL::timestamptz)::dbnet.policy_event;
+END
+$$;
 COMMENT ON FUNCTION dbnet.policy_event_of(dbnet.policy, bigint, timestamptz, jsonb, text, text, text, double precision, bigint, timestamptz, timestamptz, otel.trace_id[], text) IS
     'Internal: a decision as a row of dbnet.policy_event';
 

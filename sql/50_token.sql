@@ -68,44 +68,50 @@ ALTER TABLE dbnet.token ENABLE ALWAYS TRIGGER dbnet_track;
 -- What a role can do beyond the database ----------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.privilege_beyond(role oid) RETURNS text
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT CASE WHEN r.oid = $1 THEN '' ELSE pg_catalog.format('is a member of role "%s", which ', r.rolname) END
-           || CASE WHEN r.rolsuper THEN 'is a superuser' WHEN r.rolcreaterole THEN 'may create roles'
-                   WHEN r.rolreplication THEN 'may replicate' ELSE 'may use files or programs of the server' END
-    FROM pg_catalog.pg_roles AS r
-    WHERE (r.rolsuper OR r.rolcreaterole OR r.rolreplication
-           OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
-      AND pg_catalog.pg_has_role($1, r.oid, 'MEMBER')
-    ORDER BY r.oid <> $1, r.rolname LIMIT 1;
-END;
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN (SELECT CASE WHEN r.oid = $1 THEN '' ELSE format('is a member of role "%s", which ', r.rolname) END
+                   || CASE WHEN r.rolsuper THEN 'is a superuser' WHEN r.rolcreaterole THEN 'may create roles'
+                           WHEN r.rolreplication THEN 'may replicate' ELSE 'may use files or programs of the server' END
+            FROM pg_roles AS r
+            WHERE (r.rolsuper OR r.rolcreaterole OR r.rolreplication
+                   OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+              AND pg_has_role($1, r.oid, 'MEMBER')
+            ORDER BY r.oid <> $1, r.rolname LIMIT 1);
+END
+$$;
 COMMENT ON FUNCTION dbnet.privilege_beyond(oid) IS
     'Internal: by what a role, itself or as another one whose member it is, could reach beyond the database''s own rights; NULL = by nothing. Argument: a role that exists';
 
 CREATE FUNCTION dbnet.token_problem(token dbnet.token) RETURNS text
-    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN ($1).revoked_at IS NOT NULL THEN 'the token was revoked'
-        WHEN ($1).expires_at <= pg_catalog.clock_timestamp() THEN 'the token has expired'
-        WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = ($1).role) THEN 'the role of the token was dropped'
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN CASE
+        WHEN token.revoked_at IS NOT NULL THEN 'the token was revoked'
+        WHEN token.expires_at <= clock_timestamp() THEN 'the token has expired'
+        WHEN NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = token.role) THEN 'the role of the token was dropped'
     END;
-END;
+END
+$$;
 COMMENT ON FUNCTION dbnet.token_problem(dbnet.token) IS 'Internal: why a token is valid no more; NULL = it is';
 
 CREATE FUNCTION dbnet.role_problem(token dbnet.token) RETURNS text
-    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN ($1).scope = 'ingest' AND NOT pg_catalog.pg_has_role(r.oid, 'dbnet_ingest', 'USAGE')
-            THEN pg_catalog.format('role "%s" does not have the rights of dbnet_ingest', r.rolname)
-        WHEN ($1).scope = 'api' AND NOT r.rolcanlogin THEN pg_catalog.format('role "%s" is not permitted to log in', r.rolname)
-        WHEN ($1).scope = 'api' AND NOT pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT')
-            THEN pg_catalog.format('role "%s" has no CONNECT privilege on database "%s"', r.rolname, pg_catalog.current_database())
-        WHEN NOT ($1).privileged THEN pg_catalog.format('role "%s" ', r.rolname) || dbnet.privilege_beyond(r.oid)
-    END
-    FROM pg_catalog.pg_roles AS r WHERE r.oid = ($1).role;
-END;
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN (SELECT CASE
+                WHEN token.scope = 'ingest' AND NOT pg_has_role(r.oid, 'dbnet_ingest', 'USAGE')
+                    THEN format('role "%s" does not have the rights of dbnet_ingest', r.rolname)
+                WHEN token.scope = 'api' AND NOT r.rolcanlogin THEN format('role "%s" is not permitted to log in', r.rolname)
+                WHEN token.scope = 'api' AND NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+                    THEN format('role "%s" has no CONNECT privilege on database "%s"', r.rolname, current_database())
+                WHEN NOT token.privileged THEN format('role "%s" ', r.rolname) || dbnet.privilege_beyond(r.oid)
+            END
+            FROM pg_roles AS r WHERE r.oid = token.role);
+END
+$$;
 COMMENT ON FUNCTION dbnet.role_problem(dbnet.token) IS 'Internal: why the role of a token may not do what the token is for; NULL = it may';
 
 -- Creating and revoking --------------------------------------------------------------------------------------------------
@@ -226,38 +232,6 @@ COMMENT ON COLUMN dbnet.token_status.resource_attributes IS 'Resource attributes
 COMMENT ON COLUMN dbnet.token_status.privileged IS 'A superuser said that its role may be one that reaches beyond the database.';
 
 -- For the workers ----------------------------------------------------------------------------------------------------------
-
-CREATE FUNCTION dbnet.check_token(hash bytea, scope text, OUT token bigint, OUT name text, OUT role oid, OUT role_name name,
-                                  OUT connection_limit integer, OUT login text, OUT resource_attributes jsonb, OUT status integer, OUT message text)
-    RETURNS SETOF record
-    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT t.id, t.name, t.role::oid, r.rolname, r.rolconnlimit,
-           -- What a session takes over when it begins.
-           r.rolsuper::text || (SELECT coalesce(pg_catalog.string_agg(d.setdatabase || ':' || d.setrole || ':' || d.xmin, ' '), '')
-                                FROM pg_catalog.pg_db_role_setting AS d
-                                WHERE d.setrole IN (0, t.role) AND d.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database
-                                                                                         WHERE datname = pg_catalog.current_database()))),
-           t.resource_attributes,
-           CASE WHEN dbnet.token_problem(t) IS NOT NULL THEN 401 WHEN t.scope <> $2 OR dbnet.role_problem(t) IS NOT NULL THEN 403 ELSE 200 END,
-           coalesce(dbnet.token_problem(t), CASE WHEN t.scope <> $2 THEN pg_catalog.format('the token is for scope %s alone', t.scope) END,
-                    dbnet.role_problem(t))
-    FROM dbnet.token_secret AS s JOIN dbnet.token AS t ON t.id = s.token LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = t.role
-    WHERE s.hash = $1;
-END;
-COMMENT ON FUNCTION dbnet.check_token(bytea, text) IS
-    'Internal: what a token lets in. Arguments: its SHA-256; the scope in which it is shown. No row: there is no such token. login: another text when the role''s settings have changed; status: 200 = it is good, 401, 403; message: why it is not';
-
-CREATE FUNCTION dbnet.note_token_use(token bigint, client text) RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    UPDATE dbnet.token_secret AS s SET last_used_at = pg_catalog.now(), last_client = $2
-        WHERE s.token = (SELECT u.token FROM dbnet.token_secret AS u
-                         WHERE u.token = $1 AND (u.last_used_at IS NULL OR u.last_used_at < pg_catalog.now() - interval '1 minute')
-                         FOR UPDATE SKIP LOCKED); -- somebody notes it now, or is about to revoke it: no request waits for that
-END;
-COMMENT ON FUNCTION dbnet.note_token_use(bigint, text) IS
-    'Internal: notes that a token was used, once a minute at most. Arguments: dbnet.token.id; address of the client';
 
 CREATE FUNCTION dbnet.remove_ended_tokens() RETURNS void
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

@@ -18,6 +18,7 @@ extern "C" {
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/backend_status.h"
+#include "utils/guc.h"
 }
 
 namespace dbnet::bgworker {
@@ -110,7 +111,11 @@ RequestQueues queues{};
 void serve() {
     std::string request;
     pg::MemoryScope memory("DBNet action of a policy");
-    pg::call([] { pgstat_report_activity(STATE_IDLE, nullptr); });
+    pg::call([] {
+        // As configured: what it commits is the owner's, and goes to devices at once, for which it has to be on disk.
+        set_config_option("synchronous_commit", nullptr, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+        pgstat_report_activity(STATE_IDLE, nullptr);
+    });
     pg_atomic_write_u32(&queues.segment->is_ready, 1);
     while (receive_request(queues, request)) {
         memory.reset();

@@ -47,8 +47,10 @@ private:
     void turn() {
         load();
         for (auto &[name, evaluation] : evaluations_)
-            if (evaluation->turn(GetCurrentTimestamp(), true))
+            if (evaluation->turn(GetCurrentTimestamp(), true)) { // its action runs while the others are evaluated
                 actions_.hurry();
+                actions_.turn(GetCurrentTimestamp());
+            }
         actions_.turn(GetCurrentTimestamp());
         remove_old();
     }

@@ -5,9 +5,11 @@
 #include "policy/wake.hpp"
 
 extern "C" {
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
@@ -24,6 +26,9 @@ TupleDesc columns_of(const char *sql) {
         return nullptr;
     return static_cast<CachedPlanSource *>(linitial(SPI_plan_get_plan_sources(plan)))->resultDesc;
 }
+
+// No row: nothing of this database acts yet.
+const pg::Statement look_at_arming{"SELECT (system_identifier, database) IS DISTINCT FROM ($1, $2) FROM dbnet.arming"};
 
 bool is_number(Oid type) {
     char category = 0;
@@ -46,6 +51,12 @@ DBNET_FUNCTION(dbnet_next_run) {
     if (!next)
         PG_RETURN_NULL();
     PG_RETURN_TIMESTAMPTZ(*next);
+}
+
+DBNET_FUNCTION(dbnet_is_copy) {
+    const auto system_identifier = static_cast<int64>(pg::call([] { return GetSystemIdentifier(); }));
+    const pg::Result arming = pg::in_spi([&] { return pg::execute(look_at_arming, system_identifier, MyDatabaseId); });
+    PG_RETURN_BOOL(arming.rows() > 0 && arming.boolean(0, 0));
 }
 
 DBNET_FUNCTION(dbnet_check_policy_query) {

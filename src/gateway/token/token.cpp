@@ -9,10 +9,28 @@ namespace {
 
 constexpr std::string_view prefix = "dbnet_";
 
-const pg::Statement select_token{
-    "SELECT token, name, role, role_name, connection_limit, login, resource_attributes, status,"
-    " message FROM dbnet.check_token($1, $2)"};
-const pg::Statement note_token_use{"SELECT dbnet.note_token_use($1, $2)"};
+// $1 SHA-256 of the token, $2 the scope in which it is shown. Column login: another text when settings of the role have
+// changed, which a session takes over when it begins.
+const pg::Statement select_token{R"sql(
+    SELECT t.id, t.name, t.role::oid, r.rolname, r.rolconnlimit,
+           r.rolsuper::text || (SELECT coalesce(string_agg(d.setdatabase || ':' || d.setrole || ':' || d.xmin, ' '), '')
+                                FROM pg_db_role_setting AS d
+                                WHERE d.setrole IN (0, t.role)
+                                AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
+           t.resource_attributes,
+           CASE WHEN p.of_token IS NOT NULL THEN 401 WHEN t.scope <> $2 OR p.of_role IS NOT NULL THEN 403 ELSE 200 END,
+           coalesce(p.of_token, CASE WHEN t.scope <> $2 THEN format('the token is for scope %s alone', t.scope) END, p.of_role)
+    FROM dbnet.token_secret AS s JOIN dbnet.token AS t ON t.id = s.token LEFT JOIN pg_roles AS r ON r.oid = t.role,
+         LATERAL (SELECT dbnet.token_problem(t) AS of_token, dbnet.role_problem(t) AS of_role OFFSET 0) AS p
+    WHERE s.hash = $1
+)sql"};
+// $1 dbnet.token.id, $2 address of the client; once a minute at most.
+const pg::Statement note_token_use{R"sql(
+    UPDATE dbnet.token_secret AS s SET last_used_at = now(), last_client = $2
+    WHERE s.token = (SELECT u.token FROM dbnet.token_secret AS u
+                     WHERE u.token = $1 AND (u.last_used_at IS NULL OR u.last_used_at < now() - interval '1 minute')
+                     FOR UPDATE SKIP LOCKED) -- somebody notes it now, or is about to revoke it: no request waits for that
+)sql"};
 
 std::string base64url(const unsigned char *bytes, size_t size) {
     static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -35,11 +35,11 @@ sub watch {
     }
 }
 
-# When, after `since`, the Node was first seen Ready (s), undef if not yet.
+# When, after `since`, the Node (without a name: any) was first seen Ready (s), undef if not yet.
 sub ready_at {
     my ($self, $name, $since) = @_;
     open my $in, '<', $self->{file} or return;
-    while (<$in>) { return $1 if /^(\S+) \Q$name\E$/ && $1 > $since }
+    while (<$in>) { return $1 if /^(\S+) (\S+)$/ && $1 > $since && $2 eq ($name // $2) }
     return;
 }
 
