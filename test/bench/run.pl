@@ -448,9 +448,7 @@ sub paper_example2 {
     for my $run (1 .. 8) {
         my ($old) = split /\n/, $example->query('SELECT name FROM net.nodes WHERE pool IS NOT NULL ORDER BY name LIMIT 1');
         my $sent = $replacement->send_spans_at($old, count => 100, errors => 60, milliseconds => 700);
-        # Who asks the database all the while takes the processors from what is measured: by then it is over.
-        $example->{api}->wait_until(sub { $watch->ready_at(undef, $sent) }, 'the watch has shown a node Ready');
-        sleep 0.1;
+        $watch->wait_for_new_node($example->{api}, $sent);
         my $report = $replacement->replaced($old);
         $replacement->wait_until_replaced($report);
         my $called = $example->query("SELECT extract(epoch FROM min(at - latency_ms * interval '1 ms')) FROM dbnet.actuation WHERE transaction = '$report->{transaction}'");

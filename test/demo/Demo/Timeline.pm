@@ -12,6 +12,7 @@ sub new {
     my ($class, $example, $watch, $report) = @_;
     my $self = bless { example => $example, start => $report->{started}, transaction => $report->{transaction} }, $class;
     my $of_transaction = "transaction = '$self->{transaction}'";
+    $watch->wait_for_new_node($example->{api}, $self->{start});
     $example->wait_for("SELECT count(*) = 3 FROM dbnet.actuation WHERE $of_transaction AND http_status < 300", 'three device calls have been answered');
     $self->{calls} = [ calls($example, $of_transaction) ];
     my ($node) = map { $_->{name} } grep { $_->{kind} eq 'Node' } @{ $self->{calls} };

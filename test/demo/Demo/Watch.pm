@@ -17,7 +17,7 @@ sub start {
     return $self;
 }
 
-# One line for each event that shows a Node Ready: when it came (s), name.
+# One line for each event that shows a Node Ready: when it came (s), name, uid.
 sub watch {
     my ($self, $api, $path) = @_;
     open my $out, '>>', $self->{file} or die "$self->{file}: $!\n";
@@ -28,18 +28,31 @@ sub watch {
         while (my $line = <$events>) {
             my $now = time;
             my $node = (eval { JSON::PP::decode_json($line) } // next)->{object};
-            printf {$out} "%.6f %s\n", $now, $node->{metadata}{name}
+            printf {$out} "%.6f %s %s\n", $now, @{ $node->{metadata} }{qw(name uid)}
               if grep { $_->{type} eq 'Ready' && $_->{status} eq 'True' } @{ $node->{status}{conditions} // [] };
         }
         sleep 1;
     }
 }
 
-# When, after `since`, the Node (without a name: any) was first seen Ready (s), undef if not yet.
+# When, after `since`, the Node was first seen Ready (s), undef if not yet.
 sub ready_at {
     my ($self, $name, $since) = @_;
     open my $in, '<', $self->{file} or return;
-    while (<$in>) { return $1 if /^(\S+) (\S+)$/ && $1 > $since && $2 eq ($name // $2) }
+    while (<$in>) { return $1 if /^(\S+) \Q$name\E / && $1 > $since }
+    return;
+}
+
+# Waits for a Node that is first seen Ready after `since`, without a question to the database or the API: these would take
+# the processors from what is measured.
+sub wait_for_new_node {
+    my ($self, $api, $since) = @_;
+    $api->wait_until(sub {
+            my %since;
+            open my $in, '<', $self->{file} or return;
+            while (<$in>) { $since{$2} //= $1 if /^(\S+) \S+ (\S+)$/ }
+            return grep { $_ > $since } values %since;
+        }, 'the watch has shown a new node Ready', 120);
     return;
 }
 
