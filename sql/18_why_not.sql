@@ -261,6 +261,34 @@ COMMENT ON FUNCTION dbnet.answer_device_obstacles(oid, regclass, text) IS 'Inter
 
 -- With the caller's rights: rows as they were, and conditions of triggers ----------------------------------------------------------
 
+-- What a domain checks, and what a cast to json calls, is code of whoever owns the type: not for who only asks.
+CREATE FUNCTION dbnet.refuse_foreign_types(relation regclass) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    foreign_one record;
+BEGIN
+    WITH RECURSIVE used(column_name, type) AS (
+        SELECT a.attname, a.atttypid FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+        UNION
+        SELECT u.column_name, part.type
+        FROM used AS u JOIN pg_type AS t ON t.oid = u.type AND t.oid >= 16384
+             CROSS JOIN LATERAL (SELECT t.typelem UNION ALL SELECT t.typbasetype
+                                 UNION ALL SELECT r.rngsubtype FROM pg_range AS r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+                                 UNION ALL SELECT a.atttypid FROM pg_attribute AS a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS part(type)
+        WHERE part.type <> 0)
+    SELECT u.column_name, t.oid::regtype AS type INTO foreign_one
+    FROM used AS u JOIN pg_type AS t ON t.oid = u.type JOIN pg_roles AS owner ON owner.oid = t.typowner
+    WHERE NOT owner.rolsuper AND owner.rolname <> current_user ORDER BY 1, 2 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'column % of % has type %, which belongs to somebody else', quote_ident(foreign_one.column_name), relation, foreign_one.type
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Its code would run with your rights: ask as the owner of the type.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbnet.refuse_foreign_types(regclass) IS
+    'Internal: raises 42501 when a column of the table has a type, or one that is made of a type, that belongs neither to the caller nor to a superuser';
+
 CREATE FUNCTION dbnet.row_images(event bigint, OUT relation regclass, OUT operation "char", OUT key jsonb, OUT old jsonb, OUT new jsonb)
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
@@ -274,6 +302,7 @@ BEGIN
         IF relation IS NULL THEN
             relation := later.relation;
             key := later.key;
+            PERFORM dbnet.refuse_foreign_types(relation);
             place := dbnet.key_condition(later.relation, later.key);
             EXECUTE format('SELECT %s FROM %s AS t WHERE %s', dbnet.row_document(relation), relation, place) INTO line;
         END IF;
@@ -289,41 +318,43 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.row_images(bigint) IS
-    'A row before and after one of its changes, in whole. Argument: event, a change of a row of a table that the caller may SELECT. Values: table; I | U | D | R; key; the row before (NULL: an INSERT) and after (NULL: a DELETE); redacted columns that have changed since come as digests. Errors: 42704 no such event, 42501 no right to read it';
+    'A row before and after one of its changes, in whole. Argument: event, a change of a row of a table that the caller may SELECT. Values: table; I | U | D | R; key; the row before (NULL: an INSERT) and after (NULL: a DELETE); redacted columns that have changed since come as digests. Errors: 42704 no such event, 42501 no right to read it, or a column has a type of somebody else''s';
 
 CREATE FUNCTION dbnet.trigger_condition(id oid) RETURNS text
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT substring(definition FROM strpos(definition, ' WHEN (') + 7 FOR strpos(definition, closing) - strpos(definition, ' WHEN (') - 7)
+    SELECT substring(rest FOR strpos(rest, format(') EXECUTE FUNCTION %I.%I(', n.nspname, p.proname)) - 1)
     FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid JOIN pg_namespace AS n ON n.oid = p.pronamespace,
-         pg_get_triggerdef(t.oid) AS definition, format(') EXECUTE FUNCTION %I.%I(', n.nspname, p.proname) AS closing
+         pg_get_triggerdef(t.oid) AS definition,
+         -- Behind the first WHEN that stands in no quoted name: every second piece is one.
+         LATERAL (SELECT substring(definition FROM (u.ends - length(u.piece) + strpos(u.piece, ' WHEN (') + 6)::integer) AS rest
+                  FROM (SELECT q.piece, q.place, sum(length(q.piece) + 1) OVER (ORDER BY q.place) AS ends
+                        FROM unnest(string_to_array(definition, '"')) WITH ORDINALITY AS q(piece, place)) AS u
+                  WHERE u.place % 2 = 1 AND u.piece LIKE '% WHEN (%' ORDER BY u.place LIMIT 1) AS w
     WHERE t.oid = trigger_condition.id AND t.tgqual IS NOT NULL
     $$;
 COMMENT ON FUNCTION dbnet.trigger_condition(oid) IS 'The WHEN condition of a trigger; NULL = it has none';
+
+CREATE FUNCTION dbnet.trigger_holds(id oid, old record, new record) RETURNS boolean
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'dbnet_trigger_holds';
+COMMENT ON FUNCTION dbnet.trigger_holds(oid, record, record) IS
+    'Internal, for dbnet.condition_holds(): whether the WHEN condition of a trigger is true, with the caller''s rights. Arguments: trigger; rows of its table. True where there is none. Errors: 42501 it calls what could run code of somebody else, and those of the condition itself';
 
 CREATE FUNCTION dbnet.condition_holds(id oid, old jsonb, new jsonb) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     on_table regclass := (SELECT t.tgrelid FROM pg_trigger AS t WHERE t.oid = condition_holds.id);
-    foreign_code text;
     holds boolean;
 BEGIN
-    -- Somebody else's function shall not run with the rights of who only asks.
-    SELECT string_agg(p.oid::regprocedure::text, ', ') INTO foreign_code
-    FROM pg_trigger AS t JOIN pg_depend AS d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
-    JOIN pg_proc AS p ON p.oid = CASE d.refclassid WHEN 'pg_proc'::regclass THEN d.refobjid WHEN 'pg_operator'::regclass THEN (SELECT o.oprcode FROM pg_operator AS o WHERE o.oid = d.refobjid) END
-    WHERE t.oid = condition_holds.id AND p.oid <> t.tgfoid AND p.proowner <> 10 AND p.proowner <> (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user);
-    IF foreign_code IS NOT NULL THEN
-        RAISE EXCEPTION 'it calls %, which belongs to somebody else', foreign_code USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    EXECUTE format('SELECT (%s) FROM jsonb_populate_record(NULL::%s, $1) AS old, jsonb_populate_record(NULL::%2$s, $2) AS new', dbnet.trigger_condition(condition_holds.id), on_table)
-        INTO holds USING coalesce(condition_holds.old, '{}'), coalesce(condition_holds.new, '{}');
-    RETURN coalesce(holds, false);
+    PERFORM dbnet.refuse_foreign_types(on_table);
+    EXECUTE format('SELECT dbnet.trigger_holds($1, jsonb_populate_record(NULL::%1$s, $2), jsonb_populate_record(NULL::%1$s, $3))', on_table)
+        INTO holds USING condition_holds.id, coalesce(condition_holds.old, '{}'), coalesce(condition_holds.new, '{}');
+    RETURN holds;
 END
 $$;
 COMMENT ON FUNCTION dbnet.condition_holds(oid, jsonb, jsonb) IS
-    'Whether a trigger with a WHEN condition fires for a change of a row, by the condition it has now, with the caller''s rights. Arguments: trigger; the row before and after. Errors: 42501 the condition calls a function of somebody else, and those of the condition itself';
+    'Whether a trigger with a WHEN condition fires for a change of a row, by the condition it has now, with the caller''s rights. Arguments: trigger; the row before and after. Errors: 42501 the condition, or a type of the table, could run code of somebody else, and those of the condition itself';
 
 CREATE FUNCTION dbnet.condition_values(condition text, old jsonb, new jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -377,8 +408,8 @@ BEGIN
     END IF;
     kind := 'silent';
     IF condition IS NOT NULL THEN
-        image := dbnet.row_images(change.event);
         BEGIN
+            image := dbnet.row_images(change.event);
             IF NOT dbnet.condition_holds(why_not_fired.id, image.old, image.new) THEN
                 kind := 'condition';
                 what := what || concat_ws(', with ', in_words || ' was false', dbnet.condition_values(condition, image.old, image.new));

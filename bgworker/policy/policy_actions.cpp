@@ -136,6 +136,10 @@ void PolicyActions::assign(Time now) {
         if (runner.event != 0)
             running.push_back(runner.policy);
     retry_at_ = INT64_MAX;
+    if (running.size() >= static_cast<size_t>(settings::policy_action_workers)) { // who is idle again says so
+        due_ = INT64_MAX;
+        return;
+    }
     if (now >= locked_until_)
         locked_.clear();
     const pg::Result waiting =

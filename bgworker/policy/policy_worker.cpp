@@ -46,12 +46,12 @@ public:
 private:
     void turn() {
         load();
-        for (auto &[name, evaluation] : evaluations_)
-            if (evaluation->turn(GetCurrentTimestamp(), true)) { // its action runs while the others are evaluated
-                actions_.hurry();
-                actions_.turn(GetCurrentTimestamp());
-            }
         actions_.turn(GetCurrentTimestamp());
+        for (auto &[name, evaluation] : evaluations_) {
+            if (evaluation->turn(GetCurrentTimestamp(), true))
+                actions_.hurry();
+            actions_.turn(GetCurrentTimestamp()); // its action runs while the others are evaluated
+        }
         remove_old();
     }
 

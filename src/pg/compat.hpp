@@ -27,6 +27,7 @@ extern "C" {
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "replication/message.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -133,6 +134,24 @@ inline int my_process_number() {
 inline bool is_virtual([[maybe_unused]] const FormData_pg_attribute &column) {
 #if PG_VERSION_NUM >= 180000
     return column.attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+    return false;
+#endif
+}
+
+// expression_tree_walker(), whose declaration says nothing of the function's arguments before 16.
+inline bool walk_expression(Node *node, bool (*f)(Node *, void *), void *context) {
+#if PG_VERSION_NUM >= 160000
+    return expression_tree_walker_impl(node, f, context);
+#else
+    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(f)), context);
+#endif
+}
+
+// JSON_OBJECT() and the like (16).
+inline bool makes_json([[maybe_unused]] const Node *node) {
+#if PG_VERSION_NUM >= 160000
+    return IsA(node, JsonConstructorExpr);
 #else
     return false;
 #endif

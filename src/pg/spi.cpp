@@ -135,10 +135,8 @@ struct StatementAccess {
         for (size_t i = 0; i < arguments.size(); ++i)
             statement.types_[i] = arguments[i].type();
         statement.argument_count_ = static_cast<int>(arguments.size());
-        // Generic: planned once, not for each of the first five values. Most statements run seldom, and a plan costs
-        // more than they do.
-        SPIPlanPtr plan =
-            SPI_prepare_cursor(statement.sql_, statement.argument_count_, statement.types_, CURSOR_OPT_GENERIC_PLAN);
+        SPIPlanPtr plan = SPI_prepare_cursor(statement.sql_, statement.argument_count_, statement.types_,
+                                             statement.planned_ == Planned::once ? CURSOR_OPT_GENERIC_PLAN : 0);
         if (plan == nullptr)
             elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
         if (SPI_keepplan(plan) != 0)

@@ -13,12 +13,17 @@ struct _SPI_plan; // of executor/spi.h
 
 namespace dbnet::pg {
 
+// once: whatever the values are; most statements run seldom, and a plan costs more than they do. by_values: anew for
+// values, where they decide which plan is good, as in `$1 IS NULL OR relation = $1`.
+enum class Planned { once, by_values };
+
 // SQL text with a plan that is prepared at the first execute() and kept as long as the process. Must have static
 // storage and constant text. The types of the arguments are part of the plan: other types prepare it anew. Use
 // different statements inside and outside as_owner(): a plan belongs to one role and search_path.
 class Statement {
 public:
-    explicit constexpr Statement(const char *sql) noexcept : sql_(sql) {}
+    explicit constexpr Statement(const char *sql, Planned planned = Planned::once) noexcept
+        : sql_(sql), planned_(planned) {}
     Statement(const Statement &) = delete;
     Statement &operator=(const Statement &) = delete;
 
@@ -29,6 +34,7 @@ private:
     static constexpr int argument_limit = 32;
 
     const char *sql_;
+    Planned planned_;
     mutable ::_SPI_plan *plan_ = nullptr;
     mutable Oid types_[argument_limit] = {};
     mutable int argument_count_ = 0;

@@ -109,7 +109,8 @@ const pg::Statement read_transitions{R"sql(
     AND (NOT p.match ? 'key' OR dbnet.key_text(v.key, t.key_columns) = p.match ->> 'key')
     AND dbnet.may_read_history(p.owner::oid, t.relation)
     GROUP BY 1, 2
-)sql"};
+)sql",
+                                     pg::Planned::by_values};
 
 const pg::Statement find_group{
     "SELECT dbnet.policy_group(p, $2, $3::smallint, $4::jsonb) FROM dbnet.policy AS p WHERE p.number = $1"};

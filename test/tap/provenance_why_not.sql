@@ -113,6 +113,42 @@ CREATE TRIGGER trapped AFTER INSERT ON net.traffic FOR EACH ROW WHEN (net.trap(N
 SELECT results_eq($$SELECT DISTINCT regexp_replace(what, '^.*cannot be told: ', '') FROM dbnet.why_not_steps('net.nodes', '7') WHERE kind = 'silent' AND what ~ 'trap'$$,
     $$VALUES ('it calls net.trap(integer), which belongs to somebody else; policy.direct() ran and changed nothing that is on record, or was not there yet')$$, 'a condition with somebody else''s function is not evaluated');
 DROP TRIGGER trapped ON net.traffic;
+-- Nor by a way round: what a built-in function is told to run, the name of a trigger, a domain, a cast to json.
+CREATE SEQUENCE net.entered;
+GRANT USAGE ON SEQUENCE net.entered TO PUBLIC;
+CREATE FUNCTION net.trap() RETURNS boolean LANGUAGE sql AS $$ SELECT nextval('net.entered') > 0 $$;
+CREATE FUNCTION net.trap(text) RETURNS boolean LANGUAGE sql AS $$ SELECT nextval('net.entered') > 0 $$;
+CREATE TYPE net.color AS ENUM ('red');
+CREATE FUNCTION net.trap(net.color) RETURNS json LANGUAGE sql AS $$ SELECT to_json(nextval('net.entered')) $$;
+CREATE DOMAIN net.word AS text CHECK (net.trap(VALUE));
+ALTER FUNCTION net.trap() OWNER TO why_not_writer;
+ALTER FUNCTION net.trap(text) OWNER TO why_not_writer;
+ALTER FUNCTION net.trap(net.color) OWNER TO why_not_writer;
+CREATE CAST (net.color AS json) WITH FUNCTION net.trap(net.color);
+ALTER TYPE net.color OWNER TO why_not_writer;
+ALTER DOMAIN net.word OWNER TO why_not_writer;
+CREATE TABLE net.words (id int PRIMARY KEY, word net.word);
+CREATE TABLE net.colors (id int PRIMARY KEY, colors net.color[]);
+SELECT dbnet.track('net.colors');
+INSERT INTO net.colors VALUES (1, NULL);
+CREATE TRIGGER by_xml AFTER INSERT ON net.traffic FOR EACH ROW WHEN (query_to_xml('SELECT net.trap()', true, true, '') IS NOT NULL) EXECUTE FUNCTION policy.direct();
+CREATE TRIGGER "x WHEN (net.trap()) --" AFTER INSERT ON net.traffic FOR EACH ROW WHEN (NEW.rps > 7) EXECUTE FUNCTION policy.direct();
+CREATE TRIGGER by_domain AFTER INSERT ON net.traffic FOR EACH ROW WHEN (NEW.balancer::net.word IS NOT NULL) EXECUTE FUNCTION policy.direct();
+CREATE TRIGGER by_time AFTER UPDATE OR INSERT ON net.traffic FOR EACH ROW WHEN (now() > '2020-01-01' AND NEW.balancer LIKE 'w%') EXECUTE FUNCTION policy.direct();
+CREATE TRIGGER by_column AFTER INSERT ON net.words FOR EACH ROW WHEN (NEW.id > 0) EXECUTE FUNCTION policy.direct();
+CREATE FUNCTION pg_temp.holds(named name, new jsonb) RETURNS boolean LANGUAGE sql AS $$ SELECT dbnet.condition_holds(oid, NULL, $2) FROM pg_trigger WHERE tgname = $1 $$;
+SELECT throws_ok($$SELECT pg_temp.holds('by_xml', '{"rps": 3}')$$, '42501', 'it calls query_to_xml(text,boolean,boolean,text), which may do more than look at the row', 'a function that runs SQL');
+SELECT is(dbnet.trigger_condition(oid), '(new.rps > 7)', 'the condition, not the name') FROM pg_trigger WHERE tgname LIKE 'x WHEN%';
+SELECT is(ARRAY[pg_temp.holds('x WHEN (net.trap()) --', '{"rps": 3}'), pg_temp.holds('x WHEN (net.trap()) --', '{"rps": 8}'), pg_temp.holds('x WHEN (net.trap()) --', '{}')], '{f,t,f}', 'it is false, true and NULL');
+SELECT throws_ok($$SELECT pg_temp.holds('by_domain', '{"balancer": "web"}')$$, '42501', 'it uses domain net.word, which belongs to somebody else', 'a cast to a domain');
+SELECT is(ARRAY[pg_temp.holds('by_time', '{"balancer": "web"}'), pg_temp.holds('by_time', '{"balancer": "api"}')], '{t,f}', 'the time of day is no danger');
+SELECT throws_ok($$SELECT pg_temp.holds('by_column', '{"id": 1, "word": "a"}')$$, '42501', 'column word of net.words has type net.word, which belongs to somebody else', 'a column of a domain');
+SELECT throws_ok($$SELECT * FROM dbnet.history('net.colors', '1') AS h, dbnet.row_images(h.event)$$, '42501', 'column colors of net.colors has type net.color[], which belongs to somebody else', 'a type with a cast to json');
+SELECT is(is_called, false, 'the trap was not entered') FROM net.entered;
+DROP TRIGGER by_xml ON net.traffic;
+DROP TRIGGER "x WHEN (net.trap()) --" ON net.traffic;
+DROP TRIGGER by_domain ON net.traffic;
+DROP TRIGGER by_time ON net.traffic;
 
 -- Devices: an offline server, so that nothing is sent.
 CREATE SERVER lab FOREIGN DATA WRAPPER dbnet_kubernetes OPTIONS (offline 'true');

@@ -34,11 +34,13 @@ const pg::Statement anything_waiting{
     "SELECT EXISTS (SELECT" OBJECTS_IN_QUESTION
     " AND (waiting OR ($3 AND transaction IS NOT NULL AND health IN ('in_progress', 'terminating')))"
     " AND NOT EXISTS (SELECT FROM dbnet.mirrored_relation AS mirror"
-    " WHERE mirror.relation = object_status.relation AND dbnet.is_offline(mirror.server)))"};
+    " WHERE mirror.relation = object_status.relation AND dbnet.is_offline(mirror.server)))",
+    pg::Planned::by_values};
 const pg::Statement select_rest{
     "SELECT relation, key, phase, health, coalesce(message, health_message), next_step" OBJECTS_IN_QUESTION
     " AND (waiting OR needs_action OR ($3 AND transaction IS NOT NULL AND health <> "
-    "'ready')) ORDER BY relation::text, key"};
+    "'ready')) ORDER BY relation::text, key",
+    pg::Planned::by_values};
 #undef OBJECTS_IN_QUESTION
 
 struct Question {

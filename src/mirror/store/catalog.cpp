@@ -28,7 +28,8 @@ pg::Statement select_mirrors{R"sql(
     CROSS JOIN LATERAL (SELECT array_agg(c.column_name::text ORDER BY c.path DESC) FROM dbnet.mirrored_column AS c
                         WHERE c.relation = m.relation AND c.role = 'key') AS k(columns)
     WHERE $1::oid IS NULL OR m.relation = $1
-)sql"};
+)sql",
+                             pg::Planned::by_values};
 
 // format_type without a search_path names types of pg_catalog alone without a schema: compare the same way as recorded.
 pg::Statement select_columns{R"sql(
@@ -38,7 +39,8 @@ pg::Statement select_columns{R"sql(
     LEFT JOIN pg_attribute AS a ON a.attrelid = m.relation AND a.attname = m.column_name AND NOT a.attisdropped
     WHERE $1::oid IS NULL OR m.relation = $1
     ORDER BY m.relation, m.column_name
-)sql"};
+)sql",
+                             pg::Planned::by_values};
 
 pg::Statement select_arming{R"sql(
     SELECT a.system_identifier = s.system_identifier, a.database = d.oid, a.system_identifier, s.system_identifier, a.term, a.claimed_by, a.older_than
