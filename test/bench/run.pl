@@ -84,6 +84,13 @@ sub requests_since {
     return \%seen;
 }
 
+# The same of a server that keeps no such log, by what is on record: when a call was made, without its way to the server.
+sub calls_since {
+    my ($begun) = @_;
+    return { map { split /\|/ } split /\n/, $node->safe_psql('postgres', "SELECT '/api/v1/namespaces/' || namespace || '/configmaps/' || name,
+        max(extract(epoch FROM at) * 1e6 - latency_ms * 1000) FROM dbnet.actuation WHERE at > to_timestamp($begun) GROUP BY 1") };
+}
+
 # --- rows actuated per second beside a bare libcurl loop ---
 sub actuation_rows {
     return if !wanted('actuation.rows_ratio');
@@ -120,7 +127,7 @@ sub delete_bare {
 
 # --- commit returned -> request at the server ---
 sub commit_to_request {
-    return if !wanted('actuation.commit_to_request') || target() ne 'simulator';
+    return if !wanted('actuation.commit_to_request');
     my $count = 200;
     mirror_config_maps('latency', 'bench=latency');
     $node->safe_psql('postgres', "INSERT INTO bench.latency SELECT 'default', 'latency-' || n, 'value', '{\"bench\": \"latency\"}' FROM generate_series(0, $count - 1) AS n");
@@ -140,10 +147,10 @@ sub commit_to_request {
 
 sub one_latency {
     my ($infix, $count) = @_;
-    my $position = -s $request_log;
+    my ($position, $begun) = (target() eq 'simulator' ? -s $request_log : undef, time);
     my %committed = map { /^(\S+) (\d+)$/ } split /\n/, run_probe('commits', $node->connstr('postgres'), $count, 20);
     settled('latency', $count);
-    my $seen = requests_since($position, 'PATCH');
+    my $seen = defined $position ? requests_since($position, 'PATCH') : calls_since($begun);
     my @latencies = map { my $at = $seen->{"/api/v1/namespaces/default/configmaps/$_"}; defined $at ? ($at - $committed{$_}) / 1000 : () } keys %committed;
     die 'requests are missing in the log' if @latencies != $count;
     result("actuation.commit_to_request_${infix}ms_p50", percentile(0.5, @latencies), 'ms', $count);
@@ -243,18 +250,25 @@ sub provenance_ratio {
     result("provenance.${infix}extra_us", $tracked, 'µs of CPU', $blocks, $audited);
 }
 
-# Eight clients that change rows of one table.
+# Eight clients that change rows of one table; and of a mirror, whose rows are sent meanwhile.
 sub provenance_clients {
+    mirror_config_maps('clients', 'bench=clients');
+    $node->safe_psql('postgres', q{INSERT INTO bench.clients SELECT 'default', 'clients-' || n, '0', '{"bench": "clients"}' FROM generate_series(1, 1000) AS n});
+    settled('clients', 1000);
     my $script = PostgreSQL::Test::Utils::tempdir('hot') . '/update';
+    my %statement = map { $_ => "UPDATE audit.$_ SET replicas = replicas + 1 WHERE id = :id" } qw(plain tracked audited);
+    $statement{mirrored} = "UPDATE bench.clients SET value = (value::int + 1)::text WHERE namespace = 'default' AND name = 'clients-' || :id";
+    PostgreSQL::Test::Utils::append_to_file("$script.$_", "\\set id random(1, 1000)\n$statement{$_};\n") for keys %statement;
     my %tps;
     for my $run (1 .. 3) {
-        for my $table (qw(plain tracked audited)) {
-            PostgreSQL::Test::Utils::append_to_file("$script.$table", "\\set id random(1, 1000)\nUPDATE audit.$table SET replicas = replicas + 1 WHERE id = :id;\n") if $run == 1;
-            my $out;
-            IPC::Run::run([ 'pgbench', '-n', '-M', 'prepared', '-c', 8, '-j', 2, '-T', 4, '-f', "$script.$table", $node->connstr('provenance') ], '>', \$out) or die "pgbench: $out";
+        for my $table (qw(plain tracked audited mirrored)) {
+            my ($database, $out) = $table eq 'mirrored' ? 'postgres' : 'provenance';
+            IPC::Run::run([ 'pgbench', '-n', '-M', $table eq 'mirrored' ? 'simple' : 'prepared', '-c', 8, '-j', 2, '-T', 4, '-f', "$script.$table", $node->connstr($database) ], '>', \$out) or die "pgbench: $out";
             push @{ $tps{$table} }, $out =~ /tps = ([\d.]+)/;
         }
+        settled('clients', 1000);
     }
+    result('provenance.clients_8_mirror_tps', median(@{ $tps{mirrored} }), 'tps', 3);
     result('provenance.clients_8_tps', median(@{ $tps{tracked} }), 'tps', 3, median(@{ $tps{audited} }));
     result('provenance.clients_8_untracked_tps', median(@{ $tps{plain} }), 'tps', 3);
 }
@@ -549,5 +563,11 @@ Bench::Scale::run(wanted => \&wanted, result => \&result, median => \&median);
 Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
 Bench::RollOver::run(wanted => \&wanted, result => \&result, median => \&median);
 telemetry_decode();
-open my $out, '>', "$ENV{DBNET_TOP}/test/bench/results.json" or die "results.json: $!";
-print $out JSON::PP->new->canonical->pretty->encode(\@results);
+
+# A part replaces its own results and leaves the others.
+my $file = "$ENV{DBNET_TOP}/test/bench/results.json";
+my %is_new = map { ("$_->{name} $_->{target}" => 1) } @results;
+my $known = -e $file ? JSON::PP->new->decode(slurp($file)) : [];
+my @all = ((grep { !$is_new{"$_->{name} $_->{target}"} } @$known), @results);
+open my $out, '>', $file or die "$file: $!";
+print $out JSON::PP->new->canonical->pretty->encode(\@all);
