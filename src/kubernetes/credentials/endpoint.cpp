@@ -260,6 +260,9 @@ EasyHandle Endpoint::new_handle() {
     option(handle, CURLOPT_PROTOCOLS_STR, connection_.api_url.starts_with("https") ? "https" : "http");
     option(handle, CURLOPT_USERAGENT, "dbnet/" DBNET_VERSION);
     option(handle, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
+    // Who gives up waiting for a name does not wait for the thread that looks it up, either: that takes as long as the
+    // resolver wants, and frees what is its own when it is done.
+    option(handle, CURLOPT_QUICK_EXIT, 1L);
     option(handle, CURLOPT_PROXY, connection_.proxy_url.c_str()); // "": none, whatever the environment says
     option(handle, CURLOPT_NOPROXY, "");
     option(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);

@@ -54,6 +54,9 @@ Transport::Engine::Engine(TransportLimits limits) : limits_(limits), multi_(curl
     curl_multi_setopt(multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
     // Never full: connections of watches count, and a full pool closes what comes back. Servers close what is idle.
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, most_connections);
+#if LIBCURL_VERSION_NUM >= 0x081400
+    curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L); // as of each handle, of the threads that they share
+#endif
 }
 
 Transport::Engine::~Engine() {

@@ -39,6 +39,8 @@ my %missing = (
     small_disk => sub { return DBNet::SmallDisk::is_possible() ? undef : 'no file system can be mounted here (unshare, mount)' },
     # A network in which packets may be lost: DBNet::OwnNetwork.
     own_network => sub { return DBNet::OwnNetwork::is_possible() ? undef : 'no network of its own can be had here (unshare)' },
+    # Names of its own in that network, and the lookup of any other hangs: DBNet::OwnNetwork::names.
+    own_names => sub { return eval { DBNet::OwnNetwork::names(); 1 } ? undef : "no names of its own can be had here (unshare, mount): $@" =~ s/\n//r },
     # The Debian package.
     package => sub { return package_file() ? undef : '`make deb` has not been run' },
     existing_cluster => sub {
