@@ -151,6 +151,13 @@ TEST(Kubeconfig, AProgramForCredentials) {
     EXPECT_NE(error(config(server, version + "command: a, env: [{name: 'A=B', value: c}]}"))
                   .find("is no environment variable"),
               std::string::npos);
+    EXPECT_EQ(
+        error(config(server, version + "command: a, env: [{name: LD_PRELOAD, value: /tmp/evil.so}]}")),
+        "user \"u\" of test.yaml: exec: env sets LD_PRELOAD, which makes any program run code of other files | The "
+        "superuser who lists a program in dbnet.exec_plugins means that program alone.");
+    EXPECT_NE(
+        error(config(server, version + "command: a, env: [{name: GCONV_PATH, value: /tmp}]}")).find("sets GCONV_PATH"),
+        std::string::npos);
 }
 
 TEST(Kubeconfig, BadValuesAreNamed) {

@@ -236,6 +236,11 @@ std::string exec_config(const Entry &cluster) {
     return {};
 }
 
+// Of the dynamic loader and of the C library, which ignore them in programs that have more rights than their user.
+bool chooses_libraries(const std::string &name) {
+    return name.starts_with("LD_") || name == "GCONV_PATH";
+}
+
 ExecPlugin exec_plugin(const Entry &user, const Entry &cluster) {
     const Entry exec{child(user.body, "exec"), user.file, user.what + ": exec"};
     ExecPlugin plugin;
@@ -258,6 +263,9 @@ ExecPlugin exec_plugin(const Entry &user, const Entry &cluster) {
         const std::string name = text(entry, "name"), value = text(entry, "value");
         if (name.empty() || (name + value).find('\0') != std::string::npos || name.find('=') != std::string::npos)
             throw Failure(entry.what + " holds what is no environment variable");
+        if (chooses_libraries(name))
+            throw Failure(entry.what + " sets " + name + ", which makes any program run code of other files",
+                          "The superuser who lists a program in dbnet.exec_plugins means that program alone.");
         plugin.environment.emplace_back(name, value);
     }
     plugin.provide_cluster_info = truth(exec, "provideClusterInfo");
