@@ -62,42 +62,65 @@ bool may_run(const FormData_pg_proc &function) {
     }
 }
 
-bool refuse_function(Oid id, void *) {
+// The first thing in a condition that must not run.
+struct Refused {
+    Oid function = InvalidOid;
+    Oid domain = InvalidOid;
+    bool makes_json = false;
+};
+
+bool refuses_function(Oid id, void *context) {
     const HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(id));
-    if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "cache lookup failed for function %u", id);
-    const auto &function = *reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
-    if (!may_run(function))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        function.oid >= FirstNormalObjectId && function.proowner != GetUserId()
-                            ? errmsg("it calls %s, which belongs to somebody else", format_procedure(id))
-                            : errmsg("it calls %s, which may do more than look at the row", format_procedure(id))));
-    ReleaseSysCache(tuple);
-    return false;
+    const bool is_refused = !HeapTupleIsValid(tuple) || !may_run(*reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple)));
+    if (HeapTupleIsValid(tuple))
+        ReleaseSysCache(tuple);
+    if (is_refused)
+        static_cast<Refused *>(context)->function = id;
+    return is_refused;
 }
 
 // Its CHECK constraints call what its owner likes.
-void refuse_domain(Oid id) {
+bool refuses_domain(Oid id) {
     const HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(id));
     if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "cache lookup failed for type %u", id);
+        return true;
     const Oid owner = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typowner;
-    if (owner != GetUserId() && !superuser_arg(owner))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("it uses domain %s, which belongs to somebody else", format_type_be(id))));
     ReleaseSysCache(tuple);
+    return owner != GetUserId() && !superuser_arg(owner);
 }
 
-// Raises an error at the first thing that must not run.
-bool refuse_code(Node *node, void *context) {
+// True: `context`, a Refused, says what.
+bool refuses(Node *node, void *context) {
     if (node == nullptr)
         return false;
-    check_functions_in_node(node, refuse_function, context);
-    if (IsA(node, CoerceToDomain))
-        refuse_domain(reinterpret_cast<CoerceToDomain *>(node)->resulttype);
-    if (pg::compat::makes_json(node)) // by the casts that types have
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("it makes JSON, which may call casts")));
-    return pg::compat::walk_expression(node, refuse_code, context);
+    auto &refused = *static_cast<Refused *>(context);
+    if (check_functions_in_node(node, refuses_function, context))
+        return true;
+    if (IsA(node, CoerceToDomain) && refuses_domain(reinterpret_cast<CoerceToDomain *>(node)->resulttype)) {
+        refused.domain = reinterpret_cast<CoerceToDomain *>(node)->resulttype;
+        return true;
+    }
+    if (pg::compat::makes_json(node)) { // by the casts that types have
+        refused.makes_json = true;
+        return true;
+    }
+    return pg::compat::walk_expression(node, refuses, context);
+}
+
+pg::error refusal(const Refused &refused) {
+    if (refused.makes_json)
+        return {ERRCODE_INSUFFICIENT_PRIVILEGE, "it makes JSON, which may call casts of somebody else's"};
+    const bool is_function = OidIsValid(refused.function);
+    const std::string name(std::string_view(pg::call([&] {
+        return static_cast<const char *>(is_function ? format_procedure(refused.function)
+                                                     : format_type_be(refused.domain));
+    })));
+    if (!is_function)
+        return {ERRCODE_INSUFFICIENT_PRIVILEGE, "it uses domain " + name + ", which belongs to somebody else"};
+    return {ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "it calls " + name +
+                (refused.function >= FirstNormalObjectId ? ", which belongs to somebody else"
+                                                         : ", which may do more than look at the row")};
 }
 
 // The condition, with OLD and NEW as PostgreSQL's TriggerEnabled() has them; its table. NULL: the trigger has none.
@@ -132,35 +155,46 @@ TupleTableSlot *slot_of(HeapTupleHeader row, TupleDesc description) {
     return slot;
 }
 
+bool evaluate(Node *condition, HeapTupleHeader old, HeapTupleHeader now, TupleDesc description) {
+    EState *state = CreateExecutorState();
+    const MemoryContext before = MemoryContextSwitchTo(state->es_query_cxt);
+    ExprState *qualification = ExecPrepareQual(make_ands_implicit(reinterpret_cast<Expr *>(condition)), state);
+    ExprContext *context = GetPerTupleExprContext(state);
+    context->ecxt_innertuple = slot_of(old, description);
+    context->ecxt_outertuple = slot_of(now, description);
+    const bool holds = ExecQual(qualification, context);
+    MemoryContextSwitchTo(before);
+    ExecDropSingleTupleTableSlot(context->ecxt_innertuple);
+    ExecDropSingleTupleTableSlot(context->ecxt_outertuple);
+    FreeExecutorState(state);
+    return holds;
+}
+
 } // namespace
 
 DBNET_FUNCTION(dbnet_trigger_holds) {
-    bool holds = true;
+    Oid table = InvalidOid;
+    Node *condition = nullptr;
+    Refused refused;
+    if (pg::call([&] {
+            condition = read_condition(PG_GETARG_OID(0), table);
+            return refuses(condition, &refused);
+        }))
+        throw refusal(refused);
+    if (condition == nullptr)
+        PG_RETURN_BOOL(true);
+    bool is_of_table = true, holds = false;
     pg::call([&] {
-        Oid table = InvalidOid;
-        Node *condition = read_condition(PG_GETARG_OID(0), table);
-        if (condition == nullptr)
-            return;
-        refuse_code(condition, nullptr);
         const HeapTupleHeader old = PG_GETARG_HEAPTUPLEHEADER(1), now = PG_GETARG_HEAPTUPLEHEADER(2);
         const Relation relation = table_open(table, AccessShareLock);
         for (const HeapTupleHeader row : {old, now})
-            if (HeapTupleHeaderGetTypeId(row) != RelationGetForm(relation)->reltype)
-                ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                                errmsg("a row of table \"%s\" is needed", RelationGetRelationName(relation))));
-        EState *state = CreateExecutorState();
-        const MemoryContext before = MemoryContextSwitchTo(state->es_query_cxt);
-        ExprState *qualification = ExecPrepareQual(make_ands_implicit(reinterpret_cast<Expr *>(condition)), state);
-        ExprContext *context = GetPerTupleExprContext(state);
-        context->ecxt_innertuple = slot_of(old, RelationGetDescr(relation));
-        context->ecxt_outertuple = slot_of(now, RelationGetDescr(relation));
-        holds = ExecQual(qualification, context);
-        MemoryContextSwitchTo(before);
-        ExecDropSingleTupleTableSlot(context->ecxt_innertuple);
-        ExecDropSingleTupleTableSlot(context->ecxt_outertuple);
-        FreeExecutorState(state);
+            is_of_table &= HeapTupleHeaderGetTypeId(row) == RelationGetForm(relation)->reltype;
+        if (is_of_table)
+            holds = evaluate(condition, old, now, RelationGetDescr(relation));
         table_close(relation, AccessShareLock);
     });
+    if (!is_of_table)
+        throw pg::error(ERRCODE_DATATYPE_MISMATCH, "rows of the trigger's table are needed");
     PG_RETURN_BOOL(holds);
 }
 
