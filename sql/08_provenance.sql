@@ -149,7 +149,7 @@ SELECT id, transaction_number AS transaction, session, coalesce(transaction_role
 FROM dbnet.activity WHERE root IS NOT NULL;
 COMMENT ON VIEW dbnet.transaction IS 'Committed transactions of which something is recorded (PROV bundle)';
 COMMENT ON COLUMN dbnet.transaction.id IS 'its event id, and that of its first activity; dbnet.event_time(id) is when it committed';
-COMMENT ON COLUMN dbnet.transaction.transaction IS 'PostgreSQL''s number of it, in this database''s life before a restore perhaps another''s';
+COMMENT ON COLUMN dbnet.transaction.transaction IS 'PostgreSQL''s number of it; in a restored database one of before the restore and one since may have the same';
 COMMENT ON COLUMN dbnet.transaction.session IS 'dbnet.session.id';
 COMMENT ON COLUMN dbnet.transaction.role IS 'role of the first activity: that of SET ROLE, else who logged in; an activity of another one says so (detail)';
 COMMENT ON COLUMN dbnet.transaction.started_at IS 'when it began';

@@ -14,6 +14,7 @@ CREATE FUNCTION dbnet.answer_undo_steps(caller oid, event bigint, activity bigin
 #variable_conflict use_variable
 DECLARE
     part dbnet.activity;
+    beginnings timestamptz[];
     wanted dbnet.entity_version[] := '{}';
     version dbnet.entity_version;
     tracked dbnet.tracked_relation;
@@ -41,9 +42,17 @@ BEGIN
         SELECT array_agg(i.id) INTO ran FROM inside AS i;
         wanted := ARRAY(SELECT v FROM dbnet.entity_version AS v WHERE v.id > part.id AND v.id < part.id + part.events AND v.activity = ANY (ran) ORDER BY v.id DESC);
     ELSE
-        FOR part IN SELECT * FROM dbnet.activity AS a WHERE a.root IS NOT NULL AND a.transaction_number = transaction ORDER BY a.id DESC LOOP
-            wanted := wanted || ARRAY(SELECT v FROM dbnet.entity_version AS v WHERE v.id >= part.id AND v.id < part.id + part.events ORDER BY v.id DESC);
-        END LOOP;
+        -- Parts of a large transaction began at one moment. Another one of the same number is of the database that a dump was of.
+        SELECT coalesce(array_agg(v ORDER BY v.id DESC), '{}'), array_agg(DISTINCT t.started_at) INTO wanted, beginnings
+            FROM dbnet.transaction AS t JOIN dbnet.entity_version AS v ON v.id >= t.id AND v.id < t.id + t.events WHERE t.transaction = answer_undo_steps.transaction;
+        IF cardinality(beginnings) > 1 THEN
+            RAISE EXCEPTION '% transactions have the number %', cardinality(beginnings), transaction USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = (SELECT string_agg(format('begun at %s: events %s to %s, activities %s', o.started_at, o.first, o.last, o.activities), E'\n' ORDER BY o.first)
+                          FROM (SELECT t.started_at, min(t.id) AS first, max(t.id + t.events - 1) AS last, string_agg(a.id::text, ', ' ORDER BY a.id) AS activities
+                                FROM dbnet.transaction AS t JOIN dbnet.activity AS a ON a.id >= t.id AND a.id < t.id + t.events AND coalesce(a.parent, 0) < t.id
+                                WHERE t.transaction = answer_undo_steps.transaction AND t.started_at = ANY (beginnings) GROUP BY t.started_at) AS o),
+                HINT = 'A restored dump brings the numbers of another server along. Say which one is meant: activity => ... takes back what ran within an activity, event => ... one change of a row.';
+        END IF;
         IF cardinality(wanted) = 0 THEN
             RAISE EXCEPTION 'nothing is on record of transaction %', transaction USING ERRCODE = 'undefined_object';
         END IF;
@@ -296,7 +305,7 @@ CREATE FUNCTION dbnet.undo(event bigint DEFAULT NULL, activity bigint DEFAULT NU
         FROM dbnet.undo_within(pg_catalog.current_setting('search_path'), event, activity, transaction, dry_run) AS u;
     END;
 COMMENT ON FUNCTION dbnet.undo(bigint, bigint, xid8, boolean) IS
-    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change; the object of a mirror''s row that was deleted is made again as it was, also where no column tells of it, for the table''s owner or a dbnet_operator that may read its history (but for Secret data; if the server refuses that, of the row alone). Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but ... (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 42704 nothing such is on record; 42501 no right to read it';
+    'Takes changes of rows back by statements that do the opposite, newest first, with the caller''s rights; triggers fire, and devices follow because rows change; the object of a mirror''s row that was deleted is made again as it was, also where no column tells of it, for the table''s owner or a dbnet_operator that may read its history (but for Secret data; if the server refuses that, of the row alone). Taking back what was taken back works, too. Arguments, one of three: event (one change of a row), activity (everything that ran within it), transaction; dry_run: true = show the statements only. Rows: step; event that is taken back; table; key; statement; outcome: would be done | done | done, but ... (what triggers make of the row, those that are deferred to the commit, too, which are tried and taken back; or why the commit would fail). Errors: 55000 later changes of the same columns stand in the way (DETAIL lists them), a redacted value is not on record, or a row is not as on record; 22023 several transactions have the number, of before a restore and since (DETAIL names their events and activities); 42704 nothing such is on record; 42501 no right to read it';
 
 CREATE FUNCTION dbnet.column_literal(relation regclass, column_name name, value jsonb) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

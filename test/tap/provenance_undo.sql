@@ -223,4 +223,33 @@ SELECT throws_ok($$SELECT * FROM dbnet.undo(event => 1, transaction => '1')$$, '
 SELECT throws_ok('SELECT * FROM dbnet.undo(event => 1)', '42704', 'event 1 is no change of a row', 'no event');
 SELECT throws_ok('SELECT * FROM dbnet.undo(activity => 1)', '42704', 'there is no activity 1', 'no activity');
 SELECT throws_ok($$SELECT * FROM dbnet.undo(transaction => '1')$$, '42704', 'nothing is on record of transaction 1', 'no transaction');
+
+-- A number that two transactions have: one of them came with a dump, from before the restore. --------------------------------------------------------------
+CREATE TABLE net.twice (id int PRIMARY KEY, a int);
+SELECT lives_ok($$SELECT dbnet.track('net.twice')$$, 'net.twice');
+INSERT INTO net.twice VALUES (1, 0), (2, 0);
+UPDATE net.twice SET a = 1 WHERE id = 1;
+UPDATE net.twice SET a = 2 WHERE id = 2;
+SELECT transaction AS earlier, activity AS earlier_activity FROM dbnet.history('net.twice', '1', most => 1) \gset
+SELECT transaction AS since, activity AS since_activity, event AS since_event FROM dbnet.history('net.twice', '2', most => 1) \gset
+UPDATE dbnet.activity SET transaction_number = :'since' WHERE id = :earlier_activity;
+SELECT throws_ok(format('SELECT * FROM dbnet.undo(transaction => %L, dry_run => %L)', :'since', dry_run), '22023', format('2 transactions have the number %s', :'since'), 'two of a number')
+    FROM unnest(ARRAY[true, false]) AS tried(dry_run);
+SELECT matches(pg_temp.detail(format('SELECT * FROM dbnet.undo(transaction => %L)', :'since')), format('^begun at \S+ \S+: events %1$s to %2$s, activities %1$s\nbegun at \S+ \S+: events %3$s to %4$s, activities %3$s \| .*Say which one is meant',
+    :earlier_activity, :earlier_activity + 1, :since_activity, :since_event), 'their events and activities');
+SELECT results_eq('SELECT a FROM net.twice ORDER BY id', 'VALUES (1), (2)', 'nothing was taken back');
+SELECT results_eq(format('SELECT key, outcome FROM dbnet.undo(activity => %s, dry_run => false)', :since_activity), $$VALUES ('2', 'done')$$, 'the one that is meant');
+SELECT results_eq('SELECT a FROM net.twice ORDER BY id', 'VALUES (1), (0)', 'and not the other');
+
+-- A large transaction is on record in parts, and is one: also where the parts begin with statements of their own.
+SET dbnet.provenance_buffer_limit = '64kB';
+BEGIN;
+INSERT INTO net.twice SELECT i, 0 FROM generate_series(101, 1100) AS i;
+INSERT INTO net.twice SELECT i, 0 FROM generate_series(1101, 2100) AS i;
+COMMIT;
+RESET dbnet.provenance_buffer_limit;
+SELECT transaction AS large FROM dbnet.history('net.twice', '101') \gset
+SELECT cmp_ok((SELECT count(*) FROM dbnet.transaction WHERE transaction = :'large'), '>', 1::bigint, 'parts');
+SELECT results_eq(format('SELECT count(*), min(outcome), max(outcome) FROM dbnet.undo(transaction => %L, dry_run => false)', :'large'), $$VALUES (2000::bigint, 'done', 'done')$$, 'all of it');
+SELECT is((SELECT count(*) FROM net.twice), 2::bigint, 'is taken back');
 SELECT * FROM finish();
