@@ -182,6 +182,23 @@ CREATE FUNCTION dbnet.undo_obstacles(event bigint, activity bigint, transaction 
           FROM dbnet.undo_steps(event, activity, transaction) AS s WHERE s.later IS NOT NULL $$;
 COMMENT ON FUNCTION dbnet.undo_obstacles(bigint, bigint, xid8) IS 'Internal, for dbnet.undo(): later changes of what is to be taken back, a line each; NULL = none';
 
+-- Run where names are found as the caller's, a statement tells its row by what no operator or function of the caller's search_path takes part in.
+CREATE FUNCTION dbnet.placed(statement text, relation regclass, where_key text) RETURNS text
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    row_place text;
+BEGIN
+    IF right(statement, length(where_key) + 7) <> ' WHERE ' || where_key THEN
+        RETURN statement;
+    END IF;
+    EXECUTE format('SELECT min(format(''tableoid = %%s::pg_catalog.oid AND ctid = %%L::pg_catalog.tid'', tableoid::oid, ctid)) FROM %s WHERE %s', relation, where_key) INTO row_place;
+    RETURN coalesce(left(statement, length(statement) - length(where_key)) || row_place, statement);
+END
+$$;
+COMMENT ON FUNCTION dbnet.placed(text, regclass, text) IS
+    'Internal, for dbnet.undo() and dbnet.diff(): a statement with the place of its row put for the condition that it ends with. Arguments: statement; its table; dbnet.key_condition() of the row';
+
 -- Runs as its caller: every statement needs the caller's rights on the table, and fires its triggers, which find names
 -- where the caller does.
 CREATE FUNCTION dbnet.undo_within(path text, event bigint, activity bigint, transaction xid8, dry_run boolean)
@@ -192,7 +209,7 @@ CREATE FUNCTION dbnet.undo_within(path text, event bigint, activity bigint, tran
 DECLARE
     one record;
     where_key text;
-    row_place text; -- tells the row by what no operator or function of the caller's search_path takes part in
+    placed text;
     columns text;
     in_the_way text;
     unknown text;
@@ -237,11 +254,9 @@ BEGIN
         outcome := CASE WHEN one.later IS NOT NULL THEN format('event %s stands in the way', one.later)
                         WHEN one.redacted THEN 'a redacted value is not on record' ELSE 'would be done' END;
         IF NOT dry_run THEN
-            IF one.operation IN ('I', 'U') THEN
-                EXECUTE format('SELECT min(format(''tableoid = %%s::pg_catalog.oid AND ctid = %%L::pg_catalog.tid'', tableoid::oid, ctid)) FROM %s WHERE %s', one.relation, where_key) INTO row_place;
-            END IF;
+            placed := dbnet.placed(statement, one.relation, where_key);
             PERFORM set_config('search_path', path, true);
-            EXECUTE CASE WHEN row_place IS NULL OR one.operation NOT IN ('I', 'U') THEN statement ELSE left(statement, length(statement) - length(where_key)) || row_place END;
+            EXECUTE placed;
             GET DIAGNOSTICS changed = ROW_COUNT;
             PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             IF changed <> 1 THEN

@@ -79,23 +79,31 @@ COMMENT ON FUNCTION dbnet.differing(jsonb, jsonb) IS 'Internal: members of two o
 
 -- The trial --------------------------------------------------------------------------------------------------------------------
 
--- What is done here is rolled back in any case: nothing of it is committed, so no device hears of it.
-CREATE FUNCTION dbnet.tried(statements text[], outcome regclass, left_out jsonb) RETURNS jsonb
+-- What is done here is rolled back in any case: nothing of it is committed, so no device hears of it. Triggers find names where the caller does.
+CREATE FUNCTION dbnet.tried(path text, event bigint, statements text[], outcome regclass, left_out jsonb) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
+    image record := dbnet.row_images(event);
     keys name[] := dbnet.key_columns(outcome);
     before jsonb[];
     result jsonb;
     place integer;
+    statement text;
 BEGIN
     BEGIN
-        FOR place IN 1..cardinality(statements) - 1 LOOP
-            EXECUTE statements[place];
+        FOR place IN 1..cardinality(statements) LOOP
+            IF place = cardinality(statements) THEN
+                PERFORM set_config('search_path', path, true);
+                SET CONSTRAINTS ALL IMMEDIATE;
+                PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+                EXECUTE format('SELECT array_agg(%s) FROM %s AS t', dbnet.row_document(outcome), outcome) INTO before;
+            END IF;
+            statement := dbnet.placed(statements[place], image.relation, dbnet.key_condition(image.relation, image.key));
+            PERFORM set_config('search_path', path, true);
+            EXECUTE statement;
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         END LOOP;
-        SET CONSTRAINTS ALL IMMEDIATE;
-        EXECUTE format('SELECT array_agg(%s) FROM %s AS t', dbnet.row_document(outcome), outcome) INTO before;
-        EXECUTE statements[cardinality(statements)];
         EXECUTE format($query$
             WITH present AS (SELECT %s AS line FROM %s AS t),
                  came AS (SELECT line FROM present EXCEPT SELECT b FROM unnest($1) AS b),
@@ -113,8 +121,8 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION dbnet.tried(text[], regclass, jsonb) IS
-    'Internal, for dbnet.diff(): what the last of some statements does to a table, as [{operation, row, old}], or the error''s text; all of it is rolled back. Arguments: statements; the table; the key of a row of it that is left out, or NULL';
+COMMENT ON FUNCTION dbnet.tried(text, bigint, text[], regclass, jsonb) IS
+    'Internal, for dbnet.diff(): what the last of some statements does to a table, as [{operation, row, old}], or the error''s text; all of it is rolled back. Arguments: search_path of the caller; the change that is made again; statements; the table; the key of a row of it that is left out, or NULL';
 
 -- Statements that bring a row to where it was before a change, and make the change again, with other values.
 CREATE FUNCTION dbnet.again(event bigint, instead jsonb) RETURNS text[]
@@ -184,7 +192,7 @@ COMMENT ON FUNCTION dbnet.outcome_is(jsonb, text, jsonb) IS 'Internal, for dbnet
 
 -- The whole --------------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION dbnet.diff(good bigint, bad bigint, prove boolean DEFAULT true)
+CREATE FUNCTION dbnet.diff_within(path text, good bigint, bad bigint, prove boolean)
     RETURNS TABLE (step integer, verdict text, good_step text, bad_step text, difference text)
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -295,7 +303,7 @@ BEGIN
     IF goal <> (SELECT i.relation FROM dbnet.row_images(base) AS i) THEN
         left_out := NULL;
     END IF;
-    as_it_was := dbnet.tried(dbnet.again(base, '{}'), goal, left_out);
+    as_it_was := dbnet.tried(path, base, dbnet.again(base, '{}'), goal, left_out);
     IF as_it_was IS NULL OR jsonb_typeof(as_it_was) = 'string' THEN
         difference := coalesce('done again as it was, ' || dbnet.outcome_text(as_it_was, goal), 'a device reported the change: nobody can do it again');
         RETURN NEXT;
@@ -311,7 +319,7 @@ BEGIN
                      UNION ALL SELECT candidates, (SELECT string_agg(format('%s %s', f.key, dbnet.short_value(f.value)), ', ') FROM jsonb_each(candidates) AS f)
                      WHERE (SELECT count(*) FROM jsonb_object_keys(candidates)) > 1 LOOP
         CONTINUE WHEN flipped AND candidate.instead = candidates;
-        outcome := dbnet.tried(dbnet.again(base, candidate.instead), goal, left_out);
+        outcome := dbnet.tried(path, base, dbnet.again(base, candidate.instead), goal, left_out);
         flipped := flipped OR dbnet.outcome_is(outcome, goal_operation, told_by);
         verdict := CASE WHEN dbnet.outcome_is(outcome, goal_operation, told_by) THEN 'proved' ELSE 'not proved' END;
         difference := format('done again with %s, all other rows as they are now: %s; as it was: %s', candidate.words, dbnet.outcome_text(outcome, goal), dbnet.outcome_text(as_it_was, goal));
@@ -320,5 +328,14 @@ BEGIN
     END LOOP;
 END
 $$;
+COMMENT ON FUNCTION dbnet.diff_within(text, bigint, bigint, boolean) IS 'Internal: does what dbnet.diff() says; path: search_path of its caller';
+
+CREATE FUNCTION dbnet.diff(good bigint, bad bigint, prove boolean DEFAULT true)
+    RETURNS TABLE (step integer, verdict text, good_step text, bad_step text, difference text)
+    LANGUAGE sql VOLATILE
+    BEGIN ATOMIC
+        SELECT d.step, d.verdict, d.good_step, d.bad_step, d.difference
+        FROM dbnet.diff_within(pg_catalog.current_setting('search_path'), good, bad, prove) AS d;
+    END;
 COMMENT ON FUNCTION dbnet.diff(bigint, bigint, boolean) IS
-    'What was different when it did not work: the ways that led to two events side by side, oldest step first, with the good case''s keys put for the bad one''s; then a trial: the bad case''s row is brought to where it was and the change is done again with the good case''s values, each alone and all together, with everything else as it is now, as the caller and with all triggers, and all of it is rolled back, so that no device hears of it (sequences go on, and what functions do outside of the database is done). Arguments: events of changes that the caller may read; of a case in which nothing happened, the change that should have set it off; prove: false = compare only. Rows: step; verdict same | differs | first difference | only good | only bad | proved | not proved; the two steps; what differs, or what the trial did. Errors: 42704 no such event, 42501 no right to read it';
+    'What was different when it did not work: the ways that led to two events side by side, oldest step first, with the good case''s keys put for the bad one''s; then a trial: the bad case''s row is brought to where it was and the change is done again with the good case''s values, each alone and all together, with everything else as it is now, as the caller, with all triggers, which find names where the caller does, and all of it is rolled back, so that no device hears of it (sequences go on, and what functions do outside of the database is done). Arguments: events of changes that the caller may read; of a case in which nothing happened, the change that should have set it off; prove: false = compare only. Rows: step; verdict same | differs | first difference | only good | only bad | proved | not proved; the two steps; what differs, or what the trial did. Errors: 42704 no such event, 42501 no right to read it';

@@ -92,7 +92,7 @@ GRANT EXECUTE ON FUNCTION
     dbnet.key_text(jsonb, name[]), dbnet.key_hash(name[], jsonb), dbnet.key_columns(regclass), dbnet.operation_word("char"),
     dbnet.changes_since(regclass, bigint), dbnet.rows_as_of(regclass, bigint), dbnet.with_virtual_columns(regclass, jsonb), dbnet.last_event_at(timestamptz),
     dbnet.newest_event(regclass, text, timestamptz), dbnet.step_line(integer, timestamptz, text, text),
-    dbnet.undo_steps(bigint, bigint, xid8), dbnet.undo_obstacles(bigint, bigint, xid8), dbnet.undo_within(text, bigint, bigint, xid8, boolean), dbnet.undo_outcome(regclass, jsonb, jsonb), dbnet.restore_object(bigint), dbnet.column_literal(regclass, name, jsonb), dbnet.key_condition(regclass, jsonb), dbnet.row_document(regclass), dbnet.graph_edges(bigint),
+    dbnet.undo_steps(bigint, bigint, xid8), dbnet.undo_obstacles(bigint, bigint, xid8), dbnet.undo_within(text, bigint, bigint, xid8, boolean), dbnet.placed(text, regclass, text), dbnet.undo_outcome(regclass, jsonb, jsonb), dbnet.restore_object(bigint), dbnet.column_literal(regclass, name, jsonb), dbnet.key_condition(regclass, jsonb), dbnet.row_document(regclass), dbnet.graph_edges(bigint),
     dbnet.newest_versions(regclass), dbnet.known_values(regclass, bigint[]), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb),
     dbnet.key_document(regclass, text), dbnet.versions_since(bigint), dbnet.row_images(bigint), dbnet.refuse_foreign_types(regclass), dbnet.changes(regclass, text, bigint, bigint, integer),
     dbnet.writers(regclass, bigint, bigint), dbnet.suppressed(regclass, text, bigint, bigint), dbnet.device_obstacles(regclass, text),
@@ -100,7 +100,7 @@ GRANT EXECUTE ON FUNCTION
     dbnet.trigger_events(oid), dbnet.trigger_wants(oid, "char", jsonb), dbnet.why_not_fired(oid, record),
     dbnet.why_not_written(regclass, text, bigint, bigint, text, integer, regclass[]), dbnet.change_text("char", jsonb, jsonb, jsonb),
     dbnet.arrow(), dbnet.ellipsis(), dbnet.short_text(text, integer), dbnet.short_value(jsonb), dbnet.step_shape(text, text, jsonb), dbnet.aligned(text[], text[]),
-    dbnet.substituted(jsonb, jsonb[], jsonb[]), dbnet.differing(jsonb, jsonb), dbnet.tried(text[], regclass, jsonb), dbnet.again(bigint, jsonb),
+    dbnet.substituted(jsonb, jsonb[], jsonb[]), dbnet.differing(jsonb, jsonb), dbnet.tried(text, bigint, text[], regclass, jsonb), dbnet.diff_within(text, bigint, bigint, boolean), dbnet.again(bigint, jsonb),
     dbnet.outcome_text(jsonb, regclass), dbnet.outcome_is(jsonb, text, jsonb)
     TO dbnet_viewer;
 

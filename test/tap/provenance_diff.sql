@@ -78,6 +78,33 @@ SELECT results_eq($$SELECT verdict, difference FROM dbnet.diff(pg_temp.event('ne
     $$VALUES ('not proved', 'done again with note NULL, all other rows as they are now: it fails: new row for relation "nodes" violates check constraint "nodes_pool_check"; as it was: INSERT net.nodes 4')$$, 'a trial that fails');
 ALTER TABLE net.nodes DROP CONSTRAINT nodes_pool_check;
 
+-- Triggers find names where who asks does, and nothing of ours is found there: neither what tells the row nor what compares.
+CREATE OR REPLACE FUNCTION policy.on_overload() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO nodes VALUES ((SELECT coalesce(max(id), 0) + 1 FROM nodes), NEW.name, coalesce(NEW.note, 'default'));
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION policy.on_node() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 FROM balancers; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON net.nodes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION policy.on_node();
+CREATE SCHEMA ours;
+CREATE FUNCTION ours.no(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'found through the search_path'; END $$;
+CREATE OPERATOR ours.= (FUNCTION = ours.no, LEFTARG = text, RIGHTARG = text);
+CREATE FUNCTION ours.to_jsonb(net.nodes) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'found through the search_path'; END $$;
+CREATE FUNCTION ours.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'found through the search_path'; END $$;
+SELECT pg_temp.event('net.nodes', '1') AS good, pg_temp.event('net.balancers', 'api') AS bad \gset
+SET search_path = net, ours, pg_catalog, public;
+CREATE TABLE public.told AS SELECT verdict, difference FROM dbnet.diff(:good, :bad);
+SELECT pg_catalog.current_setting('search_path') AS path_then \gset
+RESET search_path;
+SELECT is(:'path_then'::text, 'net, ours, pg_catalog, public', 'search_path is as it was');
+SELECT results_eq($$SELECT verdict, difference FROM told WHERE verdict ~ 'proved'$$, $$VALUES
+    ('not proved', 'done again with note NULL, all other rows as they are now: nothing becomes of net.nodes; as it was: nothing becomes of net.nodes'),
+    ('proved', 'done again with capacity 100, all other rows as they are now: INSERT net.nodes 4; as it was: nothing becomes of net.nodes')$$, 'names without a schema');
+DROP TRIGGER later ON net.nodes;
+SELECT results_eq($$SELECT verdict, difference FROM dbnet.diff(pg_temp.event('net.nodes', '1'), pg_temp.event('net.balancers', 'api')) WHERE difference ~ 'with capacity 100, all'$$, $$VALUES
+    ('not proved', 'done again with capacity 100, all other rows as they are now: it fails: relation "nodes" does not exist; as it was: nothing becomes of net.nodes')$$, 'where they do not find it, the trial fails as the change would');
+
 -- Rights: the trial runs as who asks.
 CREATE ROLE diff_reader IN ROLE dbnet_viewer;
 GRANT USAGE ON SCHEMA net, policy TO diff_reader;
