@@ -1,5 +1,12 @@
 -- Can it be trusted: dbnet.gaps, verify and digest.
 
+-- Numbers of transactions are the server's: those that a restored dump brought along say nothing of who wrote a row here, even where they
+-- are the same. The lines of DBNet's own tables are made with the extension, which a restore makes anew, and are not dumped.
+CREATE FUNCTION dbnet.first_own_event() RETURNS bigint
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT dbnet.event_at(min(t.tracked_since)) FROM dbnet.tracked_relation AS t WHERE t.number < 100 $$;
+COMMENT ON FUNCTION dbnet.first_own_event() IS 'Internal: where in this database''s record its own begins: what is before came with the dump from which it was restored';
+
 -- What the table holds is read by the caller; what is on record of it comes from the extension.
 CREATE FUNCTION dbnet.newest(number integer)
     RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid)
@@ -9,14 +16,31 @@ CREATE FUNCTION dbnet.newest_versions(relation regclass)
     RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
 COMMENT ON FUNCTION dbnet.newest_versions(regclass) IS
-    'Internal, for dbnet.gaps(): of each row on record its newest version. Errors: 42704 not tracked, 42501 no right to read it';
+    'Internal, for dbnet.gaps(): of each row on record its newest version; row_transaction: NULL also where that was another server''s, before a restore. Errors: 42704 not tracked, 42501 no right to read it';
 CREATE FUNCTION dbnet.answer_newest_versions(caller oid, relation regclass)
     RETURNS TABLE (hash bigint, key jsonb, event bigint, operation "char", row_transaction xid)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT n.* FROM dbnet.newest(dbnet.tracked_number(caller, answer_newest_versions.relation)) AS n
+    SELECT n.hash, n.key, n.event, n.operation, CASE WHEN n.event >= dbnet.first_own_event() THEN n.row_transaction END
+    FROM dbnet.newest(dbnet.tracked_number(caller, answer_newest_versions.relation)) AS n
     $$;
 COMMENT ON FUNCTION dbnet.answer_newest_versions(oid, regclass) IS 'Internal: answers dbnet.newest_versions()';
+
+CREATE FUNCTION dbnet.first_recorded(relation regclass) RETURNS TABLE (event bigint, transaction xid)
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_question';
+COMMENT ON FUNCTION dbnet.first_recorded(regclass) IS
+    'Internal, for dbnet.gaps(): the first DDL on record of a tracked table, as a rule the making of its trigger, by dbnet.track() or by a restore: what was written before was no change to be recorded. Errors: 42704 not tracked, 42501 no right to read it';
+CREATE FUNCTION dbnet.answer_first_recorded(caller oid, relation regclass) RETURNS TABLE (event bigint, transaction xid)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT first.id, t.transaction_number::xid
+    FROM dbnet.tracked_relation AS r,
+         LATERAL (SELECT a.id, a.transaction FROM dbnet.activity AS a WHERE a.kind = 'D' AND a.relation = r.number AND a.id >= greatest(dbnet.first_own_event(), dbnet.event_at(r.tracked_since))
+                  ORDER BY a.id LIMIT 1) AS first,
+         LATERAL dbnet.activity_by_id(first.transaction) AS t
+    WHERE r.number = dbnet.tracked_number(caller, answer_first_recorded.relation)
+    $$;
+COMMENT ON FUNCTION dbnet.answer_first_recorded(oid, regclass) IS 'Internal: answers dbnet.first_recorded()';
 
 CREATE FUNCTION dbnet.known(number integer, hashes bigint[]) RETURNS TABLE (hash bigint, "values" jsonb)
     LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbnet_known_values';
@@ -94,7 +118,8 @@ BEGIN
                    dbnet.event_time(s.event), s.event
             FROM present AS p FULL JOIN seen AS s ON s.hash = p.hash LEFT JOIN known AS k ON k.hash = s.hash
             -- Rows from before the first record are no gap.
-            WHERE CASE WHEN s.event IS NULL THEN age(p.writer) < age(coalesce((SELECT first.row_transaction FROM seen AS first WHERE first.row_transaction IS NOT NULL ORDER BY first.event LIMIT 1), '3'))
+            WHERE CASE WHEN s.event IS NULL THEN age(p.writer) < age((SELECT first.row_transaction FROM (SELECT event, row_transaction FROM seen UNION ALL SELECT * FROM dbnet.first_recorded($1)) AS first
+                                                                      WHERE first.row_transaction IS NOT NULL ORDER BY first.event LIMIT 1))
                        WHEN p.line IS NULL THEN s.operation NOT IN ('D', 'R')
                        WHEN s.operation IN ('D', 'R') THEN true
                        ELSE s.row_transaction IS DISTINCT FROM p.writer AND EXISTS (
@@ -104,7 +129,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.gaps(regclass) IS
-    'What escaped the record. Argument: one tracked table that the caller may SELECT, NULL = all of them, but DBNet''s own. Rows: table; row, NULL = the table; what: a row that is not as its newest record says, one that was written, deleted or brought back without a record (with the trigger disabled, by a rewriting ALTER TABLE, with dbnet.provenance off), a trigger that is missing, disabled or not ALWAYS, DDL that may have changed rows, tables that are tracked no more, failures to record; since when; event that it is compared with. Errors: 42501 no right to read it, 42704 not tracked';
+    'What escaped the record. Argument: one tracked table that the caller may SELECT, NULL = all of them, but DBNet''s own. Rows: table; row, NULL = the table; what: a row that is not as its newest record says, one that was written, deleted or brought back without a record (with the trigger disabled, by a rewriting ALTER TABLE, with dbnet.provenance off), a trigger that is missing, disabled or not ALWAYS, DDL that may have changed rows, tables that are tracked no more, failures to record; in a restored database rows are compared by what they hold, and one of which nothing is on record is told if it was written since the restore; since when; event that it is compared with. Errors: 42501 no right to read it, 42704 not tracked';
 
 -- A time as text may stand in the session's zone; on record it stands in UTC.
 CREATE FUNCTION dbnet.utc(value jsonb, known jsonb) RETURNS jsonb

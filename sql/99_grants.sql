@@ -93,7 +93,7 @@ GRANT EXECUTE ON FUNCTION
     dbnet.changes_since(regclass, bigint), dbnet.rows_as_of(regclass, bigint), dbnet.with_virtual_columns(regclass, jsonb), dbnet.last_event_at(timestamptz),
     dbnet.newest_event(regclass, text, timestamptz), dbnet.step_line(integer, timestamptz, text, text),
     dbnet.undo_steps(bigint, bigint, xid8), dbnet.undo_obstacles(bigint, bigint, xid8), dbnet.undo_within(text, bigint, bigint, xid8, boolean), dbnet.placed(text, regclass, text), dbnet.undo_outcome(regclass, jsonb, jsonb), dbnet.restore_object(bigint), dbnet.column_literal(regclass, name, jsonb), dbnet.key_condition(regclass, jsonb), dbnet.row_document(regclass), dbnet.graph_edges(bigint),
-    dbnet.newest_versions(regclass), dbnet.known_values(regclass, bigint[]), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb),
+    dbnet.newest_versions(regclass), dbnet.first_recorded(regclass), dbnet.known_values(regclass, bigint[]), dbnet.configuration_gaps(), dbnet.utc(jsonb, jsonb),
     dbnet.key_document(regclass, text), dbnet.versions_since(bigint), dbnet.row_images(bigint), dbnet.refuse_foreign_types(regclass), dbnet.changes(regclass, text, bigint, bigint, integer),
     dbnet.writers(regclass, bigint, bigint), dbnet.suppressed(regclass, text, bigint, bigint), dbnet.device_obstacles(regclass, text),
     dbnet.trigger_condition(oid), dbnet.condition_holds(oid, jsonb, jsonb), dbnet.trigger_holds(oid, record, record), dbnet.condition_values(text, jsonb, jsonb),

@@ -31,6 +31,18 @@ ALTER TABLE net.gap ADD COLUMN later int;
 VACUUM FULL net.gap;
 SELECT is_empty('TABLE gaps', 'what savepoints took back, other keys, deleted rows, new columns, VACUUM FULL');
 
+-- Rows of before dbnet.track() are no gap, be anything on record of the table or not; what comes then is one.
+CREATE TABLE net.filled (id int PRIMARY KEY);
+INSERT INTO net.filled VALUES (1);
+SELECT lives_ok($$SELECT dbnet.track('net.filled')$$, 'a table that has rows');
+SELECT is_empty($$SELECT * FROM dbnet.gaps('net.filled')$$, 'which are no gap');
+SET dbnet.provenance = off;
+INSERT INTO net.filled VALUES (2);
+RESET dbnet.provenance;
+SELECT results_eq($$SELECT key FROM dbnet.gaps('net.filled')$$, $$VALUES ('2')$$, 'one that came since is');
+INSERT INTO net.filled VALUES (3);
+SELECT results_eq($$SELECT key FROM dbnet.gaps('net.filled')$$, $$VALUES ('2')$$, 'and stays one when another goes on record');
+
 -- Gaps --------------------------------------------------------------------------------------------------------------------------------------
 SET dbnet.provenance = off;
 UPDATE net.gap SET a = 'unseen' WHERE id = 1;

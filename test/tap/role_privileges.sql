@@ -19,7 +19,7 @@ $$;
 SELECT set_eq($$SELECT pg_temp.callable('dbnet_viewer')$$,
     ARRAY['cancel_operation', 'cordon', 'drain', 'evict', 'restart', 'uncordon', 'wait_operation',
           'adopt', 'again', 'aligned', 'arrow', 'as_of', 'backtest', 'blame', 'call_procedure', 'change_text', 'changes', 'changes_since', 'column_literal', 'condition_holds', 'condition_values',
-          'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'diff_within', 'differing', 'ellipsis', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'fresh', 'gaps', 'get', 'graph',
+          'configuration_gaps', 'create_procedure', 'create_schema', 'create_table', 'create_trigger', 'describe', 'device_obstacles', 'diff', 'diff_within', 'differing', 'ellipsis', 'event_at', 'event_time', 'execute', 'expect', 'fields', 'first_recorded', 'fresh', 'gaps', 'get', 'graph',
           'graph_edges', 'history', 'impact', 'impact_steps', 'is_copy', 'is_offline', 'is_report', 'key_columns', 'key_condition', 'key_document', 'key_hash', 'key_text', 'known_values', 'last_event_at', 'mirroring',
           'newest_event', 'newest_versions', 'next_run', 'object', 'operation_word', 'outcome_is', 'outcome_text', 'placed', 'plan', 'preview', 'privilege_beyond', 'refuse_foreign_types', 'release', 'restore_object', 'role_problem', 'row_images',
           'row_document', 'rows_as_of', 'scale_to', 'server_option', 'set', 'set_cause', 'short_text', 'short_value', 'step_line', 'step_shape', 'substituted', 'suppressed', 'timeline', 'token_problem', 'tried',
