@@ -82,6 +82,8 @@ TEST(TelemetryJsonTraces, AttributeValues) {
     EXPECT_EQ(value(R"({"intValue": "-9223372036854775808"})"), "{\"a\": -9223372036854775808}");
     EXPECT_EQ(value(R"({"intValue": 1e3})"), "{\"a\": 1000}");
     EXPECT_EQ(value(R"({"doubleValue": 1e-7})"), "{\"a\": 0.0000001}");
+    EXPECT_EQ(value(R"({"doubleValue": 1e-400})"), "{\"a\": 0}");
+    EXPECT_EQ(value(R"({"doubleValue": -1E-400})"), "{\"a\": 0}");
     EXPECT_EQ(value(R"({"doubleValue": "2.50"})"), "{\"a\": 2.5}");
     EXPECT_EQ(value(R"({"doubleValue": "NaN"})"), "{\"a\": \"NaN\"}");
     EXPECT_EQ(value(R"({"doubleValue": "-Infinity"})"), "{\"a\": \"-Infinity\"}");

@@ -41,7 +41,7 @@ bool parse(std::string_view text, double &number) noexcept {
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (!is_number(text) || end != text.data() + text.size())
         return false;
-    if (problem == std::errc() || text.find("e-") == text.npos)
+    if (problem == std::errc() || (text.find("e-") == text.npos && text.find("E-") == text.npos))
         return problem == std::errc();
     number = 0; // too small for a double
     return true;
