@@ -32,6 +32,10 @@ Deadline::Deadline(int milliseconds) {
     error_context_stack = &watch_;
 }
 
+bool Deadline::is_over() const noexcept {
+    return due_ != 0 && GetCurrentTimestamp() >= due_;
+}
+
 Deadline::~Deadline() {
     if (due_ == 0)
         return;

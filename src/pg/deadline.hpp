@@ -18,6 +18,7 @@ class Deadline {
 public:
     explicit Deadline(int milliseconds);
     ~Deadline();
+    bool is_over() const noexcept; // what it limits may have been canceled by it
     Deadline(const Deadline &) = delete;
     Deadline &operator=(const Deadline &) = delete;
 

@@ -30,6 +30,13 @@ extern "C" {
 namespace dbnet::telemetry {
 namespace {
 
+constexpr int longest_insert = 10; // seconds; senders do not wait longer for an answer
+
+// Others wait for the gateway. Whoever runs a statement has a limit of their own.
+bool is_limited() {
+    return MyBackendType == B_BG_WORKER && !get_timeout_active(STATEMENT_TIMEOUT);
+}
+
 // Name of the transition table.
 const char *new_rows_name(std::string_view table) noexcept {
     return table == "logs"          ? "new_logs"
@@ -169,7 +176,16 @@ void insert_left_rows(const PartitionedTable &table) {
         return;
     if (MyBackendType == B_BG_WORKER) {
         const Oid role = pg::call([] { return get_role_oid("dbnet_ingest", false); });
-        pg::as_owner(role, [&] { insert(table); });
+        const pg::Deadline deadline(is_limited() ? longest_insert * 1000 : 0);
+        try {
+            pg::as_owner(role, [&] { insert(table); });
+        } catch (const pg::pg_error &error) {
+            if (error.sqlstate() != ERRCODE_QUERY_CANCELED || !deadline.is_over())
+                throw;
+            throw pg::error(ERRCODE_QUERY_CANCELED, std::string("triggers on otel.") + table.form().name +
+                                                        " took longer than " + std::to_string(longest_insert) + " s")
+                .hint("Have them do less, or use otel.on_batch: its functions run once per batch.");
+        }
     } else {
         insert(table);
     }
@@ -182,17 +198,16 @@ void call_batch_hooks(const PartitionedTable &table) {
     for (const BatchHook &hook : hooks) {
         if (hook.table != table.form().name)
             continue;
-        // Others wait for the gateway. Whoever runs a statement has a limit of their own.
-        const bool is_limited = MyBackendType == B_BG_WORKER && !get_timeout_active(STATEMENT_TIMEOUT);
+        const bool has_limit = is_limited();
         try {
             pg::in_subtransaction([&] {
-                const pg::Deadline deadline(is_limited ? settings::report_statement_timeout : 0);
+                const pg::Deadline deadline(has_limit ? settings::report_statement_timeout : 0);
                 call_hook(hook, table);
             });
         } catch (const pg::error &error) {
             warn(hook, error.sqlstate(), error.what(), error.hint_text());
         } catch (const pg::pg_error &error) {
-            if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !is_limited) ||
+            if ((error.sqlstate() == ERRCODE_QUERY_CANCELED && !has_limit) ||
                 error.sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
                 throw;
             warn(hook, error.sqlstate(), "function " + hook.name + " of otel.on_batch failed: " + error.message(),
