@@ -3,8 +3,20 @@
 
 namespace dbnet::telemetry {
 
+namespace {
+
+constexpr size_t most_kept = 64 * 1024 * 1024; // or one batch of a million records keeps its memory for ever
+
+} // namespace
+
 void Batch::clear() noexcept {
     arena.reset();
+    if (footprint() > most_kept) {
+        Batch fresh;
+        fresh.encode = encode;
+        *this = std::move(fresh);
+        return;
+    }
     requests.clear();
     resources.clear();
     scopes.clear();
@@ -21,6 +33,12 @@ void Batch::clear() noexcept {
     for (HashIndex *index : {&resource_index, &scope_index, &metric_index, &series_index})
         index->clear();
     last_resource = last_scope = {};
+}
+
+size_t Batch::records() const noexcept {
+    return resources.size() + scopes.size() + spans.size() + span_events.size() + span_links.size() +
+           number_points.size() + histogram_points.size() + exponential_histogram_points.size() +
+           summary_points.size() + log_records.size();
 }
 
 size_t Batch::footprint() const noexcept {

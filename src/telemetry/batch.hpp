@@ -2,9 +2,9 @@
 // in the request bodies and the batch's own memory. Filled by the decoders (pure C++), written to tables by the table
 // writer. Names as in the OTLP protos. Any process that takes telemetry.
 //
-// Memory: records and `arena` live until clear(), which keeps what is allocated for the next batch. Text is a view into
-// a request's body (the caller keeps it until the batch is written) or into the arena. It is valid UTF-8 without
-// U+0000.
+// Memory: records and `arena` live until clear(), which keeps what is allocated for the next batch, unless it is
+// much. Text is a view into a request's body (the caller keeps it until the batch is written) or into the arena. It is
+// valid UTF-8 without U+0000.
 #pragma once
 
 #include "telemetry/arena.hpp"
@@ -194,6 +194,8 @@ struct Batch {
     std::vector<LogRecord> log_records;
 
     void clear() noexcept;
+    // Items and what they consist of, resources and scopes. Metrics and series are never more than points.
+    size_t records() const noexcept;
     // Bytes held, roughly: also after clear().
     size_t footprint() const noexcept;
 

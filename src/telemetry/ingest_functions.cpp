@@ -26,7 +26,7 @@ public:
     }
     ~BatchInUse() {
         batch_->clear();
-        if (spare == nullptr && batch_->footprint() <= most_kept)
+        if (spare == nullptr)
             spare = batch_;
         else
             delete batch_;
@@ -37,7 +37,6 @@ public:
     Batch &operator*() noexcept { return *batch_; }
 
 private:
-    static constexpr size_t most_kept = 64 * 1024 * 1024;
     static Batch *spare;
 
     Batch *batch_;

@@ -119,15 +119,47 @@ TEST(TelemetryLogs, ManyReasonsStayShort) {
 TEST(TelemetryLogs, Endless) {
     // Two bytes a record in the body.
     std::string scope;
-    for (int i = 0; i < 2'000'010; ++i)
+    for (int i = 0; i < 1'000'010; ++i)
         scope += std::string("\x12\x00", 2);
     const std::string body =
         message([&](Writer &w) { w.add_message(1, message([&](Writer &r) { r.add_message(2, scope); })); });
     const Outcome outcome = decode_protobuf(Signal::logs, body);
-    EXPECT_EQ(outcome.decoded.taken, 2'000'000);
+    EXPECT_EQ(outcome.decoded.taken, 1'000'000);
     EXPECT_EQ(outcome.decoded.rejected, 10);
-    EXPECT_NE(outcome.decoded.message.find("the request holds more than 2000000 records; send smaller ones"),
+    EXPECT_NE(outcome.decoded.message.find("the request holds more than 1000000 records; send smaller ones"),
               std::string::npos);
+}
+
+TEST(TelemetryLogs, EndlessResources) {
+    const auto resource = [](int number) {
+        return message([&](Writer &w) {
+            w.add_message(1, message([&](Writer &r) { r.add_uint32(2, static_cast<uint32_t>(number)); }));
+            w.add_message(2, std::string("\x12\x00", 2)); // a scope with a record
+        });
+    };
+    const std::string body = message([&](Writer &w) {
+        for (int i = 0; i < 100'010; ++i)
+            w.add_message(1, resource(i));
+    });
+    Outcome outcome = decode_protobuf(Signal::logs, body);
+    EXPECT_EQ(outcome.batch.resources.size(), 99'999u); // and the scope
+    EXPECT_EQ(outcome.decoded.taken, 99'999);
+    EXPECT_EQ(outcome.decoded.rejected, 11);
+    EXPECT_NE(outcome.decoded.message.find("the request holds more than 100000 resources and scopes; send smaller"),
+              std::string::npos);
+    EXPECT_EQ(outcome.batch.records(), 199'999u);
+}
+
+TEST(TelemetryBatch, KeepsALittle) {
+    Batch batch;
+    batch.encode = [](std::string_view text, Arena &) { return text; };
+    batch.spans.resize(1000);
+    batch.clear();
+    EXPECT_EQ(batch.spans.capacity(), 1000u);
+    batch.log_records.resize(1'000'000);
+    batch.clear();
+    EXPECT_EQ(batch.footprint(), 0u);
+    EXPECT_NE(batch.encode, nullptr);
 }
 
 TEST(TelemetryResponse, Bodies) {

@@ -10,7 +10,8 @@ namespace {
 
 // Records of one request. Bodies are limited in bytes, but a record that says nothing takes two of them and a hundred
 // times as much memory here.
-constexpr int64_t most_records = 2'000'000;
+constexpr size_t most_records = 1'000'000;
+constexpr size_t most_owners = 100'000; // resources and scopes
 
 // The index of what has this hash, after `make` if it is new.
 template<class Record, class Make>
@@ -29,7 +30,7 @@ uint32_t intern(std::vector<Record> &records, HashIndex &index, const Hash &hash
 
 Intake::Intake(Signal signal, const Sender &sender, Batch &batch)
     : batch(batch), request(static_cast<uint32_t>(batch.requests.size())), signal_(signal), start_(batch.mark()),
-      records_before_(records()), items_before_(items()) {
+      records_before_(batch.records()), owners_before_(owners()), items_before_(items()) {
     // The last resource is known by its bytes alone.
     if (!batch.requests.empty() && batch.requests.back().sender.resource_attributes != sender.resource_attributes)
         batch.last_resource = {};
@@ -43,13 +44,21 @@ int64_t Intake::items() const noexcept {
                                 batch.summary_points.size());
 }
 
-int64_t Intake::records() const noexcept {
-    return items() + static_cast<int64_t>(batch.span_events.size() + batch.span_links.size());
+bool Intake::has_room() {
+    return batch.records() - records_before_ < most_records ||
+           refuse("the request holds more than " + std::to_string(most_records) + " records; send smaller ones");
 }
 
-bool Intake::has_room() {
-    return records() - records_before_ < most_records ||
-           refuse("the request holds more than " + std::to_string(most_records) + " records; send smaller ones");
+size_t Intake::owners() const noexcept {
+    return batch.resources.size() + batch.scopes.size();
+}
+
+// A limit of their own: they come after what is of them, which is lost with them.
+void Intake::refuse_without_room(Owner &owner) {
+    if (owner.is_refused || owners() - owners_before_ < most_owners)
+        return;
+    refuse("the request holds more than " + std::to_string(most_owners) + " resources and scopes; send smaller ones");
+    refuse_owner(owner);
 }
 
 bool Intake::finish_attributes(JsonbBuilder &builder, Jsonb &attributes) {
@@ -173,6 +182,7 @@ std::optional<uint32_t> Intake::intern_resource() {
         refuse("entityRefs are too big");
         refuse_owner(resource);
     }
+    refuse_without_room(resource);
     if (resource.is_refused)
         return std::nullopt;
     ContentHash hash;
@@ -200,6 +210,7 @@ std::optional<uint32_t> Intake::intern_scope() {
     Jsonb attributes = nullptr;
     if (!scope.is_refused && !finish_attributes(scope.attributes, attributes))
         refuse_owner(scope);
+    refuse_without_room(scope);
     if (scope.is_refused)
         return std::nullopt;
     ContentHash hash;

@@ -135,7 +135,8 @@ private:
     Level level() const;
     void drop(const Level &level);
     int64_t items() const noexcept;
-    int64_t records() const noexcept;
+    size_t owners() const noexcept;
+    void refuse_without_room(Owner &owner);
     std::string resource_place() const;
     std::string scope_place() const;
     std::string metric_place() const;
@@ -156,7 +157,7 @@ private:
 
     const Signal signal_;
     const Batch::Mark start_;
-    const int64_t records_before_;
+    const size_t records_before_, owners_before_;
     const int64_t items_before_;
     std::vector<std::pair<std::string_view, std::variant<std::string_view, int64_t, double, bool>>>
         pinned_; // in the arena
