@@ -20,17 +20,23 @@ using gateway::OtlpCall;
 using gateway::Token;
 
 constexpr size_t bytes_at_once = 64 * 1024 * 1024; // unpacked bodies in one transaction; one may be larger by itself
+// Records in one transaction; the last request may bring many more by itself.
+constexpr size_t records_at_once = 250'000;
+constexpr auto longest_lost = std::chrono::seconds(1); // in one turn, before the others are told to come again
 constexpr auto repeat_report_after = std::chrono::minutes(1);
 constexpr size_t longest_user_agent = 200;
 constexpr const char *not_a_bearer_token = "Authorization does not hold a bearer token";
 constexpr size_t most_admitted = 10'000;
 
-// By what the class of an SQLSTATE says about who can do something: the sender (400), time (503) or nobody (500).
+// By what the class of an SQLSTATE says about who can do something: the sender (400), time or the owner of a trigger,
+// which the data waits for with the sender (503), or nobody (500).
 int status_of(int sqlstate) {
     switch (ERRCODE_TO_CATEGORY(sqlstate)) {
     case MAKE_SQLSTATE('0', '8', '0', '0', '0'): // connection
     case MAKE_SQLSTATE('2', '5', '0', '0', '0'): // state of the transaction: read-only
+    case MAKE_SQLSTATE('2', '1', '0', '0', '0'): // queries of triggers
     case MAKE_SQLSTATE('4', '0', '0', '0', '0'): // deadlock, serialization
+    case MAKE_SQLSTATE('4', '2', '0', '0', '0'): // triggers: what they need is not there, or not theirs
     case MAKE_SQLSTATE('5', '3', '0', '0', '0'): // memory, disk
     case MAKE_SQLSTATE('5', '5', '0', '0', '0'): // locks
     case MAKE_SQLSTATE('5', '7', '0', '0', '0'): // canceled, shutting down
@@ -44,6 +50,18 @@ int status_of(int sqlstate) {
         return 400;
     default:
         return 500;
+    }
+}
+
+bool may_concern_one(int sqlstate) {
+    switch (ERRCODE_TO_CATEGORY(sqlstate)) {
+    case MAKE_SQLSTATE('2', '1', '0', '0', '0'):
+    case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
+    case MAKE_SQLSTATE('4', '2', '0', '0', '0'):
+    case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
+        return true;
+    default:
+        return sqlstate == ERRCODE_QUERY_CANCELED;
     }
 }
 
@@ -93,6 +111,7 @@ gateway::Admission GatewayIngest::admit(std::string_view authorization, bool is_
 }
 
 void GatewayIngest::serve(std::span<const OtlpCall> calls) {
+    lost_ = {};
     while (!calls.empty())
         calls = calls.subspan(serve_together(calls));
     batch_.clear();
@@ -106,13 +125,23 @@ size_t GatewayIngest::serve_together(std::span<const OtlpCall> calls) {
     if (!failure) {
         for (size_t i = 0; i < served.size(); i++)
             answer(served[i], verdicts_[i]);
-    } else if (failure->concerns_all || served.size() == 1) {
+    } else if (failure->concerns == Concerns::all || served.size() == 1) {
         for (const OtlpCall &call : served)
             application_.refuse(call, failure->status, failure->message);
     } else { // one of them spoils it for the others
+        bool is_hopeless = failure->concerns == Concerns::perhaps && lost_ >= longest_lost;
         for (const OtlpCall &call : served) {
+            if (is_hopeless) {
+                application_.refuse(call, failure->status, failure->message);
+                continue;
+            }
+            const auto start = std::chrono::steady_clock::now();
             failure = transaction({&call, 1});
             answer(call, failure ? Verdict{failure->status, failure->message, {}} : verdicts_.front());
+            if (!failure || failure->concerns == Concerns::request)
+                continue;
+            lost_ += std::chrono::steady_clock::now() - start;
+            is_hopeless = failure->concerns == Concerns::all || lost_ >= longest_lost;
         }
     }
     return served.size();
@@ -128,15 +157,17 @@ std::optional<GatewayIngest::Failure> GatewayIngest::transaction(std::span<const
     } else {
         application_.counters.commit.add(seconds.count());
     }
-    problem_ = failure && failure->concerns_all ? failure->message : "";
+    problem_ = failure && failure->concerns != Concerns::request ? failure->message : "";
     return failure;
 }
 
 std::optional<GatewayIngest::Failure> GatewayIngest::run_transaction(std::span<const OtlpCall> calls) {
-    const auto failed = [](int sqlstate, const char *message) {
+    const auto failed = [](int sqlstate, const char *message, const std::string &hint) {
         const int status = status_of(sqlstate);
-        return Failure{status, std::string("the database says: ") + message,
-                       status == 503 && sqlstate != ERRCODE_OUT_OF_MEMORY};
+        return Failure{status, std::string("the database says: ") + message, hint,
+                       status != 503 || sqlstate == ERRCODE_OUT_OF_MEMORY ? Concerns::request
+                       : may_concern_one(sqlstate)                        ? Concerns::perhaps
+                                                                          : Concerns::all};
     };
     verdicts_.clear();
     batch_.clear();
@@ -147,11 +178,11 @@ std::optional<GatewayIngest::Failure> GatewayIngest::run_transaction(std::span<c
         pg::in_transaction([&] { fill(calls); });
         return std::nullopt;
     } catch (const pg::pg_error &error) {
-        return failed(error.sqlstate(), error.what());
+        return failed(error.sqlstate(), error.what(), error.hint());
     } catch (const pg::error &error) {
-        return failed(error.sqlstate(), error.what());
+        return failed(error.sqlstate(), error.what(), error.hint_text());
     } catch (const std::bad_alloc &) {
-        return Failure{503, "the gateway has no memory left", false};
+        return Failure{503, "the gateway has no memory left", {}, Concerns::request};
     }
 }
 
@@ -159,7 +190,7 @@ void GatewayIngest::fill(std::span<const OtlpCall> calls) {
     batch_.encode = telemetry::database_text_encoder();
     for (const OtlpCall &call : calls) {
         verdicts_.push_back(take(call));
-        if (bytes_ >= bytes_at_once)
+        if (bytes_ >= bytes_at_once || batch_.records() >= records_at_once)
             break;
     }
     if (has_records(batch_))
@@ -228,7 +259,7 @@ void GatewayIngest::report(const Failure &failure) {
         return;
     reported_ = failure.message;
     reported_at_ = now;
-    pg::log("DBNet: telemetry is refused: " + failure.message);
+    pg::log("DBNet: telemetry is refused: " + failure.message, failure.hint);
 }
 
 } // namespace dbnet::bgworker

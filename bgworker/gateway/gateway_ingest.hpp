@@ -43,10 +43,15 @@ private:
         gateway::Token token;
         std::string client; // that showed it first
     };
+    enum class Concerns {
+        request, // what was sent
+        perhaps, // a lock, a trigger: what was sent, or every request
+        all,     // every request would fail
+    };
     struct Failure {
         int status;
-        std::string message;
-        bool concerns_all; // not what was sent: every request would fail
+        std::string message, hint;
+        Concerns concerns;
     };
 
     size_t serve_together(std::span<const gateway::OtlpCall> calls);
@@ -65,6 +70,7 @@ private:
     size_t bytes_ = 0;                                   // of all bodies in the batch, unpacked
     std::map<std::string, Sender, std::less<>> senders_; // of the transaction, by what they sent as token
     std::set<std::string, std::less<>> admitted_;        // texts of Authorization
+    std::chrono::steady_clock::duration lost_{};         // in this turn, on requests that failed by themselves
     bool must_leave_ = false;
     std::string problem_, reported_;
     std::chrono::steady_clock::time_point reported_at_;
