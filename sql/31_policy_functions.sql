@@ -593,42 +593,71 @@ END
 $$;
 COMMENT ON FUNCTION dbnet.policy_group(dbnet.policy, bigint, smallint, jsonb) IS 'Internal: the group to which a pane or series belongs; NULL: it does not match. Arguments: policy; resource, or series of metrics; kind or severity; grouping of the pane';
 
-CREATE FUNCTION dbnet.is_span_of_policy(policy dbnet.policy, name text, kind smallint, status_code smallint, attributes jsonb, group_values jsonb) RETURNS boolean
+-- What an item must be to be one of those that a group counts, beside its resource: as the panes tell them apart (see src/telemetry/panes/pane_rules.cpp).
+CREATE FUNCTION dbnet.policy_item_condition(policy dbnet.policy, resources integer[], group_values jsonb) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT NOT EXISTS (
-        SELECT FROM (SELECT m.key, m.value FROM dbnet.policy_pane_rule(policy) AS r, jsonb_each(r.match) AS m
-                     UNION ALL SELECT g.key, g.value FROM jsonb_each(group_values) AS g WHERE NOT dbnet.is_resource_name(g.key)) AS wanted
-        WHERE CASE wanted.key WHEN 'name' THEN to_jsonb(is_span_of_policy.name) WHEN 'kind' THEN to_jsonb(dbnet.kind_text(is_span_of_policy.kind)) WHEN 'status_code' THEN to_jsonb(is_span_of_policy.status_code)
-                              ELSE is_span_of_policy.attributes -> wanted.key END IS DISTINCT FROM wanted.value AND jsonb_typeof(wanted.value) <> 'null')
+    SELECT coalesce(string_agg(CASE
+            WHEN w.key = 'kind' THEN format('n.kind = ANY (%L)', ARRAY(SELECT k FROM generate_series(0, 5) AS k WHERE dbnet.is_among(dbnet.kind_text(k::smallint), w.value) OR dbnet.is_among(k::text, w.value)))
+            WHEN w.key = 'minimum_severity' THEN format('n.severity_number >= %L', dbnet.severity_number(w.value #>> '{}'))
+            WHEN w.key = 'name' THEN format('%s = %L', CASE policy.source WHEN 'spans' THEN 'n.name' ELSE 'coalesce(n.event_name, '''')' END, w.value #>> '{}')
+            WHEN w.key IN ('status_code', 'severity_number') THEN format('to_jsonb(n.%I) = %L', w.key, w.value)
+            -- An attribute of its own, else of its resource; null: of neither.
+            ELSE format('(coalesce(n.attributes -> %1$L, ''null'') = %2$L OR NOT n.attributes ? %1$L AND n.resource_id = ANY (%3$L))', w.key, w.value,
+                        ARRAY(SELECT r.resource_id FROM otel.resources AS r WHERE r.resource_id = ANY (resources) AND r.attributes -> w.key = w.value))
+        END, ' AND '), 'true')
+    FROM (SELECT * FROM jsonb_each(policy.match) UNION ALL SELECT * FROM jsonb_each(group_values)) AS w
+    WHERE NOT dbnet.is_resource_name(w.key) AND w.key <> ALL (CASE policy.source WHEN 'spans' THEN '{minimum_severity,severity_number}' ELSE '{kind,status_code}' END::text[])
     $$;
-COMMENT ON FUNCTION dbnet.is_span_of_policy(dbnet.policy, text, smallint, smallint, jsonb, jsonb) IS 'Internal: whether a span is one of those that a group counts, for samples';
+COMMENT ON FUNCTION dbnet.policy_item_condition(dbnet.policy, integer[], jsonb) IS 'Internal: condition of a query, on n of otel.spans or otel.logs: one of those that a group counts, of its resources. Arguments: policy; resources of the group; the group';
 
--- Telemetry is appended: what came last is at the end of a partition, and nothing but that is looked at, however much there is.
-CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb) RETURNS otel.trace_id[]
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+-- Telemetry is appended: what came last is at the end of a partition. It is read from there on and nothing else, however much there is: a bitmap of times would bring along
+-- all that has no summary yet.
+CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb, value double precision) RETURNS otel.trace_id[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off SET enable_indexscan = off
     AS $$
+#variable_conflict use_variable
 DECLARE
-    pages constant integer := 200; -- some thousand spans
-    has_own_panes boolean := EXISTS (SELECT FROM otel.pane_rule AS r WHERE r.rule = policy.number);
-    part regclass;
+    is_of_spans boolean := policy.source = 'spans';
+    is_error text := CASE WHEN is_of_spans THEN 'n.status_code = 2' ELSE 'n.severity_number >= 17' END;
+    -- What shows why the value is what it is.
+    is_telling text := CASE WHEN policy.aggregate = 'error_rate' AND value > 0 THEN is_error
+                            WHEN is_of_spans AND policy.aggregate ~ '^(p\d|average$|max$)' AND policy.operator LIKE '>%' AND value >= policy.threshold
+                            THEN format('n.duration_nano >= %L::float8 * 1000000', policy.threshold) ELSE 'true' END;
+    item text := format('SELECT n.trace_id, %s AS is_error, %s AS is_telling, n.%I AS weight', is_error, is_telling, CASE WHEN is_of_spans THEN 'duration_nano' ELSE 'severity_number' END);
+    condition text := 'n.bucket_time >= $1 AND n.bucket_time < $2 AND n.resource_id = ANY ($3) AND n.trace_id IS NOT NULL AND ' || dbnet.policy_item_condition(policy, resources, group_values);
+    pages integer;
+    items text;
+    oldest text;
+    is_all boolean;
+    is_found boolean;
     sample otel.trace_id[];
 BEGIN
-    SELECT o.partition INTO part FROM otel.partitions AS o
-        WHERE o.relation = CASE policy.source WHEN 'spans' THEN 'otel.spans'::regclass ELSE 'otel.logs'::regclass END AND o.from_time < window_end AND o.to_time >= window_end ORDER BY o.from_time LIMIT 1;
-    IF part IS NULL THEN
-        RETURN '{}';
-    END IF;
-    EXECUTE format('SELECT ARRAY(SELECT n.trace_id FROM %s AS n WHERE n.ctid >= %L::tid AND n.bucket_time >= $1 AND n.bucket_time < $2 AND n.resource_id = ANY ($3) AND n.trace_id IS NOT NULL'
-                   ' AND %s GROUP BY n.trace_id ORDER BY %s LIMIT 5)', part, format('(%s,0)', greatest(pg_relation_size(part) / current_setting('block_size')::integer - pages, 0)),
-                   CASE WHEN has_own_panes AND policy.source = 'spans' THEN 'dbnet.is_span_of_policy($4, n.name, n.kind, n.status_code, n.attributes, $5)' ELSE 'true' END,
-                   CASE policy.source WHEN 'spans' THEN 'bool_or(n.status_code = 2) DESC, max(n.duration_nano) DESC' ELSE 'max(n.severity_number) DESC' END)
-        INTO sample USING window_start, window_end, resources, policy, group_values;
-    RETURN sample;
+    FOREACH pages IN ARRAY '{200,1600,12800}'::integer[] LOOP
+        -- As many pages as that, of the last partition and, where it is smaller, of those before it.
+        SELECT string_agg(format('%s FROM %s AS n WHERE n.ctid >= ''(%s,0)'' AND %s', item, p.partition, p.first, condition), ' UNION ALL ') FILTER (WHERE p.first < p.size),
+               (array_agg(format('SELECT max(n.bucket_time) < $1 FROM %s AS n WHERE n.ctid >= ''(%s,0)'' AND n.ctid < ''(%s,0)''', p.partition, p.first, p.first + 1) ORDER BY p.from_time)
+                FILTER (WHERE p.first < p.size))[1],
+               max(p.total) <= pages
+            INTO items, oldest, is_all
+            FROM (SELECT s.*, greatest(s.total - pages, 0) AS first FROM (
+                SELECT o.partition, o.from_time, r.size, sum(r.size) OVER (ORDER BY o.from_time DESC) AS total
+                FROM otel.partitions AS o, LATERAL (SELECT pg_relation_size(o.partition) / current_setting('block_size')::integer AS size) AS r
+                WHERE o.relation = CASE WHEN is_of_spans THEN 'otel.spans' ELSE 'otel.logs' END::regclass AND o.from_time < window_end AND o.to_time > window_start) AS s
+            ) AS p;
+        EXIT WHEN items IS NULL;
+        EXECUTE format('SELECT array_agg(t.trace_id ORDER BY t.is_error DESC, t.weight DESC), bool_or(t.is_telling) FROM ('
+                       'SELECT i.trace_id, bool_or(i.is_error) AS is_error, bool_or(i.is_telling) AS is_telling, max(i.weight) AS weight FROM (%s) AS i GROUP BY i.trace_id ORDER BY 2 DESC, 4 DESC LIMIT 5) AS t', items)
+            INTO sample, is_found USING window_start, window_end, resources;
+        EXIT WHEN is_found OR is_all;
+        EXECUTE oldest INTO is_all USING window_start;
+        EXIT WHEN is_all;
+    END LOOP;
+    RETURN coalesce(sample, '{}');
 END
 $$;
-COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb) IS
-    'Internal: up to five traces of a group among what came last: with errors first, then the slowest; of logs the severest. Arguments: policy; resources of the group; the window; the group';
+COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb, double precision) IS
+    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, then in 12800, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found. Arguments: policy; resources of the group; the window; the group; the value that was measured';
 
 -- What the policy worker writes ----------------------------------------------------------------------------------------------
 

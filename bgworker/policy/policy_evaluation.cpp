@@ -419,9 +419,10 @@ bool PolicyEvaluation::write(std::vector<Outcome> &outcomes, Time now) {
         std::optional<int64> event;
         if (is_to_be_told(outcome.decision)) {
             const bool has_window = policy_.has_panes();
-            const std::string traces = has_window && outcome.observation.count > 0
-                                           ? collector_.sample_traces(policy_, outcome.name, seconds)
-                                           : "{}";
+            const std::string traces =
+                has_window && outcome.observation.count > 0
+                    ? collector_.sample_traces(policy_, outcome.name, seconds, outcome.observation.value)
+                    : "{}";
             const pg::Result inserted =
                 pg::execute(insert_event, policy_.number, int64{0}, int64{now}, outcome.name, word_of(outcome.decision),
                             policy::text_of(outcome.decision.reason), policy::text_of(outcome.group.state),

@@ -115,10 +115,10 @@ const pg::Statement read_transitions{R"sql(
 const pg::Statement find_group{
     "SELECT dbnet.policy_group(p, $2, $3::smallint, $4::jsonb) FROM dbnet.policy AS p WHERE p.number = $1"};
 
-// $1 number of the policy, $2 resources, $3 and $4 seconds, $5 grouping
+// $1 number of the policy, $2 resources, $3 and $4 seconds, $5 grouping, $6 value
 const pg::Statement sample{R"sql(
     SELECT dbnet.sample_traces(p, $2::text[]::integer[], timestamptz '2000-01-01 00:00:00+00' + $3 * interval '1 second',
-                               timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second', $5::jsonb)
+                               timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second', $5::jsonb, $6)
     FROM dbnet.policy AS p WHERE p.number = $1
 )sql"};
 
@@ -370,10 +370,12 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
     return true;
 }
 
-std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds) {
+std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
+                                     std::optional<double> value) {
     if (policy.source != Source::spans && policy.source != Source::logs)
         return "{}";
-    const pg::Result found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group);
+    const pg::Result found =
+        pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group, value);
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

@@ -6,6 +6,7 @@
 
 #include "policy/definition.hpp"
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -17,9 +18,10 @@ public:
     // may have changed.
     bool collect(const Definition &policy, Span seconds, Panes &panes);
 
-    // Some traces of a group in these seconds, as an array literal: with errors first, then the slowest. Of spans and
-    // logs alone.
-    std::string sample_traces(const Definition &policy, const std::string &group, Span seconds);
+    // Some traces of a group in these seconds that show why the value is what it is, as an array literal: with errors
+    // first, then the slowest. Of spans and logs alone.
+    std::string sample_traces(const Definition &policy, const std::string &group, Span seconds,
+                              std::optional<double> value);
 
 private:
     bool collect_recent(const Definition &policy, Span seconds, Panes &panes);

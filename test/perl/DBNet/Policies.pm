@@ -40,11 +40,13 @@ sub create {
     return $self->{node}->psql_ok("SET ROLE policy_owner; SELECT dbnet.create_policy($arguments)", $name // "policy $arguments");
 }
 
-# Spans of now, as if an exporter had sent them: resource, batch, spans with one trace id, pane. Options: node, service, count, errors, trace.
+# Spans of now, as if an exporter had sent them: resource, batch, spans with one trace id, pane. Options: node, service, count, errors, trace,
+# at (SQL, when they ended).
 sub spans {
     my ($self, %options) = (@_);
     my ($node, $service, $count, $errors) = ($options{node}, $options{service} // 'checkout', $options{count} // 100, $options{errors} // 0);
     my $trace = $options{trace} // '5b8efff798038103d269b633813fc60c';
+    my $at = $options{at} // 'now()';
     $self->{node}->safe_psql('postgres', <<"SQL");
 INSERT INTO otel.resources (hash, service_name, node, attributes, dropped_attributes_count)
     SELECT md5('$service/$node')::uuid, '$service', '$node', '{}', 0 WHERE NOT EXISTS (SELECT FROM otel.resources WHERE hash = md5('$service/$node')::uuid);
@@ -53,11 +55,11 @@ WITH batch AS (
         VALUES (now(), nextval('otel.batch_id'), now(), 'traces', '10.1.2.3', 'edge', 'otel-js/1.9', $count, 0) RETURNING batch_id)
 INSERT INTO otel.spans (bucket_time, trace_id, span_id, start_time, start_time_unix_nano, end_time_unix_nano, duration_nano, batch_id, flags, resource_id, scope_id,
         dropped_attributes_count, dropped_events_count, dropped_links_count, kind, status_code, name, attributes)
-    SELECT now(), '$trace', lpad(to_hex(n), 16, '0')::otel.span_id, now() - interval '20 ms', 1, 20000001, 20000000, batch.batch_id, 1, r.resource_id, 1, 0, 0, 0, 2,
+    SELECT $at, '$trace', lpad(to_hex(n), 16, '0')::otel.span_id, $at - interval '20 ms', 1, 20000001, 20000000, batch.batch_id, 1, r.resource_id, 1, 0, 0, 0, 2,
            CASE WHEN n <= $errors THEN 2 ELSE 0 END, 'POST /pay', '{}'
     FROM batch, otel.resources AS r, generate_series(1, $count) AS n WHERE r.hash = md5('$service/$node')::uuid;
 INSERT INTO otel.span_pane (bucket, count, error_count, duration_sum, duration_min, duration_max, rule, resource_id, kind, worker, grouping, durations)
-    SELECT date_trunc('second', now()), $count, $errors, $count * 2e7, 20000000, 20000000, 0, resource_id, 2, 1, '{}', otel.sketch(array_fill(2e7::float8, ARRAY[$count]))
+    SELECT date_trunc('second', $at), $count, $errors, $count * 2e7, 20000000, 20000000, 0, resource_id, 2, 1, '{}', otel.sketch(array_fill(2e7::float8, ARRAY[$count]))
     FROM otel.resources WHERE hash = md5('$service/$node')::uuid;
 SQL
     return;

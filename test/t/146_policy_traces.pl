@@ -1,0 +1,42 @@
+# The traces that a decision names are those of its group and window, also where another service sends very much more, and
+# where the window began in a partition that is over.
+use strict;
+use warnings FATAL => 'all';
+use DBNet::Cluster;
+use DBNet::Policies;
+use Test::More;
+
+my $node = DBNet::Cluster->started('policy_traces');
+my $policies = DBNet::Policies->new($node);
+my ($failed, $passed, $earlier) = map { $_ x 32 } qw(a b c);
+
+sub traces_are {
+    my ($policy, $traces, $name) = @_;
+    my $acts = "FROM dbnet.policy_event WHERE policy = '$policy' AND decision = 'act'";
+    $node->wait_for("SELECT count(*) $acts", "$policy decides", expected => '1');
+    return $node->query_is("SELECT trace_ids $acts", $traces, $name);
+}
+
+$policies->spans(service => 'sick', node => 'n1', count => 50, errors => 50, trace => $failed);
+$policies->spans(service => 'noisy', node => 'n1', count => 20_000);
+$policies->create(q{'alone', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'});
+traces_are('alone', "{$failed}", 'traces of a service are found behind those of another');
+$policies->create(q{'any', 'spans', aggregate => 'count', threshold => 10, match => '{"service_name": "sick"}', time_window => '10 minutes'});
+traces_are('any', "{$failed}", 'also where errors are not asked for');
+
+$policies->spans(service => 'sick', node => 'n1', count => 50, trace => $passed);
+$policies->create(q{'behind', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'});
+traces_are('behind', "{$failed,$passed}", 'of an error rate those that failed, though others came last');
+
+# The last second of the day before is in the window of a day, and in another partition than now.
+my $yesterday = q{date_trunc('day', now(), 'UTC') - interval '1 second'};
+$node->psql_ok("SELECT otel.ensure_partitions($yesterday, $yesterday)", 'the partition of yesterday');
+$policies->spans(service => 'early', node => 'n1', count => 50, errors => 50, trace => $earlier, at => $yesterday);
+$policies->create(q{'yesterday', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
+traces_are('yesterday', "{$earlier}", 'those of the partition before');
+$policies->spans(service => 'early', node => 'n1', count => 50, trace => $passed);
+$policies->create(q{'since', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
+traces_are('since', "{$earlier,$passed}", 'of both');
+
+$node->no_crash_in_log;
+done_testing();
