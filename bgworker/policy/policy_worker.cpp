@@ -18,7 +18,9 @@ namespace {
 
 using policy::Time;
 
-constexpr Time remove_every = 600 * policy::second;
+// A full portion was not all of it.
+constexpr Time remove_every = 600 * policy::second, remove_more_after = policy::second;
+constexpr int64 removed_at_once = 5000;
 
 // Which policies there are, in which version, and whether they may act. Versions are taken before they are committed,
 // so the newest one says nothing of the others.
@@ -27,7 +29,7 @@ const pg::Statement look_at_policies{
 const pg::Statement remove_events{
     "DELETE FROM dbnet.policy_event WHERE ctid = ANY (ARRAY(SELECT ctid FROM dbnet.policy_event"
     " WHERE id < dbnet.event_at(now() - $1 * interval '1 minute') AND action_state IS DISTINCT FROM 'waiting'"
-    " LIMIT 5000))"};
+    " LIMIT $2))"};
 
 class PolicyWorker {
 public:
@@ -98,12 +100,19 @@ private:
         const Time now = GetCurrentTimestamp();
         if (now < next_removal_)
             return;
+        has_more_to_remove_ = false;
         next_removal_ = now + remove_every;
-        pg::in_transaction([] { pg::execute(remove_events, settings::provenance_retention); });
+        pg::in_transaction([&] {
+            has_more_to_remove_ =
+                pg::execute(remove_events, settings::provenance_retention, removed_at_once).affected() ==
+                static_cast<uint64>(removed_at_once);
+        });
+        if (has_more_to_remove_)
+            next_removal_ = now + remove_more_after;
     }
 
     long timeout_ms() const {
-        Time due = actions_.due();
+        Time due = has_more_to_remove_ ? std::min(actions_.due(), next_removal_) : actions_.due();
         for (const auto &[name, evaluation] : evaluations_)
             due = std::min(due, evaluation->due());
         if (due == INT64_MAX)
@@ -117,6 +126,7 @@ private:
     PolicyActions actions_;
     std::string versions_; // of dbnet.policy when it was read
     Time next_removal_ = 0;
+    bool has_more_to_remove_ = false;
 };
 
 PolicyActions *running_actions = nullptr;

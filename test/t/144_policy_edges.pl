@@ -164,5 +164,20 @@ subtest 'a backtest says what has happened' => sub {
 };
 
 owner('SELECT dbnet.drop_policy(name) FROM dbnet.policy', 'drop all');
+
+subtest 'decisions go when they are older than what is on record, however many' => sub {
+    $policies->create(sprintf(qq{'kept_on_record', 'query', threshold => 1, $query}, 'absent'));
+    # Ids say when: of 2020, and of now. What waits for its action does so for as long as it takes.
+    $node->psql_ok(q{INSERT INTO dbnet.policy_event (id, at, policy, policy_version, owner, grouping, decision, state, mode, action_state, next_attempt_at)
+        SELECT dbnet.event_at(t.at) + n, t.at, 'kept_on_record', 1, 'policy_owner'::regrole, '{}', 'act', 'firing', 'act', t.action_state, 'infinity'
+        FROM (VALUES (timestamptz '2020-01-01', 'done', 11000), ('2020-01-02', 'waiting', 2), ('2020-01-03', NULL, 3), (now() - interval '1 hour', 'done', 4)) AS t(at, action_state, count), generate_series(1, t.count) AS n},
+        'decisions of years ago, and of this hour');
+    new_worker();
+    $node->wait_for(q{SELECT string_agg(concat_ws(' ', is_old, action_state, count), ', ' ORDER BY is_old)
+        FROM (SELECT at < '2021-01-01' AS is_old, action_state, count(*) FROM dbnet.policy_event WHERE policy = 'kept_on_record' GROUP BY 1, 2) AS e},
+        'what is old goes, in portions, but for what waits', expected => 'f done 4, t waiting 2');
+    owner(q{SELECT dbnet.drop_policy('kept_on_record')}, 'drop it');
+};
+
 $node->no_crash_in_log;
 done_testing();
