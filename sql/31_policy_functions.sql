@@ -611,10 +611,10 @@ CREATE FUNCTION dbnet.policy_item_condition(policy dbnet.policy, resources integ
     $$;
 COMMENT ON FUNCTION dbnet.policy_item_condition(dbnet.policy, integer[], jsonb) IS 'Internal: condition of a query, on n of otel.spans or otel.logs: one of those that a group counts, of its resources. Arguments: policy; resources of the group; the group';
 
--- Telemetry is appended: what came last is at the end of a partition. It is read from there on and nothing else, however much there is: a bitmap of times would bring along
--- all that has no summary yet.
+-- Telemetry is appended: what came last is at the end of a partition. It is read from there on and nothing else, however much there is. OFFSET 0 keeps the planner from the index
+-- of times, which brings along all that has no summary yet; of the spans only the first ones count, so that very many traces need no room.
 CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb, value double precision) RETURNS otel.trace_id[]
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off SET enable_indexscan = off
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_variable
 DECLARE
@@ -635,7 +635,7 @@ DECLARE
 BEGIN
     FOREACH pages IN ARRAY '{200,1600,12800}'::integer[] LOOP
         -- As many pages as that, of the last partition and, where it is smaller, of those before it.
-        SELECT string_agg(format('%s FROM %s AS n WHERE n.ctid >= ''(%s,0)'' AND %s', item, p.partition, p.first, condition), ' UNION ALL ') FILTER (WHERE p.first < p.size),
+        SELECT string_agg(format('%s FROM (SELECT * FROM %s WHERE ctid >= ''(%s,0)'' OFFSET 0) AS n WHERE %s', item, p.partition, p.first, condition), ' UNION ALL ') FILTER (WHERE p.first < p.size),
                (array_agg(format('SELECT max(n.bucket_time) < $1 FROM %s AS n WHERE n.ctid >= ''(%s,0)'' AND n.ctid < ''(%s,0)''', p.partition, p.first, p.first + 1) ORDER BY p.from_time)
                 FILTER (WHERE p.first < p.size))[1],
                max(p.total) <= pages
@@ -647,7 +647,8 @@ BEGIN
             ) AS p;
         EXIT WHEN items IS NULL;
         EXECUTE format('SELECT array_agg(t.trace_id ORDER BY t.is_error DESC, t.weight DESC), bool_or(t.is_telling) FROM ('
-                       'SELECT i.trace_id, bool_or(i.is_error) AS is_error, bool_or(i.is_telling) AS is_telling, max(i.weight) AS weight FROM (%s) AS i GROUP BY i.trace_id ORDER BY 2 DESC, 4 DESC LIMIT 5) AS t', items)
+                       'SELECT i.trace_id, bool_or(i.is_error) AS is_error, bool_or(i.is_telling) AS is_telling, max(i.weight) AS weight '
+                       'FROM (SELECT * FROM (%s) AS u ORDER BY is_error DESC, weight DESC LIMIT 1000) AS i GROUP BY i.trace_id ORDER BY 2 DESC, 4 DESC LIMIT 5) AS t', items)
             INTO sample, is_found USING window_start, window_end, resources;
         EXIT WHEN is_found OR is_all;
         EXECUTE oldest INTO is_all USING window_start;
