@@ -91,6 +91,9 @@ DECLARE
     place integer;
     statement text;
 BEGIN
+    IF statements IS NULL THEN
+        RETURN NULL; -- a report: nobody can make it
+    END IF;
     BEGIN
         FOR place IN 1..cardinality(statements) LOOP
             IF place = cardinality(statements) THEN

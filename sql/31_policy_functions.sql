@@ -613,7 +613,7 @@ COMMENT ON FUNCTION dbnet.policy_item_condition(dbnet.policy, integer[], jsonb) 
 
 -- Telemetry is appended: what came last is at the end of a partition. It is read from there on and nothing else, however much there is. OFFSET 0 keeps the planner from the index
 -- of times, which brings along all that has no summary yet; of the spans only the first ones count, so that very many traces need no room.
-CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb, value double precision) RETURNS otel.trace_id[]
+CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb, value double precision, most_pages integer) RETURNS otel.trace_id[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_variable
@@ -634,6 +634,7 @@ DECLARE
     sample otel.trace_id[];
 BEGIN
     FOREACH pages IN ARRAY '{200,1600,12800}'::integer[] LOOP
+        EXIT WHEN pages > most_pages;
         -- As many pages as that, of the last partition and, where it is smaller, of those before it.
         SELECT string_agg(format('%s FROM (SELECT * FROM %s WHERE ctid >= ''(%s,0)'' OFFSET 0) AS n WHERE %s', item, p.partition, p.first, condition), ' UNION ALL ') FILTER (WHERE p.first < p.size),
                (array_agg(format('SELECT max(n.bucket_time) < $1 FROM %s AS n WHERE n.ctid >= ''(%s,0)'' AND n.ctid < ''(%s,0)''', p.partition, p.first, p.first + 1) ORDER BY p.from_time)
@@ -657,8 +658,8 @@ BEGIN
     RETURN coalesce(sample, '{}');
 END
 $$;
-COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb, double precision) IS
-    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, then in 12800, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found. Arguments: policy; resources of the group; the window; the group; the value that was measured';
+COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb, double precision, integer) IS
+    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, then in 12800, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found. Arguments: policy; resources of the group; the window; the group; the value that was measured; pages to look at at most';
 
 -- What the policy worker writes ----------------------------------------------------------------------------------------------
 

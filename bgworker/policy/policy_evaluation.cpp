@@ -421,7 +421,8 @@ bool PolicyEvaluation::write(std::vector<Outcome> &outcomes, Time now) {
             const bool has_window = policy_.has_panes();
             const std::string traces =
                 has_window && outcome.observation.count > 0
-                    ? collector_.sample_traces(policy_, outcome.name, seconds, outcome.observation.value)
+                    ? collector_.sample_traces(policy_, outcome.name, seconds, outcome.observation.value,
+                                               outcome.decision.verdict == policy::Verdict::act)
                     : "{}";
             const pg::Result inserted =
                 pg::execute(insert_event, policy_.number, int64{0}, int64{now}, outcome.name, word_of(outcome.decision),

@@ -118,7 +118,7 @@ const pg::Statement find_group{
 // $1 number of the policy, $2 resources, $3 and $4 seconds, $5 grouping, $6 value
 const pg::Statement sample{R"sql(
     SELECT dbnet.sample_traces(p, $2::text[]::integer[], timestamptz '2000-01-01 00:00:00+00' + $3 * interval '1 second',
-                               timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second', $5::jsonb, $6)
+                               timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second', $5::jsonb, $6, $7::integer)
     FROM dbnet.policy AS p WHERE p.number = $1
 )sql"};
 
@@ -128,6 +128,9 @@ constexpr Second settled_after = 120, look_for_late_every = 60;
 // What lies ahead of the window is read along: a row that was committed before a look is not new at the next one, and
 // senders' clocks may be ahead by as much (telemetry/tables/event_time.hpp).
 constexpr Second clock_tolerance = 300;
+
+// Among which traces are looked for: of what acts, why it does is worth up to a second; the others wait for it.
+constexpr int64 least_pages = 200, most_pages = 12'800;
 
 constexpr size_t most_remembered = 100'000; // answers of group_of(), some hundred bytes each
 
@@ -371,11 +374,11 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
 }
 
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
-                                     std::optional<double> value) {
+                                     std::optional<double> value, bool is_acting) {
     if (policy.source != Source::spans && policy.source != Source::logs)
         return "{}";
-    const pg::Result found =
-        pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group, value);
+    const pg::Result found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group,
+                                         value, is_acting ? most_pages : least_pages);
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

@@ -19,9 +19,9 @@ public:
     bool collect(const Definition &policy, Span seconds, Panes &panes);
 
     // Some traces of a group in these seconds that show why the value is what it is, as an array literal: with errors
-    // first, then the slowest. Of spans and logs alone.
+    // first, then the slowest. Of spans and logs alone; looks far back only for a decision that acts.
     std::string sample_traces(const Definition &policy, const std::string &group, Span seconds,
-                              std::optional<double> value);
+                              std::optional<double> value, bool is_acting);
 
 private:
     bool collect_recent(const Definition &policy, Span seconds, Panes &panes);
