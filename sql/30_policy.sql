@@ -158,7 +158,7 @@ COMMENT ON COLUMN dbnet.policy_event.threshold IS 'with what';
 COMMENT ON COLUMN dbnet.policy_event.count IS 'items in the window';
 COMMENT ON COLUMN dbnet.policy_event.window_start IS 'the window: from ...';
 COMMENT ON COLUMN dbnet.policy_event.window_end IS '... to';
-COMMENT ON COLUMN dbnet.policy_event.trace_ids IS 'some traces of the window: those with errors, and the slowest';
+COMMENT ON COLUMN dbnet.policy_event.trace_ids IS 'some traces of the group and window: those with errors, and the slowest; of metrics those that exemplars name';
 COMMENT ON COLUMN dbnet.policy_event.mode IS 'mode of the policy';
 COMMENT ON COLUMN dbnet.policy_event.action IS 'what is to be called; NULL = nothing';
 COMMENT ON COLUMN dbnet.policy_event.action_state IS 'waiting | done | failed (for good, see error) | shadow (would have been called); NULL = no action';

@@ -661,6 +661,30 @@ $$;
 COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb, double precision, integer) IS
     'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, then in 12800, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found. Arguments: policy; resources of the group; the window; the group; the value that was measured; pages to look at at most';
 
+-- Of a metric its exemplars tell: single measurements with the trace that they are of.
+CREATE FUNCTION dbnet.sample_exemplars(policy dbnet.policy, series bigint[], window_start timestamptz, window_end timestamptz) RETURNS otel.trace_id[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    points CONSTANT integer := 1000; -- with exemplars that are looked at
+BEGIN
+    RETURN ARRAY(
+        SELECT e.trace_id
+        FROM (SELECT n.exemplars FROM (
+                  SELECT p.time, p.exemplars FROM otel.number_points AS p
+                      WHERE p.series_id = ANY (series) AND p.bucket_time >= window_start AND p.time >= window_start AND p.time < window_end AND p.exemplars IS NOT NULL
+                  UNION ALL SELECT p.time, p.exemplars FROM otel.histogram_points AS p
+                      WHERE p.series_id = ANY (series) AND p.bucket_time >= window_start AND p.time >= window_start AND p.time < window_end AND p.exemplars IS NOT NULL
+                  UNION ALL SELECT p.time, p.exemplars FROM otel.exponential_histogram_points AS p
+                      WHERE p.series_id = ANY (series) AND p.bucket_time >= window_start AND p.time >= window_start AND p.time < window_end AND p.exemplars IS NOT NULL
+              ) AS n ORDER BY n.time DESC LIMIT points) AS n,
+             LATERAL (SELECT (x ->> 'trace_id')::otel.trace_id AS trace_id, (x ->> 'value')::float8 AS value FROM jsonb_array_elements(n.exemplars) AS x WHERE x ? 'trace_id') AS e
+        GROUP BY e.trace_id ORDER BY max(CASE WHEN policy.operator LIKE '<%' THEN - e.value ELSE e.value END) DESC NULLS LAST, e.trace_id LIMIT 5);
+END
+$$;
+COMMENT ON FUNCTION dbnet.sample_exemplars(dbnet.policy, bigint[], timestamptz, timestamptz) IS
+    'Internal: up to five traces that exemplars of metrics name, those first that are furthest beyond the threshold. Arguments: policy; series of the group; the window';
+
 -- What the policy worker writes ----------------------------------------------------------------------------------------------
 
 CREATE FUNCTION dbnet.policy_event_of(policy dbnet.policy, event bigint, at timestamptz, group_values jsonb, decision text, reason text, state text, value double precision, count bigint,

@@ -122,6 +122,13 @@ const pg::Statement sample{R"sql(
     FROM dbnet.policy AS p WHERE p.number = $1
 )sql"};
 
+// $1 number of the policy, $2 series, $3 and $4 seconds
+const pg::Statement sample_of_metrics{R"sql(
+    SELECT dbnet.sample_exemplars(p, $2::text[]::bigint[], timestamptz '2000-01-01 00:00:00+00' + $3 * interval '1 second',
+                                  timestamptz '2000-01-01 00:00:00+00' + ($4 + 1) * interval '1 second')
+    FROM dbnet.policy AS p WHERE p.number = $1
+)sql"};
+
 // What is older than this is looked at less often: however long a window is, little of it is read at each turn.
 constexpr Second settled_after = 120, look_for_late_every = 60;
 
@@ -375,10 +382,12 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
 
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
                                      std::optional<double> value, bool is_acting) {
-    if (policy.source != Source::spans && policy.source != Source::logs)
-        return "{}";
-    const pg::Result found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group,
-                                         value, is_acting ? most_pages : least_pages);
+    pg::Result found;
+    if (policy.source == Source::metrics)
+        found = pg::execute(sample_of_metrics, policy.number, subjects_[group], seconds.first, seconds.last);
+    else if (policy.source == Source::spans || policy.source == Source::logs)
+        found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group, value,
+                            is_acting ? most_pages : least_pages);
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

@@ -19,7 +19,7 @@ public:
     bool collect(const Definition &policy, Span seconds, Panes &panes);
 
     // Some traces of a group in these seconds that show why the value is what it is, as an array literal: with errors
-    // first, then the slowest. Of spans and logs alone; looks far back only for a decision that acts.
+    // first, then the slowest; of metrics, what exemplars name. Looks far back only for a decision that acts.
     std::string sample_traces(const Definition &policy, const std::string &group, Span seconds,
                               std::optional<double> value, bool is_acting);
 

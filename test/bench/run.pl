@@ -560,7 +560,7 @@ import_objects();
 $node->stop;
 $api->stop;
 Bench::Scale::run(wanted => \&wanted, result => \&result, median => \&median);
-Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median);
+Bench::Gateway::run(wanted => \&wanted, result => \&result, median => \&median, percentile => \&percentile);
 Bench::RollOver::run(wanted => \&wanted, result => \&result, median => \&median);
 telemetry_decode();
 

@@ -38,5 +38,15 @@ $policies->spans(service => 'early', node => 'n1', count => 50, trace => $passed
 $policies->create(q{'since', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
 traces_are('since', "{$earlier,$passed}", 'of both');
 
+# Of a metric, what its exemplars name.
+my ($high, $low) = map { $_ x 32 } qw(d e);
+$node->psql_ok(sprintf(q{
+    SELECT otel.ingest_metrics(replace('{"resourceMetrics": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "agent"}}]}, "scopeMetrics": [{"metrics": [
+        {"name": "cpu", "gauge": {"dataPoints": [{"timeUnixNano": "AT", "asDouble": 0.95, "exemplars": [
+            {"timeUnixNano": "AT", "asDouble": 0.2, "traceId": "%s", "spanId": "0000000000000001"}, {"timeUnixNano": "AT", "asDouble": 0.9, "traceId": "%s", "spanId": "0000000000000002"},
+            {"timeUnixNano": "AT", "asDouble": 0.99}]}]}}]}]}]}', 'AT', ((extract(epoch FROM now()) - 2) * 1000000000)::bigint::text)::jsonb)}, $low, $high), 'a metric with exemplars');
+$policies->create(q{'metric', 'metrics', aggregate => 'last', threshold => 0.9, match => '{"metric": "cpu"}', time_window => '10 minutes'});
+traces_are('metric', "{$high,$low}", 'of a metric those of its exemplars, the highest first');
+
 $node->no_crash_in_log;
 done_testing();

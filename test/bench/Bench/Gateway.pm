@@ -7,8 +7,9 @@ use warnings FATAL => 'all';
 use Bench::Process qw(cpu_seconds);
 use DBNet::Cluster;
 use DBNet::Gateway;
+use Demo::Example2;
 use IPC::Run ();
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 my ($load, $probe) = map { "$ENV{DBNET_TOP}/build/bench_$_" } qw(otlp probe);
 # Requests by spans per request: enough of them for a second or more.
@@ -20,8 +21,8 @@ my $spans_of_trace = 10;    # of bench_otlp
 # wanted(name), result(name, value, unit, runs, reference), median(values): of run.pl.
 sub run {
     my (%harness) = @_;
-    my ($wanted, $result, $median) = @harness{qw(wanted result median)};
-    return if !grep { $wanted->($_) } qw(gateway. paper.traces otlp.protobuf_copy_ratio otlp.json_copy_ratio);
+    my ($wanted, $result, $median, $percentile) = @harness{qw(wanted result median percentile)};
+    return if !grep { $wanted->($_) } qw(gateway. paper.traces otlp.protobuf_copy_ratio otlp.json_copy_ratio policy.react_gateway);
     my $node = DBNet::Cluster->started('bench_gateway', fsync => 1, conf => "shared_buffers = '256MB'\nmin_wal_size = '4GB'\nmax_wal_size = '8GB'\n");
     my $self = bless { node => $node, gateway => DBNet::Gateway->open($node) }, __PACKAGE__;
     # As a server is that has been at work: plans, partitions and caches are there, its buffers are memory that it has, and
@@ -71,8 +72,48 @@ sub run {
         $result->('gateway.protobuf_10x1000', $sent->{rate}, 'spans/s', 1);
         $result->('gateway.protobuf_10x1000_p99_ms', $sent->{p99}, 'ms', 1);
     }
+    if ($wanted->('policy.react_gateway')) {
+        my ($rate, @reactions) = $self->react(60);
+        $result->('policy.react_gateway_ms_p50', $percentile->(0.5, @reactions), 'ms', scalar @reactions);
+        $result->('policy.react_gateway_ms_p99', $percentile->(0.99, @reactions), 'ms', scalar @reactions, 250);
+        $result->('policy.react_gateway_load', $rate, 'spans/s', 1);
+    }
     $node->stop;
     return;
+}
+
+# While the gateway takes all that twenty connections send: the load in spans/s, and ms from an exporter's request to the
+# action of a policy that its spans make act, for each of so many nodes that turn bad.
+sub react {
+    my ($self, $nodes) = @_;
+    my $node = $self->{node};
+    $node->safe_psql('postgres', q{
+        CREATE SCHEMA bench;
+        CREATE TABLE bench.called (node text, at timestamptz);
+        CREATE PROCEDURE bench.act(event dbnet.policy_event) LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO bench.called VALUES (event.grouping ->> 'node', clock_timestamp());
+        END $$;
+        SELECT dbnet.create_policy('bad', 'spans', aggregate => 'error_rate', threshold => 0.1, minimum_count => 20, group_by => '{node}', action => 'bench.act(dbnet.policy_event)', mode => 'act')});
+    $node->worker_pid('policy worker');
+    my $out = '';
+    my $sent = IPC::Run::start([ $load, $self->{gateway}->port, 'protobuf', 20, 100, 1_000_000 ], '>', \$out);
+    my $count = sub { return $node->safe_psql('postgres', 'SELECT coalesce(sum(count), 0) FROM otel.span_pane WHERE rule = 0') };
+    sleep 1;
+    my ($begun, $spans) = (time, $count->());
+    my %sent;
+    for my $n (1 .. $nodes) {
+        my (undef, $request) = Demo::Example2::spans("bad-$n", count => 100, errors => 50, milliseconds => 20);
+        $sent{"bad-$n"} = time;
+        my $answer = $self->{gateway}->post('/v1/traces', body => $request);
+        die "spans were refused: $answer->{status} $answer->{body}\n" if $answer->{status} != 200;
+        sleep 0.05;
+    }
+    my $rate = ($count->() - $spans) / (time - $begun);
+    $node->poll_query_until('postgres', "SELECT count(DISTINCT node) = $nodes FROM bench.called") or die "actions were not called\n";
+    $sent->kill_kill;
+    my %called = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT node, min(extract(epoch FROM at)) FROM bench.called GROUP BY node');
+    return ($rate, map { 1000 * ($called{$_} - $sent{$_}) } keys %sent);
 }
 
 sub cpu {
