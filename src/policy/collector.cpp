@@ -6,6 +6,7 @@
 #include "policy/counted.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 namespace dbnet::policy {
 namespace {
@@ -136,8 +137,10 @@ constexpr Second settled_after = 120, look_for_late_every = 60;
 // senders' clocks may be ahead by as much (telemetry/tables/event_time.hpp).
 constexpr Second clock_tolerance = 300;
 
-// Among which traces are looked for: of what acts, why it does is worth up to a second; the others wait for it.
-constexpr int64 least_pages = 200, most_pages = 12'800;
+// Among which traces are looked for, far for what acts. The other policies wait meanwhile: where many act at once, a
+// tenth of the time goes into that.
+constexpr int64 near_pages = 200, far_pages = 1'600;
+constexpr int share_of_far = 10;
 
 constexpr size_t most_remembered = 100'000; // answers of group_of(), some hundred bytes each
 
@@ -382,12 +385,18 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
 
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
                                      std::optional<double> value, bool is_acting) {
+    using Clock = std::chrono::steady_clock;
+    static Clock::time_point far_again; // of all policies
+    const Clock::time_point begun = Clock::now();
+    const bool is_far = is_acting && begun >= far_again;
     pg::Result found;
     if (policy.source == Source::metrics)
         found = pg::execute(sample_of_metrics, policy.number, subjects_[group], seconds.first, seconds.last);
     else if (policy.source == Source::spans || policy.source == Source::logs)
         found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group, value,
-                            is_acting ? most_pages : least_pages);
+                            is_far ? far_pages : near_pages);
+    if (is_far)
+        far_again = Clock::now() + share_of_far * (Clock::now() - begun);
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

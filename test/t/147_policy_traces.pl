@@ -10,6 +10,13 @@ my $node = DBNet::Cluster->started('policy_traces');
 my $policies = DBNet::Policies->new($node);
 my ($failed, $passed, $earlier) = map { $_ x 32 } qw(a b c);
 
+# A worker looks far back a tenth of its time at most: another one has not done so yet.
+sub rest {
+    my $pid = $node->worker_pid('policy worker');
+    $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+    return $node->wait_for("SELECT count(*) FROM dbnet.worker WHERE process = 'policy worker' AND pid <> $pid", 'another policy worker', expected => '1');
+}
+
 sub traces_are {
     my ($policy, $traces, $name) = @_;
     my $acts = "FROM dbnet.policy_event WHERE policy = '$policy' AND decision = 'act'";
@@ -21,10 +28,12 @@ $policies->spans(service => 'sick', node => 'n1', count => 50, errors => 50, tra
 $policies->spans(service => 'noisy', node => 'n1', count => 20_000);
 $policies->create(q{'alone', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'});
 traces_are('alone', "{$failed}", 'traces of a service are found behind those of another');
+rest();
 $policies->create(q{'any', 'spans', aggregate => 'count', threshold => 10, match => '{"service_name": "sick"}', time_window => '10 minutes'});
 traces_are('any', "{$failed}", 'also where errors are not asked for');
 
 $policies->spans(service => 'sick', node => 'n1', count => 50, trace => $passed);
+rest();
 $policies->create(q{'behind', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'});
 traces_are('behind', "{$failed,$passed}", 'of an error rate those that failed, though others came last');
 
@@ -32,9 +41,11 @@ traces_are('behind', "{$failed,$passed}", 'of an error rate those that failed, t
 my $yesterday = q{date_trunc('day', now(), 'UTC') - interval '1 second'};
 $node->psql_ok("SELECT otel.ensure_partitions($yesterday, $yesterday)", 'the partition of yesterday');
 $policies->spans(service => 'early', node => 'n1', count => 50, errors => 50, trace => $earlier, at => $yesterday);
+rest();
 $policies->create(q{'yesterday', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
 traces_are('yesterday', "{$earlier}", 'those of the partition before');
 $policies->spans(service => 'early', node => 'n1', count => 50, trace => $passed);
+rest();
 $policies->create(q{'since', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
 traces_are('since', "{$earlier,$passed}", 'of both');
 
