@@ -148,9 +148,11 @@ inline bool walk_expression(Node *node, bool (*f)(Node *, void *), void *context
 #endif
 }
 
-// JSON_OBJECT() and the like (16).
+// JSON_OBJECT() and the like (16), JSON_VALUE() and the like (17).
 inline bool makes_json([[maybe_unused]] const Node *node) {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 170000
+    return IsA(node, JsonConstructorExpr) || IsA(node, JsonExpr);
+#elif PG_VERSION_NUM >= 160000
     return IsA(node, JsonConstructorExpr);
 #else
     return false;

@@ -385,18 +385,19 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
 
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
                                      std::optional<double> value, bool is_acting) {
-    using Clock = std::chrono::steady_clock;
-    static Clock::time_point far_again; // of all policies
-    const Clock::time_point begun = Clock::now();
-    const bool is_far = is_acting && begun >= far_again;
     pg::Result found;
-    if (policy.source == Source::metrics)
+    if (policy.source == Source::metrics) {
         found = pg::execute(sample_of_metrics, policy.number, subjects_[group], seconds.first, seconds.last);
-    else if (policy.source == Source::spans || policy.source == Source::logs)
+    } else if (policy.source == Source::spans || policy.source == Source::logs) {
+        using Clock = std::chrono::steady_clock;
+        static Clock::time_point far_again; // of all policies
+        const Clock::time_point begun = Clock::now();
+        const bool is_far = is_acting && begun >= far_again;
         found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group, value,
                             is_far ? far_pages : near_pages);
-    if (is_far)
-        far_again = Clock::now() + share_of_far * (Clock::now() - begun);
+        if (is_far)
+            far_again = Clock::now() + share_of_far * (Clock::now() - begun);
+    }
     return found.rows() > 0 ? std::string(found.text(0, 0)) : "{}";
 }
 

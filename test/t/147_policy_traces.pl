@@ -17,8 +17,11 @@ sub rest {
     return $node->wait_for("SELECT count(*) FROM dbnet.worker WHERE process = 'policy worker' AND pid <> $pid", 'another policy worker', expected => '1');
 }
 
+my $policy_count = 0;    # without a policy there is no worker
 sub traces_are {
-    my ($policy, $traces, $name) = @_;
+    my ($policy, $arguments, $traces, $name) = @_;
+    rest() if $policy_count++;
+    $policies->create("'$policy', $arguments");
     my $acts = "FROM dbnet.policy_event WHERE policy = '$policy' AND decision = 'act'";
     $node->wait_for("SELECT count(*) $acts", "$policy decides", expected => '1');
     return $node->query_is("SELECT trace_ids $acts", $traces, $name);
@@ -26,28 +29,24 @@ sub traces_are {
 
 $policies->spans(service => 'sick', node => 'n1', count => 50, errors => 50, trace => $failed);
 $policies->spans(service => 'noisy', node => 'n1', count => 20_000);
-$policies->create(q{'alone', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'});
-traces_are('alone', "{$failed}", 'traces of a service are found behind those of another');
-rest();
-$policies->create(q{'any', 'spans', aggregate => 'count', threshold => 10, match => '{"service_name": "sick"}', time_window => '10 minutes'});
-traces_are('any', "{$failed}", 'also where errors are not asked for');
+traces_are('alone', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'},
+    "{$failed}", 'traces of a service are found behind those of another');
+traces_are('any', q{'spans', aggregate => 'count', threshold => 10, match => '{"service_name": "sick"}', time_window => '10 minutes'},
+    "{$failed}", 'also where errors are not asked for');
 
 $policies->spans(service => 'sick', node => 'n1', count => 50, trace => $passed);
-rest();
-$policies->create(q{'behind', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'});
-traces_are('behind', "{$failed,$passed}", 'of an error rate those that failed, though others came last');
+traces_are('behind', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'},
+    "{$failed,$passed}", 'of an error rate those that failed, though others came last');
 
 # The last second of the day before is in the window of a day, and in another partition than now.
 my $yesterday = q{date_trunc('day', now(), 'UTC') - interval '1 second'};
 $node->psql_ok("SELECT otel.ensure_partitions($yesterday, $yesterday)", 'the partition of yesterday');
 $policies->spans(service => 'early', node => 'n1', count => 50, errors => 50, trace => $earlier, at => $yesterday);
-rest();
-$policies->create(q{'yesterday', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
-traces_are('yesterday', "{$earlier}", 'those of the partition before');
+traces_are('yesterday', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'},
+    "{$earlier}", 'those of the partition before');
 $policies->spans(service => 'early', node => 'n1', count => 50, trace => $passed);
-rest();
-$policies->create(q{'since', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'});
-traces_are('since', "{$earlier,$passed}", 'of both');
+traces_are('since', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'},
+    "{$earlier,$passed}", 'of both');
 
 # Of a metric, what its exemplars name.
 my ($high, $low) = map { $_ x 32 } qw(d e);
@@ -56,8 +55,8 @@ $node->psql_ok(sprintf(q{
         {"name": "cpu", "gauge": {"dataPoints": [{"timeUnixNano": "AT", "asDouble": 0.95, "exemplars": [
             {"timeUnixNano": "AT", "asDouble": 0.2, "traceId": "%s", "spanId": "0000000000000001"}, {"timeUnixNano": "AT", "asDouble": 0.9, "traceId": "%s", "spanId": "0000000000000002"},
             {"timeUnixNano": "AT", "asDouble": 0.99}]}]}}]}]}]}', 'AT', ((extract(epoch FROM now()) - 2) * 1000000000)::bigint::text)::jsonb)}, $low, $high), 'a metric with exemplars');
-$policies->create(q{'metric', 'metrics', aggregate => 'last', threshold => 0.9, match => '{"metric": "cpu"}', time_window => '10 minutes'});
-traces_are('metric', "{$high,$low}", 'of a metric those of its exemplars, the highest first');
+traces_are('metric', q{'metrics', aggregate => 'last', threshold => 0.9, match => '{"metric": "cpu"}', time_window => '10 minutes'},
+    "{$high,$low}", 'of a metric those of its exemplars, the highest first');
 
 $node->no_crash_in_log;
 done_testing();

@@ -5,6 +5,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
+use DBNet::NearAndFar;
 use DBNet::Process;
 use IO::Select;
 use IO::Socket::INET;
@@ -66,20 +67,7 @@ my $log = "$ENV{TESTLOGDIR}/relay.log";
 my $relay = DBNet::Process->start(name => 'relay', log => $log, code => \&relay);
 my $times = sub { my ($word) = @_; return scalar(() = PostgreSQL::Test::Utils::slurp_file($log) =~ /^$word$/mg) };
 
-my $far = $api->directory . '/far';
-open my $out, '>', $far or die "$far: $!";
-print $out PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s/:$port\b/:$relay_port/r;
-close $out;
-my $mirror = sub {
-    my ($server) = @_;
-    return "CREATE TABLE net.$server (name text PRIMARY KEY, labels jsonb DEFAULT '{\"of\": \"$server\"}', data jsonb);
-        SELECT dbnet.mirror('$server', 'v1', 'ConfigMap', 'net.$server', namespace => '$space', label_selector => 'of=$server', mode => 'manage',
-            columns => '{\"name\": \"metadata.name\", \"labels\": \"metadata.labels\", \"data\": \"data\"}');
-        INSERT INTO net.$server (name, data) VALUES ('$server', '{\"turn\": \"0\"}');";
-};
-$node->psql_ok('CREATE SCHEMA net;' . $api->create_server('far', kubeconfig => $far) . $api->create_server('near') . $mirror->('far') . $mirror->('near'), 'two servers');
-$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'rows of both are sent');
-$node->wait_for(q{SELECT DISTINCT state FROM dbnet.mirror_status}, 'both are watched', expected => 'synced');
+DBNet::NearAndFar::set_up($node, $api, PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s/:$port\b/:$relay_port/r);
 
 my $began = time;
 my $note = sub { note(sprintf '%s: %.0f s', $_[0], time - $began) };

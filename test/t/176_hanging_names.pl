@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
 use DBNet::Cluster;
+use DBNet::NearAndFar;
 use Test::More;
 
 DBNet::Need::need('own_servers', 'own_network', 'own_names');
@@ -14,20 +15,7 @@ my $api = DBNet::Api->start(nodes_ready => 0, controllers => 0, proxy => 0);
 my $node = DBNet::Cluster->started('hanging_names', conf => 'dbnet.lease_duration = 3');
 my $space = $api->namespace;
 
-my $far = $api->directory . '/far';
-open my $out, '>', $far or die "$far: $!";
-print $out PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s{^(\s*)server: "?https://[^:]*:(\d+)"?$}{$1server: https://far.example:$2\n$1tls-server-name: localhost}mr;
-close $out;
-my $mirror = sub {
-    my ($server) = @_;
-    return "CREATE TABLE net.$server (name text PRIMARY KEY, labels jsonb DEFAULT '{\"of\": \"$server\"}', data jsonb);
-        SELECT dbnet.mirror('$server', 'v1', 'ConfigMap', 'net.$server', namespace => '$space', label_selector => 'of=$server', mode => 'manage',
-            columns => '{\"name\": \"metadata.name\", \"labels\": \"metadata.labels\", \"data\": \"data\"}');
-        INSERT INTO net.$server (name) VALUES ('$server');";
-};
-$node->psql_ok('CREATE SCHEMA net;' . $api->create_server('far', kubeconfig => $far) . $mirror->('far') . $api->create_server('near', lease_namespace => $space) . $mirror->('near'), 'two servers');
-$node->query_is(q{SELECT * FROM dbnet.wait_synced('60 s')}, '', 'rows of both are sent');
-$node->wait_for(q{SELECT DISTINCT state FROM dbnet.mirror_status}, 'both are watched', expected => 'synced');
+DBNet::NearAndFar::set_up($node, $api, PostgreSQL::Test::Utils::slurp_file($api->kubeconfig) =~ s{^(\s*)server: "?https://[^:]*:(\d+)"?$}{$1server: https://far.example:$2\n$1tls-server-name: localhost}mr, lease_namespace => $space);
 
 # Threads of a process that look names up: all but the first one.
 sub lookups { my ($pid) = @_; return grep { !m{/$pid$} } glob "/proc/$pid/task/*" }

@@ -25,6 +25,7 @@ extern "C" {
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 }
 
@@ -100,7 +101,7 @@ bool refuses(Node *node, void *context) {
         refused.domain = reinterpret_cast<CoerceToDomain *>(node)->resulttype;
         return true;
     }
-    if (pg::compat::makes_json(node)) { // by the casts that types have
+    if (pg::compat::makes_json(node)) { // by casts and domains that types have
         refused.makes_json = true;
         return true;
     }
@@ -109,7 +110,7 @@ bool refuses(Node *node, void *context) {
 
 pg::error refusal(const Refused &refused) {
     if (refused.makes_json)
-        return {ERRCODE_INSUFFICIENT_PRIVILEGE, "it makes JSON, which may call casts of somebody else's"};
+        return {ERRCODE_INSUFFICIENT_PRIVILEGE, "it makes or takes apart JSON, which may call casts of somebody else's"};
     const bool is_function = OidIsValid(refused.function);
     const std::string name(std::string_view(pg::call([&] {
         return static_cast<const char *>(is_function ? format_procedure(refused.function)
