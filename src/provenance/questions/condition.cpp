@@ -110,7 +110,8 @@ bool refuses(Node *node, void *context) {
 
 pg::error refusal(const Refused &refused) {
     if (refused.makes_json)
-        return {ERRCODE_INSUFFICIENT_PRIVILEGE, "it makes or takes apart JSON, which may call casts of somebody else's"};
+        return {ERRCODE_INSUFFICIENT_PRIVILEGE,
+                "it makes or takes apart JSON, which may call casts of somebody else's"};
     const bool is_function = OidIsValid(refused.function);
     const std::string name(std::string_view(pg::call([&] {
         return static_cast<const char *>(is_function ? format_procedure(refused.function)
