@@ -92,9 +92,12 @@ SELECT deep(1);
 \set VERBOSITY default
 RESET max_stack_depth;
 SELECT * FROM chain.show();
+-- (the moment decides whether it is in the UPDATE or between two)
+\set SHOW_CONTEXT never
 SET statement_timeout = '50ms';
 DO $$ BEGIN LOOP UPDATE node SET note = 'timeout' WHERE id = 1; END LOOP; END $$;
 RESET statement_timeout;
+\set SHOW_CONTEXT errors
 UPDATE node SET note = 'after' WHERE id = 1;
 SELECT * FROM chain.show();
 
