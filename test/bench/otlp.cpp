@@ -1,5 +1,6 @@
 // Load for the gateway: sends OTLP trace requests over keep-alive connections, each with one request at a time, and
-// prints "<spans/s> <p50 ms> <p99 ms> <requests not answered with 200>". Bodies are made before the clock starts.
+// prints "<spans/s> <p50 ms> <p99 ms> <requests not answered with 200>"; where the gateway is gone before the end,
+// "<requests answered with 200> <connections>" and exit status 3. Bodies are made before the clock starts.
 //
 //     bench_otlp <port> <protobuf|json> <connections> <spans per request> <requests>
 //
@@ -197,12 +198,17 @@ int main(int count, char **arguments) {
 
     int begun = 0, done = 0, refused = 0;
     std::vector<double> milliseconds;
+    const auto gone = [&] {
+        std::printf("%d %d\n", done - refused, connection_count);
+        std::fflush(stdout);
+        std::_Exit(3);
+    };
     const auto send_more = [&](Connection &connection) {
         while (connection.request && connection.sent < connection.request->size()) {
             const ssize_t size = send(connection.socket, connection.request->data() + connection.sent,
                                       connection.request->size() - connection.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
             if (size < 0 && errno != EAGAIN)
-                fail("send");
+                gone();
             if (size < 0)
                 return;
             connection.sent += static_cast<size_t>(size);
@@ -220,7 +226,7 @@ int main(int count, char **arguments) {
         while ((size = recv(connection.socket, piece, sizeof piece, MSG_DONTWAIT)) > 0)
             connection.received.append(piece, static_cast<size_t>(size));
         if (size == 0 || errno != EAGAIN)
-            fail("the gateway closed a connection");
+            gone();
         if (const size_t length = answer_length(connection.received); length > 0) {
             milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - connection.start).count());
             refused += connection.received.compare(0, 12, "HTTP/1.1 200") != 0;

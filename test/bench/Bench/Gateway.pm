@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 use Bench::Process qw(cpu_seconds);
 use DBNet::Cluster;
 use DBNet::Gateway;
+use DBNet::Wait qw(wait_until);
 use Demo::Example2;
 use IPC::Run ();
 use Time::HiRes qw(sleep time);
@@ -78,6 +79,13 @@ sub run {
         $result->('policy.react_gateway_ms_p99', $percentile->(0.99, @reactions), 'ms', scalar @reactions, 250);
         $result->('policy.react_gateway_load', $rate, 'spans/s', 1);
     }
+    if ($wanted->('gateway.kill9')) {
+        my @kills = map { $self->kill_under_load } 1 .. 3;
+        # Of three, the worst. Sent and not answered: at most one request of a connection; a sender sends it again.
+        $result->('gateway.kill9_lost_requests', $percentile->(1, map { $_->{lost} } @kills), 'requests', scalar @kills, 0);
+        $result->('gateway.kill9_acknowledged_requests', $median->(map { $_->{acknowledged} } @kills), 'requests', scalar @kills);
+        $result->('gateway.kill9_unanswered_requests', $percentile->(1, map { $_->{unanswered} } @kills), 'requests', scalar @kills, 20);
+    }
     $node->stop;
     return;
 }
@@ -114,6 +122,27 @@ sub react {
     $sent->kill_kill;
     my %called = map { split /\|/ } split /\n/, $node->safe_psql('postgres', 'SELECT node, min(extract(epoch FROM at)) FROM bench.called GROUP BY node');
     return ($rate, map { 1000 * ($called{$_} - $sent{$_}) } keys %sent);
+}
+
+# Kills the gateway worker while it takes all that twenty connections send, and with it every session: what was
+# acknowledged and is not there (lost), or is there and was not acknowledged (unanswered).
+sub kill_under_load {
+    my ($self) = @_;
+    my ($node, $spans) = ($self->{node}, 100);
+    my $stored = sub { return $node->safe_psql('postgres', 'SELECT count(*) FROM otel.span') };
+    my $before = $stored->();
+    my ($out, $err) = ('', '');
+    my $sent = IPC::Run::start([ $load, $self->{gateway}->port, 'protobuf', 20, $spans, 1_000_000 ], '>', \$out, '2>', \$err);
+    $node->poll_query_until('postgres', "SELECT count(*) > $before + 100000 FROM otel.span") or die "spans do not come\n";
+    kill 'KILL', $node->worker_pid('gateway worker');
+    $sent->finish;
+    my ($acknowledged, $connections) = split ' ', $out;
+    die "$load ended otherwise: $out$err\n" if $sent->result != 3 || $connections != 20;
+    wait_until(sub { my ($status) = $node->run_sql('SELECT 1'); return $status == 0 }, 120) or die "the server does not come back\n";
+    $node->worker_pid('gateway worker');
+    my $requests = ($stored->() - $before) / $spans;
+    my $lost = $acknowledged > $requests ? $acknowledged - $requests : 0;
+    return { acknowledged => $acknowledged, lost => $lost, unanswered => $requests - $acknowledged + $lost };
 }
 
 sub cpu {
