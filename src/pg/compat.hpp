@@ -33,6 +33,9 @@ extern "C" {
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#endif
 }
 
 // Macros of PostgreSQL that break C++ libraries included later.
@@ -156,6 +159,15 @@ inline bool makes_json([[maybe_unused]] const Node *node) {
     return IsA(node, JsonConstructorExpr);
 #else
     return false;
+#endif
+}
+
+// With virtual columns (18) replaced by their expressions: no row holds them.
+inline Node *with_virtual_columns([[maybe_unused]] Relation relation, [[maybe_unused]] int variable, Node *expression) {
+#if PG_VERSION_NUM >= 180000
+    return expand_generated_columns_in_expr(expression, relation, variable);
+#else
+    return expression;
 #endif
 }
 

@@ -142,6 +142,12 @@ Node *read_condition(Oid trigger, Oid &table) {
     }
     systable_endscan(scan);
     table_close(triggers, AccessShareLock);
+    if (condition == nullptr)
+        return nullptr;
+    const Relation relation = table_open(table, AccessShareLock);
+    for (const int variable : {PRS2_OLD_VARNO, PRS2_NEW_VARNO})
+        condition = pg::compat::with_virtual_columns(relation, variable, condition);
+    table_close(relation, AccessShareLock);
     ChangeVarNodes(condition, PRS2_OLD_VARNO, INNER_VAR, 0);
     ChangeVarNodes(condition, PRS2_NEW_VARNO, OUTER_VAR, 0);
     return condition;

@@ -168,6 +168,14 @@ sub replace_worker {
     return $self->worker_pid($process, %options, other_than => $old);
 }
 
+# As the parent's, whose time limit is for the whole session; this one's is for each statement.
+sub background_psql {
+    my ($self, @arguments) = @_;
+    my $session = $self->SUPER::background_psql(@arguments);
+    $session->set_query_timer_restart;
+    return $session;
+}
+
 # As the parent's, and waits until the postmaster is reaped: start() refuses while its pid exists.
 sub kill9 {
     my ($self) = @_;
