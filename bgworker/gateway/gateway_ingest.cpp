@@ -28,15 +28,32 @@ constexpr size_t longest_user_agent = 200;
 constexpr const char *not_a_bearer_token = "Authorization does not hold a bearer token";
 constexpr size_t most_admitted = 10'000;
 
+// What a trigger does wrong, or does not find: its owner can mend that.
+bool is_fault_of_trigger(int sqlstate) {
+    switch (ERRCODE_TO_CATEGORY(sqlstate)) {
+    case MAKE_SQLSTATE('2', '0', '0', '0', '0'): // a CASE without the case
+    case MAKE_SQLSTATE('2', '1', '0', '0', '0'): // a query of too many rows
+    case MAKE_SQLSTATE('2', '4', '0', '0', '0'): // cursors
+    case MAKE_SQLSTATE('2', 'D', '0', '0', '0'): // COMMIT
+    case MAKE_SQLSTATE('2', 'F', '0', '0', '0'): // no RETURN
+    case MAKE_SQLSTATE('3', '4', '0', '0', '0'): // cursors, by name
+    case MAKE_SQLSTATE('3', '8', '0', '0', '0'): // functions in other languages
+    case MAKE_SQLSTATE('3', '9', '0', '0', '0'): // how a function is called, and answers
+    case MAKE_SQLSTATE('3', 'F', '0', '0', '0'): // schemas
+    case MAKE_SQLSTATE('4', '2', '0', '0', '0'): // what is not there, or not theirs
+        return true;
+    default:
+        return false;
+    }
+}
+
 // By what the class of an SQLSTATE says about who can do something: the sender (400), time or the owner of a trigger,
 // which the data waits for with the sender (503), or nobody (500).
 int status_of(int sqlstate) {
     switch (ERRCODE_TO_CATEGORY(sqlstate)) {
     case MAKE_SQLSTATE('0', '8', '0', '0', '0'): // connection
     case MAKE_SQLSTATE('2', '5', '0', '0', '0'): // state of the transaction: read-only
-    case MAKE_SQLSTATE('2', '1', '0', '0', '0'): // queries of triggers
     case MAKE_SQLSTATE('4', '0', '0', '0', '0'): // deadlock, serialization
-    case MAKE_SQLSTATE('4', '2', '0', '0', '0'): // triggers: what they need is not there, or not theirs
     case MAKE_SQLSTATE('5', '3', '0', '0', '0'): // memory, disk
     case MAKE_SQLSTATE('5', '5', '0', '0', '0'): // locks
     case MAKE_SQLSTATE('5', '7', '0', '0', '0'): // canceled, shutting down
@@ -49,19 +66,17 @@ int status_of(int sqlstate) {
     case MAKE_SQLSTATE('P', '0', '0', '0', '0'): // triggers of users
         return 400;
     default:
-        return 500;
+        return is_fault_of_trigger(sqlstate) ? 503 : 500;
     }
 }
 
 bool may_concern_one(int sqlstate) {
     switch (ERRCODE_TO_CATEGORY(sqlstate)) {
-    case MAKE_SQLSTATE('2', '1', '0', '0', '0'):
     case MAKE_SQLSTATE('4', '0', '0', '0', '0'):
-    case MAKE_SQLSTATE('4', '2', '0', '0', '0'):
     case MAKE_SQLSTATE('5', '5', '0', '0', '0'):
         return true;
     default:
-        return sqlstate == ERRCODE_QUERY_CANCELED;
+        return is_fault_of_trigger(sqlstate) || sqlstate == ERRCODE_QUERY_CANCELED;
     }
 }
 
