@@ -3,6 +3,7 @@
 #include "settings.hpp"
 
 #include "gateway/http/listen_address.hpp"
+#include "gateway/otlp/allowed_origins.hpp"
 #include "pg/guard.hpp"
 #include "provenance/hooks/traceparent.hpp"
 
@@ -33,6 +34,8 @@ char *exec_plugins = nullptr;
 int exec_timeout = 30;
 int capture_buffer_limit = 8192;
 char *gateway_listen = nullptr;
+bool gateway_require_token = false;
+char *gateway_allowed_origins = nullptr;
 char *gateway_certificate_file = nullptr;
 char *gateway_key_file = nullptr;
 char *gateway_client_ca_file = nullptr;
@@ -137,6 +140,18 @@ extern "C" bool dbnet_check_listen_address(char **value, void **, GucSource) {
     return false;
 }
 
+extern "C" bool dbnet_check_origins(char **value, void **, GucSource) {
+    const std::optional<std::string_view> bad = gateway::bad_origin_in(*value);
+    if (!bad)
+        return true;
+    GUC_check_errdetail("\"%.*s\" is no origin.", static_cast<int>(bad->size()), bad->data());
+    GUC_check_errhint(
+        "An origin is written as browsers send it, scheme://host or scheme://host:port without a path and without the "
+        "default port: https://shop.example, http://localhost:3000. https://*.shop.example, http://localhost:* and "
+        "https://* are many, * alone is any. Separate them by commas.");
+    return false;
+}
+
 void define_text(const char *name, const char *short_text, const char *long_text, char **variable, GucContext who,
                  GucStringCheckHook check) {
     DefineCustomStringVariable(name, short_text, long_text, variable, "", who, GUC_SUPERUSER_ONLY, check, nullptr,
@@ -204,6 +219,12 @@ void define_all() {
                 "host:port; empty: none. Set it for one database: ALTER DATABASE ... SET. Beyond loopback it needs "
                 "dbnet.gateway_certificate_file, and senders need a token.",
                 &gateway_listen, PGC_SUSET, dbnet_check_listen_address);
+    DefineCustomBoolVariable("dbnet.gateway_require_token", "Takes no OpenTelemetry data without a token.",
+                             "Beyond loopback it never does.", &gateway_require_token, false, PGC_SUSET, 0, nullptr,
+                             nullptr, nullptr);
+    define_text("dbnet.gateway_allowed_origins", "Origins of web pages that may send OpenTelemetry data (CORS).",
+                "As browsers send them, separated by commas: https://shop.example; * alone: any; empty: none.",
+                &gateway_allowed_origins, PGC_SUSET, dbnet_check_origins);
     define_text("dbnet.gateway_certificate_file", "Certificate of DBNet's listeners (PEM, with its chain).",
                 "Empty: plain HTTP.", &gateway_certificate_file, PGC_SIGHUP, nullptr);
     define_text("dbnet.gateway_key_file", "Private key to dbnet.gateway_certificate_file (PEM).", nullptr,

@@ -23,6 +23,8 @@ extern int exec_timeout;             // dbnet.exec_timeout: s that a credential 
 extern int capture_buffer_limit; // dbnet.capture_buffer_limit: kB per transaction, above: "compare the mirror" instead
 
 extern char *gateway_listen;           // dbnet.gateway_listen: host:port of the OTLP receiver, empty: none
+extern bool gateway_require_token;     // dbnet.gateway_require_token: of senders, also on loopback
+extern char *gateway_allowed_origins;  // dbnet.gateway_allowed_origins: whose pages may send (CORS), empty: nobody's
 extern char *gateway_certificate_file; // dbnet.gateway_certificate_file: PEM, of both listeners; empty: no TLS
 extern char *gateway_key_file;         // dbnet.gateway_key_file: PEM
 extern char *gateway_client_ca_file;   // dbnet.gateway_client_ca_file: PEM; set: clients must have a certificate of it

@@ -59,7 +59,7 @@ public:
     [[noreturn]] void run() {
         while (true) {
             listener_.turn();
-            application_.require_token(listener_.is_public());
+            follow_settings();
             serve();
             if (ingest_.must_leave())
                 throw Leave{};
@@ -68,6 +68,14 @@ public:
     }
 
 private:
+    void follow_settings() {
+        application_.require_tokens(listener_.is_public() || settings::gateway_require_token, listener_.is_public());
+        if (allowed_origins_ != settings::gateway_allowed_origins) {
+            allowed_origins_ = settings::gateway_allowed_origins;
+            application_.allow_origins(gateway::AllowedOrigins(allowed_origins_));
+        }
+    }
+
     void serve() {
         gateway::HttpServer *const server = listener_.server();
         if (server == nullptr)
@@ -134,7 +142,8 @@ private:
     HttpListener listener_;
     GatewayIngest ingest_;
     GatewayReport report_;
-    size_t together_ = 0; // requests that were served last
+    std::string allowed_origins_; // as the application has them
+    size_t together_ = 0;         // requests that were served last
     Clock::time_point gather_until_;
 };
 

@@ -31,6 +31,13 @@ SET dbnet.gateway_listen = 'example.org:4318';
 SET dbnet.api_listen = '127.0.0.1';
 RESET dbnet.gateway_listen;
 
+-- origins of pages
+SET dbnet.gateway_allowed_origins = 'https://shop.example, http://localhost:*';
+SET dbnet.gateway_allowed_origins = '*';
+SET dbnet.gateway_allowed_origins = 'https://shop.example, https://shop.example/';
+SET dbnet.gateway_allowed_origins = 'https://shop.example,';
+RESET dbnet.gateway_allowed_origins;
+
 -- the prefix is ours: a misspelt setting is an error
 SET dbnet.hold_object = 1;
 

@@ -365,5 +365,52 @@ subtest 'tokens that nobody made are told from others without a look at the tabl
     }
 };
 
+subtest 'browsers of allowed origins are let in' => sub {
+    my @asks = ('Access-Control-Request-Method: POST', 'Access-Control-Request-Headers: authorization,content-type');
+    my $preflight = sub { my ($origin) = @_; return $gateway->request('OPTIONS', '/v1/traces', headers => [ "Origin: $origin", @asks ]) };
+    my $cors = sub {
+        my ($answer) = @_;
+        return join ' ', $answer->{status}, map { "$_=$answer->{headers}{$_}" } grep { /^access-control|^vary$/ } sort keys %{ $answer->{headers} };
+    };
+    my $readable = 'access-control-allow-credentials=true';
+    my $allowed = sub { my ($origin) = @_; return "access-control-allow-origin=$origin access-control-expose-headers=Retry-After vary=Origin" };
+    $node->safe_psql('postgres', q{ALTER SYSTEM SET dbnet.gateway_allowed_origins = 'https://shop.example, http://localhost:*'; SELECT pg_reload_conf()});
+    wait_until(sub { $preflight->('https://shop.example')->{status} == 204 });
+    is($cors->($preflight->('http://localhost:3000')),
+        "204 $readable access-control-allow-headers=Content-Type, Content-Encoding, Authorization, X-Requested-With, traceparent, tracestate, baggage"
+          . ' access-control-allow-methods=POST access-control-allow-origin=http://localhost:3000 access-control-expose-headers=Retry-After access-control-max-age=7200 vary=Origin',
+        'a preflight');
+    my $sent = sub { my ($origin, $body, @headers) = @_; return $cors->($gateway->post('/v1/traces', body => $body, headers => [ "Origin: $origin", @headers ])) };
+    my $shop = $allowed->('https://shop.example');
+    is($sent->('https://shop.example', DBNet::Gateway::traces(1, name => 'page')), "200 $readable $shop", 'spans');
+    $node->query_is(q{SELECT count(*) FROM otel.spans WHERE name = 'page'}, '1', 'are there');
+    is($sent->('https://shop.example', '{'), "400 $readable $shop", 'what cannot be read');
+    is($sent->('https://shop.example', '{}', 'Authorization: Bearer x'), "401 $readable $shop", 'a token that nobody made');
+    my $session = $node->background_psql('postgres');
+    $session->query_safe('BEGIN; LOCK TABLE otel.batch IN ACCESS EXCLUSIVE MODE');
+    is($sent->('https://shop.example', DBNet::Gateway::traces(1)), "503 $readable $shop", 'what the database does not take now');
+    $session->query_safe('ROLLBACK');
+    $session->quit;
+    is($cors->($preflight->('https://other.example')), '405', 'a preflight of another origin');
+    is($sent->('https://other.example', DBNet::Gateway::traces(1)), '200', 'whose request without one is answered, for nobody to read');
+    $node->safe_psql('postgres', 'ALTER SYSTEM RESET dbnet.gateway_allowed_origins; SELECT pg_reload_conf()');
+    ok(wait_until(sub { $cors->($preflight->('https://shop.example')) eq '405' }), 'nobody is let in any more');
+};
+
+subtest 'a token is required on loopback, too, where that is set' => sub {
+    my $token = $node->safe_psql('postgres', q{SELECT dbnet.create_token('sender', 'required', scope => 'ingest')});
+    my $send = sub { my (@headers) = @_; return $gateway->post('/v1/traces', body => DBNet::Gateway::traces(1, name => 'required'), headers => \@headers) };
+    $node->safe_psql('postgres', 'ALTER DATABASE postgres SET dbnet.gateway_require_token = on');
+    ok(wait_until(sub { ((eval { $gateway->post('/v1/logs', body => '{}') } // {})->{status} // 0) == 401 }), 'at once');
+    my $answer = refused($send->(), 401, qr/a bearer token is required/, 'without a token');
+    is($answer->{headers}{'www-authenticate'}, 'Bearer', 'as beyond loopback');
+    refused($send->("Authorization: Bearer ${token}x"), 401, qr/./, 'with another');
+    is($send->("Authorization: Bearer $token")->{status}, 200, 'with one');
+    $node->query_is(q{SELECT count(*) FROM otel.spans WHERE name = 'required'}, '1', 'nothing else is there');
+    is($gateway->get($_)->{status}, 200, "$_ needs none on loopback") for '/healthz', '/readyz', '/metrics';
+    $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET dbnet.gateway_require_token');
+    ok(wait_until(sub { ((eval { $send->() } // {})->{status} // 0) == 200 }), 'and not any more');
+};
+
 $node->no_crash_in_log;
 done_testing();

@@ -29,6 +29,8 @@ SELECT pg_temp.refused(role, statement) FROM unnest(ARRAY['connection_plain', 'c
     $$CREATE USER MAPPING FOR CURRENT_USER SERVER lab OPTIONS (token 'x')$$,
     $$CREATE FOREIGN DATA WRAPPER own$$,
     $$SET dbnet.gateway_listen = '127.0.0.1:1'$$,
+    $$SET dbnet.gateway_require_token = off$$,
+    $$SET dbnet.gateway_allowed_origins = '*'$$,
     $$SET dbnet.api_listen = '127.0.0.1:1'$$,
     $$ALTER DATABASE postgres SET dbnet.gateway_listen = '127.0.0.1:1'$$,
     $$SELECT dbnet.check_server('lab')$$,

@@ -59,7 +59,28 @@ protected:
         return got;
     }
 
-    OtlpApplication application{[](std::string_view, bool) { return Admission{}; }};
+    // Asks for what a browser does of a page at `origin`, which wants to send spans as JSON.
+    std::string preflight(std::string_view origin, std::string_view path = "/v1/traces") {
+        return answer_to(send("OPTIONS " + std::string(path) +
+                              " HTTP/1.1\r\nHost: a\r\nOrigin: " + std::string(origin) +
+                              "\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: "
+                              "authorization,content-type\r\nConnection: close\r\n\r\n"));
+    }
+    std::string answer_to(int client) {
+        std::string got;
+        run_until([&] {
+            char piece[4096];
+            const ssize_t size = recv(client, piece, sizeof piece, MSG_DONTWAIT);
+            if (size > 0)
+                got.append(piece, static_cast<size_t>(size));
+            return size == 0;
+        });
+        return got;
+    }
+
+    OtlpApplication application{[](std::string_view shown, bool) {
+        return shown == "good" ? Admission{} : Admission{401, "not good"};
+    }};
     std::unique_ptr<HttpServer> server;
 
 private:
@@ -71,7 +92,102 @@ bool holds_line(const std::string &answer, std::string_view line) {
     return answer.find("\r\n" + std::string(line) + "\r\n") != answer.npos;
 }
 
+bool holds_no_cors(const std::string &answer) {
+    return answer.find("Access-Control") == answer.npos && answer.find("Vary") == answer.npos;
+}
+
+bool lets_page_read(const std::string &answer, std::string_view origin) {
+    return holds_line(answer, "Access-Control-Allow-Origin: " + std::string(origin)) &&
+           holds_line(answer, "Access-Control-Allow-Credentials: true") &&
+           holds_line(answer, "Access-Control-Expose-Headers: Retry-After") && holds_line(answer, "Vary: Origin");
+}
+
 } // namespace
+
+TEST_F(OtlpApplicationTest, BrowsersAreAnsweredForAllowedOriginsOnly) {
+    EXPECT_TRUE(preflight("https://shop.example").starts_with("HTTP/1.1 405 ")) << "nobody's, unless set";
+    EXPECT_TRUE(holds_no_cors(preflight("https://shop.example")));
+    application.allow_origins(AllowedOrigins("https://shop.example"));
+    application.require_tokens(true, true);
+    for (const char *path : {"/v1/traces", "/v1/metrics", "/v1/logs"}) {
+        const std::string answer = preflight("https://shop.example", path);
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 204 ")) << answer;
+        EXPECT_TRUE(lets_page_read(answer, "https://shop.example")) << answer;
+        EXPECT_TRUE(holds_line(answer, "Access-Control-Allow-Methods: POST")) << answer;
+        EXPECT_TRUE(holds_line(answer, "Access-Control-Allow-Headers: Content-Type, Content-Encoding, Authorization, "
+                                       "X-Requested-With, traceparent, tracestate, baggage"))
+            << answer;
+        EXPECT_TRUE(holds_line(answer, "Access-Control-Max-Age: 7200")) << answer;
+        EXPECT_TRUE(answer.ends_with("\r\n\r\n")) << "no body: " << answer;
+    }
+    EXPECT_EQ(application.counters.signals[static_cast<size_t>(telemetry::Signal::traces)].requests.at(204), 1);
+    const std::string other = preflight("https://other.example");
+    EXPECT_TRUE(other.starts_with("HTTP/1.1 405 ")) << other;
+    EXPECT_TRUE(holds_no_cors(other)) << other;
+    for (const char *path : {"/healthz", "/metrics", "/v1/profiles"})
+        EXPECT_TRUE(holds_no_cors(preflight("https://shop.example", path))) << path;
+    const std::string no_preflight = answer_to(
+        send("OPTIONS /v1/traces HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\nConnection: close\r\n\r\n"));
+    EXPECT_TRUE(no_preflight.starts_with("HTTP/1.1 405 ")) << no_preflight;
+    application.allow_origins(AllowedOrigins("*"));
+    EXPECT_TRUE(lets_page_read(preflight("null"), "null"));
+    for (const char *origin : {"https://a\tb", "https://a/b", "*"})
+        EXPECT_TRUE(holds_no_cors(preflight(origin))) << origin;
+}
+
+TEST_F(OtlpApplicationTest, WhateverTheAnswerAPageOfAnAllowedOriginMayReadIt) {
+    application.allow_origins(AllowedOrigins("https://shop.example"));
+    const auto begin = [&](std::string_view headers, std::string_view body) {
+        return send("POST /v1/traces HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\nConnection: "
+                    "close\r\nContent-Length: " +
+                    std::to_string(body.size()) + "\r\n" + std::string(headers) + "\r\n" + std::string(body));
+    };
+    const auto expect = [&](int client, int status) {
+        const std::string answer = answer_to(client);
+        EXPECT_TRUE(answer.starts_with("HTTP/1.1 " + std::to_string(status))) << answer;
+        EXPECT_TRUE(lets_page_read(answer, "https://shop.example")) << answer;
+    };
+    const std::string json = "Content-Type: application/json\r\n";
+    expect(begin({}, "{}"), 415);
+    expect(begin(json + "Content-Encoding: br\r\n", "{}"), 400);
+    expect(begin(json + "Authorization: bad\r\n", "{}"), 401);
+    expect(begin(json + "X: " + std::string(17'000, 'x') + "\r\n", "{}"), 431);
+    expect(begin(json, std::string(11, ' ')), 429);
+    for (const int status : {200, 503}) {
+        const int client = begin(json, "{}");
+        run_until([&] { return application.waiting_calls() == 1; });
+        const std::vector<OtlpCall> calls = application.take_calls();
+        if (status == 200)
+            application.accept(calls.at(0), {});
+        else
+            application.refuse(calls.at(0), status, "later");
+        expect(client, status);
+    }
+    const int client = begin(json, "{}");
+    run_until([&] { return application.waiting_calls() == 1; });
+    server.reset();
+    char answer[4096] = "";
+    EXPECT_GT(recv(client, answer, sizeof answer - 1, 0), 0);
+    EXPECT_TRUE(lets_page_read(answer, "https://shop.example")) << "the server's own: " << answer;
+}
+
+TEST_F(OtlpApplicationTest, TokensAreAskedOfSendersAndReadersApart) {
+    const auto status = [&](const std::string &request) {
+        return answer_to(send(request +
+                              " HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n"))
+            .substr(9, 3);
+    };
+    application.require_tokens(true, false);
+    EXPECT_EQ(status("POST /v1/traces"), "401");
+    EXPECT_EQ(status("GET /healthz"), "200");
+    const int reader = send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    run_until([&] { return application.has_work(); });
+    application.answer(*application.take_metrics().at(0), 200, "text/plain", "told");
+    EXPECT_TRUE(answer_to(reader).ends_with("told"));
+    application.require_tokens(true, true);
+    EXPECT_EQ(status("GET /metrics"), "401");
+    EXPECT_EQ(status("GET /healthz"), "200");
+}
 
 TEST_F(OtlpApplicationTest, TooMuchUnderWayIsToBeSentAgain) {
     send("application/json", "{       }");

@@ -5,6 +5,8 @@
 
 #include <microhttpd.h>
 
+#include <algorithm>
+
 namespace dbnet::gateway {
 
 Exchange::~Exchange() {
@@ -38,11 +40,14 @@ void Exchange::respond(int status, std::initializer_list<Header> headers, std::s
     status_ = status;
     response_ = MHD_create_response_from_buffer(body.size(), const_cast<char *>(body.data()), MHD_RESPMEM_MUST_COPY);
     std::string().swap(body_); // `body` may have been it
-    for (const Header &header : headers)
+    const auto add = [this](const Header &header) {
         if (response_ && MHD_add_response_header(response_, header.name, header.value.c_str()) != MHD_YES) {
             MHD_destroy_response(response_); // no memory, or no text for a header
             response_ = nullptr;
         }
+    };
+    std::for_each(headers.begin(), headers.end(), add);
+    std::for_each(common_headers_.begin(), common_headers_.end(), add);
     if (!is_waiting_)
         return;
     is_waiting_ = false;

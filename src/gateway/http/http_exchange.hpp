@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 struct MHD_Connection;
 struct MHD_Response;
@@ -35,6 +37,9 @@ public:
     // What has been received of the body, decoded from chunks; all of it in on_request(). May be moved out.
     std::string &body() noexcept { return body_; }
 
+    // Go with whatever answer comes, also with one that the server gives by itself.
+    void set_common_headers(std::vector<Header> headers) noexcept { common_headers_ = std::move(headers); }
+
     // Answers. Once; the exchange must not be used afterwards. Content-Length, Date and Connection come by themselves.
     void respond(int status, std::initializer_list<Header> headers, std::string_view body) noexcept;
 
@@ -54,6 +59,7 @@ private:
     const std::string *client_;
     std::string_view method_, path_;
     std::string body_;
+    std::vector<Header> common_headers_;
     size_t counted_bytes_ = 0; // of the server's in_flight_bytes: its body, then its answer
     bool has_started_ = false; // the headers have been seen
     bool is_waiting_ = false;  // suspended until the application answers

@@ -12,6 +12,11 @@ using Kind = OtlpRoute::Kind;
 constexpr size_t longest_message = 4000; // of an answer, bytes
 constexpr const char *retry_after = "1"; // seconds
 
+// What a page's script may set. Nothing depends on the others, which agents in pages add to requests.
+constexpr const char *headers_of_pages =
+    "Content-Type, Content-Encoding, Authorization, X-Requested-With, traceparent, tracestate, baggage";
+constexpr const char *preflight_age = "7200"; // seconds for which a browser need not ask again; the most that some keep
+
 OtlpRoute route_of(const Exchange &exchange) {
     return gateway::route_of(exchange.method(), exchange.path(), exchange.header("Content-Type"),
                              exchange.header("Content-Encoding"));
@@ -48,6 +53,15 @@ template<class F> void or_unavailable(Exchange &exchange, F &&f) noexcept {
 
 void OtlpApplication::on_headers(Exchange &exchange) {
     const OtlpRoute route = route_of(exchange);
+    if (greet_browser(exchange, route) && exchange.method() == "OPTIONS" &&
+        exchange.header("Access-Control-Request-Method")) {
+        count(route, 204);
+        return exchange.respond(204,
+                                {{"Access-Control-Allow-Methods", "POST"},
+                                 {"Access-Control-Allow-Headers", headers_of_pages},
+                                 {"Access-Control-Max-Age", preflight_age}},
+                                {});
+    }
     if (route.kind == Kind::refused)
         return respond(exchange, route, route.status, route.message, route.field);
     const Admission admission = admission_of(exchange, route);
@@ -55,13 +69,28 @@ void OtlpApplication::on_headers(Exchange &exchange) {
         respond(exchange, route, admission.status, admission.message);
 }
 
+// True: the request comes from a page of an allowed origin, which may read the answer, whatever it will be.
+bool OtlpApplication::greet_browser(Exchange &exchange, const OtlpRoute &route) const {
+    if (!route.is_otlp_path || origins_.is_empty())
+        return false;
+    const auto origin = exchange.header("Origin");
+    if (!origin || !origins_.allow(*origin))
+        return false;
+    // The exporters' sendBeacon() is always "with credentials", which a browser then wants to be allowed.
+    exchange.set_common_headers({{"Access-Control-Allow-Origin", std::string(*origin)},
+                                 {"Access-Control-Allow-Credentials", "true"},
+                                 {"Access-Control-Expose-Headers", "Retry-After"},
+                                 {"Vary", "Origin"}});
+    return true;
+}
+
 Admission OtlpApplication::admission_of(const Exchange &exchange, const OtlpRoute &route) const {
     const bool is_telemetry = route.kind == Kind::otlp;
-    if (!is_telemetry && !(route.kind == Kind::metrics && is_token_required_))
+    if (!is_telemetry && !(route.kind == Kind::metrics && must_readers_show_token_))
         return {};
     if (const auto authorization = exchange.header("Authorization"))
         return check_(*authorization, is_telemetry);
-    if (is_token_required_)
+    if (!is_telemetry || must_senders_show_token_)
         return {401, "a bearer token is required: Authorization: Bearer ..."};
     return {};
 }
@@ -89,7 +118,9 @@ void OtlpApplication::on_request(Exchange &exchange) {
 }
 
 void OtlpApplication::on_refused(Exchange &exchange, int status, std::string_view reason) {
-    respond(exchange, route_of(exchange), status, reason);
+    const OtlpRoute route = route_of(exchange);
+    greet_browser(exchange, route); // also when it did not come to on_headers()
+    respond(exchange, route, status, reason);
 }
 
 void OtlpApplication::on_stop() noexcept {

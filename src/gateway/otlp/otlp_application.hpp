@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gateway/http/http_server.hpp"
+#include "gateway/otlp/allowed_origins.hpp"
 #include "gateway/otlp/gateway_counters.hpp"
 #include "gateway/otlp/otlp_route.hpp"
 
@@ -49,8 +50,15 @@ public:
     // Of what is no telemetry.
     void answer(Exchange &exchange, int status, const char *type, std::string_view body) noexcept;
 
-    // Without a token nothing is taken, and nothing told but whether the gateway is there and ready.
-    void require_token(bool is_required) noexcept { is_token_required_ = is_required; }
+    // Whether nothing is taken without a token, and whether metrics are not told. That the gateway is there, and ready,
+    // is everybody's to know.
+    void require_tokens(bool of_senders, bool of_readers) noexcept {
+        must_senders_show_token_ = of_senders;
+        must_readers_show_token_ = of_readers;
+    }
+
+    // Whose pages' browsers may send, and read the answers.
+    void allow_origins(AllowedOrigins origins) noexcept { origins_ = std::move(origins); }
 
     GatewayCounters counters;
 
@@ -64,13 +72,15 @@ private:
                  std::string_view field = {}) noexcept;
     void count(const OtlpRoute &route, int status) noexcept;
 
+    bool greet_browser(Exchange &exchange, const OtlpRoute &route) const;
     Admission admission_of(const Exchange &exchange, const OtlpRoute &route) const;
 
     AdmissionCheck check_;
     std::vector<OtlpCall> calls_;
     std::vector<Exchange *> readiness_, metrics_;
     size_t waiting_bytes_ = 0;
-    bool is_token_required_ = false;
+    bool must_senders_show_token_ = false, must_readers_show_token_ = false;
+    AllowedOrigins origins_;
 };
 
 } // namespace dbnet::gateway
