@@ -146,11 +146,9 @@ BEGIN
                 HINT = 'Mirrors are; SELECT dbnet.track(...) begins with others. Give the table with its schema.';
         ELSIF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(p.match ->> 'relation') AND attname = p.match ->> 'column' AND attnum > 0 AND NOT attisdropped) THEN
             RAISE EXCEPTION 'table % has no column "%"', p.match ->> 'relation', p.match ->> 'column' USING ERRCODE = 'undefined_column';
-        ELSIF NOT dbnet.may_read_history(p.owner::oid, to_regclass(p.match ->> 'relation')) THEN
-            RAISE EXCEPTION 'permission denied for the history of table %', p.match ->> 'relation' USING ERRCODE = 'insufficient_privilege',
-                HINT = 'It is for roles that may SELECT the whole table.';
         END IF;
     END IF;
+    PERFORM dbnet.check_policy_reads(p);
 
     -- When.
     IF p.source = 'query' AND (p.query IS NULL OR p.every IS NULL) THEN
@@ -189,6 +187,37 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.check_policy(dbnet.policy) IS 'Internal: raises what is wrong with a policy. Errors: 22023 an argument, 42501 rights, 42704 no such object, 42703 no such column';
+
+CREATE FUNCTION dbnet.check_policy_reads(policy dbnet.policy) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    watched regclass := to_regclass(policy.match ->> 'relation');
+    hidden regclass;
+BEGIN
+    IF policy.source NOT IN ('spans', 'metrics', 'logs', 'transitions') THEN
+        RETURN; -- of a query the rights are asked for when it runs
+    ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = policy.owner) THEN
+        RAISE EXCEPTION 'the owner of the policy was dropped' USING ERRCODE = 'undefined_object';
+    ELSIF policy.source = 'transitions' THEN
+        IF watched IS NOT NULL AND NOT dbnet.may_read_history(policy.owner::oid, watched) THEN
+            RAISE EXCEPTION 'permission denied for the history of table %', watched USING ERRCODE = 'insufficient_privilege',
+                HINT = format('It is for roles that may SELECT the whole table: GRANT SELECT ON %s TO %s;', watched, policy.owner);
+        END IF;
+        RETURN;
+    END IF;
+    SELECT t.relation INTO hidden FROM unnest(CASE policy.source
+            WHEN 'spans' THEN '{otel.spans,otel.span_pane,otel.resources}'
+            WHEN 'logs' THEN '{otel.logs,otel.log_pane,otel.resources}'
+            ELSE '{otel.number_points,otel.histogram_points,otel.exponential_histogram_points,otel.series,otel.metrics,otel.resources}' END::regclass[]) AS t(relation)
+        WHERE NOT dbnet.may_read_history(policy.owner::oid, t.relation) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'permission denied for table %', hidden USING ERRCODE = 'insufficient_privilege',
+            HINT = format('The owner of the policy must be able to read what it measures: GRANT SELECT ON %s TO %s; or GRANT dbnet_viewer TO %2$s;', hidden, policy.owner);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbnet.check_policy_reads(dbnet.policy) IS 'Internal: raises what the owner of a policy on telemetry or transitions may not read of what it measures. Errors: 42501 a table, 42704 there is no such role any more';
 
 CREATE FUNCTION dbnet.severity_number(severity text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

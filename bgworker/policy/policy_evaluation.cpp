@@ -186,9 +186,9 @@ bool PolicyEvaluation::turn(Time now, bool may_have_data) {
         if (!has_begun_)
             begin_ticks(now);
         waits = policy_.has_condition() ? decide(now) : tick(now);
+    } catch (const pg::pg_error &error) {
+        fail(now, error.hint().empty() ? error.message() : error.message() + ". " + error.hint());
     } catch (const std::exception &error) {
-        due_ = now + second;
-        resume_at_.clear();
         fail(now, error.what());
     }
     const Time end = GetCurrentTimestamp();
@@ -460,8 +460,10 @@ void PolicyEvaluation::adopt(std::vector<Outcome> &outcomes, policy::Budget budg
     }
 }
 
-// Said in dbnet.policy_status, and in dbnet.policy_event once, and again after a minute.
+// Said in dbnet.policy_status, and in dbnet.policy_event once, and again after a minute. It is tried again in a second.
 void PolicyEvaluation::fail(Time now, const std::string &message) {
+    due_ = now + second;
+    resume_at_.clear();
     if (message == failure_ && now - failed_at_ < tell_failure_again)
         return;
     failure_ = message;

@@ -108,10 +108,11 @@ const pg::Statement read_transitions{R"sql(
     AND v.id < dbnet.event_at(timestamptz '2000-01-01 00:00:00+00' + ($3 + 1) * interval '1 second')
     AND v.operation = 'U' AND v.new ? (p.match ->> 'column')
     AND (NOT p.match ? 'key' OR dbnet.key_text(v.key, t.key_columns) = p.match ->> 'key')
-    AND dbnet.may_read_history(p.owner::oid, t.relation)
     GROUP BY 1, 2
 )sql",
                                      pg::Planned::by_values};
+
+const pg::Statement check_reads{"SELECT dbnet.check_policy_reads(p) FROM dbnet.policy AS p WHERE p.number = $1"};
 
 const pg::Statement find_group{
     "SELECT dbnet.policy_group(p, $2, $3::smallint, $4::jsonb) FROM dbnet.policy AS p WHERE p.number = $1"};
@@ -342,6 +343,7 @@ bool Collector::collect_transitions(const Definition &policy, Span seconds, Pane
 }
 
 bool Collector::collect(const Definition &policy, Span seconds, Panes &panes) {
+    pg::execute(check_reads, policy.number);
     if (policy.source == Source::transitions) {
         const bool is_new = collect_transitions(policy, seconds, panes);
         panes.forget_before(seconds.first);

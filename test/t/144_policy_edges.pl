@@ -1,5 +1,5 @@
 # Policies where one does not look first: states that outlive the worker, changes of a policy while its action waits, owners that
-# are gone, queries that say anything, very many groups, and a backtest beside what has really happened.
+# are gone or may not read any more what is measured, queries that say anything, very many groups, and a backtest beside what has really happened.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Api;
@@ -127,6 +127,45 @@ subtest 'an owner that is gone' => sub {
     $policies->create(qq{'others', 'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"node": "n1"}', $act});
     $node->wait_for(q{SELECT count(*) FROM net.done WHERE policy = 'others'}, 'others go on', expected => '1');
     $node->psql_ok(q{SELECT dbnet.drop_policy('left')}, 'a superuser drops it');
+};
+
+subtest 'an owner that may not read any more what its policies measure' => sub {
+    $node->psql_ok(q{CREATE ROLE reader; GRANT dbnet_admin TO reader; GRANT USAGE ON SCHEMA net TO reader; SET ROLE policy_owner;
+        CREATE TABLE net.flaps (name text PRIMARY KEY, ready boolean); SELECT dbnet.track('net.flaps'); INSERT INTO net.flaps VALUES ('f1', true); GRANT SELECT ON net.flaps TO reader}, 'a role that reads telemetry and a table');
+    my $secret = q{SELECT count(*) AS value FROM otel.spans AS s JOIN otel.resources AS r USING (resource_id) WHERE r.service_name = 'secret'};
+    my $hour = q{time_window => '1 hour'};
+    my %policies = (
+        secret_flaps => qq{'transitions', aggregate => 'count', operator => '>=', threshold => 1, match => '{"relation": "net.flaps", "column": "ready"}', $hour},
+        secret_logs => qq{'logs', aggregate => 'count', threshold => 1, match => '{"service_name": "secret"}', $hour},
+        secret_metrics => qq{'metrics', aggregate => 'last', threshold => 1, match => '{"metric": "secret"}', $hour},
+        secret_query => "'query', threshold => 1, query => \$\$$secret\$\$, every => '100 ms'",
+        secret_spans => qq{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "secret"}', $hour});
+    my @names = sort keys %policies;
+    for my $name (@names) {
+        $node->psql_ok("SET ROLE reader; SELECT dbnet.create_policy('$name', $policies{$name})", "policy $name");
+        $node->wait_for("SELECT state FROM dbnet.policy_status WHERE policy = '$name'", 'is evaluated', expected => 'inactive');
+    }
+    my $errors = q{SELECT policy || ': ' || coalesce(error, 'none') FROM dbnet.policy_status WHERE policy LIKE 'secret%' ORDER BY 1};
+    my $acts = q{SELECT string_agg(policy || ':' || reason, ' ' ORDER BY policy, id) FROM dbnet.policy_event WHERE policy LIKE 'secret%' AND decision = 'act'};
+    $node->psql_ok('REVOKE dbnet_admin FROM reader; REVOKE SELECT ON net.flaps FROM reader', 'it loses both');
+    $policies->spans(service => 'secret', node => 's1', errors => 50);
+    $node->psql_ok(<<'SQL', 'a change of the row, log records and a point');
+UPDATE net.flaps SET ready = false;
+WITH n AS (SELECT ((extract(epoch FROM now()) - 1) * 1000000000)::bigint AS at, '{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "secret"}}]}'::text AS resource)
+SELECT otel.ingest_logs(format('{"resourceLogs": [%s, "scopeLogs": [{"logRecords": [{"timeUnixNano": %s}, {"timeUnixNano": %2$s}]}]}]}', n.resource, n.at)::jsonb),
+    otel.ingest_metrics(format('{"resourceMetrics": [%s, "scopeMetrics": [{"metrics": [{"name": "secret", "gauge": {"dataPoints": [{"timeUnixNano": "%s", "asDouble": 5}]}}]}]}]}', n.resource, n.at)::jsonb)
+    FROM n;
+SQL
+    my $grant = sub { "permission denied for table $_[0]. The owner of the policy must be able to read what it measures: GRANT SELECT ON $_[0] TO reader; or GRANT dbnet_viewer TO reader;" };
+    $node->wait_for($errors, 'each says what is missing, as the one with a query does', expected => join "\n",
+        'secret_flaps: permission denied for the history of table net.flaps. It is for roles that may SELECT the whole table: GRANT SELECT ON net.flaps TO reader;',
+        'secret_logs: ' . $grant->('otel.logs'), 'secret_metrics: ' . $grant->('otel.number_points'), 'secret_query: permission denied for table spans', 'secret_spans: ' . $grant->('otel.spans'));
+    $node->query_is(q{SELECT string_agg(DISTINCT policy, ' ') FROM dbnet.policy_event WHERE policy LIKE 'secret%' AND decision = 'not acting' AND reason = 'error'}, "@names", 'so do the decisions');
+    $node->query_is($acts, '', 'none decides on what its owner may not read');
+    $node->psql_ok('GRANT dbnet_viewer TO reader; GRANT SELECT ON net.flaps TO reader', 'it may again');
+    $node->wait_for($acts, 'all go on by themselves', expected => join ' ', map { "$_:shadow" } @names);
+    $node->wait_for($errors, 'and nothing is wrong any more', expected => join "\n", map { "$_: none" } @names);
+    $node->psql_ok(q{SELECT dbnet.drop_policy(name) FROM dbnet.policy WHERE owner = 'reader'::regrole}, 'drop them');
 };
 
 subtest 'very many groups at once hold up no other policy' => sub {

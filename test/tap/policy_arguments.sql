@@ -160,6 +160,18 @@ SELECT is(pg_temp.error($$'q', 'timer', every => '1 s', action => 'net.act(dbnet
 RESET ROLE;
 SELECT is(pg_temp.error($$'q', 'timer', every => '1 s', action => 'net.act(dbnet.policy_event)'$$), '42501 | net.act(dbnet.policy_event) belongs to policy_admin: a superuser''s policy does not run it | Create the policy as the role that owns the function: SET ROLE.',
     'a superuser''s policy runs no code of others');
+-- What is measured the owner must be able to read.
+CREATE ROLE policy_blind;
+GRANT EXECUTE ON FUNCTION dbnet.create_policy, dbnet.check_policy_query, dbnet.store_policy TO policy_blind;
+SET ROLE policy_blind;
+SELECT is(pg_temp.error(w.arguments), format('42501 | permission denied for table %1$s | The owner of the policy must be able to read what it measures: GRANT SELECT ON %1$s TO policy_blind; or GRANT dbnet_viewer TO policy_blind;', w.hidden), w.hidden) FROM (VALUES
+    ($$'b', 'spans', aggregate => 'rate', threshold => 1$$, 'otel.spans'),
+    ($$'b', 'logs', aggregate => 'rate', threshold => 1$$, 'otel.logs'),
+    ($$'b', 'metrics', match => '{"metric": "cpu"}', aggregate => 'rate', threshold => 1$$, 'otel.number_points')) AS w(arguments, hidden);
+SELECT is(pg_temp.error($$'b', 'transitions', match => '{"relation": "net.nodes", "column": "ready"}', aggregate => 'count', threshold => 1$$),
+    '42501 | permission denied for the history of table net.nodes | It is for roles that may SELECT the whole table: GRANT SELECT ON net.nodes TO policy_blind;', 'a table''s changes');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION dbnet.create_policy, dbnet.check_policy_query, dbnet.store_policy FROM policy_blind;
 SET ROLE policy_viewer;
 SELECT throws_ok($$SELECT dbnet.create_policy('v', 'timer', every => '1 s')$$, '42501', 'permission denied for function create_policy', 'viewers make none');
 SELECT throws_ok($$SELECT dbnet.store_policy('{"name": "v", "source": "timer", "every": "1 s"}', true)$$, '42501', 'permission denied for function store_policy', 'by no other way');

@@ -62,6 +62,13 @@ SELECT throws_ok($$SELECT dbnet.backtest('nothing', now(), now())$$, '42704', 't
 SELECT lives_ok($$SELECT dbnet.create_policy('clock', 'timer', every => '1 hour')$$, 'a timer');
 SELECT throws_ok($$SELECT dbnet.backtest('clock', now(), now())$$, '22023', 'policy "clock" measures nothing that is stored', 'a timer has no past');
 RESET ROLE;
+REVOKE dbnet_admin FROM backtest_owner;
+GRANT EXECUTE ON FUNCTION dbnet.backtest(text, timestamptz, timestamptz) TO backtest_owner;
+SET ROLE backtest_owner;
+SELECT throws_ok(format($$SELECT dbnet.backtest('errors', %1$L, %1$L)$$, :'start'), '42501', 'permission denied for table otel.spans', 'the past is for who may read it');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION dbnet.backtest(text, timestamptz, timestamptz) FROM backtest_owner;
+GRANT dbnet_admin TO backtest_owner;
 
 -- What stands in the way beside the rules ---------------------------------------------------------------------------------------------------------------
 CREATE TABLE net.nodes (name text PRIMARY KEY);
