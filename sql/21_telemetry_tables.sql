@@ -167,6 +167,8 @@ CREATE TABLE otel.spans (
 -- A hash index makes a batch a fifth cheaper, but a trace of very many spans would be one long chain, walked by every insert.
 CREATE INDEX spans_trace_id ON otel.spans (trace_id);
 CREATE INDEX spans_time ON otel.spans USING brin (start_time, bucket_time) WITH (pages_per_range = 32);
+CREATE INDEX spans_failed ON otel.spans (resource_id, bucket_time) WHERE status_code = 2;
+COMMENT ON INDEX otel.spans_failed IS 'What failed of a resource: found however much else there is';
 COMMENT ON INDEX otel.spans_trace_id IS 'The spans of a trace';
 COMMENT ON INDEX otel.spans_time IS 'Spans of some time';
 COMMENT ON TABLE otel.spans IS 'Spans as they were sent; with names instead of numbers in the view otel.span';

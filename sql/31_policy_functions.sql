@@ -192,29 +192,33 @@ CREATE FUNCTION dbnet.check_policy_reads(policy dbnet.policy) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    watched regclass := to_regclass(policy.match ->> 'relation');
-    hidden regclass;
+    watched regclass;
+    measured text;
 BEGIN
     IF policy.source NOT IN ('spans', 'metrics', 'logs', 'transitions') THEN
         RETURN; -- of a query the rights are asked for when it runs
     ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = policy.owner) THEN
         RAISE EXCEPTION 'the owner of the policy was dropped' USING ERRCODE = 'undefined_object';
     ELSIF policy.source = 'transitions' THEN
+        watched := to_regclass(policy.match ->> 'relation');
         IF watched IS NOT NULL AND NOT dbnet.may_read_history(policy.owner::oid, watched) THEN
             RAISE EXCEPTION 'permission denied for the history of table %', watched USING ERRCODE = 'insufficient_privilege',
                 HINT = format('It is for roles that may SELECT the whole table: GRANT SELECT ON %s TO %s;', watched, policy.owner);
         END IF;
         RETURN;
     END IF;
-    SELECT t.relation INTO hidden FROM unnest(CASE policy.source
-            WHEN 'spans' THEN '{otel.spans,otel.span_pane,otel.resources}'
-            WHEN 'logs' THEN '{otel.logs,otel.log_pane,otel.resources}'
-            ELSE '{otel.number_points,otel.histogram_points,otel.exponential_histogram_points,otel.series,otel.metrics,otel.resources}' END::regclass[]) AS t(relation)
-        WHERE NOT dbnet.may_read_history(policy.owner::oid, t.relation) LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'permission denied for table %', hidden USING ERRCODE = 'insufficient_privilege',
-            HINT = format('The owner of the policy must be able to read what it measures: GRANT SELECT ON %s TO %s; or GRANT dbnet_viewer TO %2$s;', hidden, policy.owner);
-    END IF;
+    FOREACH measured IN ARRAY CASE policy.source
+        WHEN 'spans' THEN '{otel.spans,otel.span_pane,otel.resources}'::text[]
+        WHEN 'logs' THEN '{otel.logs,otel.log_pane,otel.resources}'
+        ELSE '{otel.number_points,otel.histogram_points,otel.exponential_histogram_points,otel.series,otel.metrics,otel.resources}' END
+    LOOP
+        -- Each evaluation asks: of row-level security only where there is some.
+        IF NOT has_table_privilege(policy.owner, measured, 'SELECT')
+           OR (SELECT c.relrowsecurity FROM pg_class AS c WHERE c.oid = measured::regclass) AND NOT dbnet.may_read_history(policy.owner::oid, measured::regclass) THEN
+            RAISE EXCEPTION 'permission denied for table %', measured USING ERRCODE = 'insufficient_privilege',
+                HINT = format('The owner of the policy must be able to read what it measures: GRANT SELECT ON %s TO %s; or GRANT dbnet_viewer TO %2$s;', measured, policy.owner);
+        END IF;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION dbnet.check_policy_reads(dbnet.policy) IS 'Internal: raises what the owner of a policy on telemetry or transitions may not read of what it measures. Errors: 42501 a table, 42704 there is no such role any more';
@@ -640,6 +644,19 @@ CREATE FUNCTION dbnet.policy_item_condition(policy dbnet.policy, resources integ
     $$;
 COMMENT ON FUNCTION dbnet.policy_item_condition(dbnet.policy, integer[], jsonb) IS 'Internal: condition of a query, on n of otel.spans or otel.logs: one of those that a group counts, of its resources. Arguments: policy; resources of the group; the group';
 
+-- Spans that failed have an index, and the planner is left no other way: the newest ones of each resource, and no more of them than are asked for are looked at.
+CREATE FUNCTION dbnet.failed_spans(resources integer[], window_start timestamptz, window_end timestamptz, most integer) RETURNS SETOF otel.spans
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+    AS $$
+BEGIN
+    RETURN QUERY SELECT s.* FROM (SELECT u.resource_id FROM unnest(resources) AS u(resource_id) ORDER BY u.resource_id DESC LIMIT 10 * most) AS r,
+            LATERAL (SELECT n.* FROM otel.spans AS n WHERE n.status_code = 2 AND n.resource_id = r.resource_id AND n.bucket_time >= window_start AND n.bucket_time < window_end
+                     ORDER BY n.bucket_time DESC LIMIT greatest(most / least(cardinality(resources), 10), 1)) AS s LIMIT most;
+END
+$$;
+COMMENT ON FUNCTION dbnet.failed_spans(integer[], timestamptz, timestamptz, integer) IS
+    'Internal: spans that failed, the newest of each resource in a window. Arguments: resources, of which those known last come first; the window; how many at most';
+
 -- Telemetry is appended: what came last is at the end of a partition. It is read from there on and nothing else, however much there is. OFFSET 0 keeps the planner from the index
 -- of times, which brings along all that has no summary yet; of the spans only the first ones count, so that very many traces need no room.
 CREATE FUNCTION dbnet.sample_traces(policy dbnet.policy, resources integer[], window_start timestamptz, window_end timestamptz, group_values jsonb, value double precision, most_pages integer) RETURNS otel.trace_id[]
@@ -655,6 +672,8 @@ DECLARE
                             THEN format('n.duration_nano >= %L::float8 * 1000000', policy.threshold) ELSE 'true' END;
     item text := format('SELECT n.trace_id, %s AS is_error, %s AS is_telling, n.%I AS weight', is_error, is_telling, CASE WHEN is_of_spans THEN 'duration_nano' ELSE 'severity_number' END);
     condition text := 'n.bucket_time >= $1 AND n.bucket_time < $2 AND n.resource_id = ANY ($3) AND n.trace_id IS NOT NULL AND ' || dbnet.policy_item_condition(policy, resources, group_values);
+    -- Looks for what failed, and nothing else will do.
+    is_of_failed boolean := is_of_spans AND (policy.aggregate = 'error_rate' AND value > 0 OR '2' IN (policy.match -> 'status_code', group_values -> 'status_code'));
     pages integer;
     items text;
     oldest text;
@@ -676,6 +695,9 @@ BEGIN
                 WHERE o.relation = CASE WHEN is_of_spans THEN 'otel.spans' ELSE 'otel.logs' END::regclass AND o.from_time < window_end AND o.to_time > window_start) AS s
             ) AS p;
         EXIT WHEN items IS NULL;
+        IF is_of_failed THEN
+            items := items || format(' UNION ALL %s FROM dbnet.failed_spans($3, $1, $2, %s) AS n WHERE %s', item, pages, condition);
+        END IF;
         EXECUTE format('SELECT array_agg(t.trace_id ORDER BY t.is_error DESC, t.weight DESC), bool_or(t.is_telling) FROM ('
                        'SELECT i.trace_id, bool_or(i.is_error) AS is_error, bool_or(i.is_telling) AS is_telling, max(i.weight) AS weight '
                        'FROM (SELECT * FROM (%s) AS u ORDER BY is_error DESC, weight DESC LIMIT 1000) AS i GROUP BY i.trace_id ORDER BY 2 DESC, 4 DESC LIMIT 5) AS t', items)

@@ -1,5 +1,5 @@
 # The traces that a decision names are those of its group and window, also where another service sends very much more, and
-# where the window began in a partition that is over.
+# where the window began in a partition that is over; of what failed also from however far behind.
 use strict;
 use warnings FATAL => 'all';
 use DBNet::Cluster;
@@ -17,10 +17,8 @@ sub rest {
     return $node->wait_for("SELECT count(*) FROM dbnet.worker WHERE process = 'policy worker' AND pid <> $pid", 'another policy worker', expected => '1');
 }
 
-my $policy_count = 0;    # without a policy there is no worker
 sub traces_are {
     my ($policy, $arguments, $traces, $name) = @_;
-    rest() if $policy_count++;
     $policies->create("'$policy', $arguments");
     my $acts = "FROM dbnet.policy_event WHERE policy = '$policy' AND decision = 'act'";
     $node->wait_for("SELECT count(*) $acts", "$policy decides", expected => '1');
@@ -31,6 +29,7 @@ $policies->spans(service => 'sick', node => 'n1', count => 50, errors => 50, tra
 $policies->spans(service => 'noisy', node => 'n1', count => 20_000);
 traces_are('alone', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'},
     "{$failed}", 'traces of a service are found behind those of another');
+rest();
 traces_are('any', q{'spans', aggregate => 'count', threshold => 10, match => '{"service_name": "sick"}', time_window => '10 minutes'},
     "{$failed}", 'also where errors are not asked for');
 
@@ -42,11 +41,35 @@ traces_are('behind', q{'spans', aggregate => 'error_rate', threshold => 0.1, mat
 my $yesterday = q{date_trunc('day', now(), 'UTC') - interval '1 second'};
 $node->psql_ok("SELECT otel.ensure_partitions($yesterday, $yesterday)", 'the partition of yesterday');
 $policies->spans(service => 'early', node => 'n1', count => 50, errors => 50, trace => $earlier, at => $yesterday);
-traces_are('yesterday', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'},
+rest();
+traces_are('yesterday', q{'spans', aggregate => 'count', threshold => 10, match => '{"service_name": "early"}', time_window => '1 day'},
     "{$earlier}", 'those of the partition before');
 $policies->spans(service => 'early', node => 'n1', count => 50, trace => $passed);
 traces_are('since', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "early"}', time_window => '1 day'},
     "{$earlier,$passed}", 'of both');
+
+# What failed has an index: it is found however much came since.
+$policies->create(q{'route', 'spans', aggregate => 'error_rate', threshold => 0.4, minimum_count => 100, match => '{"service_name": "shop"}', group_by => '{http.route}', time_window => '10 minutes'});
+$policies->create(q{'filtered', 'spans', aggregate => 'count', threshold => 55, match => '{"service_name": "shop", "http.route": "/pay", "status_code": 2}', time_window => '10 minutes'});
+$node->wait_for(q{SELECT state FROM dbnet.policy_status WHERE policy = 'filtered'}, 'policies on a route', expected => 'inactive');
+my ($of_pay, $of_cart, $since_then) = map { $_ x 32 } qw(1 2 3);
+sub shop {
+    my ($route, $trace, $status, $count) = @_;
+    return $node->psql_ok(sprintf(q{SELECT otel.ingest_traces(format('{"resourceSpans": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}, "scopeSpans": [{"spans": [%%s]}]}]}',
+            string_agg(format('{"traceId": "%s", "spanId": "%%s", "name": "request", "startTimeUnixNano": %%s, "endTimeUnixNano": %%2$s, "status": {"code": %d}, "attributes": [{"key": "http.route", "value": {"stringValue": "%s"}}]}',
+                lpad(n::text, 16, '0'), ((extract(epoch FROM now()) - 1) * 1000000000)::bigint), ', '))::jsonb) FROM generate_series(1, %d) AS n}, $trace, $status, $route, $count), "$count spans of $route");
+}
+shop('/pay', $of_pay, 2, 50);
+shop('/cart', $of_cart, 2, 50);
+$policies->spans(service => 'noisy', node => 'n1', count => 100_000);
+$node->query_is(q{SELECT max(pg_relation_size(partition)) / current_setting('block_size')::integer > 1700 FROM otel.partitions WHERE relation = 'otel.spans'::regclass}, 't', 'more than is looked at');
+traces_are('far', q{'spans', aggregate => 'error_rate', threshold => 0.1, match => '{"service_name": "sick"}', time_window => '10 minutes'},
+    "{$failed}", 'those that failed, from very far behind');
+shop('/pay', $since_then, 0, 50);
+$node->wait_for(q{SELECT grouping ->> 'http.route', trace_ids FROM dbnet.policy_event WHERE policy = 'route' AND decision = 'act'}, 'of a route, though another one of the service failed last',
+    expected => "/pay|{$of_pay,$since_then}");
+shop('/pay', $since_then, 2, 10);
+$node->wait_for(q{SELECT trace_ids FROM dbnet.policy_event WHERE policy = 'filtered' AND decision = 'act'}, 'of a count of what failed', expected => "{$of_pay,$since_then}");
 
 # Of a metric, what its exemplars name.
 my ($high, $low) = map { $_ x 32 } qw(d e);
