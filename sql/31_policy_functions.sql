@@ -710,7 +710,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb, double precision, integer) IS
-    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found. Arguments: policy; resources of the group; the window; the group; the value that was measured; pages to look at at most';
+    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found, but for spans that failed where these are looked for. Arguments: policy; resources of the group; the window; the group; the value that was measured; pages to look at at most';
 
 -- Of a metric its exemplars tell: single measurements with the trace that they are of.
 CREATE FUNCTION dbnet.sample_exemplars(policy dbnet.policy, series bigint[], window_start timestamptz, window_end timestamptz) RETURNS otel.trace_id[]
