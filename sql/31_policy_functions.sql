@@ -148,7 +148,6 @@ BEGIN
             RAISE EXCEPTION 'table % has no column "%"', p.match ->> 'relation', p.match ->> 'column' USING ERRCODE = 'undefined_column';
         END IF;
     END IF;
-    PERFORM dbnet.check_policy_reads(p);
 
     -- When.
     IF p.source = 'query' AND (p.query IS NULL OR p.every IS NULL) THEN
@@ -192,36 +191,38 @@ CREATE FUNCTION dbnet.check_policy_reads(policy dbnet.policy) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    watched regclass;
-    measured text;
+    measured text[] := CASE policy.source
+        WHEN 'spans' THEN '{otel.spans,otel.span_pane,otel.resources}'
+        WHEN 'logs' THEN '{otel.logs,otel.log_pane,otel.resources}'
+        WHEN 'metrics' THEN '{otel.number_points,otel.histogram_points,otel.exponential_histogram_points,otel.series,otel.metrics,otel.resources}'
+        WHEN 'transitions' THEN ARRAY[policy.match ->> 'relation'] END;
+    denied text;
+    hidden text;
 BEGIN
-    IF policy.source NOT IN ('spans', 'metrics', 'logs', 'transitions') THEN
+    IF measured IS NULL THEN
         RETURN; -- of a query the rights are asked for when it runs
     ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = policy.owner) THEN
         RAISE EXCEPTION 'the owner of the policy was dropped' USING ERRCODE = 'undefined_object';
-    ELSIF policy.source = 'transitions' THEN
-        watched := to_regclass(policy.match ->> 'relation');
-        IF watched IS NOT NULL AND NOT dbnet.may_read_history(policy.owner::oid, watched) THEN
-            RAISE EXCEPTION 'permission denied for the history of table %', watched USING ERRCODE = 'insufficient_privilege',
-                HINT = format('It is for roles that may SELECT the whole table: GRANT SELECT ON %s TO %s;', watched, policy.owner);
-        END IF;
-        RETURN;
+    ELSIF policy.source = 'transitions' AND to_regclass(measured[1]) IS NULL THEN
+        RAISE EXCEPTION 'table % is not there any more', measured[1] USING ERRCODE = 'undefined_table', HINT = 'SELECT dbnet.alter_policy(...) names another in match, SELECT dbnet.drop_policy(...) ends the policy.';
     END IF;
-    FOREACH measured IN ARRAY CASE policy.source
-        WHEN 'spans' THEN '{otel.spans,otel.span_pane,otel.resources}'::text[]
-        WHEN 'logs' THEN '{otel.logs,otel.log_pane,otel.resources}'
-        ELSE '{otel.number_points,otel.histogram_points,otel.exponential_histogram_points,otel.series,otel.metrics,otel.resources}' END
-    LOOP
-        -- Each evaluation asks: of row-level security only where there is some.
-        IF NOT has_table_privilege(policy.owner, measured, 'SELECT')
-           OR (SELECT c.relrowsecurity FROM pg_class AS c WHERE c.oid = measured::regclass) AND NOT dbnet.may_read_history(policy.owner::oid, measured::regclass) THEN
-            RAISE EXCEPTION 'permission denied for table %', measured USING ERRCODE = 'insufficient_privilege',
-                HINT = format('The owner of the policy must be able to read what it measures: GRANT SELECT ON %s TO %s; or GRANT dbnet_viewer TO %2$s;', measured, policy.owner);
-        END IF;
-    END LOOP;
+    -- Each evaluation asks, with one statement.
+    SELECT string_agg(m.name, ', ' ORDER BY m.place) FILTER (WHERE NOT m.is_granted),
+           string_agg(m.name, ', ' ORDER BY m.place) FILTER (WHERE c.relrowsecurity AND NOT dbnet.may_read_history(policy.owner::oid, c.oid::regclass))
+        INTO denied, hidden
+        FROM (SELECT u.name, u.place, has_table_privilege(policy.owner, u.name, 'SELECT') AS is_granted FROM unnest(measured) WITH ORDINALITY AS u(name, place)) AS m
+        JOIN pg_class AS c ON c.oid = m.name::regclass;
+    IF denied IS NOT NULL THEN
+        RAISE EXCEPTION 'permission denied for table%', CASE WHEN denied LIKE '%, %' THEN 's ' ELSE ' ' END || denied USING ERRCODE = 'insufficient_privilege',
+            HINT = format('The owner of the policy must be able to read what it measures: GRANT SELECT ON %s TO %s;', denied, policy.owner)
+                   || CASE WHEN policy.source <> 'transitions' THEN format(' or GRANT dbnet_viewer TO %s;', policy.owner) ELSE '' END;
+    ELSIF hidden IS NOT NULL THEN
+        RAISE EXCEPTION 'row-level security hides rows of % from the owner of the policy', hidden USING ERRCODE = 'insufficient_privilege',
+            HINT = format('A policy measures all rows: its owner must be a member of dbnet_admin, or ALTER ROLE %s BYPASSRLS;', policy.owner);
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION dbnet.check_policy_reads(dbnet.policy) IS 'Internal: raises what the owner of a policy on telemetry or transitions may not read of what it measures. Errors: 42501 a table, 42704 there is no such role any more';
+COMMENT ON FUNCTION dbnet.check_policy_reads(dbnet.policy) IS 'Internal: raises what the owner of a policy on telemetry or transitions may not read of what it measures. Errors: 42501 tables, 42P01 the table whose changes it counts is gone, 42704 its owner is';
 
 CREATE FUNCTION dbnet.severity_number(severity text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -351,6 +352,9 @@ BEGIN
         END IF;
     END IF;
     PERFORM dbnet.check_policy(p);
+    IF is_new OR p.mode = 'act' THEN
+        PERFORM dbnet.check_policy_reads(p); -- which must not stand in the way of who makes it harmless
+    END IF;
     p.version := nextval('dbnet.generation');
     IF is_new THEN
         INSERT INTO dbnet.policy VALUES (p.*);
@@ -648,14 +652,16 @@ COMMENT ON FUNCTION dbnet.policy_item_condition(dbnet.policy, integer[], jsonb) 
 CREATE FUNCTION dbnet.failed_spans(resources integer[], window_start timestamptz, window_end timestamptz, most integer) RETURNS SETOF otel.spans
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
     AS $$
+DECLARE
+    most_of_each CONSTANT integer := greatest(most / greatest(least(cardinality(resources), 10), 1), 1);
 BEGIN
     RETURN QUERY SELECT s.* FROM (SELECT u.resource_id FROM unnest(resources) AS u(resource_id) ORDER BY u.resource_id DESC LIMIT 10 * most) AS r,
             LATERAL (SELECT n.* FROM otel.spans AS n WHERE n.status_code = 2 AND n.resource_id = r.resource_id AND n.bucket_time >= window_start AND n.bucket_time < window_end
-                     ORDER BY n.bucket_time DESC LIMIT greatest(most / least(cardinality(resources), 10), 1)) AS s LIMIT most;
+                     ORDER BY n.bucket_time DESC LIMIT most_of_each) AS s LIMIT most;
 END
 $$;
 COMMENT ON FUNCTION dbnet.failed_spans(integer[], timestamptz, timestamptz, integer) IS
-    'Internal: spans that failed, the newest of each resource in a window. Arguments: resources, of which those known last come first; the window; how many at most';
+    'Internal: spans that failed, the newest of each resource in a window. Arguments: resources, each once, of which those known last come first; the window; how many at most';
 
 -- Telemetry is appended: what came last is at the end of a partition. It is read from there on and nothing else, however much there is. OFFSET 0 keeps the planner from the index
 -- of times, which brings along all that has no summary yet; of the spans only the first ones count, so that very many traces need no room.
@@ -710,7 +716,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbnet.sample_traces(dbnet.policy, integer[], timestamptz, timestamptz, jsonb, double precision, integer) IS
-    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. What lies further back than that is not found, but for spans that failed where these are looked for. Arguments: policy; resources of the group; the window; the group; the value that was measured; pages to look at at most';
+    'Internal: up to five traces of a group in a window: with errors first, then the slowest; of logs the severest. Looks among what came last, in 200 pages, then in 1600, also of earlier partitions, until it finds one that shows why the value is what it is (with an error for an error_rate, as slow as the threshold for durations, else any), or the window''s begin. Spans that failed, where these are looked for, are found in all of the window: the newest 200, then 1600, of the group''s resources, among which those of the group are named. What else lies further back is not found. Arguments: policy; resources of the group; the window; the group; the value that was measured; pages to look at at most';
 
 -- Of a metric its exemplars tell: single measurements with the trace that they are of.
 CREATE FUNCTION dbnet.sample_exemplars(policy dbnet.policy, series bigint[], window_start timestamptz, window_end timestamptz) RETURNS otel.trace_id[]

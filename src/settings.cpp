@@ -220,8 +220,8 @@ void define_all() {
                 "dbnet.gateway_certificate_file, and senders need a token.",
                 &gateway_listen, PGC_SUSET, dbnet_check_listen_address);
     DefineCustomBoolVariable("dbnet.gateway_require_token", "Takes no OpenTelemetry data without a token.",
-                             "Beyond loopback it never does.", &gateway_require_token, false, PGC_SUSET, 0, nullptr,
-                             nullptr, nullptr);
+                             "Beyond loopback it never does. Metrics are not told without one either.",
+                             &gateway_require_token, false, PGC_SUSET, 0, nullptr, nullptr, nullptr);
     define_text("dbnet.gateway_allowed_origins", "Origins of web pages that may send OpenTelemetry data (CORS).",
                 "As browsers send them, separated by commas: https://shop.example; * alone: any; empty: none.",
                 &gateway_allowed_origins, PGC_SUSET, dbnet_check_origins);

@@ -28,12 +28,15 @@ constexpr size_t longest_user_agent = 200;
 constexpr const char *not_a_bearer_token = "Authorization does not hold a bearer token";
 constexpr size_t most_admitted = 10'000;
 
-// What a trigger does wrong, or does not find: its owner can mend that.
+// What a trigger does wrong, or does not find: its owner can mend that. RAISE EXCEPTION is what it says on purpose.
 bool is_fault_of_trigger(int sqlstate) {
     switch (ERRCODE_TO_CATEGORY(sqlstate)) {
+    case MAKE_SQLSTATE('0', '9', '0', '0', '0'): // triggers
+    case MAKE_SQLSTATE('0', 'A', '0', '0', '0'): // what cannot be done, such as moving a row to another partition
     case MAKE_SQLSTATE('2', '0', '0', '0', '0'): // a CASE without the case
     case MAKE_SQLSTATE('2', '1', '0', '0', '0'): // a query of too many rows
     case MAKE_SQLSTATE('2', '4', '0', '0', '0'): // cursors
+    case MAKE_SQLSTATE('2', '7', '0', '0', '0'): // a row that it has changed meanwhile
     case MAKE_SQLSTATE('2', 'D', '0', '0', '0'): // COMMIT
     case MAKE_SQLSTATE('2', 'F', '0', '0', '0'): // no RETURN
     case MAKE_SQLSTATE('3', '4', '0', '0', '0'): // cursors, by name
@@ -41,15 +44,19 @@ bool is_fault_of_trigger(int sqlstate) {
     case MAKE_SQLSTATE('3', '9', '0', '0', '0'): // how a function is called, and answers
     case MAKE_SQLSTATE('3', 'F', '0', '0', '0'): // schemas
     case MAKE_SQLSTATE('4', '2', '0', '0', '0'): // what is not there, or not theirs
+    case MAKE_SQLSTATE('H', 'V', '0', '0', '0'): // foreign tables
         return true;
     default:
-        return false;
+        return sqlstate == ERRCODE_NO_DATA_FOUND || sqlstate == ERRCODE_TOO_MANY_ROWS || // SELECT INTO STRICT
+               sqlstate == ERRCODE_ASSERT_FAILURE;
     }
 }
 
 // By what the class of an SQLSTATE says about who can do something: the sender (400), time or the owner of a trigger,
 // which the data waits for with the sender (503), or nobody (500).
 int status_of(int sqlstate) {
+    if (is_fault_of_trigger(sqlstate))
+        return 503;
     switch (ERRCODE_TO_CATEGORY(sqlstate)) {
     case MAKE_SQLSTATE('0', '8', '0', '0', '0'): // connection
     case MAKE_SQLSTATE('2', '5', '0', '0', '0'): // state of the transaction: read-only
@@ -66,7 +73,7 @@ int status_of(int sqlstate) {
     case MAKE_SQLSTATE('P', '0', '0', '0', '0'): // triggers of users
         return 400;
     default:
-        return is_fault_of_trigger(sqlstate) ? 503 : 500;
+        return 500;
     }
 }
 

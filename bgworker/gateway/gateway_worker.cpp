@@ -68,8 +68,10 @@ public:
     }
 
 private:
+    bool is_token_required() const noexcept { return listener_.is_public() || settings::gateway_require_token; }
+
     void follow_settings() {
-        application_.require_tokens(listener_.is_public() || settings::gateway_require_token, listener_.is_public());
+        application_.require_token(is_token_required());
         if (allowed_origins_ != settings::gateway_allowed_origins) {
             allowed_origins_ = settings::gateway_allowed_origins;
             application_.allow_origins(gateway::AllowedOrigins(allowed_origins_));
@@ -119,7 +121,7 @@ private:
         }
         if (problem.empty())
             application_.answer(exchange, 200, "text/plain", "ready\n");
-        else if (listener_.is_public())
+        else if (is_token_required())
             application_.answer(exchange, 503, "text/plain", "not ready\n"); // why is not everybody's business
         else
             application_.answer(exchange, 503, "text/plain", "not ready: " + problem + "\n");

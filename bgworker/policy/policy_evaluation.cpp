@@ -23,6 +23,7 @@ constexpr Time write_values_every = 10 * second;
 constexpr Time make_up_for = 600 * second; // a turn of a timer that was missed while there was no worker
 constexpr Time look_for_transitions = 60 * second;
 constexpr Time least_pause = second / 200; // between two looks at the same policy
+constexpr Time retry_pause = second;       // after one that failed, whatever comes meanwhile
 constexpr Time tell_failure_again = 60 * second;
 constexpr Time wait_for_change = second; // with a policy that was being changed: that may have been rolled back
 constexpr size_t most_groups = 10'000;
@@ -127,6 +128,10 @@ const char *word_of(const policy::Decision &decision) {
     }
 }
 
+std::string with_hint(const std::string &message, const std::string &hint) {
+    return hint.empty() ? message : message + ". " + hint;
+}
+
 } // namespace
 
 PolicyEvaluation::PolicyEvaluation(policy::Definition definition, Time listening_since)
@@ -181,18 +186,21 @@ bool PolicyEvaluation::turn(Time now, bool may_have_data) {
         due_ = due_ <= now ? not_before_ : std::min(due_, not_before_);
         return false;
     }
-    bool waits = false;
+    bool waits = false, has_failed = true;
     try {
         if (!has_begun_)
             begin_ticks(now);
         waits = policy_.has_condition() ? decide(now) : tick(now);
+        has_failed = false;
     } catch (const pg::pg_error &error) {
-        fail(now, error.hint().empty() ? error.message() : error.message() + ". " + error.hint());
+        fail(now, with_hint(error.message(), error.hint()));
+    } catch (const pg::error &error) {
+        fail(now, with_hint(error.what(), error.hint_text()));
     } catch (const std::exception &error) {
         fail(now, error.what());
     }
     const Time end = GetCurrentTimestamp();
-    not_before_ = end + std::max(least_pause, 2 * (end - now));
+    not_before_ = end + std::max(has_failed ? retry_pause : least_pause, 2 * (end - now));
     return waits;
 }
 
@@ -460,9 +468,10 @@ void PolicyEvaluation::adopt(std::vector<Outcome> &outcomes, policy::Budget budg
     }
 }
 
-// Said in dbnet.policy_status, and in dbnet.policy_event once, and again after a minute. It is tried again in a second.
+// Said in dbnet.policy_status, and in dbnet.policy_event once, and again after a minute. It is tried again after
+// retry_pause.
 void PolicyEvaluation::fail(Time now, const std::string &message) {
-    due_ = now + second;
+    due_ = now + retry_pause;
     resume_at_.clear();
     if (message == failure_ && now - failed_at_ < tell_failure_again)
         return;

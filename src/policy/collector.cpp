@@ -229,7 +229,7 @@ const std::string &Collector::group_of(const Definition &policy, int64 subject, 
     const pg::Result found = pg::execute(find_group, policy.number, subject, number, grouping);
     std::string group(found.rows() > 0 ? found.text(0, 0) : std::string_view());
     if (!group.empty())
-        subjects_[group].push_back(std::to_string(subject));
+        subjects_[group].insert(std::to_string(subject));
     return group_of_.emplace(std::move(key), std::move(group)).first->second;
 }
 
@@ -388,14 +388,16 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
                                      std::optional<double> value, bool is_acting) {
     pg::Result found;
+    const std::set<std::string> &known = subjects_[group];
+    const std::vector<std::string> subjects(known.begin(), known.end());
     if (policy.source == Source::metrics) {
-        found = pg::execute(sample_of_metrics, policy.number, subjects_[group], seconds.first, seconds.last);
+        found = pg::execute(sample_of_metrics, policy.number, subjects, seconds.first, seconds.last);
     } else if (policy.source == Source::spans || policy.source == Source::logs) {
         using Clock = std::chrono::steady_clock;
         static Clock::time_point far_again; // of all policies
         const Clock::time_point begun = Clock::now();
         const bool is_far = is_acting && begun >= far_again;
-        found = pg::execute(sample, policy.number, subjects_[group], seconds.first, seconds.last, group, value,
+        found = pg::execute(sample, policy.number, subjects, seconds.first, seconds.last, group, value,
                             is_far ? far_pages : near_pages);
         if (is_far)
             far_again = Clock::now() + share_of_far * (Clock::now() - begun);

@@ -7,6 +7,7 @@
 #include "policy/definition.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -42,9 +43,9 @@ private:
     Second looked_for_late_at_ = 0;
     Second settled_until_ = 0; // up to here, that look is the one that finds what is new
     std::optional<Second> read_transitions_until_;
-    uint64 recorded_commits_ = 0;                                        // when transitions were read last
-    std::unordered_map<std::string, std::string> group_of_;              // what was asked of group_of
-    std::unordered_map<std::string, std::vector<std::string>> subjects_; // resources of each group
+    uint64 recorded_commits_ = 0;                                     // when transitions were read last
+    std::unordered_map<std::string, std::string> group_of_;           // what was asked of group_of
+    std::unordered_map<std::string, std::set<std::string>> subjects_; // resources of each group
 };
 
 } // namespace dbnet::policy

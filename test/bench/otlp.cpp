@@ -198,10 +198,32 @@ int main(int count, char **arguments) {
 
     int begun = 0, done = 0, refused = 0;
     std::vector<double> milliseconds;
+    // False: the gateway has closed it.
+    const auto receive = [](Connection &connection) {
+        char piece[16384];
+        ssize_t size;
+        while ((size = recv(connection.socket, piece, sizeof piece, MSG_DONTWAIT)) > 0)
+            connection.received.append(piece, static_cast<size_t>(size));
+        return size < 0 && errno == EAGAIN;
+    };
+    const auto take_answer = [&](Connection &connection) {
+        const size_t length = answer_length(connection.received);
+        if (length == 0)
+            return false;
+        milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - connection.start).count());
+        refused += connection.received.compare(0, 12, "HTTP/1.1 200") != 0;
+        connection.received.erase(0, length);
+        done++;
+        return true;
+    };
     const auto gone = [&] {
+        for (Connection &connection : connections) { // what it has answered before
+            receive(connection);
+            take_answer(connection);
+        }
+        std::fprintf(stderr, "the gateway closed a connection\n");
         std::printf("%d %d\n", done - refused, connection_count);
-        std::fflush(stdout);
-        std::_Exit(3);
+        std::exit(3);
     };
     const auto send_more = [&](Connection &connection) {
         while (connection.request && connection.sent < connection.request->size()) {
@@ -221,19 +243,10 @@ int main(int count, char **arguments) {
         send_more(connection);
     };
     const auto read_answer = [&](Connection &connection) {
-        char piece[16384];
-        ssize_t size;
-        while ((size = recv(connection.socket, piece, sizeof piece, MSG_DONTWAIT)) > 0)
-            connection.received.append(piece, static_cast<size_t>(size));
-        if (size == 0 || errno != EAGAIN)
+        if (!receive(connection))
             gone();
-        if (const size_t length = answer_length(connection.received); length > 0) {
-            milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - connection.start).count());
-            refused += connection.received.compare(0, 12, "HTTP/1.1 200") != 0;
-            connection.received.erase(0, length);
-            done++;
+        if (take_answer(connection))
             begin(connection);
-        }
     };
     const auto start = Clock::now();
     for (Connection &connection : connections)

@@ -7,6 +7,8 @@
 //                                                            bytes, 64 in flight
 //   probe list <url> <ca> <cert> <key> <path>                reads a list in pages of 500 on one connection;
 //                                                            prints seconds, objects and bytes
+//   probe watch <url> <ca> <cert> <key> <path>               watches, until it is killed; prints "ready", then
+//                                                            "<name> <time in µs>" of each object that an event has
 //   probe commits <conninfo> <count> <pause ms>              commits UPDATEs of bench.latency;
 //                                                            prints "<key> <time in µs>"
 //   probe hot <conninfo> <updates/s> <seconds>               updates the row of bench.hot at a steady pace, if it can;
@@ -177,6 +179,40 @@ void list(const char *url, const char *ca, const char *certificate, const char *
     std::printf("%.6f %zu %zu\n", std::chrono::duration<double>(Clock::now() - start).count(), objects, bytes);
 }
 
+// When an event comes to a client that does nothing with it: with `data` a std::string, what has come of a line.
+size_t note_events(char *data, size_t size, size_t count, void *line) {
+    const long long now = wall_microseconds();
+    std::string &text = static_cast<std::string *>(line)->append(data, size * count);
+    const std::string_view member = "\"name\":\"";
+    for (size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1))
+        if (const size_t at = text.find(member); at < end) {
+            const size_t name = at + member.size();
+            std::printf("%s %lld\n", text.substr(name, text.find('"', name) - name).c_str(), now);
+        }
+    std::fflush(stdout);
+    return size * count;
+}
+
+size_t say_ready(char *, size_t size, size_t count, void *) {
+    if (size * count == 2) { // the empty line after the headers
+        std::puts("ready");
+        std::fflush(stdout);
+    }
+    return size * count;
+}
+
+void watch(const char *url, const char *ca, const char *certificate, const char *key, const char *path) {
+    curl_global_init(CURL_GLOBAL_ALL);
+    CURL *handle = curl_easy_init();
+    use_credentials(handle, ca, certificate, key);
+    std::string line;
+    curl_easy_setopt(handle, CURLOPT_URL, (std::string(url) + path + "?watch=true").c_str());
+    curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, say_ready);
+    curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, note_events);
+    curl_easy_setopt(handle, CURLOPT_WRITEDATA, &line);
+    fail(std::string("watch: ") + curl_easy_strerror(curl_easy_perform(handle)));
+}
+
 PGconn *connect(const char *conninfo) {
     PGconn *connection = PQconnectdb(conninfo);
     if (PQstatus(connection) != CONNECTION_OK)
@@ -262,8 +298,8 @@ long long backend_nanoseconds(int pid) {
     return nanoseconds;
 }
 
-// In a pipeline, so that what is measured is the backend's work and not what it costs the machine to put it to sleep and
-// to wake it for each transaction. As many answers as a socket holds: nobody reads them before all are sent.
+// In a pipeline, so that what is measured is the backend's work and not what it costs the machine to put it to sleep
+// and to wake it for each transaction. As many answers as a socket holds: nobody reads them before all are sent.
 constexpr int most_in_flight = 100;
 
 void run_pipelined(PGconn *connection, int statement, int count) {
@@ -576,6 +612,8 @@ int main(int argc, char **argv) {
     else if (command == "fill" && argc == 8)
         bare(argv[2], argv[3], argv[4], argv[5], std::atoi(argv[6]), 64, "import",
              std::string(static_cast<size_t>(std::atoi(argv[7])), 'x'));
+    else if (command == "watch" && argc == 7)
+        watch(argv[2], argv[3], argv[4], argv[5], argv[6]);
     else if (command == "list" && argc == 7)
         list(argv[2], argv[3], argv[4], argv[5], argv[6]);
     else if (command == "commits" && argc == 5)

@@ -407,7 +407,8 @@ subtest 'a token is required on loopback, too, where that is set' => sub {
     refused($send->("Authorization: Bearer ${token}x"), 401, qr/./, 'with another');
     is($send->("Authorization: Bearer $token")->{status}, 200, 'with one');
     $node->query_is(q{SELECT count(*) FROM otel.spans WHERE name = 'required'}, '1', 'nothing else is there');
-    is($gateway->get($_)->{status}, 200, "$_ needs none on loopback") for '/healthz', '/readyz', '/metrics';
+    is($gateway->get($_)->{status}, 200, "$_ needs none") for '/healthz', '/readyz';
+    is($gateway->get('/metrics')->{status}, 401, 'metrics need one');
     $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET dbnet.gateway_require_token');
     ok(wait_until(sub { ((eval { $send->() } // {})->{status} // 0) == 200 }), 'and not any more');
 };

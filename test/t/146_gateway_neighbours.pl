@@ -111,14 +111,16 @@ subtest 'a trigger whose function is at fault: the data stays with the sender un
     $tried->(503, qr/permission denied for table counted/, 'rights that are missing');
     $node->safe_psql('postgres', 'GRANT INSERT ON counted TO dbnet_ingest');
     $tried->(200, qr/\A\{\}\z/, 'mended');
-    # A query with more rows than it may have, a CASE without the case, no RETURN, an exception of another language, a schema that is gone.
-    for my $state (qw(21000 20000 2F005 38000 3F000)) {
+    # A query with more rows than it may have, a CASE without the case, no RETURN, an exception of another language, a schema that is
+    # gone, INTO STRICT without a row, an ASSERT, a row moved to another partition, one changed twice, a foreign server.
+    for my $state (qw(21000 20000 2F005 38000 3F000 P0002 P0004 0A000 27000 HV000)) {
         my @answers = together(traces_bytes('good'), traces_bytes("raise $state"), traces_bytes('good'));
         is(statuses(@answers), '200 503 200', "SQLSTATE $state, and the others are taken");
         is($answers[1]{headers}{'retry-after'}, '1', 'to be sent again');
     }
-    my ($answer) = together(traces_bytes('raise XX000'));
-    is($answer->{status}, 500, 'an internal error');
+    my ($refused, $internal) = map { together(traces_bytes("raise $_")) } 'P0001', 'XX000';
+    is($refused->{status}, 400, 'RAISE EXCEPTION refuses');
+    is($internal->{status}, 500, 'an internal error');
 };
 
 $node->no_crash_in_log;

@@ -164,14 +164,32 @@ SELECT is(pg_temp.error($$'q', 'timer', every => '1 s', action => 'net.act(dbnet
 CREATE ROLE policy_blind;
 GRANT EXECUTE ON FUNCTION dbnet.create_policy, dbnet.check_policy_query, dbnet.store_policy TO policy_blind;
 SET ROLE policy_blind;
-SELECT is(pg_temp.error(w.arguments), format('42501 | permission denied for table %1$s | The owner of the policy must be able to read what it measures: GRANT SELECT ON %1$s TO policy_blind; or GRANT dbnet_viewer TO policy_blind;', w.hidden), w.hidden) FROM (VALUES
-    ($$'b', 'spans', aggregate => 'rate', threshold => 1$$, 'otel.spans'),
-    ($$'b', 'logs', aggregate => 'rate', threshold => 1$$, 'otel.logs'),
-    ($$'b', 'metrics', match => '{"metric": "cpu"}', aggregate => 'rate', threshold => 1$$, 'otel.number_points')) AS w(arguments, hidden);
+SELECT is(pg_temp.error(w.arguments), format('42501 | permission denied for tables %1$s | The owner of the policy must be able to read what it measures: GRANT SELECT ON %1$s TO policy_blind; or GRANT dbnet_viewer TO policy_blind;', w.hidden), w.hidden) FROM (VALUES
+    ($$'b', 'spans', aggregate => 'rate', threshold => 1$$, 'otel.spans, otel.span_pane, otel.resources'),
+    ($$'b', 'logs', aggregate => 'rate', threshold => 1$$, 'otel.logs, otel.log_pane, otel.resources'),
+    ($$'b', 'metrics', match => '{"metric": "cpu"}', aggregate => 'rate', threshold => 1$$,
+        'otel.number_points, otel.histogram_points, otel.exponential_histogram_points, otel.series, otel.metrics, otel.resources')) AS w(arguments, hidden);
 SELECT is(pg_temp.error($$'b', 'transitions', match => '{"relation": "net.nodes", "column": "ready"}', aggregate => 'count', threshold => 1$$),
-    '42501 | permission denied for the history of table net.nodes | It is for roles that may SELECT the whole table: GRANT SELECT ON net.nodes TO policy_blind;', 'a table''s changes');
+    '42501 | permission denied for table net.nodes | The owner of the policy must be able to read what it measures: GRANT SELECT ON net.nodes TO policy_blind;', 'a table''s changes');
 RESET ROLE;
+-- What the HINT says is enough.
+GRANT SELECT ON otel.spans, otel.span_pane, otel.resources, net.nodes TO policy_blind;
+SELECT lives_ok(format('SELECT dbnet.check_policy_reads(%L::dbnet.policy)', jsonb_populate_record(NULL::dbnet.policy, p.settings || '{"name": "b", "owner": "policy_blind"}')), p.settings ->> 'source')
+    FROM (VALUES ('{"source": "spans"}'::jsonb), ('{"source": "transitions", "match": {"relation": "net.nodes"}}')) AS p(settings);
+-- Granted, but not all rows.
+ALTER TABLE net.nodes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE otel.resources ENABLE ROW LEVEL SECURITY;
+SET ROLE policy_blind;
+SELECT is(pg_temp.error(w.arguments), format('42501 | row-level security hides rows of %s from the owner of the policy | A policy measures all rows: its owner must be a member of dbnet_admin, or ALTER ROLE policy_blind BYPASSRLS;', w.hidden), w.hidden) FROM (VALUES
+    ($$'b', 'spans', aggregate => 'rate', threshold => 1$$, 'otel.resources'),
+    ($$'b', 'transitions', match => '{"relation": "net.nodes", "column": "ready"}', aggregate => 'count', threshold => 1$$, 'net.nodes')) AS w(arguments, hidden);
+RESET ROLE;
+ALTER TABLE net.nodes DISABLE ROW LEVEL SECURITY;
+ALTER TABLE otel.resources DISABLE ROW LEVEL SECURITY;
+SELECT throws_ok(format('SELECT dbnet.check_policy_reads(%L::dbnet.policy)', jsonb_populate_record(NULL::dbnet.policy, '{"source": "transitions", "match": {"relation": "net.gone"}, "owner": "policy_blind"}')),
+    '42P01', 'table net.gone is not there any more', 'a table that was dropped');
 REVOKE EXECUTE ON FUNCTION dbnet.create_policy, dbnet.check_policy_query, dbnet.store_policy FROM policy_blind;
+SELECT is_empty($$SELECT * FROM dbnet.failed_spans('{}', now() - interval '1 hour', now(), 200)$$, 'of no resource nothing failed');
 SET ROLE policy_viewer;
 SELECT throws_ok($$SELECT dbnet.create_policy('v', 'timer', every => '1 s')$$, '42501', 'permission denied for function create_policy', 'viewers make none');
 SELECT throws_ok($$SELECT dbnet.store_policy('{"name": "v", "source": "timer", "every": "1 s"}', true)$$, '42501', 'permission denied for function store_policy', 'by no other way');

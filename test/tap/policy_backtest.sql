@@ -65,7 +65,7 @@ RESET ROLE;
 REVOKE dbnet_admin FROM backtest_owner;
 GRANT EXECUTE ON FUNCTION dbnet.backtest(text, timestamptz, timestamptz) TO backtest_owner;
 SET ROLE backtest_owner;
-SELECT throws_ok(format($$SELECT dbnet.backtest('errors', %1$L, %1$L)$$, :'start'), '42501', 'permission denied for table otel.spans', 'the past is for who may read it');
+SELECT throws_ok(format($$SELECT dbnet.backtest('errors', %1$L, %1$L)$$, :'start'), '42501', 'permission denied for tables otel.spans, otel.span_pane, otel.resources', 'the past is for who may read it');
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION dbnet.backtest(text, timestamptz, timestamptz) FROM backtest_owner;
 GRANT dbnet_admin TO backtest_owner;

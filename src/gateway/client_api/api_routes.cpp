@@ -1,6 +1,8 @@
 // Routes and OpenAPI document of the client API (see api_routes.hpp).
 #include "gateway/client_api/api_routes.hpp"
 
+#include "gateway/http/letter_case.hpp"
+
 #include <nlohmann/json.hpp>
 
 namespace dbnet::gateway {
@@ -192,7 +194,7 @@ json operation_of(const ApiRoute &route) {
 std::string lower(std::string_view text) {
     std::string lowered(text);
     for (char &c : lowered)
-        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        c = lower_case(c);
     return lowered;
 }
 

@@ -1,6 +1,8 @@
 // Headers of requests (see request_headers.hpp).
 #include "gateway/http/request_headers.hpp"
 
+#include "gateway/http/letter_case.hpp"
+
 namespace dbnet::gateway {
 namespace {
 
@@ -15,11 +17,9 @@ std::string_view trimmed(std::string_view text) noexcept {
 bool is_same(std::string_view text, std::string_view lower) noexcept {
     if (text.size() != lower.size())
         return false;
-    for (size_t index = 0; index < text.size(); ++index) {
-        const char c = text[index];
-        if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c) != lower[index])
+    for (size_t index = 0; index < text.size(); ++index)
+        if (lower_case(text[index]) != lower[index])
             return false;
-    }
     return true;
 }
 

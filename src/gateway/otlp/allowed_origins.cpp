@@ -2,6 +2,8 @@
 // here it stands where a name or a number begins, so that "https://*shop.example" is not everybody's.
 #include "gateway/otlp/allowed_origins.hpp"
 
+#include "gateway/http/letter_case.hpp"
+
 #include <algorithm>
 
 namespace dbnet::gateway {
@@ -22,13 +24,9 @@ std::string_view next_entry(std::string_view &rest) noexcept {
     return entry;
 }
 
-char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
 std::string in_lower_case(std::string_view text) {
     std::string lowered(text);
-    std::transform(lowered.begin(), lowered.end(), lowered.begin(), lower);
+    std::transform(lowered.begin(), lowered.end(), lowered.begin(), lower_case);
     return lowered;
 }
 
@@ -37,7 +35,7 @@ bool is_digit(char c) noexcept {
 }
 
 bool is_letter(char c) noexcept {
-    return lower(c) >= 'a' && lower(c) <= 'z';
+    return lower_case(c) >= 'a' && lower_case(c) <= 'z';
 }
 
 bool holds_only(std::string_view text, std::string_view others) noexcept {
@@ -82,7 +80,7 @@ bool is_pattern(std::string_view entry) noexcept {
     const bool is_name = wildcard == origin->host.npos || origin->host == "*" || origin->host.starts_with("*.");
     const auto is_scheme = [&](std::string_view scheme) {
         return std::equal(scheme.begin(), scheme.end(), origin->scheme.begin(), origin->scheme.end(),
-                          [](char one, char other) { return one == lower(other); });
+                          [](char one, char other) { return one == lower_case(other); });
     };
     const bool is_default_port =
         (is_scheme("http") && origin->port == "80") || (is_scheme("https") && origin->port == "443");

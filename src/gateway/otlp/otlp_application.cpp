@@ -86,11 +86,11 @@ bool OtlpApplication::greet_browser(Exchange &exchange, const OtlpRoute &route) 
 
 Admission OtlpApplication::admission_of(const Exchange &exchange, const OtlpRoute &route) const {
     const bool is_telemetry = route.kind == Kind::otlp;
-    if (!is_telemetry && !(route.kind == Kind::metrics && must_readers_show_token_))
+    if (!is_telemetry && !(route.kind == Kind::metrics && is_token_required_))
         return {};
     if (const auto authorization = exchange.header("Authorization"))
         return check_(*authorization, is_telemetry);
-    if (!is_telemetry || must_senders_show_token_)
+    if (is_token_required_)
         return {401, "a bearer token is required: Authorization: Bearer ..."};
     return {};
 }

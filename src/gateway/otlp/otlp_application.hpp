@@ -50,12 +50,8 @@ public:
     // Of what is no telemetry.
     void answer(Exchange &exchange, int status, const char *type, std::string_view body) noexcept;
 
-    // Whether nothing is taken without a token, and whether metrics are not told. That the gateway is there, and ready,
-    // is everybody's to know.
-    void require_tokens(bool of_senders, bool of_readers) noexcept {
-        must_senders_show_token_ = of_senders;
-        must_readers_show_token_ = of_readers;
-    }
+    // Without a token nothing is taken, and nothing told but whether the gateway is there and ready.
+    void require_token(bool is_required) noexcept { is_token_required_ = is_required; }
 
     // Whose pages' browsers may send, and read the answers.
     void allow_origins(AllowedOrigins origins) noexcept { origins_ = std::move(origins); }
@@ -79,7 +75,7 @@ private:
     std::vector<OtlpCall> calls_;
     std::vector<Exchange *> readiness_, metrics_;
     size_t waiting_bytes_ = 0;
-    bool must_senders_show_token_ = false, must_readers_show_token_ = false;
+    bool is_token_required_ = false;
     AllowedOrigins origins_;
 };
 

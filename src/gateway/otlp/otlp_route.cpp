@@ -2,6 +2,8 @@
 // Collector.
 #include "gateway/otlp/otlp_route.hpp"
 
+#include "gateway/http/letter_case.hpp"
+
 #include <algorithm>
 
 namespace dbnet::gateway {
@@ -17,7 +19,7 @@ std::string token_of(std::string_view value) {
     std::string token;
     for (const char c : value)
         if (c != ' ' && c != '\t')
-            token += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+            token += lower_case(c);
     return token;
 }
 
