@@ -208,7 +208,7 @@ sub idle_ms {
     my %before = map { $_ => cpu_seconds($_) } @pids;
     sleep 30;
     my $used = 0;
-    $used += cpu_seconds($_) - $before{$_} for @pids;
+    $used += cpu_seconds($_) - $before{$_} for grep { -e "/proc/$_" } @pids;
     return 2 * 1000 * $used;
 }
 
