@@ -51,10 +51,12 @@ $old->stop;
 my $new = DBNet::Cluster->new('restored');
 $new->init(conf => DBNet::Everything::conf() . "dbnet.api_listen = '127.0.0.1:$all->{client}{port}'");
 $new->start;
-$new->run_sql("\\i $roles");    # the role of who restores is there already
+# The role of who restores is there already, which stops nothing.
+$new->command_ok([ 'psql', '-Xq', '-f', $roles, '-d', 'postgres', '-h', $new->host, '-p', $new->port ], 'roles and their memberships');
 $new->command_ok([ 'pg_restore', '-e', '-j', '2', '-d', 'postgres', '-h', $new->host, '-p', $new->port, $dump ], 'pg_restore into another cluster, by two at once');
 $all->move_to($new);
 $new->query_is($question{$_}, $answer{$_}, "$_ of the copy") for sort keys %question;
+$new->wait_for(q{SELECT string_agg(coalesce(error, 'none'), ' ') FROM dbnet.policy_status WHERE policy = 'errors'}, 'the policy on telemetry may read it', expected => 'none');
 $new->psql_ok(q{SELECT dbnet.resume('prod'); SELECT dbnet.enable_policy('load')}, 'it may go on');
 $new->query_is('SELECT (SELECT count(*) FROM dbnet.token), (SELECT count(*) FROM otel.spans)', '0|0', 'tokens and telemetry stay where they are');
 $all->{token} = $all->{client}->token('app', 'of the copy');
