@@ -387,9 +387,11 @@ bool Collector::collect_late(const Definition &policy, Span seconds, Panes &pane
 
 std::string Collector::sample_traces(const Definition &policy, const std::string &group, Span seconds,
                                      std::optional<double> value, bool is_acting) {
+    const auto known = subjects_.find(group);
+    if (known == subjects_.end()) // of another source, or forgotten
+        return "{}";
+    const std::vector<std::string> subjects(known->second.begin(), known->second.end());
     pg::Result found;
-    const std::set<std::string> &known = subjects_[group];
-    const std::vector<std::string> subjects(known.begin(), known.end());
     if (policy.source == Source::metrics) {
         found = pg::execute(sample_of_metrics, policy.number, subjects, seconds.first, seconds.last);
     } else if (policy.source == Source::spans || policy.source == Source::logs) {

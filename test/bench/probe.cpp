@@ -179,7 +179,7 @@ void list(const char *url, const char *ca, const char *certificate, const char *
     std::printf("%.6f %zu %zu\n", std::chrono::duration<double>(Clock::now() - start).count(), objects, bytes);
 }
 
-// When an event comes to a client that does nothing with it: with `data` a std::string, what has come of a line.
+// When an event comes to a client that does nothing with it: `line` is a std::string, what has come of a line.
 size_t note_events(char *data, size_t size, size_t count, void *line) {
     const long long now = wall_microseconds();
     std::string &text = static_cast<std::string *>(line)->append(data, size * count);

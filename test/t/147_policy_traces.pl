@@ -11,11 +11,7 @@ my $policies = DBNet::Policies->new($node);
 my ($failed, $passed, $earlier) = map { $_ x 32 } qw(a b c);
 
 # A worker looks far back a tenth of its time at most: another one has not done so yet.
-sub rest {
-    my $pid = $node->worker_pid('policy worker');
-    $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
-    return $node->wait_for("SELECT count(*) FROM dbnet.worker WHERE process = 'policy worker' AND pid <> $pid", 'another policy worker', expected => '1');
-}
+sub rest { return $node->replace_worker('policy worker', 'TERM') }
 
 sub traces_are {
     my ($policy, $arguments, $traces, $name) = @_;

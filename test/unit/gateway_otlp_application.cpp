@@ -46,15 +46,15 @@ protected:
         }
         EXPECT_TRUE(is_done());
     }
-    // The answer, which ends with `end`.
-    std::string answer_to(int client, std::string_view end) {
+    // The answer, up to `end`, or to the end of the connection.
+    std::string answer_to(int client, std::optional<std::string_view> end = std::nullopt) {
         std::string got;
         run_until([&] {
             char piece[4096];
             const ssize_t size = recv(client, piece, sizeof piece, MSG_DONTWAIT);
             if (size > 0)
                 got.append(piece, static_cast<size_t>(size));
-            return got.ends_with(end);
+            return end ? got.ends_with(*end) : size == 0;
         });
         return got;
     }
@@ -65,17 +65,6 @@ protected:
                               " HTTP/1.1\r\nHost: a\r\nOrigin: " + std::string(origin) +
                               "\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: "
                               "authorization,content-type\r\nConnection: close\r\n\r\n"));
-    }
-    std::string answer_to(int client) {
-        std::string got;
-        run_until([&] {
-            char piece[4096];
-            const ssize_t size = recv(client, piece, sizeof piece, MSG_DONTWAIT);
-            if (size > 0)
-                got.append(piece, static_cast<size_t>(size));
-            return size == 0;
-        });
-        return got;
     }
 
     OtlpApplication application{[](std::string_view shown, bool) {

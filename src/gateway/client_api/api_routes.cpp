@@ -1,7 +1,7 @@
 // Routes and OpenAPI document of the client API (see api_routes.hpp).
 #include "gateway/client_api/api_routes.hpp"
 
-#include "gateway/http/letter_case.hpp"
+#include "gateway/http/protocol_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -191,13 +191,6 @@ json operation_of(const ApiRoute &route) {
     return operation;
 }
 
-std::string lower(std::string_view text) {
-    std::string lowered(text);
-    for (char &c : lowered)
-        c = lower_case(c);
-    return lowered;
-}
-
 } // namespace
 
 std::span<const ApiRoute> api_routes() noexcept {
@@ -224,7 +217,7 @@ std::string openapi_document(std::string_view version) {
                        {"description", "Each request runs in one transaction with the rights of the token's role."}}},
                      {"security", json::array({{{"token", json::array()}}})}};
     for (const ApiRoute &route : routes)
-        document["paths"][route.path][lower(route.method)] = operation_of(route);
+        document["paths"][route.path][in_lower_case(route.method)] = operation_of(route);
     json &components = document["components"];
     components["securitySchemes"]["token"] = {
         {"type", "http"}, {"scheme", "bearer"}, {"description", "made by dbnet.create_token()"}};

@@ -1,17 +1,10 @@
 // Headers of requests (see request_headers.hpp).
 #include "gateway/http/request_headers.hpp"
 
-#include "gateway/http/letter_case.hpp"
+#include "gateway/http/protocol_text.hpp"
 
 namespace dbnet::gateway {
 namespace {
-
-constexpr std::string_view spaces = " \t";
-
-std::string_view trimmed(std::string_view text) noexcept {
-    const size_t first = text.find_first_not_of(spaces);
-    return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(spaces) - first + 1);
-}
 
 // `lower` is in lower case.
 bool is_same(std::string_view text, std::string_view lower) noexcept {

@@ -2,32 +2,21 @@
 // here it stands where a name or a number begins, so that "https://*shop.example" is not everybody's.
 #include "gateway/otlp/allowed_origins.hpp"
 
-#include "gateway/http/letter_case.hpp"
+#include "gateway/http/protocol_text.hpp"
 
 #include <algorithm>
 
 namespace dbnet::gateway {
 namespace {
 
-constexpr std::string_view blanks = " \t\r\n";
-
-std::string_view without_blanks(std::string_view text) noexcept {
-    const size_t first = text.find_first_not_of(blanks);
-    return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
+constexpr std::string_view blanks = " \t\r\n"; // of a configuration file
 
 // The next entry, taken off `rest`, whose data() is nullptr after the last one.
 std::string_view next_entry(std::string_view &rest) noexcept {
     const size_t comma = rest.find(',');
-    const std::string_view entry = without_blanks(rest.substr(0, comma));
+    const std::string_view entry = trimmed(rest.substr(0, comma), blanks);
     rest = comma == rest.npos ? std::string_view() : rest.substr(comma + 1);
     return entry;
-}
-
-std::string in_lower_case(std::string_view text) {
-    std::string lowered(text);
-    std::transform(lowered.begin(), lowered.end(), lowered.begin(), lower_case);
-    return lowered;
 }
 
 bool is_digit(char c) noexcept {
@@ -94,7 +83,7 @@ bool is_origin(std::string_view text) noexcept {
 } // namespace
 
 std::optional<std::string_view> bad_origin_in(std::string_view list) noexcept {
-    if (without_blanks(list).empty())
+    if (trimmed(list, blanks).empty())
         return std::nullopt;
     while (list.data() != nullptr)
         if (const std::string_view entry = next_entry(list); !is_pattern(entry))
@@ -103,7 +92,7 @@ std::optional<std::string_view> bad_origin_in(std::string_view list) noexcept {
 }
 
 AllowedOrigins::AllowedOrigins(std::string_view list) {
-    if (without_blanks(list).empty())
+    if (trimmed(list, blanks).empty())
         return;
     while (list.data() != nullptr) {
         const std::string entry = in_lower_case(next_entry(list));

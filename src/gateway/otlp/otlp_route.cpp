@@ -2,7 +2,7 @@
 // Collector.
 #include "gateway/otlp/otlp_route.hpp"
 
-#include "gateway/http/letter_case.hpp"
+#include "gateway/http/protocol_text.hpp"
 
 #include <algorithm>
 
