@@ -17,6 +17,7 @@
 #include "settings.hpp"
 
 #include <algorithm>
+#include <malloc.h>
 #include <utility>
 
 extern "C" {
@@ -106,6 +107,8 @@ private:
         if (watcher_.take_configuration_changed())
             load();
         const bool comparing = compare_.step();
+        if (std::exchange(was_comparing_, comparing) && !comparing)
+            malloc_trim(0); // the peak of a compare would be held until the next one
         if (next_compare_ms_ <= monotonic_ms())
             compare_.request_all(false), next_compare_ms_ = compare_due_ms();
         reconnect();
@@ -362,6 +365,7 @@ private:
     uint64_t answered_ = 0; // the last question about our progress
     std::vector<Commit> commits_;
     bool is_behind_ = false; // more has been committed than was taken in
+    bool was_comparing_ = false;
     int64_t next_compare_ms_ = INT64_MAX;
     XLogRecPtr flushed_ = InvalidXLogRecPtr; // own commits up to here are on disk
     int64_t flushed_ms_ = 0;

@@ -53,6 +53,8 @@ Reflector::Command Reflector::next(Milliseconds now) {
             command.limit = unpaged_ ? 0 : limits_.page_size;
     } else {
         command.resource_version = version_;
+        if (running_ == Action::watch)
+            follows_list_ = std::exchange(has_new_list_, false);
     }
     return command;
 }
@@ -111,7 +113,7 @@ Reflector::Page Reflector::on_page(const std::string &resource_version, const st
     last_listed_ = listed_;
     expiries_ = 0;
     must_probe_ = false;
-    has_listed_ = true;
+    has_listed_ = has_new_list_ = true;
     recovered();
     at_once(Action::watch);
     return Page::last;
@@ -187,9 +189,9 @@ void Reflector::on_watch_failure(const Outcome &outcome, Milliseconds now) {
     judge_watch(now);
     if (outcome.kind == Outcome::gone) {
         // Normal after a quiet time and after a change of a custom resource's schema: no reason to wait. But a server
-        // that answers 410 to every watch must not be asked in a loop.
+        // that answers 410 to every watch, also from where a list has just been, must not be asked in a loop.
         begin_list(last_listed_ > limits_.unpaged_objects ? ListKind::consistent : ListKind::not_older);
-        if (brief_watches_ > 1)
+        if (follows_list_ && brief_watches_ > 1)
             after(Action::list, now, limits_.last_delay);
         return;
     }

@@ -128,11 +128,13 @@ private:
     int64_t last_listed_ = 0;
     bool has_listed_ = false;
     bool rewound_ = false;
+    bool has_new_list_ = false; // which no watch has followed yet
 
     std::string version_; // newest seen: where a watch goes on
     Milliseconds watch_started_ = 0;
     Milliseconds watch_length_ = 0;
     bool had_events_ = false;
+    bool follows_list_ = false; // the running or last watch is the first after a list
     int brief_watches_ = 0;   // in a row, ended at once without an event
     bool must_probe_ = false; // the next watch follows a disconnect
 };

@@ -162,9 +162,9 @@ for my $process (@processes) {
 }
 
 # --- the end of the day ---
-# A quiet watch that began anew is taken for accepted after 3 s.
+# A quiet watch that ended this often begins anew after up to 60 s, and is taken for accepted after 3 s.
 $node->wait_for(q{SELECT coalesce(string_agg(concat_ws(' ', relation, state, message), E'\n'), 'synced') FROM dbnet.mirror_status WHERE state <> 'synced'},
-    'all mirrors are well', expected => 'synced');
+    'all mirrors are well', expected => 'synced', timeout => 120);
 $node->query_is(q{SELECT phase, count(*) FROM dbnet.object WHERE phase <> 'synced' GROUP BY 1}, '', 'all objects are settled');
 for my $mirror (sort keys %labels) {
     my ($label) = keys %{ $json->decode($labels{$mirror}) };

@@ -233,6 +233,23 @@ TEST_F(ReflectorTest, ServerThatAlwaysSaysTooOldIsNotAskedInALoop) {
     EXPECT_GT(reflector.due(), now);
 }
 
+// A quiet watch that was cut off goes on where it was, and that may have been compacted meanwhile.
+TEST_F(ReflectorTest, TooOldVersionAfterABriefWatchIsListedAtOnce) {
+    watching("100");
+    now += 10'000;
+    reflector.on_watch_end(true, "", now);
+    start(ReflectorAction::probe);
+    reflector.on_probe(Outcome{}, "133", now);
+    start(ReflectorAction::watch);
+    reflector.on_watch_end(true, "", now);
+    now = reflector.due();
+    start(ReflectorAction::probe);
+    reflector.on_probe(Outcome{}, "170", now);
+    start(ReflectorAction::watch);
+    reflector.on_watch_failure(failure(Outcome::gone, 410), now);
+    EXPECT_EQ(start(ReflectorAction::list).resource_version, "100");
+}
+
 TEST_F(ReflectorTest, OverloadedServerIsAskedForTheSameWatchAgain) {
     watching("100");
     reflector.on_watch_failure(failure(Outcome::retry, 429), now);
