@@ -8,6 +8,7 @@
 #include "bgworker/housekeeping.hpp"
 #include "bgworker/launcher/companions.hpp"
 #include "bgworker/operation/operations.hpp"
+#include "bgworker/record_room.hpp"
 #include "bgworker/report/compare.hpp"
 #include "bgworker/watch/watcher.hpp"
 #include "bgworker/worker_process.hpp"
@@ -76,7 +77,8 @@ public:
               },
               [this](const std::string &message) { note_error(message); }),
           operations_(transport_, actuator_, [this](const std::string &message) { note_error(message); }),
-          compare_(actuator_, *this), housekeeping_([this](const std::string &message) { note_error(message); }) {}
+          compare_(actuator_, *this), housekeeping_([this](const std::string &message) { note_error(message); }),
+          record_room_([this](const std::string &message) { note_error(message); }) {}
 
     ~MirrorWorker() { loaded_catalog = nullptr; }
 
@@ -113,6 +115,7 @@ private:
             compare_.request_all(false), next_compare_ms_ = compare_due_ms();
         reconnect();
         housekeeping_.turn(monotonic_ms());
+        record_room_.turn(monotonic_ms());
         transport_.run();
         publish();
         flush();
@@ -288,8 +291,8 @@ private:
         int64_t timeout = std::min(longest_sleep_ms, std::max<int64_t>(next_compare_ms_ - monotonic_ms(), 0));
         if (XactLastCommitEnd != flushed_)
             timeout = std::min(timeout, flush_ms);
-        for (const int other :
-             {actuator_.timeout_ms(), operations_.timeout_ms(), watcher_.timeout_ms(), leases_.timeout_ms()})
+        for (const int other : {actuator_.timeout_ms(), operations_.timeout_ms(), watcher_.timeout_ms(),
+                                leases_.timeout_ms(), record_room_.timeout_ms(monotonic_ms())})
             if (other >= 0)
                 timeout = std::min<int64_t>(timeout, other);
         return timeout;
@@ -360,6 +363,7 @@ private:
     Operations operations_;
     Compare compare_;
     Housekeeping housekeeping_;
+    RecordRoom record_room_;
     std::shared_ptr<const mirror::Catalog> catalog_;
     uint64_t configuration_ = 0;
     uint64_t answered_ = 0; // the last question about our progress

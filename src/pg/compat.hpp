@@ -29,6 +29,8 @@ extern "C" {
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "replication/message.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -168,6 +170,34 @@ inline Node *with_virtual_columns([[maybe_unused]] Relation relation, [[maybe_un
     return expand_generated_columns_in_expr(expression, relation, variable);
 #else
     return expression;
+#endif
+}
+
+// Pages that a table or an index was extended by.
+struct Pages {
+    BlockNumber first, end;
+};
+
+// Extends a table or an index by pages of zeros, each of which `prepare` gets pinned, and lets go of. 16 can add many
+// at once, and may add fewer than are asked for.
+template<class F> Pages add_pages(Relation relation, uint32 count, F prepare) {
+#if PG_VERSION_NUM >= 160000
+    constexpr uint32 most = 64;
+    Buffer buffers[most];
+    uint32 added = 0;
+    const BlockNumber first = ExtendBufferedRelBy(BufferManagerRelation{.rel = relation}, MAIN_FORKNUM, nullptr, 0,
+                                                  count < most ? count : most, buffers, &added);
+    for (uint32 place = 0; place < added; ++place)
+        prepare(buffers[place]);
+    return {first, first + added};
+#else
+    LockRelationForExtension(relation, ExclusiveLock);
+    const BlockNumber first = RelationGetNumberOfBlocks(relation);
+    for (uint32 place = 0; place < count; ++place)
+        prepare(ReadBufferExtended(relation, MAIN_FORKNUM, P_NEW, RBM_NORMAL, nullptr));
+    const BlockNumber end = RelationGetNumberOfBlocks(relation);
+    UnlockRelationForExtension(relation, ExclusiveLock);
+    return {first, end};
 #endif
 }
 
