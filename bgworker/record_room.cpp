@@ -9,6 +9,7 @@
 #include <utility>
 
 extern "C" {
+#include "catalog/pg_am.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
 #include "utils/rel.h"
@@ -65,8 +66,8 @@ void make_empty(Buffer buffer) {
     UnlockReleaseBuffer(buffer);
 }
 
-// Adds them and makes them known to whoever looks for space.
-void add_free_pages(Relation relation, uint32 count, bool is_table) {
+// Adds as many, or fewer, and makes them known to whoever looks for space. How many.
+int64_t add_free_pages(Relation relation, uint32 count, bool is_table) {
     const pg::compat::Pages added =
         is_table ? pg::compat::add_pages(relation, count, make_empty)
                  : pg::compat::add_pages(relation, count, [](Buffer buffer) { ReleaseBuffer(buffer); });
@@ -74,6 +75,12 @@ void add_free_pages(Relation relation, uint32 count, bool is_table) {
         is_table ? RecordPageWithFreeSpace(relation, page, BLCKSZ - SizeOfPageHeaderData)
                  : RecordFreeIndexPage(relation, page);
     FreeSpaceMapVacuumRange(relation, added.first, added.end);
+    return added.end - added.first;
+}
+
+// One that is being built (CONCURRENTLY) is written past the shared buffers, by who counts its pages alone.
+bool is_ready(Relation index) {
+    return index->rd_index->indisready && index->rd_rel->relam == BTREE_AM_OID;
 }
 
 uint64_t events_recorded() noexcept {
@@ -92,7 +99,8 @@ bool RecordRoom::is_more() const noexcept {
 }
 
 void RecordRoom::turn(int64_t now_ms) {
-    if (now_ms < next_ms_)
+    static const bool is_able = pg::call([] { return pg::compat::expects_lost_pages(); });
+    if (now_ms < next_ms_ || !is_able)
         return;
     try {
         if (is_more()) {
@@ -135,7 +143,8 @@ void RecordRoom::look(int64_t elapsed_ms) {
                 const Relation index = RelationIdGetRelation(list_nth_oid(indexes, place));
                 if (!RelationIsValid(index))
                     continue;
-                add(index, RelationGetRelid(table));
+                if (is_ready(index))
+                    add(index, RelationGetRelid(table));
                 RelationClose(index);
             }
             RelationClose(table);
@@ -151,10 +160,9 @@ void RecordRoom::make() {
         const bool is_table = room.relation == room.table;
         const Relation relation = table == nullptr || is_table ? table : RelationIdGetRelation(room.relation);
         if (RelationIsValid(relation)) {
-            const int64_t count = std::min(room.left, most_pages_at_once);
-            add_free_pages(relation, static_cast<uint32>(count), is_table);
-            room.left -= count;
-            room.free += count;
+            const int64_t wanted = std::min(room.left, most_pages_at_once);
+            room.free += add_free_pages(relation, static_cast<uint32>(wanted), is_table);
+            room.left -= wanted;
             room.end = RelationGetNumberOfBlocks(relation);
             if (!is_table)
                 RelationClose(relation);

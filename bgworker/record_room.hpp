@@ -2,9 +2,9 @@
 // sessions need them. A page that is added costs who needs it as much as a dozen rows (it is zeroed, written to the
 // file, and locked for); while much is recorded, no commit pays for that. Runs in the mirror worker, between turns.
 //
-// What is not used stays, and is used later. Nothing of it is logged: after a crash, and on a standby, a page that
-// nobody has written to is not there, or is zeros, as PostgreSQL's own are when it extends a table for several
-// sessions.
+// What is not used stays, and is used later. That a table has grown is not logged, here as wherever PostgreSQL adds
+// pages for several sessions: after a crash, and on a standby, a page that nobody has written to may not be there, or
+// is zeros, while the map of free space names it. Minor releases that stumble over that are left alone.
 #pragma once
 
 #include <algorithm>

@@ -71,7 +71,7 @@ CREATE TABLE dbnet.session (
     client_port       integer,
     process_id        integer     NOT NULL,
     started_at        timestamptz NOT NULL
-) WITH (vacuum_truncate = off);
+) WITH (vacuum_truncate = off, toast.vacuum_truncate = off);
 COMMENT ON TABLE dbnet.session IS 'Who and from where: a session that changed something that is recorded (PROV agent). Written by the session''s first such transaction, and again when its user or application name is another';
 COMMENT ON COLUMN dbnet.session.id IS 'id of the first transaction that was recorded of it';
 COMMENT ON COLUMN dbnet.session.process IS 'client backend, dbnet mirror worker, logical replication worker ...';
@@ -198,7 +198,7 @@ CREATE TABLE dbnet.used_version (
     key      jsonb,
     version  bigint,
     checksum integer NOT NULL
-) WITH (vacuum_truncate = off);
+) WITH (vacuum_truncate = off, toast.vacuum_truncate = off);
 COMMENT ON TABLE dbnet.used_version IS 'Rows that an activity says it has read (PROV used): dbnet.used()';
 COMMENT ON COLUMN dbnet.used_version.id IS 'event id';
 COMMENT ON COLUMN dbnet.used_version.activity IS 'who read';
@@ -213,7 +213,7 @@ CREATE TABLE dbnet.code (
     language text   NOT NULL,
     source   text   NOT NULL,
     seen_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
-);
+) WITH (vacuum_truncate = off, toast.vacuum_truncate = off);
 CREATE INDEX code_id ON dbnet.code (id);
 COMMENT ON INDEX dbnet.code_id IS 'By what activity.code holds';
 COMMENT ON TABLE dbnet.code IS 'Source of functions that were recorded as they ran (PROV plan)';
@@ -271,7 +271,7 @@ BEGIN
     FOREACH ring IN ARRAY ARRAY['activity', 'entity_version'] LOOP
         FOR place IN 0..15 LOOP
             partition := pg_catalog.format('%s_%s', ring, pg_catalog.lpad(place::text, 2, '0'));
-            EXECUTE pg_catalog.format('CREATE TABLE dbnet.%I PARTITION OF dbnet.%I FOR VALUES IN (%s) WITH (vacuum_truncate = off)', partition, ring, place);
+            EXECUTE pg_catalog.format('CREATE TABLE dbnet.%I PARTITION OF dbnet.%I FOR VALUES IN (%s) WITH (vacuum_truncate = off, toast.vacuum_truncate = off)', partition, ring, place);
             EXECUTE pg_catalog.format('COMMENT ON TABLE dbnet.%I IS ''Part %s of the ring dbnet.%s''', partition, place, ring);
             PERFORM pg_catalog.pg_extension_config_dump(('dbnet.' || pg_catalog.quote_ident(partition))::regclass, '');
         END LOOP;

@@ -173,6 +173,13 @@ inline Node *with_virtual_columns([[maybe_unused]] Relation relation, [[maybe_un
 #endif
 }
 
+// Whether this server, at run time, takes it well that the map of free space names a page which a crash has taken away:
+// 15.7, 16.3 and all later ones do, others raise "could not read block".
+inline bool expects_lost_pages() {
+    static const int version = std::atoi(GetConfigOption("server_version_num", false, false));
+    return version >= 160003 || (version >= 150007 && version < 160000);
+}
+
 // Pages that a table or an index was extended by.
 struct Pages {
     BlockNumber first, end;
