@@ -20,7 +20,7 @@ using kubernetes::Outcome;
 
 namespace {
 
-constexpr size_t gone_limit = 10'000;
+constexpr size_t gone_limit = 10'000;             // objects; half a megabyte of each mirror
 constexpr Milliseconds ending_pause = 5'000;      // between two looks at an object that has left and is being deleted
 constexpr size_t waiting_limit = 8 * 1024 * 1024; // bytes of items that wait for the version of their list
 constexpr size_t recorded_limit = 10'000; // an apply that changed nothing has no event that would clear its version
@@ -134,9 +134,10 @@ void MirrorWatch::forget(const mirror::Key &key, const std::string &uid) {
     if (uid.empty())
         return;
     queue_.drop_gone(key, uid);
-    if (!gone_.insert(uid).second)
+    const size_t hash = std::hash<std::string>()(uid);
+    if (!gone_.insert(hash).second)
         return;
-    gone_order_.push_back(uid);
+    gone_order_.push_back(hash);
     if (gone_order_.size() > gone_limit) {
         gone_.erase(gone_order_.front());
         gone_order_.pop_front();
@@ -415,7 +416,7 @@ void MirrorWatch::on_watch_end(kubernetes::Response &&response) {
 void MirrorWatch::push_present(nlohmann::json object, std::string_view text, bool authoritative,
                                const std::string &as_of, bool is_repair) {
     // What has no name cannot be a row, and must not cost the others of its page.
-    if (text_at(object, "name").empty() || gone_.count(text_at(object, "uid")))
+    if (text_at(object, "name").empty() || gone_.contains(std::hash<std::string>()(text_at(object, "uid"))))
         return;
     const mirror::Key key{mirror_->relation, text_at(object, "namespace"), text_at(object, "name")};
     const std::string version = text_at(object, "resourceVersion");

@@ -163,8 +163,8 @@ private:
     // rewound gives versions a second time.
     std::unordered_map<mirror::Key, std::string, mirror::KeyHash> recorded_;
     std::unordered_map<mirror::Key, std::string, mirror::KeyHash> awaited_; // versions; see await_version()
-    std::unordered_set<std::string> gone_;
-    std::deque<std::string> gone_order_;
+    std::unordered_set<size_t> gone_; // hashes of uids, which tell as much in a quarter of the memory
+    std::deque<size_t> gone_order_;
     int64_t last_event_at_ = 0;
     int64_t watch_since_ = 0;
     EventCounts event_counts_{};

@@ -9,6 +9,9 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $node = DBNet::Cluster->started('record_room', conf => "autovacuum = off\nlog_statement = none\n");
+my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
+plan(skip_all => "none are made on $version, which may stumble over those that a crash takes away")
+    if $version < 150007 || ($version >= 160000 && $version < 160003);
 $node->psql_ok(q{
     CREATE TABLE public.counted (id int PRIMARY KEY, value int);
     INSERT INTO counted SELECT n, 0 FROM generate_series(1, 100) AS n;
