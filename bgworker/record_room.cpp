@@ -22,8 +22,9 @@ namespace {
 using Room = RecordRoom::Room;
 
 constexpr int64_t busy_look_ms = 100, idle_look_ms = 1000, failed_look_ms = 60'000;
-constexpr int64_t most_pages_at_once = 32;       // about a millisecond: devices wait meanwhile
-constexpr Size whole_page = BLCKSZ - BLCKSZ / 8; // free bytes by which a page is known that holds nothing
+constexpr int64_t most_pages_at_once = 32;            // about a millisecond: devices wait meanwhile
+constexpr BlockNumber most_looked_at = 4 * most_room; // pages; one further back that nobody finds is not waited for
+constexpr Size whole_page = BLCKSZ - BLCKSZ / 8;      // free bytes by which a page is known that holds nothing
 
 // Nothing waits for a lock, and who has the table locked may be about to empty or drop it. nullptr: not now, or it is
 // gone.
@@ -51,6 +52,7 @@ Room seen(Relation relation, Oid table, Room room, int64_t elapsed_ms) {
     if (room.relation != id || size < room.end) // or it was emptied
         return {.table = table, .relation = id, .first = size, .end = size};
     const int64_t before = room.free;
+    room.first = std::max(room.first, room.end - std::min(room.end, most_looked_at));
     room.free = free_pages(relation, room.first, room.end);
     room.left = room_wanted(before - room.free + (size - room.end), elapsed_ms, room.free);
     room.end = size;

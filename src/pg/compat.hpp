@@ -176,7 +176,7 @@ inline Node *with_virtual_columns([[maybe_unused]] Relation relation, [[maybe_un
 // Whether this server, at run time, takes it well that the map of free space names a page which a crash has taken away:
 // 15.7, 16.3 and all later ones do, others raise "could not read block".
 inline bool expects_lost_pages() {
-    static const int version = std::atoi(GetConfigOption("server_version_num", false, false));
+    const int version = std::atoi(GetConfigOption("server_version_num", false, false));
     return version >= 160003 || (version >= 150007 && version < 160000);
 }
 
