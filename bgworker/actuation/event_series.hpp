@@ -4,9 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 namespace dbnet::bgworker {
 
@@ -40,7 +41,9 @@ public:
     size_t size() const { return objects_.size(); }
 
 private:
+    // Texts are known by their hashes: objects that come and go are many, and a day's Events are about most of them.
     struct Series {
+        size_t reason = 0, note = 0;
         int64_t event = 0; // 0: none yet
         int64_t count = 0; // how often it has happened
         int64_t told = 0;  // of these, what the server has been told
@@ -48,18 +51,21 @@ private:
         bool is_there = false; // the server has said so
     };
     struct Object {
-        std::map<std::string, std::map<size_t, Series>> series; // by reason and hash of the note
-        int64_t tokens_ms = 0;                                  // when the bucket was empty, or would have been
+        std::vector<Series> series;
+        int64_t tokens_ms = 0; // when the bucket was empty, or would have been
         int64_t last_ms = 0;
     };
 
     static bool take_token(Object &object, int64_t now_ms);
     static Telling count(Series &series);
-    Series *find(const std::string &object, int64_t event);
+    static Series &series_for(Object &object, size_t reason, size_t note, int64_t now_ms);
+    Object *find(const std::string &name);
     Object &object_for(const std::string &name, int64_t now_ms);
+    void forget_quiet(int64_t now_ms);
 
     const size_t most_objects_;
-    std::map<std::string, Object> objects_;
+    std::unordered_map<size_t, Object> objects_; // by the hash of the name
+    size_t worth_forgetting_ = 0;                // objects from which on it is worth a look which of them are quiet
 };
 
 } // namespace dbnet::bgworker

@@ -56,6 +56,7 @@ $node->psql_ok("CREATE SERVER rotating FOREIGN DATA WRAPPER dbnet_kubernetes OPT
     SET ROLE policy_owner;
     SELECT dbnet.create_policy('errors', 'spans', aggregate => 'error_rate', threshold => 0.5, action => 'net.act(dbnet.policy_event)', mode => 'shadow')", 'a mirror whose token changes, a policy on spans');
 $node->psql_ok(join('', map { qq{INSERT INTO net.$_ (name, data) SELECT '$_-' || n, '{"hour": "0"}' FROM generate_series(1, 400) AS n;} } sort keys %labels), 'rows');
+$node->query_is(q{SELECT count(*) FROM dbnet.wait_synced('120 s')}, '0', 'are objects');
 $all->runs('all processes');
 
 # --- what is watched ---

@@ -122,6 +122,24 @@ TEST_F(EventSeriesTest, KnowsSoManyObjectsOnly) {
     EXPECT_EQ(happens("no", "a"), "later") << "those that were told of lately stay";
 }
 
+TEST_F(EventSeriesTest, ForgetsWhatIsAsIfNeverTold) {
+    EventSeries many(1'000'000);
+    const auto tell = [&](int from, int to) {
+        for (int object = from; object < to; object++)
+            many.happens(std::to_string(object), "Changed", "no", ++at_us, now_ms);
+    };
+    tell(0, 1000);
+    for (int i = 0; i < 3; i++) // four of 25: their series are over in 10 minutes, the bucket is full in 20
+        many.written("0", 1, now_ms), many.happens("0", "Changed", "no", ++at_us, now_ms);
+    EXPECT_EQ(many.size(), 1000u);
+    now_ms += 600'000;
+    tell(1000, 3000);
+    EXPECT_EQ(many.size(), 2001u) << "one of the first thousand is known still";
+    now_ms += 600'000;
+    tell(3000, 6000);
+    EXPECT_EQ(many.size(), 3000u);
+}
+
 TEST(KubernetesObjectEvent, Create) {
     const auto request = create_object_event_request(event_of("web"));
     EXPECT_EQ(request.method + ' ' + request.path, "POST /apis/events.k8s.io/v1/namespaces/shop/events");

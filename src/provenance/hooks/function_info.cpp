@@ -7,6 +7,7 @@
 #include "pg/guard.hpp"
 #include "provenance/record/own_tables.hpp"
 #include "provenance/record/sha256.hpp"
+#include "provenance/record/stale_entries.hpp"
 
 #include <algorithm>
 
@@ -39,12 +40,13 @@ struct Entry {
     Oid function; // key
     bool is_known;
     bool has_details;
-    uint32 hash; // of the syscache entry
-    MemoryContext details;
+    uint32 hash;          // of the syscache entry
+    MemoryContext memory; // of the details
     FunctionInfo info;
 };
 
 HTAB *entries = nullptr;
+uint32 stale = 0;             // entries that are not known
 uint64 changes = 0;           // that invalidations have told of
 bool tracked_is_stale = true; // dbnet.tracked_function is to be read again
 
@@ -55,8 +57,10 @@ extern "C" void dbnet_function_changed(Datum, int, uint32 hash) {
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, entries);
     while (auto *entry = static_cast<Entry *>(hash_seq_search(&scan)))
-        if (hash == 0 || entry->hash == hash)
+        if (entry->is_known && (hash == 0 || entry->hash == hash)) {
             entry->is_known = false; // details stay until the next use: a call may be running
+            ++stale;
+        }
 }
 
 extern "C" void dbnet_tracked_functions_changed(Datum, Oid relation) {
@@ -155,8 +159,9 @@ Entry *find_entry(Oid function) {
     bool is_found = false;
     auto *entry = static_cast<Entry *>(hash_search(entries, &function, HASH_ENTER, &is_found));
     if (!is_found) {
+        ++stale;
         entry->is_known = entry->has_details = false;
-        entry->details = nullptr;
+        entry->memory = nullptr;
         entry->info = FunctionInfo{};
         entry->info.function = function;
     }
@@ -172,7 +177,10 @@ Entry *find_entry(Oid function) {
         ReleaseSysCache(tuple);
         entry->info.is_wanted = wanted || is_tracked(function);
     }
-    entry->is_known = changes == before_reading;
+    if (changes == before_reading) {
+        entry->is_known = true;
+        --stale;
+    }
     return entry;
 }
 
@@ -284,12 +292,16 @@ FunctionInfo *function_info(Oid function) {
     fresh.is_tracked = is_tracked(function);
     MemoryContextSwitchTo(before);
     // The old details may still be in use by calls that are running: they go with the transaction.
-    if (entry->details != nullptr)
-        MemoryContextSetParent(entry->details, TopTransactionContext);
-    entry->details = context;
+    if (entry->memory != nullptr)
+        MemoryContextSetParent(entry->memory, TopTransactionContext);
+    entry->memory = context;
     info = fresh;
     entry->has_details = true;
     return &info;
+}
+
+void forget_stale_functions() noexcept {
+    remove_stale<Entry>(entries, stale);
 }
 
 void watch_functions() {

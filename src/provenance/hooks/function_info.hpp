@@ -35,6 +35,10 @@ bool wants_frame(Oid function);
 // Never null; valid until the end of the transaction.
 FunctionInfo *function_info(Oid function);
 
+// At the end of a transaction, when no call is running: what was invalidated need not be kept, for its function may be
+// gone.
+void forget_stale_functions() noexcept;
+
 // Called once per process, when the hooks are installed.
 void watch_functions();
 

@@ -3,6 +3,7 @@
 
 #include "pg/guard.hpp"
 #include "provenance/record/own_tables.hpp"
+#include "provenance/record/stale_entries.hpp"
 
 #include <algorithm>
 
@@ -33,12 +34,19 @@ namespace {
 struct Entry {
     Oid relation; // key
     bool is_known;
-    MemoryContext context; // of what the table refers to
+    MemoryContext memory; // of what the table refers to
     TrackedTable table;
 };
 
 HTAB *entries = nullptr;
+uint32 stale = 0;            // entries that are not known
 uint64 tracking_changes = 0; // that invalidations have told of
+
+void make_stale(Entry &entry) noexcept {
+    if (entry.is_known)
+        ++stale;
+    entry.is_known = false;
+}
 
 extern "C" void dbnet_tracked_table_changed(Datum, Oid relation) {
     ++tracking_changes;
@@ -48,13 +56,13 @@ extern "C" void dbnet_tracked_table_changed(Datum, Oid relation) {
     if (!all) {
         // A partition's entry depends on its parents, too: those are told by their own invalidation of the partition.
         if (auto *entry = static_cast<Entry *>(hash_search(entries, &relation, HASH_FIND, nullptr)))
-            entry->is_known = false;
+            make_stale(*entry);
         return;
     }
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, entries);
     while (auto *entry = static_cast<Entry *>(hash_seq_search(&scan)))
-        entry->is_known = false;
+        make_stale(*entry);
 }
 
 // Columns of dbnet.tracked_relation.
@@ -196,8 +204,9 @@ Entry *find_entry(Oid relation) {
     bool is_found = false;
     auto *entry = static_cast<Entry *>(hash_search(entries, &relation, HASH_ENTER, &is_found));
     if (!is_found) {
+        ++stale;
         entry->is_known = false;
-        entry->context = nullptr;
+        entry->memory = nullptr;
         entry->table = TrackedTable{};
     }
     return entry;
@@ -227,9 +236,9 @@ const TrackedTable *look_up(Relation relation) {
     if (entry->is_known)
         return &entry->table;
     // What was known may still be in use in this transaction.
-    if (entry->context != nullptr)
-        MemoryContextSetParent(entry->context, TopTransactionContext);
-    entry->context = nullptr;
+    if (entry->memory != nullptr)
+        MemoryContextSetParent(entry->memory, TopTransactionContext);
+    entry->memory = nullptr;
     entry->table = TrackedTable{};
     const MemoryContext context =
         AllocSetContextCreateInternal(CurTransactionContext, "DBNet tracked table", ALLOCSET_SMALL_SIZES);
@@ -244,10 +253,12 @@ const TrackedTable *look_up(Relation relation) {
     else
         MemoryContextDelete(context); // of what was never tracked nothing is kept
     entry = find_entry(id);
-    entry->context = is_worth_memory ? context : nullptr;
+    entry->memory = is_worth_memory ? context : nullptr;
     entry->table = table;
-    entry->is_known =
-        tracking_changes == before_reading; // else it may be out of date already: once more at the next question
+    if (tracking_changes == before_reading) { // else it may be out of date already: once more at the next question
+        entry->is_known = true;
+        --stale;
+    }
     return &entry->table;
 }
 
@@ -309,6 +320,10 @@ std::string_view digest_of(const TrackedTable &table, const JsonbField &value) {
         shown[prefix_length + 2 * index + 1] = digits[digest[index] & 15];
     }
     return {shown, prefix_length + 2 * digest_length};
+}
+
+void forget_stale_tables() noexcept {
+    remove_stale<Entry>(entries, stale);
 }
 
 void watch_tables() {

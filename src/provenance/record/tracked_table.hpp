@@ -48,6 +48,9 @@ int64 key_hash(const TrackedTable &table, const Jsonb *key);
 // `hmac-sha256:` and the HMAC of the value under dbnet.digest_key; palloc'd.
 std::string_view digest_of(const TrackedTable &table, const JsonbField &value);
 
+// At the end of a transaction: what was invalidated need not be kept, for its table may be gone.
+void forget_stale_tables() noexcept;
+
 // Called once per process, when the hooks are installed.
 void watch_tables();
 
