@@ -192,8 +192,10 @@ template<class F> Pages add_pages(Relation relation, uint32 count, F prepare) {
     constexpr uint32 most = 64;
     Buffer buffers[most];
     uint32 added = 0;
-    const BlockNumber first = ExtendBufferedRelBy(BufferManagerRelation{.rel = relation}, MAIN_FORKNUM, nullptr, 0,
-                                                  count < most ? count : most, buffers, &added);
+    BufferManagerRelation extended{};
+    extended.rel = relation;
+    const BlockNumber first =
+        ExtendBufferedRelBy(extended, MAIN_FORKNUM, nullptr, 0, count < most ? count : most, buffers, &added);
     for (uint32 place = 0; place < added; ++place)
         prepare(buffers[place]);
     return {first, first + added};
