@@ -31,7 +31,6 @@ constexpr int64_t removal_interval_ms = 60'000;
 constexpr int64_t seal_interval_ms = 30'000;
 constexpr int64_t dimensions_interval_ms = 3600'000;
 constexpr EventId minute = EventId{60'000'000} << provenance::events_per_tick_bits;
-constexpr EventId day = 24 * 60 * minute;
 
 const pg::Statement set_limits{"SELECT set_config('lock_timeout', '20ms', true)"};
 
@@ -44,9 +43,10 @@ const pg::Statement remove_uses{"DELETE FROM dbnet.used_version WHERE ctid = ANY
                                 "SELECT ctid FROM dbnet.used_version WHERE activity < $1 LIMIT 5000))"};
 const pg::Statement remove_outside_changes{"DELETE FROM dbnet.outside_change WHERE ctid = ANY (ARRAY("
                                            "SELECT ctid FROM dbnet.outside_change WHERE id < $1 LIMIT 5000))"};
-// The line of a session that goes on is written anew every day, so that none is older than what refers to it by more.
 const pg::Statement remove_sessions{"DELETE FROM dbnet.session WHERE ctid = ANY (ARRAY("
                                     "SELECT ctid FROM dbnet.session WHERE id < $1 LIMIT 5000))"};
+const pg::Statement remove_sources{"DELETE FROM dbnet.code WHERE ctid = ANY (ARRAY("
+                                   "SELECT ctid FROM dbnet.code WHERE seen_at < dbnet.event_time($1) LIMIT 5000))"};
 // What retention has removed, by the newest link that tells of that; the number of the first link that stays is that
 // whose `previous` it names.
 const pg::Statement select_removed_before{
@@ -175,7 +175,8 @@ void Housekeeping::remove_old() {
         }
         pg::execute(remove_uses, removed);
         pg::execute(remove_outside_changes, oldest_event);
-        pg::execute(remove_sessions, removed - day);
+        pg::execute(remove_sessions, removed - provenance::session_interval);
+        pg::execute(remove_sources, removed - 2 * provenance::source_interval);
         pg::execute(remove_blocks);
         pg::execute(remove_bodies, settings::provenance_retention);
         pg::execute(remove_tokens);

@@ -99,6 +99,14 @@ my $start_of_calls = ($now - 30 * $day) >> 49 << 49;
 my @kept_calls = ($now - 20 * $day, $start_of_calls);
 my @gone_calls = ($start_of_calls - 1, $now - 40 * $day);
 $node->psql_ok(join('', map { "INSERT INTO dbnet.actuation (id, relation, name, operation) VALUES ($_, 'net.configs', 'x', 'apply');" } @kept_calls, @gone_calls), 'and calls');
+$node->psql_ok(qq{INSERT INTO dbnet.code SELECT n, 'line ' || n, 'sql', '', dbnet.event_time($start) - interval '50 days' + n * interval '1 hour' FROM (VALUES (-1), (1)) AS hour(n)}, 'sources that were seen long ago');
+$node->psql_ok(q{CREATE TABLE net.touched (id int PRIMARY KEY); SELECT dbnet.track('net.touched');
+    CREATE PROCEDURE net.touch() LANGUAGE sql AS $$INSERT INTO net.touched SELECT count(*) FROM net.touched$$; CALL net.touch()}, 'a source');
+my $sources = q{SELECT count(*), count(*) FILTER (WHERE seen_at > now() - interval '1 hour') FROM dbnet.code WHERE name = 'net.touch()'};
+$node->psql_ok('CALL net.touch()', 'again');
+$node->query_is($sources, '1|1', 'is written once');
+$node->psql_ok(q{UPDATE dbnet.code SET seen_at = now() - interval '26 days' WHERE name = 'net.touch()'; CALL net.touch()}, 'after 25 days');
+$node->query_is($sources, '2|1', 'once more, for events of now outlive that line');
 my $recent = $now - 10 * $day;
 my %recent = map { $_ => $node->safe_psql('postgres', "SELECT count(*) FROM dbnet.$_ WHERE id > $recent") } @rings, qw(actuation session);
 my $sum = join ' + ', map { "(SELECT count(*) FROM dbnet.$_ WHERE id < $start)" } @rings, 'used_version';
@@ -107,6 +115,7 @@ $node->wait_for("SELECT $sum = 0", 'old parts are emptied');
 $node->query_is("SELECT string_agg(id::text, ' ' ORDER BY id) FROM dbnet.$_ WHERE id < $recent", join(' ', sort @kept), "$_ keeps the others") for @rings, 'used_version';
 $node->query_is("SELECT string_agg(id::text, ' ' ORDER BY id) FROM dbnet.session WHERE id < $recent", join(' ', sort $start - 1, @kept),
     'of sessions those of a day before too: they are referred to');
+$node->wait_for(q{SELECT string_agg(name, ', ') FROM dbnet.code WHERE name LIKE 'line %'}, 'of sources those of 50 days before', expected => 'line 1');
 $node->query_is("SELECT string_agg(id::text, ' ' ORDER BY id) FROM dbnet.actuation WHERE id < $recent", join(' ', sort @kept_calls), 'calls have a retention of their own');
 $node->query_is("SELECT count(*) FROM dbnet.$_ WHERE id > $recent", $recent{$_}, "nothing of today went from $_") for sort keys %recent;
 

@@ -2,6 +2,7 @@
 // changes. Backends; inside pg::call, may longjmp.
 #pragma once
 
+#include "provenance/record/event_id.hpp"
 #include "provenance/record/value.hpp"
 
 namespace dbnet::provenance {
@@ -20,7 +21,8 @@ struct FunctionInfo {
     bool is_wanted = false;  // calls get a frame
     bool is_tracked = false; // every call is recorded (dbnet.tracked_function)
     const FunctionVersion *version = nullptr;
-    Oid stored_in = InvalidOid; // the table that is known to hold the version's source: dbnet.code
+    Oid stored_in = InvalidOid; // the table that is known to hold the version's source: dbnet.code …
+    EventId stored_at = 0;      // … since this event
     int argument_count = 0;
     int16 *argument_lengths = nullptr; // as pg_type.typlen; 0: polymorphic
     ValueForm *argument_forms = nullptr;

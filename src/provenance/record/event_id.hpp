@@ -28,6 +28,11 @@ constexpr std::uint64_t tick_of(EventId event) noexcept {
 // Ids of one stretch of this length (25.5 days) are kept in one partition of a ring.
 inline constexpr int stretch_bits = 51;
 
+// Lines that many events refer to, of sessions and of sources, are written anew after this time while events do: none
+// that is older than an event by more than that, of sources by twice as much, is what it refers to.
+inline constexpr EventId one_day = EventId{86'400'000'000} << events_per_tick_bits;
+inline constexpr EventId session_interval = one_day, source_interval = 25 * one_day;
+
 // The first of `ticks` ticks for events that are recorded at `now` (microseconds since 2000), when `last` is the last
 // tick that was given away: never the same twice, in order also where the clock stands still or goes back, and all in
 // one partition.

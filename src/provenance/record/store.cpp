@@ -59,8 +59,6 @@ struct Session {
 Session session;       // on record
 Session session_to_be; // written by the running transaction
 
-constexpr EventId day = EventId{86'400'000'000} << events_per_tick_bits;
-
 const char *name_of_process() {
     return MyBgworkerEntry != nullptr && MyBackendType == B_BG_WORKER ? MyBgworkerEntry->bgw_type
                                                                       : GetBackendTypeDesc(MyBackendType);
@@ -74,8 +72,7 @@ Datum client(PGFunction function, bool &is_null) {
     return value;
 }
 
-// The session's line, written when there is none yet, when it would say something else, and once a day, so that the
-// retention of old lines leaves those that are referred to.
+// The session's line, written when there is none yet, when it would say something else, and when it is a day old.
 const Session &session_on_record(EventId transaction, Oid user) {
     const bool is_remote = *remote_client.address != '\0';
     const char *application = is_remote                     ? remote_client.application
@@ -84,7 +81,8 @@ const Session &session_on_record(EventId transaction, Oid user) {
     const Oid table = own_table(OwnTable::session);
     if (!OidIsValid(table))
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "table dbnet.session is not there");
-    if (session.id != 0 && session.table == table && session.user == user && transaction - session.id < day &&
+    if (session.id != 0 && session.table == table && session.user == user &&
+        transaction - session.id < session_interval &&
         strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
         strcmp(session.remote.address, remote_client.address) == 0)
         return session;
@@ -124,28 +122,37 @@ struct StoredSource {
     FunctionInfo *function;
     const FunctionVersion *version;
     Oid table;
+    EventId event;
     StoredSource *next;
 };
 StoredSource *stored_sources = nullptr; // by the running transaction; in its memory
 
+// By a line that is not too old to outlive events of this moment.
 bool is_stored(Oid table, int64 code) {
+    constexpr TimestampTz interval = source_interval >> events_per_tick_bits; // microseconds
     const Oid index = get_relname_relid("code_id", own_schema());
     const Relation codes = table_open(table, AccessShareLock);
     ScanKeyData key;
     ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(code));
     const SysScanDesc scan = systable_beginscan(codes, index, OidIsValid(index), nullptr, 1, &key);
-    const bool is_found = HeapTupleIsValid(systable_getnext(scan));
+    bool is_found = false;
+    while (const HeapTuple line = is_found ? nullptr : systable_getnext(scan)) {
+        bool is_null = false;
+        const Datum seen_at = heap_getattr(line, std::size(code_types), RelationGetDescr(codes), &is_null);
+        is_found = !is_null && DatumGetTimestampTz(seen_at) > GetCurrentTimestamp() - interval;
+    }
     systable_endscan(scan);
     table_close(codes, AccessShareLock);
     return is_found;
 }
 
-void store_source(FunctionInfo &function, const FunctionVersion &version) {
-    const bool is_current = &version == function.version;
-    if (is_current && OidIsValid(function.stored_in) && function.stored_in == own_table_if_known(OwnTable::code))
+void store_source(FunctionInfo &function, const FunctionVersion &version, EventId transaction) {
+    const bool may_be_stored = &version == function.version && OidIsValid(function.stored_in) &&
+                               transaction - function.stored_at < source_interval;
+    if (may_be_stored && function.stored_in == own_table_if_known(OwnTable::code))
         return;
     const Oid table = own_table(OwnTable::code);
-    if (!OidIsValid(table) || (is_current && function.stored_in == table))
+    if (!OidIsValid(table) || (may_be_stored && function.stored_in == table))
         return;
     for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
         if (stored->version == &version)
@@ -162,7 +169,7 @@ void store_source(FunctionInfo &function, const FunctionVersion &version) {
         heap.close();
     }
     auto *stored = static_cast<StoredSource *>(MemoryContextAlloc(TopTransactionContext, sizeof(StoredSource)));
-    *stored = {&function, &version, table, stored_sources};
+    *stored = {&function, &version, table, transaction, stored_sources};
     stored_sources = stored;
 }
 
@@ -375,7 +382,7 @@ void store(EventId transaction, uint32 count) {
         for (RecordNumber number = first_unwritten(); number <= record_count(); ++number) {
             const Record &record = record_at(number);
             if (record.kind == Record::Kind::activity && record.event != 0 && record.activity.function != nullptr)
-                store_source(*record.activity.function, *record.activity.version);
+                store_source(*record.activity.function, *record.activity.version, transaction);
         }
         who = &session_on_record(transaction, record_at(order[0]).activity.session_user);
     } catch (const pg::error &) {
@@ -399,8 +406,10 @@ void store_ended(bool is_committed) noexcept {
         if (session_to_be.id != 0)
             session = session_to_be;
         for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
-            if (stored->version == stored->function->version)
+            if (stored->version == stored->function->version) {
                 stored->function->stored_in = stored->table;
+                stored->function->stored_at = stored->event;
+            }
     }
     session_to_be.id = 0;
     stored_sources = nullptr;
