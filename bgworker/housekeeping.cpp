@@ -153,7 +153,7 @@ void Housekeeping::turn(int64_t now_ms) {
 }
 
 void Housekeeping::remove_old() {
-    pg::in_transaction([] {
+    pg::in_transaction([this] {
         pg::execute(set_limits);
         // Ids may be ahead of the clock, which was set back: that makes nothing older.
         const EventId newest = provenance::next_event() - 1, now = provenance::event_now();
@@ -176,7 +176,9 @@ void Housekeeping::remove_old() {
         pg::execute(remove_uses, removed);
         pg::execute(remove_outside_changes, oldest_event);
         pg::execute(remove_sessions, removed - provenance::session_interval);
-        pg::execute(remove_sources, removed - 2 * provenance::source_interval);
+        if (removed != sources_removed_before_ &&
+            pg::execute(remove_sources, removed - 2 * provenance::source_interval).affected() == 0)
+            sources_removed_before_ = removed;
         pg::execute(remove_blocks);
         pg::execute(remove_bodies, settings::provenance_retention);
         pg::execute(remove_tokens);

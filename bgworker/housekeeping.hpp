@@ -38,8 +38,9 @@ private:
     int64_t next_seal_ms_ = 0;
     int64_t next_dimensions_ms_ = 0;
     Horizon horizon_;
-    std::string held_partitions_;     // that were reported
-    provenance::EventId sealed_ = -1; // everything below is sealed; -1: to be looked up
+    std::string held_partitions_;                    // that were reported
+    provenance::EventId sources_removed_before_ = 0; // what `removed_before` was when no source was left to be removed
+    provenance::EventId sealed_ = -1;                // everything below is sealed; -1: to be looked up
 };
 
 } // namespace dbnet::bgworker

@@ -217,11 +217,11 @@ CREATE TABLE dbnet.code (
 CREATE INDEX code_id ON dbnet.code (id);
 COMMENT ON INDEX dbnet.code_id IS 'By what activity.code holds';
 COMMENT ON TABLE dbnet.code IS 'Source of functions that were recorded as they ran (PROV plan)';
-COMMENT ON COLUMN dbnet.code.id IS 'start of the SHA-256 of language, name and source; two sessions that see a function first may write it twice, and while it is used it is written again every 25 days';
+COMMENT ON COLUMN dbnet.code.id IS 'start of the SHA-256 of language, name and source; two sessions that see a function first may write it twice';
 COMMENT ON COLUMN dbnet.code.name IS 'schema.name(argument types)';
 COMMENT ON COLUMN dbnet.code.language IS 'plpgsql, sql, plpython3u ...';
 COMMENT ON COLUMN dbnet.code.source IS 'its body; of C functions library and symbol';
-COMMENT ON COLUMN dbnet.code.seen_at IS 'when this line was recorded; it is kept 50 days longer than dbnet.provenance_retention keeps what refers to it';
+COMMENT ON COLUMN dbnet.code.seen_at IS 'when it was recorded; while it is used, again after 25 days. It is kept 50 days longer than dbnet.provenance_retention keeps events of that time, so that none is without its source';
 
 CREATE TABLE dbnet.provenance_block (
     number       bigint PRIMARY KEY,

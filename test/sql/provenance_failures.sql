@@ -152,7 +152,7 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT sum(total_bytes) < 700000 AS is_little FROM pg_backend_memory_contexts WHERE name ~ '^DBNet (tracked table|function)';
+SELECT name, count(*) < 60 AS are_few FROM pg_backend_memory_contexts WHERE name IN ('DBNet tracked table', 'DBNet function') GROUP BY name ORDER BY name;
 CALL chain.skip();
 SELECT new_failures();
 

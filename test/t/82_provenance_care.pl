@@ -106,7 +106,7 @@ my $sources = q{SELECT count(*), count(*) FILTER (WHERE seen_at > now() - interv
 $node->psql_ok('CALL net.touch()', 'again');
 $node->query_is($sources, '1|1', 'is written once');
 $node->psql_ok(q{UPDATE dbnet.code SET seen_at = now() - interval '26 days' WHERE name = 'net.touch()'; CALL net.touch()}, 'after 25 days');
-$node->query_is($sources, '2|1', 'once more, for events of now outlive that line');
+$node->query_is($sources, '1|1', 'anew, for events of now outlive that line');
 my $recent = $now - 10 * $day;
 my %recent = map { $_ => $node->safe_psql('postgres', "SELECT count(*) FROM dbnet.$_ WHERE id > $recent") } @rings, qw(actuation session);
 my $sum = join ' + ', map { "(SELECT count(*) FROM dbnet.$_ WHERE id < $start)" } @rings, 'used_version';
@@ -164,6 +164,8 @@ is($mirrors->wait_synced, '', 'settled');
 $node->query_is("SELECT count(*), bool_and(id < $ahead + $day / 1000) FROM dbnet.transaction WHERE id > $ahead", '2|t', 'ids go on from the newest on record');
 $node->query_is("SELECT bool_and(call.id > call.cause AND call.cause > $ahead) FROM dbnet.actuation AS call WHERE call.id > $ahead", 't', 'those of calls too');
 $node->query_is(q{SELECT new -> 'data' FROM dbnet.entity_version WHERE new ? 'data' ORDER BY id DESC LIMIT 1}, '{"x": "9"}', 'in order');
+$node->psql_ok(q{UPDATE dbnet.code SET seen_at = now() - interval '24.5 days' WHERE name = 'net.touch()'; CALL net.touch()}, 'a source that is 25.5 days older than they are');
+$node->query_is(q{SELECT count(*), bool_and(seen_at > now() + interval '12 hours') FROM dbnet.code WHERE name = 'net.touch()'}, '1|t', 'its line is of their time');
 
 $node->no_crash_in_log;
 done_testing();

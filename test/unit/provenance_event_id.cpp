@@ -55,6 +55,15 @@ std::string places_that_are_over(EventId oldest, EventId newest) {
 
 } // namespace
 
+TEST(EventId, LinesAreFreshForTheirInterval) {
+    constexpr EventId written = 9000 * one_day;
+    EXPECT_FALSE(is_fresh(0, 10, session_interval)) << "there is none";
+    EXPECT_TRUE(is_fresh(written, written + session_interval - 1, session_interval));
+    EXPECT_FALSE(is_fresh(written, written + session_interval, session_interval));
+    EXPECT_TRUE(is_fresh(written, written + session_interval, source_interval));
+    EXPECT_TRUE(is_fresh(written, written - 1, source_interval)) << "another session was quicker";
+}
+
 TEST(Ring, WhatTheWindowTouchesIsKept) {
     EXPECT_EQ(places_that_are_over(18 * stretch, 18 * stretch + 1), "0 1 3 4 5 6 7 8 9 10 11 12 13 14 15");
     EXPECT_EQ(places_that_are_over(18 * stretch - 1, 20 * stretch), "0 5 6 7 8 9 10 11 12 13 14 15");

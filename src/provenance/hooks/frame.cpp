@@ -69,6 +69,13 @@ Frame *top_frame() noexcept {
     return top;
 }
 
+bool is_running(const FunctionInfo *function) noexcept {
+    for (const Frame *frame = top; frame != nullptr; frame = frame->below)
+        if (frame->function == function)
+            return true;
+    return false;
+}
+
 Frame *new_frame(ActivityKind kind) {
     Frame *frame = free_frames;
     if (frame != nullptr)

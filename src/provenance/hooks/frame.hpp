@@ -72,6 +72,8 @@ struct Frame {
 // ---- the stack ----
 
 Frame *top_frame() noexcept;
+// Whether a call of the function is on the stack.
+bool is_running(const FunctionInfo *function) noexcept;
 
 // A frame that runs within the topmost one, with one reference, not on the stack. Takes the time and the role. May
 // longjmp (no memory).

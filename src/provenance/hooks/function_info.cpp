@@ -5,6 +5,7 @@
 #include "provenance/hooks/function_info.hpp"
 
 #include "pg/guard.hpp"
+#include "provenance/hooks/frame.hpp"
 #include "provenance/record/own_tables.hpp"
 #include "provenance/record/sha256.hpp"
 #include "provenance/record/stale_entries.hpp"
@@ -301,7 +302,7 @@ FunctionInfo *function_info(Oid function) {
 }
 
 void forget_stale_functions() noexcept {
-    remove_stale<Entry>(entries, stale);
+    remove_stale<Entry>(entries, stale, [](const Entry &entry) { return is_running(&entry.info); });
 }
 
 void watch_functions() {

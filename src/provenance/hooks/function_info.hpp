@@ -8,7 +8,7 @@
 namespace dbnet::provenance {
 
 // A definition, which another one may replace while calls of it are on record or running. Valid until the end of the
-// transaction in which it is replaced.
+// transaction in which it is replaced or invalidated, and while a call of it runs.
 struct FunctionVersion {
     const char *name = nullptr; // schema.name(argument types)
     const char *language = nullptr;
@@ -37,8 +37,8 @@ bool wants_frame(Oid function);
 // Never null; valid until the end of the transaction.
 FunctionInfo *function_info(Oid function);
 
-// At the end of a transaction, when no call is running: what was invalidated need not be kept, for its function may be
-// gone.
+// At the end of a transaction: what was invalidated need not be kept, for its function may be gone; unless a call of it
+// goes on.
 void forget_stale_functions() noexcept;
 
 // Called once per process, when the hooks are installed.

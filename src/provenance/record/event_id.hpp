@@ -33,6 +33,11 @@ inline constexpr int stretch_bits = 51;
 inline constexpr EventId one_day = EventId{86'400'000'000} << events_per_tick_bits;
 inline constexpr EventId session_interval = one_day, source_interval = 25 * one_day;
 
+// Whether an event of `now` may refer to a line that was written at `written` (0: there is none).
+constexpr bool is_fresh(EventId written, EventId now, EventId interval) noexcept {
+    return written != 0 && now - written < interval;
+}
+
 // The first of `ticks` ticks for events that are recorded at `now` (microseconds since 2000), when `last` is the last
 // tick that was given away: never the same twice, in order also where the clock stands still or goes back, and all in
 // one partition.

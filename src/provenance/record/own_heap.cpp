@@ -185,6 +185,11 @@ void OwnHeap::finish() {
     row_count_ = 0;
 }
 
+void OwnHeap::remove(ItemPointerData &row) {
+    TM_FailureData failure;
+    heap_delete(heap_, &row, GetCurrentCommandId(true), InvalidSnapshot, false, &failure, false);
+}
+
 void OwnHeap::insert_into_indexes(HeapTuple row) {
     for (int place = 0; place < form_.index_count; ++place) {
         if (form_.not_null[place] != 0 && heap_attisnull(row, form_.not_null[place], RelationGetDescr(heap_)))

@@ -33,6 +33,8 @@ public:
     void insert(OwnRow &row);
     // Writes the rows that insert() has collected.
     void finish();
+    // A row that the caller has seen; it stays where another transaction has removed it, or is about to.
+    void remove(ItemPointerData &row);
 
 private:
     static constexpr int most_together = 256;

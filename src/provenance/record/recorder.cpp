@@ -75,20 +75,16 @@ void release_frames() noexcept {
 
 void forget_transaction() noexcept {
     // Definitions that were replaced end with the transaction, calls of them need not.
-    bool is_calling = false;
     for (Frame *frame = top_frame(); frame != nullptr; frame = frame->below)
-        if (frame->function != nullptr) {
+        if (frame->function != nullptr)
             frame->version = frame->function->version;
-            is_calling = true;
-        }
     if (records != nullptr)
         release_frames();
     forget_records();
     forget_note();
     is_flushing = false;
     forget_stale_tables();
-    if (!is_calling)
-        forget_stale_functions();
+    forget_stale_functions();
 }
 
 extern "C" void dbnet_provenance_transaction(XactEvent event, void *) {

@@ -8,22 +8,27 @@ extern "C" {
 
 namespace dbnet::provenance {
 
-// Removes the entries that are not known and frees their memory, once there are `most_stale`. Entry: begins with its
-// key; `is_known`; `memory`, a context or nullptr. Only while nothing refers to entries. Does not raise.
-template<class Entry> void remove_stale(HTAB *entries, uint32 &stale) noexcept {
+// Removes the entries that are not known and frees their memory, once there are `most_stale`; `stale` counts them.
+// Entry: begins with its key; `is_known`; `memory`, a context or nullptr. Those that something refers to stay. Does not
+// raise.
+template<class Entry, class F> void remove_stale(HTAB *entries, uint32 &stale, F is_in_use) noexcept {
     constexpr uint32 most_stale = 32;
     if (stale < most_stale)
         return;
+    stale = 0;
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, entries);
     while (auto *entry = static_cast<Entry *>(hash_seq_search(&scan))) {
         if (entry->is_known)
             continue;
+        if (is_in_use(*entry)) {
+            ++stale;
+            continue;
+        }
         if (entry->memory != nullptr)
             MemoryContextDelete(entry->memory);
         hash_search(entries, entry, HASH_REMOVE, nullptr);
     }
-    stale = 0;
 }
 
 } // namespace dbnet::provenance

@@ -81,8 +81,7 @@ const Session &session_on_record(EventId transaction, Oid user) {
     const Oid table = own_table(OwnTable::session);
     if (!OidIsValid(table))
         throw pg::error(ERRCODE_UNDEFINED_TABLE, "table dbnet.session is not there");
-    if (session.id != 0 && session.table == table && session.user == user &&
-        transaction - session.id < session_interval &&
+    if (session.table == table && session.user == user && is_fresh(session.id, transaction, session_interval) &&
         strncmp(session.application, application, NAMEDATALEN - 1) == 0 &&
         strcmp(session.remote.address, remote_client.address) == 0)
         return session;
@@ -127,28 +126,54 @@ struct StoredSource {
 };
 StoredSource *stored_sources = nullptr; // by the running transaction; in its memory
 
-// By a line that is not too old to outlive events of this moment.
-bool is_stored(Oid table, int64 code) {
-    constexpr TimestampTz interval = source_interval >> events_per_tick_bits; // microseconds
+// The lines of a source: one, or some, as two sessions that see it first may write one each. `seen_at` is an event's
+// time, not the clock's, which may have been set back.
+struct SourceLines {
+    static constexpr int most_old = 4;
+    bool is_fresh = false;
+    int old_count = 0;
+    ItemPointerData old[most_old];
+};
+
+SourceLines find_source(Oid table, int64 code, EventId transaction) {
+    SourceLines lines;
     const Oid index = get_relname_relid("code_id", own_schema());
     const Relation codes = table_open(table, AccessShareLock);
     ScanKeyData key;
     ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(code));
     const SysScanDesc scan = systable_beginscan(codes, index, OidIsValid(index), nullptr, 1, &key);
-    bool is_found = false;
-    while (const HeapTuple line = is_found ? nullptr : systable_getnext(scan)) {
-        bool is_null = false;
+    while (const HeapTuple line = systable_getnext(scan)) {
+        bool is_null = true;
         const Datum seen_at = heap_getattr(line, std::size(code_types), RelationGetDescr(codes), &is_null);
-        is_found = !is_null && DatumGetTimestampTz(seen_at) > GetCurrentTimestamp() - interval;
+        if (!is_null && is_fresh(first_event(DatumGetTimestampTz(seen_at)), transaction, source_interval))
+            lines.is_fresh = true;
+        else if (lines.old_count < SourceLines::most_old)
+            lines.old[lines.old_count++] = line->t_self;
     }
     systable_endscan(scan);
     table_close(codes, AccessShareLock);
-    return is_found;
+    return lines;
+}
+
+// In the place of the old lines, but for those that another session is about to replace as well.
+void write_source(Oid table, const FunctionVersion &version, SourceLines &lines, EventId transaction) {
+    OwnRow row = row_of(code_types);
+    row.add(version.code);
+    row.add(version.name);
+    row.add(version.language);
+    row.add(version.source);
+    row.add(static_cast<TimestampTz>(tick_of(transaction)));
+    OwnHeap heap(table, code_types);
+    heap.insert(row);
+    heap.finish();
+    for (int place = 0; place < lines.old_count; ++place)
+        heap.remove(lines.old[place]);
+    heap.close();
 }
 
 void store_source(FunctionInfo &function, const FunctionVersion &version, EventId transaction) {
     const bool may_be_stored = &version == function.version && OidIsValid(function.stored_in) &&
-                               transaction - function.stored_at < source_interval;
+                               is_fresh(function.stored_at, transaction, source_interval);
     if (may_be_stored && function.stored_in == own_table_if_known(OwnTable::code))
         return;
     const Oid table = own_table(OwnTable::code);
@@ -157,17 +182,9 @@ void store_source(FunctionInfo &function, const FunctionVersion &version, EventI
     for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
         if (stored->version == &version)
             return;
-    if (!is_stored(table, version.code)) {
-        OwnRow row = row_of(code_types);
-        row.add(version.code);
-        row.add(version.name);
-        row.add(version.language);
-        row.add(version.source);
-        row.add(GetCurrentTimestamp());
-        OwnHeap heap(table, code_types);
-        heap.insert(row);
-        heap.close();
-    }
+    SourceLines lines = find_source(table, version.code, transaction);
+    if (!lines.is_fresh)
+        write_source(table, version, lines, transaction);
     auto *stored = static_cast<StoredSource *>(MemoryContextAlloc(TopTransactionContext, sizeof(StoredSource)));
     *stored = {&function, &version, table, transaction, stored_sources};
     stored_sources = stored;

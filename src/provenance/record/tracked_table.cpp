@@ -323,7 +323,7 @@ std::string_view digest_of(const TrackedTable &table, const JsonbField &value) {
 }
 
 void forget_stale_tables() noexcept {
-    remove_stale<Entry>(entries, stale);
+    remove_stale<Entry>(entries, stale, [](const Entry &) { return false; });
 }
 
 void watch_tables() {
