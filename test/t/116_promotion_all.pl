@@ -26,10 +26,11 @@ $standby->query_is(q{SELECT count(*) FROM net.configs WHERE name = 'late'}, '1',
 $standby->query_is(q{SELECT count(*) FROM dbnet.mirror_status}, '2', 'and how mirrors stand');
 $standby->fails_like(q{SELECT dbnet.pause('prod', 'standby')}, '25006', qr/read-only transaction/, 'nothing can be changed');
 $standby->fails_like(q{UPDATE net.configs SET note = 'x'}, '25006', qr/read-only transaction/, 'rows neither');
-my $calls = $standby->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation');
 
 # The primary is gone from one moment to the next; it has sent nothing since there was no server.
 $primary->stop('immediate');
+$standby->wait_for('SELECT pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()', 'all that it has said is on the standby');
+my $calls = $standby->safe_psql('postgres', 'SELECT count(*) FROM dbnet.actuation');
 $api->start_server;
 is($api->get($all->{mirrors}->config_path('late'))->{status}, 404, 'the device has not heard of it');
 $standby->query_is('SELECT count(*) FROM dbnet.actuation', $calls, 'and the standby sends nothing');
