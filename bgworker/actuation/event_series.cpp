@@ -13,8 +13,7 @@ namespace {
 constexpr int64_t similar_ms = 600'000; // what is further apart is told anew
 constexpr size_t most_similar = 10;     // notes of one object and reason within that time; then they are told as one
 constexpr size_t combined = 0;          // in the place of their hashes
-constexpr size_t few_objects = 64;      // among which none is looked for to be forgotten
-constexpr int64_t look_ms = 60'000;     // where there are as many as may be: not for each that comes
+constexpr int64_t look_ms = 60'000;     // between looks for objects that may be forgotten
 constexpr int64_t burst = 25;           // requests for one object at once …
 constexpr int64_t refill_ms = 300'000;  // … and then one in such a time
 
@@ -49,7 +48,6 @@ void EventSeries::forget_quiet(int64_t now_ms) {
         const Object &object = entry.second;
         return object.last_ms + similar_ms <= now_ms && object.tokens_ms + burst * refill_ms <= now_ms;
     });
-    worth_forgetting_ = std::max(few_objects, 2 * objects_.size());
     next_look_ms_ = now_ms + look_ms;
 }
 
@@ -57,7 +55,7 @@ void EventSeries::forget_quiet(int64_t now_ms) {
 EventSeries::Object &EventSeries::object_for(const std::string &name, int64_t now_ms) {
     Object *object = find(name);
     if (!object) {
-        if (objects_.size() >= worth_forgetting_ || (objects_.size() >= most_objects_ && now_ms >= next_look_ms_))
+        if (now_ms >= next_look_ms_)
             forget_quiet(now_ms);
         if (objects_.size() >= most_objects_)
             objects_.erase(

@@ -65,8 +65,7 @@ private:
 
     const size_t most_objects_;
     std::unordered_map<size_t, Object> objects_; // by the hash of the name
-    size_t worth_forgetting_ = 0;                // objects from which on it is worth a look which of them are quiet
-    int64_t next_look_ms_ = 0;                   // where there are as many as may be
+    int64_t next_look_ms_ = 0;                   // when an object that comes lets quiet ones be forgotten
 };
 
 } // namespace dbnet::bgworker

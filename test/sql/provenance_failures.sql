@@ -142,7 +142,7 @@ END
 $$;
 CALL looked(1000000, NULL);
 SELECT * FROM chain.show();
--- tables and procedures that come and go: nothing is kept of them
+-- tables and procedures that come and go: little is kept of them
 DO $$
 BEGIN
     FOR turn IN 1..150 LOOP

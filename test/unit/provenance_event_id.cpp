@@ -73,8 +73,7 @@ TEST(Ring, WhatTheWindowTouchesIsKept) {
 }
 
 TEST(Ring, LongestRetentionsLeaveAPlaceForTheNextRound) {
-    constexpr EventId day = EventId{86'400'000'000} << events_per_tick_bits;
-    EXPECT_LT(380 * day, (event_ring.places - 1) * stretch);
-    EXPECT_LT(44 * day, (actuation_ring.places - 1) * (EventId{1} << actuation_ring.shift));
+    EXPECT_LT(380 * one_day, (event_ring.places - 1) * stretch);
+    EXPECT_LT(44 * one_day, (actuation_ring.places - 1) * (EventId{1} << actuation_ring.shift));
     EXPECT_EQ(event_ring.start_of_stretch(3 * stretch + 77), 3 * stretch);
 }

@@ -142,7 +142,8 @@ SourceLines find_source(Oid table, int64 code, EventId transaction) {
     ScanKeyData key;
     ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(code));
     const SysScanDesc scan = systable_beginscan(codes, index, OidIsValid(index), nullptr, 1, &key);
-    while (const HeapTuple line = systable_getnext(scan)) {
+    const bool is_as_made = RelationGetDescr(codes)->natts == std::ssize(code_types); // OwnHeap will say so if not
+    while (const HeapTuple line = is_as_made ? systable_getnext(scan) : nullptr) {
         bool is_null = true;
         const Datum seen_at = heap_getattr(line, std::size(code_types), RelationGetDescr(codes), &is_null);
         if (!is_null && is_fresh(first_event(DatumGetTimestampTz(seen_at)), transaction, source_interval))
