@@ -14,13 +14,14 @@
 #include "provenance/record/tracked_table.hpp"
 #include "settings.hpp"
 
-#include <chrono>
+#include <algorithm>
 
 extern "C" {
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "commands/extension.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 }
 
 namespace dbnet::provenance {
@@ -118,10 +119,12 @@ extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransacti
     }
 }
 
-void count_written(uint32 events, std::chrono::duration<double> seconds) noexcept {
+// By the clock that the transaction has read some times before: the first look at another one takes longer than this.
+void count_written(uint32 events, TimestampTz start) noexcept {
     if (pg::SharedCounters *counters = pg::find_counters(MyDatabaseId)) {
         pg_atomic_fetch_add_u64(&counters->provenance_events, events);
-        counters->provenance_writes.add(seconds.count());
+        const TimestampTz microseconds = std::max<TimestampTz>(0, GetCurrentTimestamp() - start); // it may be set back
+        counters->provenance_writes.add(static_cast<double>(microseconds) / USECS_PER_SEC);
     }
 }
 
@@ -152,9 +155,8 @@ EventId flush() {
     EventId transaction = take_events(count);
     number_them(transaction);
     is_flushing = true;
-    const auto start = std::chrono::steady_clock::now();
+    const TimestampTz start = GetCurrentTimestamp();
     const MemoryContext memory = CurrentMemoryContext;
-    pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); }); // long values want one; at the commit there is none
     try {
         pg::call([&] { store(transaction, count); });
     } catch (const pg::error &error) { // nothing is written yet: see store()
@@ -165,10 +167,9 @@ EventId flush() {
         number_them(transaction);
         count_failure("a transaction", error.what());
     }
-    pg::call([] { PopActiveSnapshot(); });
     is_flushing = false;
     if (transaction != 0)
-        count_written(count, std::chrono::steady_clock::now() - start);
+        count_written(count, start);
     if (records->first_part == 0)
         records->first_part = transaction;
     release_frames();

@@ -9,12 +9,12 @@ extern "C" {
 namespace dbnet::provenance {
 
 // Removes the entries that are not known and frees their memory, once there are `most_stale`; `stale` counts them.
-// Entry: begins with its key; `is_known`; `memory`, a context or nullptr. Those that something refers to stay. Does not
-// raise.
-template<class Entry, class F> void remove_stale(HTAB *entries, uint32 &stale, F is_in_use) noexcept {
+// Entry: begins with its key; `is_known`; `memory`, a context or nullptr. Those that something refers to stay. True:
+// some may have been removed. Does not raise.
+template<class Entry, class F> bool remove_stale(HTAB *entries, uint32 &stale, F is_in_use) noexcept {
     constexpr uint32 most_stale = 32;
     if (stale < most_stale)
-        return;
+        return false;
     stale = 0;
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, entries);
@@ -29,6 +29,7 @@ template<class Entry, class F> void remove_stale(HTAB *entries, uint32 &stale, F
             MemoryContextDelete(entry->memory);
         hash_search(entries, entry, HASH_REMOVE, nullptr);
     }
+    return true;
 }
 
 } // namespace dbnet::provenance

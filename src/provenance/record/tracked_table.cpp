@@ -39,6 +39,7 @@ struct Entry {
 };
 
 HTAB *entries = nullptr;
+Entry *last_asked = nullptr; // most questions are about the same table again
 uint32 stale = 0;            // entries that are not known
 uint64 tracking_changes = 0; // that invalidations have told of
 
@@ -195,6 +196,8 @@ void fill(TrackedTable &table, Relation relation, MemoryContext context) {
 }
 
 Entry *find_entry(Oid relation) {
+    if (last_asked != nullptr && last_asked->relation == relation)
+        return last_asked;
     if (entries == nullptr) {
         HASHCTL control{};
         control.keysize = sizeof(Oid);
@@ -209,7 +212,7 @@ Entry *find_entry(Oid relation) {
         entry->memory = nullptr;
         entry->table = TrackedTable{};
     }
-    return entry;
+    return last_asked = entry;
 }
 
 // Digits and all, as PostgreSQL writes the value.
@@ -291,15 +294,20 @@ const TrackedTable *tracked_table(Oid relation) {
     return usable(table, relation);
 }
 
+void KeyHash::add(std::string_view text) noexcept {
+    hash_ =
+        hash_bytes_extended(reinterpret_cast<const unsigned char *>(text.data()), static_cast<int>(text.size()), hash_);
+}
+
+void KeyHash::add(const JsonbField &value) {
+    add(text_of(value));
+}
+
 int64 key_hash(const TrackedTable &table, const Jsonb *key) {
-    uint64 hash = 0;
-    for (int index = 0; index < table.key_count; ++index) {
-        const JsonbField field = member(key, table.columns[table.keys[index]].name);
-        const std::string_view text = text_of(field);
-        hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(text.data()), static_cast<int>(text.size()),
-                                   hash);
-    }
-    return static_cast<int64>(hash);
+    KeyHash hash;
+    for (int index = 0; index < table.key_count; ++index)
+        hash.add(member(key, table.columns[table.keys[index]].name));
+    return hash.value();
 }
 
 std::string_view digest_of(const TrackedTable &table, const JsonbField &value) {
@@ -323,7 +331,8 @@ std::string_view digest_of(const TrackedTable &table, const JsonbField &value) {
 }
 
 void forget_stale_tables() noexcept {
-    remove_stale<Entry>(entries, stale, [](const Entry &) { return false; });
+    if (remove_stale<Entry>(entries, stale, [](const Entry &) { return false; }))
+        last_asked = nullptr;
 }
 
 void watch_tables() {

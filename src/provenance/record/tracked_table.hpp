@@ -43,6 +43,15 @@ const TrackedTable *tracked_table(Relation relation);
 const TrackedTable *tracked_table(Oid relation);
 
 // The number by which a row is found: over the texts of its key's values, in the order of the key columns.
+class KeyHash {
+public:
+    void add(std::string_view text) noexcept;
+    void add(const JsonbField &value); // its text
+    int64 value() const noexcept { return static_cast<int64>(hash_); }
+
+private:
+    uint64 hash_ = 0;
+};
 int64 key_hash(const TrackedTable &table, const Jsonb *key);
 
 // `hmac-sha256:` and the HMAC of the value under dbnet.digest_key; palloc'd.
