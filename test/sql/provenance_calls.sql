@@ -219,6 +219,15 @@ CREATE TABLE some_table (id int);
 DROP EVENT TRIGGER lab_on_ddl;
 SELECT * FROM chain.show();
 
+-- the schema of a function that this session has called gets another name
+CREATE SCHEMA old_name;
+CREATE PROCEDURE old_name.set_note(which int) LANGUAGE sql AS $$ UPDATE lab.node SET note = note || '!' WHERE id = which $$;
+CALL old_name.set_note(3);
+ALTER SCHEMA old_name RENAME TO new_name;
+CALL new_name.set_note(3);
+SELECT * FROM chain.show();
+DROP SCHEMA new_name CASCADE;
+
 RESET search_path;
 SET client_min_messages = warning;
 DROP SCHEMA lab CASCADE;

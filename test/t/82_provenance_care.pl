@@ -5,6 +5,7 @@ use warnings FATAL => 'all';
 use DBNet::Cluster;
 use DBNet::Api;
 use DBNet::Mirrors;
+use Digest::MD5 qw(md5_hex);
 use Test::More;
 
 my $node = DBNet::Cluster->started('provenance_care', conf => 'max_prepared_transactions = 2');
@@ -100,8 +101,9 @@ my @kept_calls = ($now - 20 * $day, $start_of_calls);
 my @gone_calls = ($start_of_calls - 1, $now - 40 * $day);
 $node->psql_ok(join('', map { "INSERT INTO dbnet.actuation (id, relation, name, operation) VALUES ($_, 'net.configs', 'x', 'apply');" } @kept_calls, @gone_calls), 'and calls');
 $node->psql_ok(qq{INSERT INTO dbnet.code SELECT n, 'line ' || n, 'sql', '', dbnet.event_time($start) - interval '50 days' + n * interval '1 hour' FROM (VALUES (-1), (1)) AS hour(n)}, 'sources that were seen long ago');
-$node->psql_ok(q{CREATE TABLE net.touched (id int PRIMARY KEY); SELECT dbnet.track('net.touched');
-    CREATE PROCEDURE net.touch() LANGUAGE sql AS $$INSERT INTO net.touched SELECT count(*) FROM net.touched$$; CALL net.touch()}, 'a source');
+my $long = join '', map { md5_hex($_) } 1 .. 300;    # is stored out of line
+$node->psql_ok(qq{CREATE TABLE net.touched (id int PRIMARY KEY); SELECT dbnet.track('net.touched');
+    CREATE PROCEDURE net.touch() LANGUAGE sql AS \$\$INSERT INTO net.touched SELECT count(*) FROM net.touched -- $long\$\$; CALL net.touch()}, 'a source');
 my $sources = q{SELECT count(*), count(*) FILTER (WHERE seen_at > now() - interval '1 hour') FROM dbnet.code WHERE name = 'net.touch()'};
 $node->psql_ok('CALL net.touch()', 'again');
 $node->query_is($sources, '1|1', 'is written once');

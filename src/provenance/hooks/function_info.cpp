@@ -64,6 +64,11 @@ extern "C" void dbnet_function_changed(Datum, int, uint32 hash) {
         }
 }
 
+// What functions are called contains the name of their schema.
+extern "C" void dbnet_schema_of_functions_changed(Datum, int, uint32) {
+    dbnet_function_changed(Datum{0}, PROCOID, 0);
+}
+
 extern "C" void dbnet_tracked_functions_changed(Datum, Oid relation) {
     if (OidIsValid(relation) && relation != own_table_if_known(OwnTable::tracked_function))
         return;
@@ -262,10 +267,8 @@ bool wants_frame(Oid function) {
 FunctionInfo *function_info(Oid function) {
     Entry *entry = find_entry(function);
     FunctionInfo &info = entry->info;
-    if (entry->has_details) {
-        info.is_tracked = is_tracked(function);
+    if (entry->has_details)
         return &info;
-    }
     const MemoryContext context =
         AllocSetContextCreateInternal(TopMemoryContext, "DBNet function", ALLOCSET_SMALL_SIZES);
     const MemoryContext before = MemoryContextSwitchTo(context);
@@ -307,6 +310,7 @@ void forget_stale_functions() noexcept {
 
 void watch_functions() {
     CacheRegisterSyscacheCallback(PROCOID, dbnet_function_changed, Datum{0});
+    CacheRegisterSyscacheCallback(NAMESPACEOID, dbnet_schema_of_functions_changed, Datum{0});
     CacheRegisterRelcacheCallback(dbnet_tracked_functions_changed, Datum{0});
 }
 
