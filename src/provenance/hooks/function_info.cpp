@@ -47,6 +47,7 @@ struct Entry {
 };
 
 HTAB *entries = nullptr;
+Entry *last_asked = nullptr;  // most questions are about the same function again
 uint32 stale = 0;             // entries that are not known
 uint64 changes = 0;           // that invalidations have told of
 bool tracked_is_stale = true; // dbnet.tracked_function is to be read again
@@ -155,7 +156,9 @@ bool is_tracked(Oid function) {
     return false;
 }
 
-Entry *find_entry(Oid function) {
+Entry *entry_of(Oid function) {
+    if (last_asked != nullptr && last_asked->function == function)
+        return last_asked;
     if (entries == nullptr) {
         HASHCTL control{};
         control.keysize = sizeof(Oid);
@@ -171,6 +174,11 @@ Entry *find_entry(Oid function) {
         entry->info = FunctionInfo{};
         entry->info.function = function;
     }
+    return last_asked = entry;
+}
+
+Entry *find_entry(Oid function) {
+    Entry *entry = entry_of(function);
     if (entry->is_known)
         return entry;
     const uint64 before_reading = changes;
@@ -305,7 +313,8 @@ FunctionInfo *function_info(Oid function) {
 }
 
 void forget_stale_functions() noexcept {
-    remove_stale<Entry>(entries, stale, [](const Entry &entry) { return is_running(&entry.info); });
+    if (remove_stale<Entry>(entries, stale, [](const Entry &entry) { return is_running(&entry.info); }))
+        last_asked = nullptr;
 }
 
 void watch_functions() {
