@@ -299,7 +299,7 @@ long long backend_nanoseconds(int pid) {
 }
 
 // In a pipeline, so that what is measured is the backend's work and not what it costs the machine to put it to sleep
-// and to wake it for each transaction. As many answers as a socket holds.
+// and to wake it for each transaction. As many answers as a socket holds: all are asked for before the first is read.
 constexpr int most_in_flight = 100;
 
 // Looked for and not waited for: a backend wakes whoever waits for its answers, which takes as long as half a

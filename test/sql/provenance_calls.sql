@@ -212,6 +212,28 @@ SELECT event, within, regexp_replace(what, '"tracked_since": "[^"]+"', 'SINCE') 
 DELETE FROM dbnet.tracked_function;
 CALL chain.skip();
 
+-- ... also of one that this session has called before; what is rolled back does not count
+CREATE FUNCTION peek(n int) RETURNS int VOLATILE LANGUAGE plpgsql AS $$ BEGIN RETURN n; END $$;
+SELECT peek(0);
+BEGIN;
+INSERT INTO dbnet.tracked_function VALUES ('lab.peek(integer)');
+SELECT peek(1);
+SAVEPOINT before;
+DELETE FROM dbnet.tracked_function;
+SELECT peek(2);
+ROLLBACK TO before;
+SELECT peek(3);
+COMMIT;
+SELECT what FROM chain.show() WHERE what LIKE 'C %';
+BEGIN;
+DELETE FROM dbnet.tracked_function;
+SELECT peek(4);
+ROLLBACK;
+SELECT peek(5);
+DELETE FROM dbnet.tracked_function;
+SELECT peek(6);
+SELECT what FROM chain.show() WHERE what LIKE 'C %';
+
 -- event triggers
 CREATE FUNCTION on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE lab.node SET note = tg_tag WHERE id = 3; END $$;
 CREATE EVENT TRIGGER lab_on_ddl ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION on_ddl();

@@ -100,6 +100,12 @@ CALL chain.track('keyed', '{a,b,c,d}');
 INSERT INTO keyed VALUES (1.0, '2026-01-01 00:00:00+00', '{"x": 1}', ''), (1.5, 'infinity', 'null', 'null'), ('NaN', '-infinity', '"s"', 's');
 DELETE FROM keyed WHERE d = 's';
 SELECT * FROM chain.show();
+CREATE TABLE counted (a int2, b int4, c int8, d percent, e mood, f oid, g boolean);
+CALL chain.track('counted', '{c,b,a,d,e,f,g}');
+INSERT INTO counted VALUES (-32768, -2147483648, -9223372036854775808, 7, 'up', 4294967295, true), (32767, 2147483647, 9223372036854775807, 0, 'down', 0, false), (0, 0, 0, 0, 'up', 1, NULL),
+    (NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+SELECT count(*), count(DISTINCT v.key_hash), bool_and(v.key_hash = dbnet.key_hash(t.key_columns, v.key)) AS is_found FROM dbnet.entity_version AS v JOIN dbnet.tracked_relation AS t ON t.number = v.relation
+WHERE t.schema_name = 'lab' AND t.table_name IN ('keyed', 'counted');
 
 RESET search_path;
 SET client_min_messages = warning;

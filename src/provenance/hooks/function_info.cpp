@@ -65,7 +65,8 @@ extern "C" void dbnet_function_changed(Datum, int, uint32 hash) {
         }
 }
 
-// What functions are called contains the name of their schema.
+// What functions are called contains the name of their schema. It contains those of their arguments' types, too: a
+// session that knows the function goes on with the old name of a type, for types come with every temporary table.
 extern "C" void dbnet_schema_of_functions_changed(Datum, int, uint32) {
     dbnet_function_changed(Datum{0}, PROCOID, 0);
 }
@@ -137,7 +138,8 @@ bool is_tracked(Oid function) {
             systable_endscan(scan);
             table_close(relation, AccessShareLock);
         }
-        tracked_is_stale = changes != before_reading; // then once more at the next question
+        // Then once more at the next question. Of a table that is yet to be made no invalidation is known to be one.
+        tracked_is_stale = changes != before_reading || !OidIsValid(table);
     }
     const char *name = get_func_name(function);
     if (tracked == NIL || name == nullptr)
@@ -278,7 +280,7 @@ FunctionInfo *function_info(Oid function) {
     if (entry->has_details)
         return &info;
     const MemoryContext context =
-        AllocSetContextCreateInternal(TopMemoryContext, "DBNet function", ALLOCSET_SMALL_SIZES);
+        AllocSetContextCreateInternal(CurTransactionContext, "DBNet function", ALLOCSET_SMALL_SIZES);
     const MemoryContext before = MemoryContextSwitchTo(context);
     FunctionInfo fresh;
     fresh.function = function;
@@ -306,6 +308,7 @@ FunctionInfo *function_info(Oid function) {
     // The old details may still be in use by calls that are running: they go with the transaction.
     if (entry->memory != nullptr)
         MemoryContextSetParent(entry->memory, TopTransactionContext);
+    MemoryContextSetParent(context, TopMemoryContext);
     entry->memory = context;
     info = fresh;
     entry->has_details = true;

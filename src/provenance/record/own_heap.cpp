@@ -4,12 +4,9 @@
 #include "pg/guard.hpp"
 #include "provenance/record/own_tables.hpp"
 
-#include <algorithm>
-
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/nbtree.h"
 #include "access/table.h"
@@ -22,7 +19,6 @@ extern "C" {
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/relcache.h"
-#include "utils/snapmgr.h"
 }
 
 namespace dbnet::provenance {
@@ -87,11 +83,6 @@ const HeapForm *find_form(Oid table) noexcept {
         if (form.table == table)
             return &form;
     return nullptr;
-}
-
-// Who writes or removes values that are stored out of line wants one; at the commit there is none.
-void take_snapshot() {
-    PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 } // namespace
@@ -173,10 +164,6 @@ void OwnHeap::finish() {
     if (row_count_ == 0)
         return;
     const CommandId command = GetCurrentCommandId(true);
-    const bool has_long_values =
-        std::any_of(rows_, rows_ + row_count_, [](HeapTuple row) { return row->t_len > TOAST_TUPLE_THRESHOLD; });
-    if (has_long_values)
-        take_snapshot();
     if (row_count_ == 1) {
         heap_insert(heap_, rows_[0], command, 0, nullptr);
     } else {
@@ -191,8 +178,6 @@ void OwnHeap::finish() {
             ExecDropSingleTupleTableSlot(slots[row]);
         }
     }
-    if (has_long_values)
-        PopActiveSnapshot();
     for (int row = 0; row < row_count_; ++row) {
         insert_into_indexes(rows_[row]);
         heap_freetuple(rows_[row]);
@@ -202,9 +187,7 @@ void OwnHeap::finish() {
 
 void OwnHeap::remove(ItemPointerData &row) {
     TM_FailureData failure;
-    take_snapshot(); // its values may be long ones
     heap_delete(heap_, &row, GetCurrentCommandId(true), InvalidSnapshot, false, &failure, false);
-    PopActiveSnapshot();
 }
 
 void OwnHeap::insert_into_indexes(HeapTuple row) {

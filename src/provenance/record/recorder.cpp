@@ -119,11 +119,11 @@ extern "C" void dbnet_provenance_subtransaction(SubXactEvent event, SubTransacti
     }
 }
 
-// By the clock that the transaction has read some times before: the first look at another one takes longer than this.
+// By the clock that the transaction reads anyway; a step of it counts as time, backwards as none.
 void count_written(uint32 events, TimestampTz start) noexcept {
     if (pg::SharedCounters *counters = pg::find_counters(MyDatabaseId)) {
         pg_atomic_fetch_add_u64(&counters->provenance_events, events);
-        const TimestampTz microseconds = std::max<TimestampTz>(0, GetCurrentTimestamp() - start); // it may be set back
+        const TimestampTz microseconds = std::max<TimestampTz>(0, GetCurrentTimestamp() - start);
         counters->provenance_writes.add(static_cast<double>(microseconds) / USECS_PER_SEC);
     }
 }
@@ -157,6 +157,8 @@ EventId flush() {
     is_flushing = true;
     const TimestampTz start = GetCurrentTimestamp();
     const MemoryContext memory = CurrentMemoryContext;
+    // PostgreSQL wants one where values may be stored out of line; at the commit there is none.
+    pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
     try {
         pg::call([&] { store(transaction, count); });
     } catch (const pg::error &error) { // nothing is written yet: see store()
@@ -167,6 +169,7 @@ EventId flush() {
         number_them(transaction);
         count_failure("a transaction", error.what());
     }
+    pg::call([] { PopActiveSnapshot(); });
     is_flushing = false;
     if (transaction != 0)
         count_written(count, start);

@@ -5,8 +5,6 @@
 #include "provenance/record/row_delta.hpp"
 #include "provenance/record/tracked_table.hpp"
 
-#include <algorithm>
-
 extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -83,6 +81,15 @@ Jsonb *kept(Jsonb *document) {
     auto *copy = static_cast<Jsonb *>(MemoryContextAlloc(record_memory(), size));
     memcpy(copy, document, size);
     return copy;
+}
+
+Jsonb *key_of(const TrackedTable &table, TupleTableSlot *row) {
+    JsonbField *fields = room_for_fields(table);
+    int count = 0;
+    for (int index = 0; index < table.count; ++index)
+        if (table.columns[index].is_key)
+            fields[count++] = field_of(table, table.columns[index], row);
+    return kept_object(fields, count);
 }
 
 // Without columns that are NULL; one that holds JSON's null is there.
@@ -190,9 +197,8 @@ RecordNumber moved_from(const TrackedTable &table, Oid partition, const Version 
                : 0;
 }
 
-// As key_hash() of the row's key, whose members `fields` are: whole numbers, the commonest keys, without making the
-// text of a numeric of them.
-int64 hash_of_key(const TrackedTable &table, TupleTableSlot *row, const JsonbField *fields) {
+// As key_hash() of the row's key: whole numbers, the commonest keys, without making the text of a numeric of them.
+int64 hash_of_key(const TrackedTable &table, TupleTableSlot *row, const Jsonb *key) {
     KeyHash hash;
     char digits[MAXINT8LEN + 1];
     for (int place = 0; place < table.key_count; ++place) {
@@ -203,21 +209,15 @@ int64 hash_of_key(const TrackedTable &table, TupleTableSlot *row, const JsonbFie
         else if (!value.is_null && column.form.kind == ValueForm::Kind::int8)
             hash.add(std::string_view(digits, pg_lltoa(DatumGetInt64(value.datum), digits)));
         else
-            hash.add(*std::find_if(fields, fields + table.key_count,
-                                   [&](const JsonbField &field) { return field.name == column.name; }));
+            hash.add(member(key, column.name));
     }
     return hash.value();
 }
 
 // Of a mirror the key is namespace and name, or name alone.
 void set_key(Version &version, const TrackedTable &table, TupleTableSlot *row, bool is_report) {
-    JsonbField *fields = room_for_fields(table);
-    int count = 0;
-    for (int index = 0; index < table.count; ++index)
-        if (table.columns[index].is_key)
-            fields[count++] = field_of(table, table.columns[index], row);
-    version.key = kept_object(fields, count);
-    version.key_hash = hash_of_key(table, row, fields);
+    version.key = key_of(table, row);
+    version.key_hash = hash_of_key(table, row, version.key);
     if (!is_report)
         return;
     const auto part = [&](int place) -> std::string_view {
