@@ -108,6 +108,10 @@ static_assert(PG_VERSION_NUM >= 150000 && PG_VERSION_NUM < 190000, "DBNet suppor
 
 namespace dbnet::pg::compat {
 
+// Whether a row may go into a table that can have values out of line only while there is a snapshot (18 asserts it). To
+// remove one wants a snapshot in every version.
+constexpr bool inserting_wants_snapshot = PG_VERSION_NUM >= 180000;
+
 // Writes a transactional WAL message under the top transaction; 17 added the flush argument.
 inline XLogRecPtr log_logical_message(const char *prefix, const char *bytes, size_t size) {
 #if PG_VERSION_NUM >= 170000

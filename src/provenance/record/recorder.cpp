@@ -157,8 +157,8 @@ EventId flush() {
     is_flushing = true;
     const TimestampTz start = GetCurrentTimestamp();
     const MemoryContext memory = CurrentMemoryContext;
-    // PostgreSQL wants one where values may be stored out of line; at the commit there is none.
-    pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
+    if constexpr (pg::compat::inserting_wants_snapshot) // at the commit there is none
+        pg::call([] { PushActiveSnapshot(GetTransactionSnapshot()); });
     try {
         pg::call([&] { store(transaction, count); });
     } catch (const pg::error &error) { // nothing is written yet: see store()
@@ -169,7 +169,8 @@ EventId flush() {
         number_them(transaction);
         count_failure("a transaction", error.what());
     }
-    pg::call([] { PopActiveSnapshot(); });
+    if constexpr (pg::compat::inserting_wants_snapshot)
+        pg::call([] { PopActiveSnapshot(); });
     is_flushing = false;
     if (transaction != 0)
         count_written(count, start);

@@ -21,6 +21,7 @@ extern "C" {
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 }
 
@@ -183,9 +184,16 @@ void store_source(FunctionInfo &function, const FunctionVersion &version, EventI
     for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
         if (stored->version == &version)
             return;
-    SourceLines lines = find_source(table, version.code, transaction);
-    if (!lines.is_fresh)
-        write_source(table, version, lines, transaction);
+    PushActiveSnapshot(GetTransactionSnapshot()); // keeps the old lines in their places until they are removed
+    try {
+        SourceLines lines = find_source(table, version.code, transaction);
+        if (!lines.is_fresh)
+            write_source(table, version, lines, transaction);
+    } catch (const pg::error &) {
+        PopActiveSnapshot();
+        throw;
+    }
+    PopActiveSnapshot();
     auto *stored = static_cast<StoredSource *>(MemoryContextAlloc(TopTransactionContext, sizeof(StoredSource)));
     *stored = {&function, &version, table, transaction, stored_sources};
     stored_sources = stored;
