@@ -14,8 +14,15 @@ sub none { my ($name) = @_; local $Test::Builder::Level = $Test::Builder::Level 
 
 $node->safe_psql('postgres', 'BEGIN; CREATE EXTENSION dbnet; ROLLBACK');
 none('a rolled back CREATE EXTENSION leaves no worker');
+my $early = $node->background_psql('postgres', on_error_die => 1);
+$early->query_safe(q{CREATE FUNCTION count_up(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN n + 1; END'});
+$early->query_safe('SELECT count_up(1)');
 $node->safe_psql('postgres', 'CREATE EXTENSION dbnet');
 running('CREATE EXTENSION starts one');
+$node->psql_ok(q{SELECT dbnet.track_function('count_up(int)')}, 'every call of a function is asked for');
+$early->query_safe('SELECT count_up(2)');
+$early->quit;
+$node->query_is(q{SELECT arguments FROM dbnet.activity WHERE name = 'public.count_up(integer)'}, '{"n": 2}', 'a session that has called it before the extension was made knows');
 my $pid = $node->worker_pid('mirror worker');
 $node->safe_psql('postgres', "BEGIN; $drop; ROLLBACK");
 is($node->worker_pid('mirror worker'), $pid, 'a rolled back DROP EXTENSION leaves it running');
