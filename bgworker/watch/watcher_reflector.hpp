@@ -135,8 +135,8 @@ private:
     Milliseconds watch_length_ = 0;
     bool had_events_ = false;
     bool follows_list_ = false; // the running or last watch is the first after a list
-    int brief_watches_ = 0;   // in a row, ended at once without an event
-    bool must_probe_ = false; // the next watch follows a disconnect
+    int brief_watches_ = 0;     // in a row, ended at once without an event
+    bool must_probe_ = false;   // the next watch follows a disconnect
 };
 
 const char *to_text(Reflector::State state) noexcept; // as mirror_state.state
