@@ -302,8 +302,8 @@ long long backend_nanoseconds(int pid) {
 // and to wake it for each transaction. As many answers as a socket holds: all are asked for before the first is read.
 constexpr int most_in_flight = 100;
 
-// Looked for and not waited for: a backend wakes whoever waits for its answers, which takes as long as half a
-// transaction, and the more often the slower it is.
+// Looked for and not waited for: a backend wakes whoever waits for its answers, which can be a fifth of what it does,
+// and the more often the slower it is.
 void look_for_answer(PGconn *connection) {
     constexpr std::chrono::microseconds pause(500);
     while (PQisBusy(connection) == 1) {

@@ -184,7 +184,7 @@ void store_source(FunctionInfo &function, const FunctionVersion &version, EventI
     for (const StoredSource *stored = stored_sources; stored != nullptr; stored = stored->next)
         if (stored->version == &version)
             return;
-    PushActiveSnapshot(GetTransactionSnapshot()); // keeps the old lines in their places until they are removed
+    PushActiveSnapshot(GetTransactionSnapshot()); // no place of an old line is used anew before that is removed
     try {
         SourceLines lines = find_source(table, version.code, transaction);
         if (!lines.is_fresh)
